@@ -1,0 +1,24 @@
+-- The role that Hasura (and the sandbox's engine) works as. It reads, it calls the functions it is
+-- granted, and it can write no money table: `SET ROLE munim_hasura`, or a login that is its member.
+do $$
+begin
+    create role munim_hasura nologin;
+exception
+    when duplicate_object or unique_violation then null;  -- roles belong to the whole cluster
+end;
+$$;
+
+grant munim_hasura to current_user;
+
+do $$
+begin
+    execute format('grant connect, create on database %I to munim_hasura', current_database());
+end;
+$$;
+
+revoke create on schema public from public;
+grant usage on schema public to munim_hasura;
+
+-- A function is callable by those who are granted it, and by nobody else.
+alter default privileges revoke execute on functions from public;
+alter default privileges in schema public grant select on tables to munim_hasura;

@@ -1,0 +1,2 @@
+drop function major_units;
+drop table currencies;

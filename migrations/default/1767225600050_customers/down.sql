@@ -1,0 +1,2 @@
+drop function acting_customer;
+drop table customers;

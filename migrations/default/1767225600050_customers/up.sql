@@ -1,0 +1,59 @@
+create table customers (
+    id uuid primary key default gen_random_uuid(),
+    organization_id uuid not null references organizations (id),
+    livemode boolean not null,
+    user_id text,
+    external_id text,
+    email text not null,
+    name text,
+    stripe_customer_id text,
+    status text not null default 'active',
+    created_at timestamptz not null default clock_now(),
+    updated_at timestamptz not null default clock_now(),
+    constraint customer_stays_in_its_organization unique (organization_id, livemode, id),
+    constraint customer_has_one_login unique (organization_id, livemode, user_id),
+    constraint customer_has_one_external_id unique (organization_id, livemode, external_id),
+    constraint customer_has_one_stripe_id unique (stripe_customer_id),
+    constraint customer_email_is_an_address check (
+        length(email) <= 254 and email ~ '^[^@[:space:]]+@[^@[:space:]]+$'
+    ),
+    constraint customer_status_is_known check (status in ('active', 'suspended'))
+);
+comment on table customers is 'Who pays: TCS''s client, UberTruck''s shipper, a merchant''s customer.';
+comment on column customers.user_id is
+'The login''s x-hasura-user-id. One login may be a customer of several organisations.';
+comment on column customers.external_id is 'The organisation''s own id for this customer.';
+
+create index customers_by_login on customers (user_id);
+
+create trigger customer_updated_at
+before update on customers
+for each row execute function touch_updated_at();
+
+create function acting_customer(p_session json) returns customers
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_customers customers[];
+begin
+    -- Each variable that is present narrows the search; x-hasura-user-id must be.
+    select array_agg(customers) into v_customers
+    from customers
+    where customers.user_id = p_session ->> 'x-hasura-user-id'
+        and customers.livemode::text = p_session ->> 'x-hasura-livemode'
+        and customers.status = 'active'
+        and customers.organization_id::text
+            = coalesce(p_session ->> 'x-hasura-organization-id', customers.organization_id::text)
+        and customers.id::text
+            = coalesce(p_session ->> 'x-hasura-customer-id', customers.id::text);
+
+    if cardinality(v_customers) = 1 then
+        return v_customers[1];
+    end if;
+    raise exception 'customer-not-found: these session variables name no customer'
+        using errcode = '22B01';
+end;
+$$;
+comment on function acting_customer is
+'The one active customer that a session speaks for. Two candidates are as wrong as none.';

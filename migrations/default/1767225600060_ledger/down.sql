@@ -1,0 +1,11 @@
+drop function write_ledger_entries;
+drop function post_ledger_transaction;
+drop function booked_ledger_transaction;
+drop type ledger_line;
+drop function ledger_account;
+drop table ledger_entries;
+drop table ledger_transactions;
+drop table ledger_accounts;
+drop function keep_ledger_account;
+drop function refuse_to_rewrite_history;
+drop function check_ledger_transaction;

@@ -1,0 +1,2 @@
+drop function record_event;
+drop table events;

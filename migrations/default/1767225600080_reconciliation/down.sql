@@ -1,0 +1,2 @@
+drop function record_exception;
+drop table exceptions;

@@ -1,0 +1,43 @@
+create table exceptions (
+    id uuid primary key default gen_random_uuid(),
+    organization_id uuid references organizations (id),
+    livemode boolean not null,
+    class text not null,
+    object_type text not null,
+    object_id uuid not null,
+    amount bigint,
+    currency text,
+    detail text not null,
+    created_at timestamptz not null default clock_now(),
+    resolved_at timestamptz,
+    constraint exception_is_listed_once unique (class, object_type, object_id),
+    constraint exception_class_is_a_word check (class ~ '^[a-z]+(-[a-z]+)*$')
+);
+comment on table exceptions is
+'What the system will not decide by itself: money or messages that need a person.';
+comment on column exceptions.organization_id is 'Null where a message could not be matched to anyone.';
+
+create index exceptions_open on exceptions (created_at) where resolved_at is null;
+
+create function record_exception(
+    p_organization_id uuid,
+    p_livemode boolean,
+    p_class text,
+    p_object_type text,
+    p_object_id uuid,
+    p_amount bigint,
+    p_currency text,
+    p_detail text
+) returns void
+language sql volatile
+begin atomic
+insert into exceptions (
+    organization_id, livemode, class, object_type, object_id, amount, currency, detail
+)
+values (
+    p_organization_id, p_livemode, p_class, p_object_type, p_object_id, p_amount, p_currency,
+    p_detail
+)
+on conflict on constraint exception_is_listed_once do nothing;
+end;
+comment on function record_exception is 'Lists an object under a class; once, however often called.';

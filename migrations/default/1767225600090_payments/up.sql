@@ -1,0 +1,609 @@
+-- The state machines are data: the guard, the tests and the pictures in docs read these rows.
+create table payment_intent_steps (
+    before text not null,
+    after text not null,
+    primary key (before, after)
+);
+comment on table payment_intent_steps is 'Every legal change of payment_intents.status.';
+insert into payment_intent_steps (before, after) values
+('pending', 'processing'),
+('pending', 'paid'),
+('pending', 'failed'),
+('pending', 'expired'),
+('processing', 'paid'),
+('processing', 'failed'),
+('failed', 'paid'),  -- the gateway took the money after all
+('expired', 'paid');  -- the same, reported after the checkout had closed
+
+create table payment_attempt_steps (
+    before text not null,
+    after text not null,
+    primary key (before, after)
+);
+comment on table payment_attempt_steps is 'Every legal change of payment_attempts.status.';
+insert into payment_attempt_steps (before, after) values
+('created', 'pending'),
+('created', 'processing'),  -- the gateway's message overtook its answer
+('created', 'captured'),
+('created', 'failed'),
+('created', 'expired'),
+('pending', 'processing'),
+('pending', 'captured'),
+('pending', 'failed'),
+('pending', 'expired'),
+('processing', 'captured'),
+('processing', 'failed'),
+('failed', 'captured'),
+('expired', 'captured');
+
+create table payment_intents (
+    id uuid primary key default gen_random_uuid(),
+    organization_id uuid not null references organizations (id),
+    livemode boolean not null,
+    customer_id uuid,
+    purpose text not null,
+    amount bigint not null,
+    currency text not null references currencies (code),
+    status text not null default 'pending',
+    created_at timestamptz not null default clock_now(),
+    updated_at timestamptz not null default clock_now(),
+    constraint payment_intent_stays_in_its_organization unique (organization_id, livemode, id),
+    constraint payment_intent_belongs_to_a_customer
+    foreign key (organization_id, livemode, customer_id)
+    references customers (organization_id, livemode, id),
+    constraint payment_intent_purpose_is_known check (purpose in ('credit_purchase')),
+    constraint payment_intent_asks_for_money check (amount > 0),
+    constraint payment_intent_status_is_known check (
+        status in ('pending', 'processing', 'paid', 'failed', 'expired')
+    )
+);
+comment on table payment_intents is 'What is owed, and whether it was paid.';
+comment on column payment_intents.purpose is 'What the money is for; fulfilled once it is paid.';
+comment on column payment_intents.amount is 'Minor units of currency.';
+
+create index payment_intents_by_customer on payment_intents (customer_id, created_at);
+
+create table payment_attempts (
+    id uuid primary key default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    payment_intent_id uuid not null,
+    gateway text not null,
+    amount bigint not null,
+    currency text not null references currencies (code),
+    status text not null default 'created',
+    gateway_payment_id text,
+    failure_code text,
+    failure_message text,
+    receipt_url text,
+    captured_at timestamptz,
+    created_at timestamptz not null default clock_now(),
+    updated_at timestamptz not null default clock_now(),
+    constraint payment_attempt_stays_in_its_organization unique (organization_id, livemode, id),
+    constraint payment_attempt_belongs_to_its_intent
+    foreign key (organization_id, livemode, payment_intent_id)
+    references payment_intents (organization_id, livemode, id),
+    constraint gateway_payment_belongs_to_one_attempt unique (gateway, livemode, gateway_payment_id),
+    constraint payment_attempt_asks_for_money check (amount > 0),
+    constraint payment_attempt_status_is_known check (
+        status in ('created', 'pending', 'processing', 'captured', 'failed', 'expired')
+    ),
+    constraint captured_attempt_knows_its_payment check (
+        (status = 'captured') = (captured_at is not null)
+        and (status <> 'captured' or gateway_payment_id is not null)
+    )
+);
+comment on table payment_attempts is
+'One try at one gateway. Its id is the gateway''s idempotency key and its reference to us.';
+comment on column payment_attempts.gateway is 'The adapter''s file name in app/gateways.';
+comment on column payment_attempts.gateway_payment_id is 'The gateway''s payment: pi_… at Stripe.';
+
+create index payment_attempts_by_intent on payment_attempts (payment_intent_id);
+create index payment_attempts_without_receipt on payment_attempts (captured_at)
+where status = 'captured' and receipt_url is null;
+
+create function check_step() returns trigger
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_legal boolean;
+begin
+    execute format('select exists (select from %I where before = $1 and after = $2)', tg_argv[0])
+    into v_legal
+    using old.status, new.status;
+
+    if not v_legal then
+        raise exception '% % may not go from % to %', tg_table_name, old.id, old.status, new.status
+            using errcode = 'assert_failure';
+    end if;
+    return new;
+end;
+$$;
+comment on function check_step is 'Refuses a status that the named table of steps does not lead to.';
+
+create trigger payment_intent_takes_legal_steps
+before update of status on payment_intents
+for each row when (old.status is distinct from new.status)
+execute function check_step('payment_intent_steps');
+
+create trigger payment_attempt_takes_legal_steps
+before update of status on payment_attempts
+for each row when (old.status is distinct from new.status)
+execute function check_step('payment_attempt_steps');
+
+create trigger payment_intent_updated_at
+before update on payment_intents
+for each row execute function touch_updated_at();
+
+create trigger payment_attempt_updated_at
+before update on payment_attempts
+for each row execute function touch_updated_at();
+
+create table gateway_events (
+    id uuid primary key default gen_random_uuid(),
+    gateway text not null,
+    gateway_account text not null,
+    livemode boolean not null,
+    event_id text not null,
+    type text not null,
+    occurred_at timestamptz not null,
+    payload jsonb not null,
+    notice jsonb not null,
+    status text not null default 'received',
+    reason text,
+    organization_id uuid references organizations (id),
+    payment_attempt_id uuid references payment_attempts (id),
+    tries integer not null default 0,
+    next_try_at timestamptz not null default clock_now(),
+    created_at timestamptz not null default clock_now(),
+    updated_at timestamptz not null default clock_now(),
+    constraint gateway_event_is_received_once
+    unique (gateway, gateway_account, livemode, event_id),
+    constraint gateway_event_status_is_known check (
+        status in ('received', 'applied', 'ignored', 'parked')
+    ),
+    constraint gateway_event_says_why check (status in ('received', 'applied') or reason is not null)
+);
+comment on table gateway_events is
+'The inbox: every genuine message of a gateway, kept before anything is done about it.';
+comment on column gateway_events.payload is 'The message as it came.';
+comment on column gateway_events.notice is 'The same in our words, by the adapter.';
+comment on column gateway_events.status is
+'received: to be applied; applied: it changed something; ignored: it changes nothing, and reason '
+'says why; parked: a person must look, see exceptions.';
+
+create index gateway_events_to_apply on gateway_events (next_try_at) where status = 'received';
+create index gateway_events_by_attempt on gateway_events (payment_attempt_id);
+
+create trigger gateway_event_updated_at
+before update on gateway_events
+for each row execute function touch_updated_at();
+
+create function require_service(p_session json) returns void
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+begin
+    if coalesce(p_session ->> 'x-hasura-role', '') not in ('service', 'admin') then
+        raise exception 'forbidden: role % may not do this', p_session ->> 'x-hasura-role'
+            using errcode = '22B03';
+    end if;
+end;
+$$;
+comment on function require_service is 'Money functions are the service''s, whatever metadata says.';
+
+create function receive_gateway_event(
+    hasura_session json,
+    p_gateway text,
+    p_gateway_account text,
+    p_livemode boolean,
+    p_event_id text,
+    p_type text,
+    p_occurred_at timestamptz,
+    p_payload jsonb,
+    p_notice jsonb
+) returns setof gateway_events
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_id uuid;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    insert into gateway_events (
+        gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice
+    )
+    values (
+        p_gateway, p_gateway_account, p_livemode, p_event_id, p_type, p_occurred_at, p_payload,
+        p_notice
+    )
+    on conflict on constraint gateway_event_is_received_once do nothing;
+
+    select id into strict v_id
+    from gateway_events
+    where gateway = p_gateway and gateway_account = p_gateway_account
+        and livemode = p_livemode and event_id = p_event_id;
+
+    if p_livemode::text is distinct from hasura_session ->> 'x-hasura-livemode' then
+        perform close_gateway_event(v_id, 'ignored', 'sent to an endpoint of the other mode');
+    else
+        perform try_gateway_event(v_id);
+    end if;
+    return query select * from gateway_events where id = v_id;
+end;
+$$;
+comment on function receive_gateway_event is
+'Stores a verified message and applies it. Called again with the same event id: the same row, no '
+'second effect. When applying fails, the row is kept and tried again later.';
+grant execute on function receive_gateway_event to munim_hasura;
+
+create function close_gateway_event(p_id uuid, p_status text, p_reason text) returns void
+language sql volatile
+begin atomic
+update gateway_events
+set status = p_status, reason = p_reason
+where id = p_id and status = 'received';
+end;
+comment on function close_gateway_event is 'Ends the life of an inbox row; a closed one stays as it is.';
+
+create function try_gateway_event(p_id uuid) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_event gateway_events;
+begin
+    -- Replays queue here; whoever comes second finds the row closed.
+    select * into strict v_event from gateway_events where id = p_id for update;
+    if v_event.status <> 'received' then
+        return;
+    end if;
+
+    begin
+        perform apply_gateway_event(v_event);
+        set constraints all immediate;  -- a refusal belongs to this event, not to the commit
+        set constraints all deferred;
+    exception
+        when serialization_failure or deadlock_detected or lock_not_available then
+            raise;  -- passing trouble: the whole request is tried again
+        when others or assert_failure then
+            perform postpone_gateway_event(v_event, sqlerrm);
+    end;
+end;
+$$;
+comment on function try_gateway_event is 'Applies one message; its failure is kept, not thrown.';
+
+create function postpone_gateway_event(p_event gateway_events, p_reason text) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    update gateway_events
+    set
+        tries = tries + 1,
+        reason = p_reason,
+        next_try_at = clock_now() + interval '30 seconds' * power(2, least(tries, 10)),
+        status = case when tries >= 9 then 'parked' else 'received' end
+    where id = p_event.id;
+
+    if p_event.tries >= 9 then
+        perform record_exception(
+            p_event.organization_id, p_event.livemode, 'event-not-applied', 'gateway_event',
+            p_event.id, null, null, p_reason
+        );
+    end if;
+end;
+$$;
+comment on function postpone_gateway_event is 'Ten tries in about eight hours, then a person looks.';
+
+create function apply_gateway_events(hasura_session json, p_limit integer)
+returns setof gateway_events
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_ids uuid[];
+begin
+    perform require_service(hasura_session);
+    select array_agg(id) into v_ids
+    from (
+        select id from gateway_events
+        where status = 'received' and next_try_at <= clock_now()
+        order by next_try_at
+        limit least(p_limit, 100)
+        for update skip locked
+    ) as due;
+
+    perform try_gateway_event(id) from unnest(v_ids) as id;
+    return query select * from gateway_events where id = any(v_ids);
+end;
+$$;
+comment on function apply_gateway_events is 'The sweep: applies what is due, at most 100 messages.';
+grant execute on function apply_gateway_events to munim_hasura;
+
+create function attempt_of_notice(p_event gateway_events) returns payment_attempts
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts;
+begin
+    -- Our own reference first; the gateway's ids serve where a message does not carry it.
+    select * into v_attempt
+    from payment_attempts
+    where id = (p_event.notice ->> 'payment_attempt_id')::uuid
+        and gateway = p_event.gateway and livemode = p_event.livemode;
+
+    if v_attempt.id is null then
+        select payment_attempts.* into v_attempt
+        from payment_attempts
+        inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id
+        where checkout_sessions.gateway = p_event.gateway
+            and checkout_sessions.livemode = p_event.livemode
+            and checkout_sessions.gateway_session_id = p_event.notice ->> 'gateway_session_id';
+    end if;
+    return v_attempt;
+end;
+$$;
+comment on function attempt_of_notice is 'The attempt that a message is about, or a null row.';
+
+create function apply_gateway_event(p_event gateway_events) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts := attempt_of_notice(p_event);
+    v_outcome text := p_event.notice ->> 'outcome';
+    v_reason text;
+begin
+    if v_outcome = 'unknown' then
+        perform close_gateway_event(p_event.id, 'ignored', 'a type without effect');
+        return;
+    end if;
+
+    if v_attempt.id is null then
+        perform park_gateway_event(p_event, v_attempt, 'unmatched-payment', 'no such attempt');
+        return;
+    end if;
+
+    -- Lock order: intent, attempt, ledger accounts by id.
+    perform from payment_intents where id = v_attempt.payment_intent_id for no key update;
+    select * into strict v_attempt
+    from payment_attempts where id = v_attempt.id for no key update;
+
+    v_reason := mismatch_of_notice(p_event, v_attempt);
+    if v_reason is not null then
+        perform park_gateway_event(p_event, v_attempt, 'amount-mismatch', v_reason);
+    else
+        perform settle_gateway_event(p_event, v_attempt, v_outcome);
+    end if;
+end;
+$$;
+comment on function apply_gateway_event is 'Matches a message to its attempt, compares, and acts.';
+
+create function mismatch_of_notice(p_event gateway_events, p_attempt payment_attempts) returns text
+language sql immutable
+begin atomic
+select case
+    when p_event.notice ->> 'outcome' not in ('paid', 'processing') then null
+    when (p_event.notice ->> 'amount')::bigint is distinct from p_attempt.amount
+        or p_event.notice ->> 'currency' is distinct from p_attempt.currency
+        then format(
+            'the gateway says %s %s, the attempt is %s %s',
+            p_event.notice ->> 'amount', p_event.notice ->> 'currency',
+            p_attempt.amount, p_attempt.currency
+        )
+    when p_attempt.status = 'captured'
+        and p_event.notice ->> 'gateway_payment_id' <> p_attempt.gateway_payment_id
+        then format('paid a second time, as %s', p_event.notice ->> 'gateway_payment_id')
+end;
+end;
+comment on function mismatch_of_notice is 'What speaks against acting on a message, or null.';
+
+create function settle_gateway_event(
+    p_event gateway_events, p_attempt payment_attempts, p_outcome text
+) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_status text := case p_outcome when 'paid' then 'captured' else p_outcome end;
+begin
+    if not exists (
+        select from payment_attempt_steps where before = p_attempt.status and after = v_status
+    ) then
+        perform note_gateway_event(p_event.id, 'ignored', p_attempt, format(
+            'the attempt is %s already', p_attempt.status
+        ));
+        return;
+    end if;
+
+    if v_status = 'captured' then
+        perform capture_payment_attempt(
+            p_attempt, p_event.notice ->> 'gateway_payment_id', p_event.occurred_at
+        );
+    else
+        perform move_payment_attempt(
+            p_attempt, v_status,
+            p_event.notice ->> 'failure_code', p_event.notice ->> 'failure_message'
+        );
+    end if;
+    perform note_gateway_event(p_event.id, 'applied', p_attempt, null);
+end;
+$$;
+comment on function settle_gateway_event is 'Takes the step that a message calls for, if it is legal.';
+
+create function note_gateway_event(
+    p_id uuid, p_status text, p_attempt payment_attempts, p_reason text
+) returns void
+language sql volatile
+begin atomic
+update gateway_events
+set
+    status = p_status,
+    reason = p_reason,
+    organization_id = p_attempt.organization_id,
+    payment_attempt_id = p_attempt.id
+where id = p_id;
+end;
+comment on function note_gateway_event is 'Closes an inbox row and says whom it was about.';
+
+create function park_gateway_event(
+    p_event gateway_events, p_attempt payment_attempts, p_class text, p_detail text
+) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    if p_event.notice ->> 'outcome' = 'paid' and p_attempt.id is not null then
+        perform hold_in_suspense(p_event, p_attempt);
+    end if;
+    perform record_exception(
+        p_attempt.organization_id, p_event.livemode, p_class, 'gateway_event', p_event.id,
+        (p_event.notice ->> 'amount')::bigint, p_event.notice ->> 'currency', p_detail
+    );
+    perform note_gateway_event(p_event.id, 'parked', p_attempt, p_detail);
+end;
+$$;
+comment on function park_gateway_event is 'Keeps a message that must not be acted on, and lists it.';
+
+create function hold_in_suspense(p_event gateway_events, p_attempt payment_attempts) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_organization_id uuid := p_attempt.organization_id;
+    v_livemode boolean := p_attempt.livemode;
+    v_amount bigint := (p_event.notice ->> 'amount')::bigint;
+    v_currency text := p_event.notice ->> 'currency';
+begin
+    perform post_ledger_transaction(
+        v_organization_id, v_livemode,
+        format('suspense:%s', p_event.id), 'suspense', 'gateway_event', p_event.id,
+        p_event.occurred_at,
+        array[
+            (ledger_account(
+                v_organization_id, v_livemode, 'gateway:' || p_event.gateway, 'asset', v_currency
+            ), v_amount),
+            (ledger_account(
+                v_organization_id, v_livemode, 'suspense', 'liability', v_currency
+            ), -v_amount)
+        ]::ledger_line []
+    );
+end;
+$$;
+comment on function hold_in_suspense is
+'The gateway holds this money for us, but we do not know yet whose it is.';
+
+create function capture_payment_attempt(
+    p_attempt payment_attempts, p_gateway_payment_id text, p_occurred_at timestamptz
+) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_organization_id uuid := p_attempt.organization_id;
+    v_livemode boolean := p_attempt.livemode;
+    v_currency text := p_attempt.currency;
+begin
+    update payment_attempts
+    set
+        status = 'captured', captured_at = p_occurred_at, gateway_payment_id = p_gateway_payment_id,
+        failure_code = null, failure_message = null
+    where id = p_attempt.id;
+
+    perform post_ledger_transaction(
+        v_organization_id, v_livemode,
+        format('capture:%s', p_attempt.id), 'capture', 'payment_attempt', p_attempt.id,
+        p_occurred_at,
+        array[
+            (ledger_account(
+                v_organization_id, v_livemode, 'gateway:' || p_attempt.gateway, 'asset', v_currency
+            ), p_attempt.amount),
+            (ledger_account(
+                v_organization_id, v_livemode, 'payments_received', 'liability', v_currency
+            ), -p_attempt.amount)
+        ]::ledger_line []
+    );
+    perform pay_payment_intent(p_attempt, p_occurred_at);
+end;
+$$;
+comment on function capture_payment_attempt is 'The gateway has the money: books it, then pays.';
+
+create function pay_payment_intent(p_attempt payment_attempts, p_occurred_at timestamptz)
+returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_intent payment_intents;
+begin
+    update payment_intents set status = 'paid' where id = p_attempt.payment_intent_id
+    returning * into strict v_intent;
+
+    perform record_event(
+        v_intent.organization_id, v_intent.livemode, 'payment.succeeded', 'payment_intent',
+        v_intent.id, jsonb_build_object(
+            'payment_intent_id', v_intent.id, 'payment_attempt_id', p_attempt.id,
+            'gateway', p_attempt.gateway, 'amount', v_intent.amount, 'currency', v_intent.currency
+        )
+    );
+    case v_intent.purpose
+        when 'credit_purchase' then perform grant_purchased_credits(v_intent, p_occurred_at);
+    end case;
+end;
+$$;
+comment on function pay_payment_intent is 'What was owed is paid; what it was for is fulfilled.';
+
+create function move_payment_attempt(
+    p_attempt payment_attempts, p_status text, p_failure_code text, p_failure_message text
+) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    update payment_attempts
+    set status = p_status, failure_code = p_failure_code, failure_message = p_failure_message
+    where id = p_attempt.id;
+
+    if p_status = 'pending' then
+        return;  -- the intent is pending from the start
+    end if;
+    update payment_intents set status = p_status where id = p_attempt.payment_intent_id;
+
+    perform record_event(
+        p_attempt.organization_id, p_attempt.livemode, 'payment.' || p_status, 'payment_intent',
+        p_attempt.payment_intent_id, jsonb_build_object(
+            'payment_intent_id', p_attempt.payment_intent_id, 'payment_attempt_id', p_attempt.id,
+            'gateway', p_attempt.gateway, 'amount', p_attempt.amount,
+            'currency', p_attempt.currency, 'failure_code', p_failure_code
+        )
+    );
+end;
+$$;
+comment on function move_payment_attempt is
+'Takes an attempt and its intent to pending, processing, failed or expired.';
+
+create function record_receipt(
+    hasura_session json, p_payment_attempt_id uuid, p_receipt_url text
+) returns setof payment_attempts
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    perform require_service(hasura_session);
+    update payment_attempts
+    set receipt_url = p_receipt_url
+    where id = p_payment_attempt_id and status = 'captured' and receipt_url is null;
+
+    return query select * from payment_attempts where id = p_payment_attempt_id;
+end;
+$$;
+comment on function record_receipt is 'Keeps the gateway''s receipt of a capture; the first one stays.';
+grant execute on function record_receipt to munim_hasura;
+
+revoke insert, update, delete, truncate
+on payment_intents, payment_attempts, gateway_events from public, munim_hasura;

@@ -1,0 +1,3 @@
+drop function acting_attempt;
+drop function open_checkout_session;
+drop table checkout_sessions;

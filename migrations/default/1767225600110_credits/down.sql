@@ -1,0 +1,17 @@
+drop function grant_purchased_credits;
+drop function fail_checkout;
+drop function record_checkout_session;
+drop function open_credit_purchase;
+drop function write_credit_purchase;
+drop function repeated_credit_purchase;
+drop function check_payment_amount;
+drop function credit_rate;
+drop trigger customer_has_a_wallet on customers;
+drop function open_wallet_of_customer;
+drop function credit_wallet;
+drop view credit_checkouts;
+drop view credit_entries;
+drop view credit_wallets;
+drop table credit_purchases;
+drop table payment_settings;
+drop table system_settings;

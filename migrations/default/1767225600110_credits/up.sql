@@ -1,0 +1,436 @@
+create table system_settings (
+    organization_id uuid not null references organizations (id),
+    key text not null,
+    value text not null,
+    updated_at timestamptz not null default clock_now(),
+    primary key (organization_id, key)
+);
+comment on table system_settings is
+'Settings by name. credit_rate_<currency>: how many credits one major unit of money buys.';
+
+create trigger system_setting_updated_at
+before update on system_settings
+for each row execute function touch_updated_at();
+
+create table payment_settings (
+    organization_id uuid not null references organizations (id),
+    currency text not null references currencies (code),
+    min_payment_amount bigint not null,
+    max_payment_amount bigint not null,
+    updated_at timestamptz not null default clock_now(),
+    primary key (organization_id, currency),
+    constraint payment_limits_are_in_order check (
+        0 < min_payment_amount and min_payment_amount <= max_payment_amount
+        and max_payment_amount <= 1000000000000000
+    )
+);
+comment on table payment_settings is
+'What an organisation accepts. A currency without a row is not accepted. Minor units.';
+
+create trigger payment_setting_updated_at
+before update on payment_settings
+for each row execute function touch_updated_at();
+
+create table credit_purchases (
+    id uuid primary key default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    customer_id uuid not null,
+    payment_intent_id uuid not null,
+    idempotency_key text not null,
+    amount bigint not null,
+    currency text not null references currencies (code),
+    credit_rate numeric(20, 6) not null,
+    credits_amount numeric(20, 4) not null,
+    ledger_transaction_id uuid,
+    granted_at timestamptz,
+    created_at timestamptz not null default clock_now(),
+    constraint credit_purchase_belongs_to_a_customer
+    foreign key (organization_id, livemode, customer_id)
+    references customers (organization_id, livemode, id),
+    constraint credit_purchase_belongs_to_an_intent
+    foreign key (organization_id, livemode, payment_intent_id)
+    references payment_intents (organization_id, livemode, id),
+    constraint credit_purchase_is_granted_in_the_ledger
+    foreign key (organization_id, livemode, ledger_transaction_id)
+    references ledger_transactions (organization_id, livemode, id),
+    constraint credit_purchase_key_is_used_once
+    unique (organization_id, livemode, customer_id, idempotency_key),
+    constraint intent_pays_one_credit_purchase unique (payment_intent_id),
+    constraint grant_belongs_to_one_credit_purchase unique (ledger_transaction_id),
+    constraint credit_purchase_key_has_a_length check (length(idempotency_key) between 1 and 255),
+    constraint credit_purchase_buys_something check (amount > 0 and credits_amount > 0),
+    constraint granted_credits_are_booked check (
+        (granted_at is null) = (ledger_transaction_id is null)
+    )
+);
+comment on table credit_purchases is 'Credits bought, at the rate frozen when the purchase was opened.';
+comment on column credit_purchases.credit_rate is 'Credits for one major unit of currency.';
+comment on column credit_purchases.granted_at is 'When the credits reached the wallet; null until then.';
+
+create index credit_purchases_by_customer on credit_purchases (customer_id, created_at);
+
+create view credit_wallets as
+select
+    ledger_accounts.id,
+    ledger_accounts.organization_id,
+    ledger_accounts.livemode,
+    ledger_accounts.customer_id,
+    major_units(-ledger_accounts.balance, 'XCR')::numeric(20, 4) as balance,
+    ledger_accounts.status
+from ledger_accounts
+where ledger_accounts.currency = 'XCR' and ledger_accounts.customer_id is not null;
+comment on view credit_wallets is 'A customer''s credits: their ledger account in XCR, read as credits.';
+
+create view credit_entries as
+select
+    ledger_entries.id,
+    ledger_entries.organization_id,
+    ledger_entries.livemode,
+    ledger_accounts.customer_id,
+    ledger_transactions.kind,
+    ledger_transactions.reference_type,
+    ledger_transactions.reference_id,
+    major_units(-ledger_entries.amount, 'XCR')::numeric(20, 4) as amount,
+    major_units(-ledger_entries.balance_after, 'XCR')::numeric(20, 4) as balance_after,
+    ledger_transactions.occurred_at,
+    ledger_entries.created_at
+from ledger_entries
+inner join ledger_accounts on ledger_accounts.id = ledger_entries.ledger_account_id
+inner join ledger_transactions on ledger_transactions.id = ledger_entries.ledger_transaction_id
+where ledger_accounts.currency = 'XCR' and ledger_accounts.customer_id is not null;
+comment on view credit_entries is 'The history of the wallets: credits in are positive, out negative.';
+
+create view credit_checkouts as
+select
+    credit_purchases.id,
+    credit_purchases.organization_id,
+    credit_purchases.livemode,
+    credit_purchases.customer_id,
+    credit_purchases.amount,
+    credit_purchases.currency,
+    credit_purchases.credits_amount,
+    payment_intents.id as payment_intent_id,
+    payment_intents.status,
+    payment_attempts.id as payment_attempt_id,
+    payment_attempts.gateway,
+    payment_attempts.failure_message,
+    checkout_sessions.gateway_session_id,
+    checkout_sessions.url,
+    checkout_sessions.customer_email,
+    checkout_sessions.success_url,
+    checkout_sessions.cancel_url,
+    checkout_sessions.expires_at,
+    checkout_sessions.expires_at < clock_now() + interval '31 minutes' as is_closing
+from credit_purchases
+inner join payment_intents on payment_intents.id = credit_purchases.payment_intent_id
+inner join payment_attempts on payment_attempts.payment_intent_id = payment_intents.id
+inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id;
+comment on view credit_checkouts is 'All that opening a purchase''s page takes, in one row.';
+comment on column credit_checkouts.is_closing is
+'Too late to open the page: a gateway asks for half an hour at least.';
+
+create function credit_wallet(p_customer customers) returns uuid
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_code text := 'credit_wallet:' || p_customer.id;
+    v_id uuid;
+begin
+    insert into ledger_accounts (
+        organization_id, livemode, code, account_type, currency, customer_id, may_overdraw
+    )
+    values (
+        p_customer.organization_id, p_customer.livemode, v_code, 'liability', 'XCR', p_customer.id,
+        false
+    )
+    on conflict on constraint ledger_account_code_is_taken_once do nothing;
+
+    select id into strict v_id
+    from ledger_accounts
+    where organization_id = p_customer.organization_id and livemode = p_customer.livemode
+        and code = v_code and currency = 'XCR';
+    return v_id;
+end;
+$$;
+comment on function credit_wallet is 'The customer''s wallet, opened at its first use.';
+
+create function open_wallet_of_customer() returns trigger
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    perform credit_wallet(new);
+    return null;
+end;
+$$;
+comment on function open_wallet_of_customer is 'A customer has a balance to read from the first day.';
+
+create trigger customer_has_a_wallet
+after insert on customers
+for each row execute function open_wallet_of_customer();
+
+create function credit_rate(p_organization_id uuid, p_currency text) returns numeric
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_key text := 'credit_rate_' || lower(p_currency);
+    v_value text;
+begin
+    select value into v_value
+    from system_settings
+    where organization_id = p_organization_id and key = v_key;
+
+    if v_value is null or v_value !~ '^[0-9]{1,12}([.][0-9]{1,6})?$' or v_value::numeric = 0 then
+        raise exception 'setting-invalid: system_settings.% must be a rate above zero', v_key
+            using errcode = '22B05';
+    end if;
+    return v_value::numeric;
+end;
+$$;
+comment on function credit_rate is 'Credits for one major unit of money, from system_settings.';
+
+create function check_payment_amount(p_organization_id uuid, p_amount bigint, p_currency text)
+returns void
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_limits payment_settings;
+begin
+    select * into v_limits
+    from payment_settings
+    where organization_id = p_organization_id and currency = p_currency;
+
+    if v_limits.currency is null then
+        raise exception 'currency-not-supported: % is not accepted here', p_currency
+            using errcode = '22B06';
+    end if;
+    if p_amount is null
+        or p_amount not between v_limits.min_payment_amount and v_limits.max_payment_amount
+    then
+        raise exception 'amount-out-of-range: % is not between % and % in the minor unit of %',
+            p_amount, v_limits.min_payment_amount, v_limits.max_payment_amount, p_currency
+            using errcode = '22B07';
+    end if;
+end;
+$$;
+comment on function check_payment_amount is 'Refuses what payment_settings does not allow.';
+
+create function repeated_credit_purchase(
+    p_customer customers, p_key text, p_amount bigint, p_currency text, p_email text
+) returns uuid
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_checkout credit_checkouts;
+begin
+    select credit_checkouts.* into v_checkout
+    from credit_checkouts
+    inner join credit_purchases on credit_purchases.id = credit_checkouts.id
+    where credit_purchases.organization_id = p_customer.organization_id
+        and credit_purchases.livemode = p_customer.livemode
+        and credit_purchases.customer_id = p_customer.id
+        and credit_purchases.idempotency_key = p_key;
+
+    if v_checkout.id is not null
+        and (v_checkout.amount, v_checkout.currency, v_checkout.customer_email)
+        is distinct from (p_amount, p_currency, p_email)
+    then
+        raise exception 'idempotency-key-reused: the key belongs to a request with other content'
+            using errcode = '22B08';
+    end if;
+    return v_checkout.id;
+end;
+$$;
+comment on function repeated_credit_purchase is
+'The purchase that this key opened before, or null. Refuses a key with other content.';
+
+create function write_credit_purchase(
+    p_customer customers, p_key text, p_amount bigint, p_currency text
+) returns payment_intents
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_rate numeric := credit_rate(p_customer.organization_id, p_currency);
+    v_credits numeric := trunc(major_units(p_amount, p_currency) * v_rate, 4);
+    v_intent payment_intents;
+begin
+    if v_credits = 0 then
+        raise exception 'amount-out-of-range: % buys no credits at a rate of %', p_amount, v_rate
+            using errcode = '22B07';
+    end if;
+
+    insert into payment_intents (organization_id, livemode, customer_id, purpose, amount, currency)
+    values (
+        p_customer.organization_id, p_customer.livemode, p_customer.id, 'credit_purchase', p_amount,
+        p_currency
+    )
+    returning * into v_intent;
+
+    insert into credit_purchases (
+        organization_id, livemode, customer_id, payment_intent_id, idempotency_key, amount,
+        currency, credit_rate, credits_amount
+    )
+    values (
+        p_customer.organization_id, p_customer.livemode, p_customer.id, v_intent.id, p_key, p_amount,
+        p_currency, v_rate, v_credits
+    );
+    return v_intent;
+end;
+$$;
+comment on function write_credit_purchase is 'The purchase and what is owed for it, rate frozen.';
+
+create function open_credit_purchase(
+    hasura_session json,
+    p_key text,
+    p_amount bigint,
+    p_currency text,
+    p_email text,
+    p_gateway text,
+    p_success_url text,
+    p_cancel_url text
+) returns setof credit_checkouts
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_customer customers;
+    v_currency text;
+    v_purchase_id uuid;
+    v_intent payment_intents;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    v_customer := acting_customer(hasura_session);
+
+    -- The customer's row orders their requests: of two with one key, the second finds the first.
+    perform from customers where id = v_customer.id for no key update;
+    select coalesce(p_currency, default_currency) into strict v_currency
+    from organizations where id = v_customer.organization_id;
+
+    v_purchase_id := repeated_credit_purchase(v_customer, p_key, p_amount, v_currency, p_email);
+    if v_purchase_id is null then
+        perform check_payment_amount(v_customer.organization_id, p_amount, v_currency);
+        v_intent := write_credit_purchase(v_customer, p_key, p_amount, v_currency);
+        perform open_checkout_session(v_intent, p_gateway, p_email, p_success_url, p_cancel_url);
+    end if;
+
+    return query
+    select * from credit_checkouts
+    where id = v_purchase_id or payment_intent_id = v_intent.id;
+end;
+$$;
+comment on function open_credit_purchase is
+'Writes a purchase of credits down before a gateway is asked. The same key: the same purchase.';
+grant execute on function open_credit_purchase to munim_hasura;
+
+create function record_checkout_session(
+    hasura_session json,
+    p_payment_attempt_id uuid,
+    p_gateway_session_id text,
+    p_url text
+) returns setof credit_checkouts
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts := acting_attempt(hasura_session, p_payment_attempt_id);
+begin
+    update checkout_sessions
+    set gateway_session_id = p_gateway_session_id, url = p_url
+    where payment_attempt_id = v_attempt.id
+        and (gateway_session_id is null or gateway_session_id = p_gateway_session_id);
+    if not found then
+        raise exception 'payment attempt % has another page already', v_attempt.id
+            using errcode = 'assert_failure';
+    end if;
+
+    if v_attempt.status = 'created' then  -- a webhook may have come first
+        perform move_payment_attempt(v_attempt, 'pending', null, null);
+    end if;
+    return query select * from credit_checkouts where payment_attempt_id = v_attempt.id;
+end;
+$$;
+comment on function record_checkout_session is 'Keeps the page that a gateway opened for an attempt.';
+grant execute on function record_checkout_session to munim_hasura;
+
+create function fail_checkout(
+    hasura_session json,
+    p_payment_attempt_id uuid,
+    p_failure_code text,
+    p_failure_message text
+) returns setof credit_checkouts
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts := acting_attempt(hasura_session, p_payment_attempt_id);
+begin
+    if v_attempt.status = 'created' then
+        perform move_payment_attempt(v_attempt, 'failed', p_failure_code, p_failure_message);
+    end if;
+    return query select * from credit_checkouts where payment_attempt_id = v_attempt.id;
+end;
+$$;
+comment on function fail_checkout is
+'The gateway refused for good to open a page. Nothing happens to an attempt that has one.';
+grant execute on function fail_checkout to munim_hasura;
+
+create function grant_purchased_credits(p_intent payment_intents, p_occurred_at timestamptz)
+returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_purchase credit_purchases;
+    v_customer customers;
+    v_units bigint;
+    v_transaction_id uuid;
+begin
+    select * into strict v_purchase
+    from credit_purchases where payment_intent_id = p_intent.id for no key update;
+    select * into strict v_customer from customers where id = v_purchase.customer_id;
+    v_units := v_purchase.credits_amount * 10000;
+
+    v_transaction_id := post_ledger_transaction(
+        p_intent.organization_id, p_intent.livemode,
+        format('credits:%s', v_purchase.id), 'credit_purchase', 'credit_purchase', v_purchase.id,
+        p_occurred_at,
+        array[
+            (ledger_account(
+                p_intent.organization_id, p_intent.livemode, 'payments_received', 'liability',
+                p_intent.currency
+            ), p_intent.amount),
+            (ledger_account(
+                p_intent.organization_id, p_intent.livemode, 'prepaid_credits', 'liability',
+                p_intent.currency
+            ), -p_intent.amount),
+            (ledger_account(
+                p_intent.organization_id, p_intent.livemode, 'credits_issued', 'asset', 'XCR'
+            ), v_units),
+            (credit_wallet(v_customer), -v_units)
+        ]::ledger_line []
+    );
+
+    update credit_purchases
+    set ledger_transaction_id = v_transaction_id, granted_at = clock_now()
+    where id = v_purchase.id;
+
+    perform record_event(
+        p_intent.organization_id, p_intent.livemode, 'credits.granted', 'credit_purchase',
+        v_purchase.id, jsonb_build_object(
+            'credit_purchase_id', v_purchase.id, 'customer_id', v_customer.id,
+            'credits_amount', v_purchase.credits_amount
+        )
+    );
+end;
+$$;
+comment on function grant_purchased_credits is 'Turns money received into credits in the wallet.';
+
+revoke insert, update, delete, truncate
+on system_settings, payment_settings, credit_purchases, checkout_sessions from public, munim_hasura;

@@ -1,0 +1,6 @@
+drop view invariant_purchases_keep_their_rate;
+drop view invariant_received_payments_are_fulfilled;
+drop view invariant_paid_purchases_are_granted;
+drop view invariant_captures_are_booked;
+drop view invariant_account_balances;
+drop view invariant_ledger_balances;

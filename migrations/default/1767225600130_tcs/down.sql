@@ -1,0 +1,3 @@
+drop view tcs.transactions;
+drop view tcs.clients;
+drop schema tcs;

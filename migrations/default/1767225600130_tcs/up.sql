@@ -1,0 +1,39 @@
+-- The names of Tiger Campus's own schema, for its queries. docs/seeds.md has the whole map.
+create schema tcs;
+grant usage on schema tcs to munim_hasura;
+
+create view tcs.clients as
+select
+    customers.id,
+    customers.organization_id,
+    customers.livemode,
+    customers.stripe_customer_id,
+    customers.email,
+    credit_wallets.balance as credits_balance
+from customers
+inner join credit_wallets on credit_wallets.customer_id = customers.id;
+comment on view tcs.clients is 'Customers, with their balance beside them.';
+
+create view tcs.transactions as
+select
+    credit_purchases.id,
+    credit_purchases.organization_id,
+    credit_purchases.livemode,
+    credit_purchases.customer_id as user_id,
+    credit_purchases.amount,
+    credit_purchases.credits_amount,
+    payment_attempts.gateway_payment_id as stripe_payment_intent_id,
+    checkout_sessions.gateway_session_id as checkout_session_id,
+    payment_intents.purpose as type,
+    payment_intents.status,
+    credit_purchases.currency,
+    payment_attempts.receipt_url,
+    credit_purchases.created_at,
+    payment_attempts.updated_at
+from credit_purchases
+inner join payment_intents on payment_intents.id = credit_purchases.payment_intent_id
+inner join payment_attempts on payment_attempts.payment_intent_id = payment_intents.id
+inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id;
+comment on view tcs.transactions is 'Credit purchases, with their payment''s state beside them.';
+
+grant select on all tables in schema tcs to munim_hasura;
