@@ -1,7 +1,7 @@
 -- One clock. Everything that asks for the time asks clock_now(), so that a sandbox can move it.
 create table clock (
     only_row boolean primary key default true,
-    skew interval not null default interval '0',
+    skew_seconds bigint not null default 0,
     constraint clock_has_one_row check (only_row)
 );
 comment on table clock is 'How far this database''s time is from the world''s. Always zero in live.';
@@ -10,7 +10,7 @@ insert into clock default values;
 create function clock_now() returns timestamptz
 language sql stable parallel safe
 begin atomic
-select pg_catalog.now() + clock.skew from clock;
+select pg_catalog.now() + clock.skew_seconds * interval '1 second' from clock;
 end;
 comment on function clock_now is 'The time of this transaction; the only clock that SQL may read.';
 grant execute on function clock_now to munim_hasura;

@@ -1,0 +1,136 @@
+"""The service: create_app() is the only place where the parts meet."""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from uuid import uuid4
+
+from flask import Flask, Response, g, jsonify, request
+from marshmallow import ValidationError
+from werkzeug.exceptions import HTTPException
+
+from app import config, endpoints, gateways, log
+from app.clock import Clock
+from app.context import Context
+from app.errors import (
+    AppError,
+    InvalidInputError,
+    MethodNotAllowedError,
+    NotFoundError,
+    PayloadTooLargeError,
+)
+from app.graphql import Hasura, connect
+
+BODY_BYTES_MAX = 1 << 20
+
+logger = logging.getLogger(__name__)
+
+HTTP_ERRORS: dict[int, type[AppError]] = {
+    404: NotFoundError,
+    405: MethodNotAllowedError,
+    413: PayloadTooLargeError,
+}
+
+
+def create_app(environ: Mapping[str, str] | None = None) -> Flask:
+    """Build the service from its environment. Raises ConfigError that names all that is wrong."""
+    environ = os.environ if environ is None else environ
+    settings = config.load(environ)
+    log.configure(settings.log_level)
+
+    flask = Flask(__name__)
+    flask.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
+    flask.before_request(_begin)
+    flask.after_request(_end)
+    flask.register_error_handler(AppError, _refuse)
+    flask.register_error_handler(ValidationError, _refuse_input)
+    flask.register_error_handler(HTTPException, _refuse_http)
+    flask.register_error_handler(Exception, _fail)
+
+    contexts = _contexts(settings, environ)
+    for endpoint in endpoints.discover(sys.modules[__name__]):
+        view = partial(_serve, endpoint, contexts, settings.action_secret)
+        for path in endpoint.paths:
+            flask.add_url_rule(path, path, view, methods=["POST"])
+    flask.add_url_rule("/healthz", "healthz", lambda: {"status": "ok"})
+    return flask
+
+
+def _contexts(
+    settings: config.Settings, environ: Mapping[str, str]
+) -> Callable[[dict[str, str]], Context]:
+    hasura = connect(
+        settings.hasura_endpoint,
+        {
+            "x-hasura-admin-secret": settings.hasura_admin_secret,
+            "x-hasura-role": "service",
+            "x-hasura-livemode": str(settings.livemode).lower(),
+        },
+    )
+    clock = Clock(
+        None if settings.livemode else lambda: int(hasura.one("ReadClock")["skew_seconds"])
+    )
+    gateway = gateways.finder(environ)
+
+    def context(session_variables: dict[str, str]) -> Context:
+        return Context(settings, hasura.acting_for(session_variables), gateway, clock.now)
+
+    return context
+
+
+def _read_skew(hasura: Hasura) -> int:
+    return int(hasura.one("ReadClock")["skew_seconds"])
+
+
+def _serve(
+    endpoint: endpoints.Endpoint,
+    contexts: Callable[[dict[str, str]], Context],
+    secrets: tuple[str, ...],
+    **names: str,
+) -> Response:
+    if endpoint.needs_secret:
+        endpoints.check_secret(request.headers.get("ACTION-SECRET", ""), secrets)
+    return jsonify(endpoint.serve(contexts, request, names))
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    log.request_id.set(given if given.isprintable() and 0 < len(given) <= 64 else str(uuid4()))
+    g.started = time.perf_counter()
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Request-Id"] = log.request_id.get()
+    logger.info(
+        "%s %s",
+        request.method,
+        request.path,
+        extra={
+            "status": response.status_code,
+            "milliseconds": round((time.perf_counter() - g.started) * 1000, 1),
+        },
+    )
+    return response
+
+
+def _refuse(error: AppError) -> tuple[Response, int]:
+    logger.warning("%s: %s", error.code, error.message)
+    return jsonify(error.as_hasura()), error.status
+
+
+def _refuse_input(error: ValidationError) -> tuple[Response, int]:
+    return _refuse(InvalidInputError("the input is not valid", errors=error.messages))
+
+
+def _refuse_http(error: HTTPException) -> tuple[Response, int]:
+    kind = HTTP_ERRORS.get(error.code or 500, InvalidInputError)
+    return _refuse(kind(error.description or error.name))
+
+
+def _fail(bug: Exception) -> tuple[Response, int]:
+    logger.error("unforeseen", exc_info=bug)
+    request_id = log.request_id.get()
+    return jsonify(AppError("internal error", request_id=request_id).as_hasura()), 500

@@ -1,0 +1,26 @@
+"""One clock. In live it is the world's; elsewhere the database may have moved it.
+
+Handlers take the time from ctx.now(), SQL from clock_now(): both add the same skew.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+BELIEVED_SECONDS = 1.0  # how long a skew is believed before the database is asked again
+
+
+class Clock:
+    """The world's time plus the seconds that `read_skew` reports; without it, the world's time."""
+
+    def __init__(self, read_skew: Callable[[], int] | None = None) -> None:
+        self._read_skew = read_skew
+        self._skew = timedelta()
+        self._believed_until = 0.0
+
+    def now(self) -> datetime:
+        """Answer the time, aware and in UTC."""
+        if self._read_skew and time.monotonic() >= self._believed_until:
+            self._skew = timedelta(seconds=self._read_skew())
+            self._believed_until = time.monotonic() + BELIEVED_SECONDS
+        return datetime.now(UTC) + self._skew

@@ -1,0 +1,105 @@
+"""Settings come from the environment, are read once at cold start, and are complete or refused.
+
+A missing variable is named together with all the others that are missing. Live is strict: it does
+not start with a secret of the sandbox, nor with a short one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, TypeVar
+
+ENVIRONMENTS = ("sandbox", "test", "live")
+SECRET_LENGTH_MIN = 32
+SANDBOX_MARK = "sandbox"  # every secret that the sandbox ships carries this word
+
+T = TypeVar("T")
+
+
+class ConfigError(Exception):
+    """The environment does not make a working service; the message says all that is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One field a variable of the same name in capitals. Lists are written with commas."""
+
+    munim_env: str
+    hasura_endpoint: str
+    hasura_admin_secret: str
+    action_secret: tuple[str, ...]  # several while one is being replaced by another
+    frontend_url: str
+    log_level: str = "info"
+
+    @property
+    def livemode(self) -> bool:
+        return self.munim_env == "live"
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Read and check the service's own settings. Raises ConfigError."""
+    settings = read(Settings, environ)
+    faults = [*_faults(settings), *(_live_faults(settings) if settings.livemode else ())]
+    if faults:
+        raise ConfigError("; ".join(faults))
+    return settings
+
+
+def read(kind: type[T], environ: Mapping[str, str], prefix: str = "") -> T:
+    """Fill a dataclass of str and tuple[str, ...] fields from PREFIX_FIELD variables.
+
+    Raises ConfigError that names every variable that is missing or blank.
+    """
+    values: dict[str, Any] = {}
+    missing: list[str] = []
+    for field in fields(kind):  # type: ignore[arg-type]  # callers pass dataclasses only
+        name = f"{prefix}{field.name}".upper()
+        text = environ.get(name, "").strip()
+        if text:
+            values[field.name] = text if field.type in (str, "str") else _words(text)
+        elif field.default is MISSING:
+            missing.append(name)
+    if missing:
+        message = f"missing settings: {', '.join(missing)} (see .env.example)"
+        raise ConfigError(message)
+    return kind(**values)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _faults(settings: Settings) -> list[str]:
+    faults = [
+        f"{name.upper()} must be a URL"
+        for name in ("hasura_endpoint", "frontend_url")
+        if not getattr(settings, name).startswith(("https://", "http://"))
+    ]
+    if settings.munim_env not in ENVIRONMENTS:
+        faults.append(f"MUNIM_ENV must be one of {', '.join(ENVIRONMENTS)}")
+    return faults
+
+
+def _live_faults(settings: Settings) -> list[str]:
+    secrets = {
+        "HASURA_ADMIN_SECRET": (settings.hasura_admin_secret,),
+        "ACTION_SECRET": settings.action_secret,
+    }
+    faults = [
+        f"{name} must have at least {SECRET_LENGTH_MIN} characters in live"
+        for name, values in secrets.items()
+        if min(map(len, values)) < SECRET_LENGTH_MIN
+    ]
+    faults += [
+        f"{name} is a secret of the sandbox"
+        for name, values in secrets.items()
+        if any(SANDBOX_MARK in value.lower() for value in values)
+    ]
+    faults += [
+        f"{name} must be https in live"
+        for name, url in (
+            ("HASURA_ENDPOINT", settings.hasura_endpoint),
+            ("FRONTEND_URL", settings.frontend_url),
+        )
+        if not url.startswith("https://")
+    ]
+    return faults

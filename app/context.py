@@ -1,0 +1,19 @@
+"""Everything a handler may touch is handed to it; nothing is reached for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.config import Settings
+from app.gateways import Gateway
+from app.graphql import Hasura
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What one request may touch. `hasura` acts for the actor of the request's session."""
+
+    settings: Settings
+    hasura: Hasura
+    gateway: Callable[[str], Gateway]
+    now: Callable[[], datetime]

@@ -1,0 +1,158 @@
+"""The doors, and how they are found.
+
+A handler is a function under a decorator that says which door it stands behind; its name gives
+the path, so nothing is registered by hand. Doors but webhooks ask for ACTION-SECRET; a webhook
+proves itself to its gateway's adapter.
+"""
+
+import hmac
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from flask import Request
+from marshmallow import Schema, ValidationError
+
+from app.context import Context
+from app.errors import ForbiddenError, InvalidInputError, UnauthorizedError
+from app.gateways import Delivery
+
+DOORS = ("actions", "crons", "events", "webhooks")  # the modules of a capability that have any
+
+# What the caller's session may tell the database. The mode is ours to say, not theirs.
+ACTOR_VARIABLES = ("x-hasura-user-id", "x-hasura-organization-id", "x-hasura-customer-id")
+
+Serve = Callable[[Callable[[dict[str, str]], Context], Request, dict[str, str]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A handler behind its door: where it is reached, and how a request is served there."""
+
+    name: str
+    door: str
+    paths: tuple[str, ...]
+    serve: Serve
+
+    @property
+    def needs_secret(self) -> bool:
+        return self.door != "webhook"  # a webhook proves itself by its signature
+
+
+def action(schema: type[Schema], roles: frozenset[str]) -> Callable[[Any], Any]:
+    """Serve a Hasura action at /<its-name>, for these roles.
+
+    The handler gets the context and what the schema loads; it answers the action's output. The
+    body is Hasura's: {"input": {...}, "session_variables": {...}}, the rest of it is not needed.
+    """
+
+    def decorate(handler: Callable[[Context, Any], object]) -> Any:
+        def serve(contexts: Any, request: Request, _: dict[str, str]) -> object:
+            body = _object(request)
+            session = _session(body, roles)
+            return handler(contexts(session), schema().load(_part(body, "input")))
+
+        path = "/" + handler.__name__.replace("_", "-")
+        return _mark(handler, Endpoint(handler.__name__, "action", (path,), serve))
+
+    return decorate
+
+
+def event(handler: Callable[[Context, dict[str, Any]], object]) -> Any:
+    """Serve a Hasura event trigger of the handler's name: it gets the row as it is now."""
+
+    def serve(contexts: Any, request: Request, _: dict[str, str]) -> object:
+        row = _part(_part(_part(_object(request), "event"), "data"), "new")
+        return handler(contexts({}), row)
+
+    path = f"/events/{handler.__name__}"
+    return _mark(handler, Endpoint(handler.__name__, "event", (path,), serve))
+
+
+def cron(handler: Callable[[Context], object]) -> Any:
+    """Serve a Hasura cron trigger of the handler's name."""
+
+    def serve(contexts: Any, _request: Request, _: dict[str, str]) -> object:
+        return handler(contexts({}))
+
+    path = f"/crons/{handler.__name__}"
+    return _mark(handler, Endpoint(handler.__name__, "cron", (path,), serve))
+
+
+def webhook(*paths: str) -> Callable[[Any], Any]:
+    """Serve gateways' webhooks at paths with a <gateway> in them."""
+
+    def decorate(handler: Callable[[Context, str, Delivery], object]) -> Any:
+        def serve(contexts: Any, request: Request, names: dict[str, str]) -> object:
+            headers = {name.lower(): value for name, value in request.headers}
+            delivery = Delivery(headers=headers, body=request.get_data())
+            return handler(contexts({}), names["gateway"], delivery)
+
+        return _mark(handler, Endpoint(handler.__name__, "webhook", paths, serve))
+
+    return decorate
+
+
+def discover(package: ModuleType) -> list[Endpoint]:
+    """Find every handler of every capability, sorted by path."""
+    found = [
+        value.endpoint
+        for module in _door_modules(package)
+        for value in vars(module).values()
+        if isinstance(getattr(value, "endpoint", None), Endpoint)
+    ]
+    return sorted(found, key=lambda endpoint: endpoint.paths)
+
+
+def check_secret(given: str, accepted: tuple[str, ...]) -> None:
+    """Compare ACTION-SECRET in constant time. Raises UnauthorizedError."""
+    matches = [hmac.compare_digest(given.encode(), secret.encode()) for secret in accepted]
+    if not any(matches):
+        message = "ACTION-SECRET is missing or wrong"
+        raise UnauthorizedError(message)
+
+
+def _door_modules(package: ModuleType) -> Iterator[ModuleType]:
+    for capability in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if capability.ispkg:
+            parts = pkgutil.iter_modules(import_module(capability.name).__path__)
+            for part in parts:
+                if part.name in DOORS:
+                    yield import_module(f"{capability.name}.{part.name}")
+
+
+def _mark(handler: Any, endpoint: Endpoint) -> Any:
+    handler.endpoint = endpoint
+    return handler
+
+
+def _object(request: Request) -> dict[str, Any]:
+    body = request.get_json(force=True, silent=True)
+    if not isinstance(body, dict):
+        message = "the body is not a JSON object"
+        raise InvalidInputError(message)
+    return body
+
+
+def _part(body: dict[str, Any], name: str) -> dict[str, Any]:
+    part = body.get(name)
+    if not isinstance(part, dict):
+        raise ValidationError({name: ["Not a JSON object."]})
+    return part
+
+
+def _session(body: dict[str, Any], roles: frozenset[str]) -> dict[str, str]:
+    variables = {name.lower(): value for name, value in _part(body, "session_variables").items()}
+    role = variables.get("x-hasura-role")
+    if role is not None and role not in roles:
+        message = f"role {role} may not do this"
+        raise ForbiddenError(message)
+    if not variables.get("x-hasura-user-id"):
+        message = "session_variables name no x-hasura-user-id"
+        raise UnauthorizedError(message)
+    if not all(isinstance(value, str) for value in variables.values()):
+        raise ValidationError({"session_variables": ["Not texts."]})
+    return {name: variables[name] for name in ACTOR_VARIABLES if name in variables}

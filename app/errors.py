@@ -1,0 +1,135 @@
+"""Every failure that has a name: its code is public and for ever, and the list is closed.
+
+Hasura passes a 4xx answer on to its client and hides a 5xx, so a refusal that the client should
+read has a 4xx status, a third party's failure too (424). docs/errors.md says what to do about each.
+"""
+
+from typing import ClassVar
+
+
+class AppError(Exception):
+    """A failure with a stable code. Anything else that escapes is a bug."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+    def as_hasura(self) -> dict[str, object]:
+        """Shape the error as Hasura passes it on to its client."""
+        return {"message": self.message, "extensions": {"code": self.code, **self.details}}
+
+
+class InvalidInputError(AppError):
+    """The request is not what the contract says; `errors` names the fields."""
+
+    code, status = "invalid-input", 400
+
+
+class UnauthorizedError(AppError):
+    """The caller did not prove who they are."""
+
+    code, status = "unauthorized", 401
+
+
+class SignatureInvalidError(AppError):
+    """A webhook that its gateway did not sign, or signed at another time."""
+
+    code, status = "signature-invalid", 401
+
+
+class ForbiddenError(AppError):
+    """The caller is known and may not do this."""
+
+    code, status = "forbidden", 403
+
+
+class NotFoundError(AppError):
+    """There is no such thing, or it is somebody else's."""
+
+    code, status = "not-found", 404
+
+
+class MethodNotAllowedError(AppError):
+    """The path exists; this method of it does not."""
+
+    code, status = "method-not-allowed", 405
+
+
+class PayloadTooLargeError(AppError):
+    """The body is larger than anybody honest needs."""
+
+    code, status = "payload-too-large", 413
+
+
+class CustomerNotFoundError(AppError):
+    """The session variables name no active customer."""
+
+    code, status = "customer-not-found", 404
+
+
+class AmountOutOfRangeError(AppError):
+    """The amount is not between the limits of payment_settings."""
+
+    code, status = "amount-out-of-range", 400
+
+
+class CurrencyNotSupportedError(AppError):
+    """The organisation does not accept this currency."""
+
+    code, status = "currency-not-supported", 400
+
+
+class SettingInvalidError(AppError):
+    """A setting that this needs is missing or no use; the organisation must mend it."""
+
+    code, status = "setting-invalid", 409
+
+
+class IdempotencyKeyReusedError(AppError):
+    """The key belongs to a request with other content."""
+
+    code, status = "idempotency-key-reused", 409
+
+
+class LedgerKeyReusedError(AppError):
+    """A fact is booked already, with other entries."""
+
+    code, status = "ledger-key-reused", 409
+
+
+class CheckoutExpiredError(AppError):
+    """The checkout is over; a new one takes a new key."""
+
+    code, status = "checkout-expired", 409
+
+
+class GatewayRefusedError(AppError):
+    """The gateway understood and said no, for good."""
+
+    code, status = "gateway-refused", 422
+
+
+class GatewayUnavailableError(AppError):
+    """The gateway gave no answer that means anything: try again with the same key."""
+
+    code, status = "gateway-unavailable", 424
+
+
+class ServiceUnavailableError(AppError):
+    """Hasura or its database did not answer: try again with the same key."""
+
+    code, status = "service-unavailable", 503
+
+
+BY_CODE: dict[str, type[AppError]] = {error.code: error for error in AppError.__subclasses__()}
+
+
+def from_database(message: str) -> AppError | None:
+    """Turn a refusal of a SQL function, `<code>: <text>`, into its error; None if it is not one."""
+    code, _, text = message.partition(": ")
+    error = BY_CODE.get(code)
+    return error(text) if error else None

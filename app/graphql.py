@@ -1,0 +1,140 @@
+"""The Hasura client: the only way to data, by the names of operations in the *.graphql files.
+
+An operation selects one root field, and run() answers that field's value. Every mutation here is
+idempotent by key, so what failed in passing is sent again with the same variables.
+"""
+
+import random
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gql import Client, GraphQLRequest
+from gql.client import SyncClientSession
+from gql.transport.exceptions import TransportError, TransportQueryError
+from gql.transport.requests import RequestsHTTPTransport
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    OperationDefinitionNode,
+    parse,
+)
+
+from app.errors import ServiceUnavailableError, from_database
+
+ANSWER_SECONDS_MAX = 10
+TRIES_MAX = 3
+PAUSE_SECONDS_MAX = 0.4
+# What Hasura says of a deadlock, a lost connection or a full pool: the SQLSTATE is hidden.
+PASSING_CODES = frozenset(
+    {"unexpected", "postgres-error", "postgres-max-connections-error", "concurrent-update"}
+)
+
+
+class QueryError(Exception):
+    """Hasura refused an operation of ours: a bug on one of the two sides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A parsed operation; `field` is the response key of its only root field."""
+
+    document: DocumentNode
+    field: str
+    name: str
+
+
+@cache
+def operations() -> Mapping[str, Operation]:
+    """Every operation of the service, by name. Parsed once, at the first request."""
+    found: dict[str, Operation] = {}
+    for path in sorted(Path(__file__).parent.rglob("*.graphql")):
+        for operation in _operations_of(parse(path.read_text(encoding="utf-8"))):
+            if operation.name in found:
+                message = f"{path.name}: there are two operations called {operation.name}"
+                raise QueryError(message)
+            found[operation.name] = operation
+    return found
+
+
+def _operations_of(document: DocumentNode) -> Iterator[Operation]:
+    fragments = [d for d in document.definitions if isinstance(d, FragmentDefinitionNode)]
+    for definition in document.definitions:
+        if isinstance(definition, OperationDefinitionNode) and definition.name:
+            root = definition.selection_set.selections[0]
+            assert isinstance(root, FieldNode)  # noqa: S101  # our own files; a test reads them all
+            yield Operation(
+                document=DocumentNode(definitions=(definition, *fragments)),
+                field=(root.alias or root.name).value,
+                name=definition.name.value,
+            )
+
+
+def connect(endpoint: str, headers: Mapping[str, str]) -> "Hasura":
+    """Answer a client whose one connection pool stays open. Nothing is sent yet."""
+    transport = RequestsHTTPTransport(endpoint, timeout=ANSWER_SECONDS_MAX)
+    client = Client(transport=transport, parse_results=False)
+    return Hasura(client.connect_sync(), headers)  # type: ignore[no-untyped-call]  # gql's gap
+
+
+class Hasura:
+    """Hasura, asked as role `service` for the actor of a session."""
+
+    def __init__(self, session: SyncClientSession, headers: Mapping[str, str]) -> None:
+        self._session = session
+        self._headers = dict(headers)
+
+    def acting_for(self, session_variables: Mapping[str, str]) -> "Hasura":
+        """Answer the same connection with these session variables on every request."""
+        return Hasura(self._session, {**session_variables, **self._headers})
+
+    def run(self, name: str, **variables: object) -> Any:
+        """Run an operation by name and answer its root field: a list of rows, as a rule.
+
+        Raises the AppError that a SQL function refused with, ServiceUnavailableError when Hasura or
+        its database does not answer after three tries, QueryError for anything else.
+        """
+        operation = operations()[name]
+        for tries_left in reversed(range(TRIES_MAX)):
+            try:
+                return self._ask(operation, variables)
+            except ServiceUnavailableError:
+                if not tries_left:
+                    raise
+                time.sleep(random.uniform(0.05, PAUSE_SECONDS_MAX))  # noqa: S311  # jitter
+        raise AssertionError  # the last try answers or raises
+
+    def one(self, name: str, **variables: object) -> Any:
+        """Run an operation whose answer is exactly one row, and answer that row."""
+        rows = self.run(name, **variables)
+        if len(rows) != 1:
+            message = f"{name} answered {len(rows)} rows instead of one"
+            raise QueryError(message)
+        return rows[0]
+
+    def _ask(self, operation: Operation, variables: dict[str, object]) -> Any:
+        request = GraphQLRequest(
+            operation.document, variable_values=variables, operation_name=operation.name
+        )
+        try:
+            answer = self._session.execute(request, extra_args={"headers": self._headers})
+        except TransportQueryError as failure:
+            raise _named(operation.name, failure) from failure
+        except TransportError as failure:
+            message = "the database service does not answer"
+            raise ServiceUnavailableError(message) from failure
+        return answer[operation.field]
+
+
+def _named(operation: str, failure: TransportQueryError) -> Exception:
+    error = failure.errors[0] if failure.errors else {}
+    code = error.get("extensions", {}).get("code")
+    message = error.get("message", "")
+    if code in PASSING_CODES:
+        return ServiceUnavailableError("the database service could not finish")
+    refusal = from_database(message) if code == "data-exception" else None
+    return refusal or QueryError(f"{operation}: {code}: {message}")

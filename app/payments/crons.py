@@ -1,0 +1,42 @@
+"""Sweeps find their work in the data, so a tick that is late, lost or doubled does no harm."""
+
+import logging
+from datetime import timedelta
+
+from app.context import Context
+from app.endpoints import cron
+from app.errors import AppError
+from app.payments import receipts
+
+log = logging.getLogger(__name__)
+
+BATCH = 20
+# Younger captures are the event trigger's; older ones have no receipt to wait for.
+RECEIPT_AGE_MIN, RECEIPT_AGE_MAX = timedelta(minutes=1), timedelta(days=3)
+
+
+@cron
+def apply_gateway_events(ctx: Context) -> dict[str, int]:
+    """Apply the messages that could not be applied when they came and are due again."""
+    events = ctx.hasura.run("ApplyGatewayEvents", limit=BATCH)
+    return {"tried": len(events)}
+
+
+@cron
+def store_missing_receipts(ctx: Context) -> dict[str, int]:
+    """Fetch the receipts that the event trigger did not bring."""
+    now = ctx.now()
+    attempts = ctx.hasura.run(
+        "ReceiptsMissing",
+        capturedAfter=(now - RECEIPT_AGE_MAX).isoformat(),
+        capturedBefore=(now - RECEIPT_AGE_MIN).isoformat(),
+        limit=BATCH,
+    )
+    stored = 0
+    for attempt in attempts:
+        try:
+            receipts.store(ctx, attempt)
+            stored += 1
+        except AppError as failure:  # the others need not wait for this one
+            log.warning("receipt not stored: %s", failure, extra={"attempt_id": attempt["id"]})
+    return {"missing": len(attempts), "stored": stored}
