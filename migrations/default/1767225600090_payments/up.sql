@@ -458,7 +458,11 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 begin
-    if p_event.notice ->> 'outcome' = 'paid' and p_attempt.id is not null then
+    if p_event.notice ->> 'outcome' = 'paid'
+        and p_attempt.id is not null
+        and (p_event.notice ->> 'amount')::bigint > 0
+        and exists (select from currencies where code = p_event.notice ->> 'currency')
+    then
         perform hold_in_suspense(p_event, p_attempt);
     end if;
     perform record_exception(

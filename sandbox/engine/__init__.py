@@ -1,0 +1,1 @@
+"""A GraphQL engine over Postgres that reads Hasura metadata and keeps Hasura's contract."""

@@ -1,0 +1,134 @@
+"""The frame of every mutation: the session is set first, permission checks fail the statement.
+
+All in one statement, so that a mutation of one field is one round trip. A failed check raises by
+casting a text to an integer; errors.py knows the text.
+"""
+
+# ruff: noqa: S608 -- this module writes SQL: names are quoted, clients' values are bound
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.engine.errors import CHECK_FAILED
+from sandbox.engine.schema.access import Access
+from sandbox.engine.schema.model import ObjectType
+from sandbox.engine.schema.sources import ColumnOut, MutationPart
+from sandbox.engine.sql import Later, SessionJson, ident, literal
+from sandbox.engine.steps import Sql, Text
+from sandbox.engine.walk import Selected
+
+from .compiler import Compiler, typename
+from .select import Source, json_object, list_of, row
+
+SESSION = '"_session"'
+CHANGED = '"_changed"'
+SESSION_IS_SET = f'(SELECT "value" FROM {SESSION}) IS NOT NULL'
+
+
+def session(c: Compiler) -> str:
+    """Return the first part of WITH, which sets hasura.user for triggers and functions."""
+    bound = c.statement.bind(SessionJson())
+    return f"{SESSION} AS MATERIALIZED (SELECT set_config('hasura.user', {bound}, true) AS \"value\")"
+
+
+def _guarded(value: str, kind: str) -> str:
+    """Return the value if every changed row passed its check; else the statement fails."""
+    failed = f"concat({literal(CHECK_FAILED)}, (SELECT count(*) FROM {CHANGED}))::integer"
+    passed = f'(SELECT bool_and("_ok") FROM {CHANGED}) IS NOT FALSE'
+    return f"CASE WHEN {passed} THEN {value} ELSE {failed}::text::{kind} END"
+
+
+def finish(
+    c: Compiler, item: Selected, access: Access, change: str, check: str, *, one: bool
+) -> Sql:
+    """Wrap a change (without RETURNING) of the table under "_0" into the step of its field."""
+    checked = f'coalesce(({check}), false) AS "_ok"'
+    changed = f'{change} RETURNING "_0" AS "_row", {checked}'
+    with_ = f"WITH {session(c)}, {CHANGED} AS ({changed})"
+    path = item.path if item.path.startswith("$.insert") else "$"
+    if _reads_more(c, item, one=one):
+        return _two_statements(c, item, access, with_, check, one=one, path=path)
+    alias = c.alias()
+    source = Source(access, f'(SELECT ({CHANGED}."_row").* FROM {CHANGED})', alias)
+    value = _answer(c, item, source, f"(SELECT count(*) FROM {CHANGED})", one=one)
+    if check != "TRUE":
+        value = _guarded(value, "json")
+    return Sql(item.key, f"{with_} SELECT {value}", tuple(c.statement.binds), path, mutation=True)
+
+
+def _returned(c: Compiler, item: Selected, *, one: bool) -> list[Selected]:
+    kind: Any = item.field.ref.named if item.field else None
+    selected = c.fields(item, kind)
+    if one:
+        return selected
+    found = []
+    for part in selected:
+        if part.field is not None and part.field.source.returning:
+            found += c.fields(part, part.field.ref.named)
+    return found
+
+
+def _reads_more(c: Compiler, item: Selected, *, one: bool) -> bool:
+    """Tell whether the answer holds more than columns, which must be read after the change."""
+    return any(
+        part.field is not None and not isinstance(part.field.source, ColumnOut)
+        for part in _returned(c, item, one=one)
+    )
+
+
+def _two_statements(  # noqa: PLR0913 -- private; the parts of one mutation
+    c: Compiler, item: Selected, access: Access, with_: str, check: str, *, one: bool, path: str
+) -> Sql:
+    count = f"(SELECT count(*) FROM {CHANGED})"
+    if check != "TRUE":
+        count = _guarded(count, "bigint")
+    rows = f'(SELECT array_agg("_row")::text FROM {CHANGED})'
+    first = f"{with_} SELECT ({count})::text AS n0, {rows} AS n1"
+    binds = tuple(c.statement.binds)
+    after = Compiler(c.walk)
+    schema, name = access.table.table.name
+    kind = f"{ident(schema)}.{ident(name)}[]"
+    given = after.statement.bind(Later("n1"))
+    source = Source(access, f"unnest(({given})::{kind})", after.alias())
+    number = f"({after.statement.bind(Later('n0'))})::bigint"
+    second = "SELECT " + _answer(after, item, source, number, one=one)
+    follow = Sql(item.key, second, tuple(after.statement.binds))
+    return Sql(item.key, first, binds, path, mutation=True, follow=follow)
+
+
+def _answer(c: Compiler, item: Selected, source: Source, count: str, *, one: bool) -> str:
+    kind: Any = item.field.ref.named if item.field else None
+    chosen = f"{source.sql} AS {source.alias}"
+    if one:
+        return f"({row(c, source, c.fields(item, kind), chosen)})"
+    parts = []
+    for part in c.fields(item, kind):
+        if part.field is None:
+            parts.append((part.key, typename(kind)))
+        elif not _source(part).returning:
+            parts.append((part.key, count))
+        else:
+            below = c.fields(part, part.field.ref.named)
+            parts.append((part.key, f"({list_of(c, source, below, chosen)})"))
+    return json_object(parts)
+
+
+def _source(part: Selected) -> MutationPart:
+    source = part.field.source if part.field else None
+    assert isinstance(source, MutationPart)  # noqa: S101 -- a response has these fields only
+    return source
+
+
+def nothing(c: Compiler, item: Selected) -> Text:
+    """Return the answer of a mutation that has nothing to change."""
+    kind: Any = item.field.ref.named if item.field else None
+    assert isinstance(kind, ObjectType)  # noqa: S101 -- mutations answer objects
+    parts = []
+    for part in c.fields(item, kind):
+        if part.field is None:
+            value = f'"{kind.name}"'
+        else:
+            value = "[]" if _source(part).returning else "0"
+        parts.append(f'"{part.key}":{value}')
+    return Text(item.key, "{" + ",".join(parts) + "}")

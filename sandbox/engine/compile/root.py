@@ -1,0 +1,113 @@
+"""From a root field to the step that brings its value."""
+
+# ruff: noqa: S608 -- this module writes SQL: names are quoted, clients' values are bound
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from graphql import DocumentNode, SelectionSetNode
+
+from sandbox.engine.schema.actions import ActionRoot
+from sandbox.engine.schema.sources import (
+    DeleteRoot,
+    FunctionRoot,
+    InsertRoot,
+    SelectRoot,
+    UpdateRoot,
+)
+from sandbox.engine.steps import Introspection, Sql, Step, Text
+from sandbox.engine.walk import TYPENAME, Selected, Walk
+
+from .action import action
+from .compiler import Compiler, all_of
+from .insert import insert
+from .mutation import SESSION, session
+from .select import Source, aggregated, call, filtered, row, rows, table_source
+from .update import delete, key_condition, update
+
+
+def compile_root(walk: Walk, item: Selected, kind: str) -> Step:
+    """Return the step of one root field of the operation."""
+    if item.field is None:
+        if item.name == TYPENAME:
+            return Text(item.key, f'"{kind}_root"')
+        return Introspection(item.key, _alone(walk, item))
+    if item.field.source is None:
+        return Text(item.key, "null")
+    return COMPILERS[type(item.field.source)](Compiler(walk), item, item.field.source)
+
+
+def _alone(walk: Walk, item: Selected) -> DocumentNode:
+    """Return a document that asks for this introspection field only."""
+    operation = walk.document.operation
+    narrowed = type(operation)(
+        operation=operation.operation,
+        name=operation.name,
+        variable_definitions=operation.variable_definitions,
+        directives=(),
+        selection_set=SelectionSetNode(selections=(item.node,)),
+    )
+    definitions = (narrowed, *walk.document.fragments.values())
+    return DocumentNode(definitions=definitions)
+
+
+def _select(c: Compiler, item: Selected, root: SelectRoot) -> Sql:
+    source = table_source(c, root.access)
+    if root.kind == "aggregate":
+        return _step(c, item, aggregated(c, source, item))
+    if root.kind == "list":
+        return _step(c, item, rows(c, source, item))
+    below = c.fields(item, item.field.ref.named if item.field else None)
+    key = key_condition(c, root.access, item.arguments, source.alias)
+    where = all_of([filtered(c, source, {}), key])
+    return _step(c, item, row(c, source, below, f"{source.sql} AS {source.alias} WHERE {where}"))
+
+
+def _function(c: Compiler, item: Selected, root: FunctionRoot) -> Sql:
+    tracked = root.function
+    given = item.arguments.get("args")
+    called = call(c, tracked.function, given, tracked.session_argument, {})
+    alias = c.alias()
+    if not tracked.is_mutation:
+        called = f"(SELECT {alias}.* FROM {called} AS {alias}{_some_row(root, alias)})"
+        return _step(c, item, _called(c, item, root, called))
+    # The function waits for the session: LATERAL and OFFSET 0 keep the planner from swapping them.
+    gate = f'{SESSION}."value" IS NOT NULL'
+    inner = f"SELECT {alias}.* FROM {called} AS {alias} WHERE {gate}"
+    if not tracked.function.returns_set:
+        inner += f" AND NOT ({alias} IS NULL)"
+    outer = c.alias()
+    gated = f"(SELECT {outer}.* FROM {SESSION}, LATERAL ({inner} OFFSET 0) AS {outer})"
+    sql = f"WITH {session(c)} {_called(c, item, root, gated)}"
+    return Sql(item.key, sql, tuple(c.statement.binds), mutation=True)
+
+
+def _some_row(root: FunctionRoot, alias: str) -> str:
+    return "" if root.function.function.returns_set else f" WHERE NOT ({alias} IS NULL)"
+
+
+def _called(c: Compiler, item: Selected, root: FunctionRoot, called: str) -> str:
+    source = Source(root.access, called, c.alias())
+    if root.aggregate:
+        return aggregated(c, source, item)
+    if root.function.function.returns_set:
+        return rows(c, source, item)
+    below = c.fields(item, item.field.ref.named if item.field else None)
+    where = filtered(c, source, item.arguments)
+    return row(c, source, below, f"{source.sql} AS {source.alias} WHERE {where}")
+
+
+def _step(c: Compiler, item: Selected, sql: str) -> Sql:
+    return Sql(item.key, sql, tuple(c.statement.binds))
+
+
+COMPILERS: dict[type, Callable[[Compiler, Selected, Any], Step]] = {
+    SelectRoot: _select,
+    FunctionRoot: _function,
+    InsertRoot: insert,
+    UpdateRoot: update,
+    DeleteRoot: delete,
+    ActionRoot: action,
+}

@@ -1,0 +1,304 @@
+"""Rows, aggregates and relationships as JSON, each level one subquery."""
+
+# ruff: noqa: S608 -- this module writes SQL: names are quoted, clients' values are bound
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sandbox.engine.catalog import Function
+from sandbox.engine.coerce import Fields, Given
+from sandbox.engine.errors import EngineError, invalid
+from sandbox.engine.schema.access import Access
+from sandbox.engine.schema.sources import (
+    AggregateOperation,
+    AggregatePart,
+    ColumnOut,
+    ComputedOut,
+    Count,
+    RelationOut,
+)
+from sandbox.engine.sql import Constant, Slot, ident, literal
+from sandbox.engine.tracked import ComputedField
+from sandbox.engine.types import FLOAT, JSONB, PgType
+from sandbox.engine.walk import Selected
+from .compiler import Compiler, all_of, joined, table_sql, typename
+from .filters import computed_call, permit, row_of, session_json
+from .order import tail
+from .where import aggregate_call, boolean, column_sql, is_true, visible
+
+# Longer names are cut by Postgres, so they cannot be column aliases.
+LONGEST_NAME = 63
+MOST_PAIRS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where rows come from: a table or a call, and what else they must satisfy."""
+
+    access: Access
+    sql: str
+    alias: str
+    joins: tuple[tuple[str, str], ...] = ()
+    outer: str = ""
+
+    def joined(self) -> str:
+        return joined(self.joins, self.outer, self.alias) or "TRUE"
+
+
+def table_source(c: Compiler, access: Access) -> Source:
+    return Source(access, table_sql(access), c.alias())
+
+
+def filtered(c: Compiler, source: Source, arguments: dict[str, Any]) -> str:
+    """Return the condition: joins, what the role may see, what the client asks for."""
+    where: Fields | None = arguments.get("where")
+    return all_of(
+        [
+            source.joined(),
+            visible(c, source.access, source.alias),
+            boolean(c, where, source.access, source.alias),
+        ]
+    )
+
+
+def base(c: Compiler, source: Source, item: Selected, *, capped: bool = True) -> str:
+    """Return a FROM item with the rows chosen, ordered and paged, under the source's alias."""
+    try:
+        head, end = tail(c, item.arguments, source.access, source.alias, capped=capped)
+    except EngineError as error:
+        if error.path == "args":
+            error.path = f"{item.path}.args"
+        raise
+    where = filtered(c, source, item.arguments)
+    plain = f"{source.sql} AS {source.alias} WHERE {where}"
+    if not head and not end:
+        return plain
+    return f"(SELECT {head}{source.alias}.* FROM {plain} {end}) AS {source.alias}"
+
+
+def rows(c: Compiler, source: Source, item: Selected) -> str:
+    """Return a query whose one value is the JSON list of the rows."""
+    row_type = item.field.ref.named if item.field else None
+    selected = c.fields(item, row_type)
+    return list_of(c, source, selected, base(c, source, item))
+
+
+def list_of(c: Compiler, source: Source, selected: list[Selected], chosen: str) -> str:
+    columns = pairs(c, source, selected)
+    if _plain(columns):
+        inner = c.alias()
+        listed = ", ".join(f"{value} AS {ident(key)}" for key, value in columns)
+        query = f"SELECT {listed} FROM {chosen}"
+        return f"SELECT coalesce(json_agg({inner}), '[]'::json) FROM ({query}) AS {inner}"
+    return f"SELECT coalesce(json_agg({json_object(columns)}), '[]'::json) FROM {chosen}"
+
+
+def row(c: Compiler, source: Source, below: list[Selected], chosen: str) -> str:
+    """Return a query whose one value is the JSON object of a row, or no row."""
+    columns = pairs(c, source, below)
+    if _plain(columns):
+        inner = c.alias()
+        listed = ", ".join(f"{value} AS {ident(key)}" for key, value in columns)
+        return f"SELECT row_to_json({inner}) FROM (SELECT {listed} FROM {chosen}) AS {inner}"
+    return f"SELECT {json_object(columns)} FROM {chosen}"
+
+
+def _plain(columns: list[tuple[str, str]]) -> bool:
+    return all(len(key.encode()) <= LONGEST_NAME for key, _ in columns)
+
+
+def json_object(columns: list[tuple[str, str]]) -> str:
+    """Build an object by function, where names are too long to be aliases."""
+    if len(columns) > MOST_PAIRS:
+        raise invalid("too many fields with long names in one selection", "$")
+    listed = ", ".join(f"{literal(key)}, {value}" for key, value in columns)
+    return f"json_build_object({listed})"
+
+
+def pairs(c: Compiler, source: Source, selected: list[Selected]) -> list[tuple[str, str]]:
+    return [(item.key, _value(c, source, item)) for item in selected]
+
+
+def _value(c: Compiler, source: Source, item: Selected) -> str:
+    if item.field is None:
+        return typename(c.schema.object("{}", source.access))
+    meaning = item.field.source
+    if isinstance(meaning, ColumnOut):
+        return _column(c, source, item, meaning)
+    if isinstance(meaning, RelationOut):
+        return _relation(c, source, item, meaning)
+    assert isinstance(meaning, ComputedOut)  # noqa: S101 -- rows have no fourth kind of field
+    return _computed(c, source, item, meaning)
+
+
+def _column(c: Compiler, source: Source, item: Selected, meaning: ColumnOut) -> str:
+    name, kind = meaning.column.name, meaning.column.type
+    plain = column_sql(c, source.access, source.alias, name, meaning.condition)
+    path = item.arguments.get("path")
+    if path is not None:
+        return f"({plain}) #> {_json_path(c, path, item.path)}"
+    return c.shown(plain, kind)
+
+
+def _json_path(c: Compiler, path: Given, place: str) -> str:
+    def encode(value: Any, _path: str) -> str:
+        return json_path(str(value), f"{place}.args")
+
+    bind = (
+        Constant(encode(path.value, "")) if path.index is None else Slot(path.index, encode, place)
+    )
+    return f"({c.statement.bind(bind)})::text[]"
+
+
+STEP = re.compile(r"""\.?([A-Za-z0-9_-]+)|\[(\d+)\]|\[(?:"((?:[^"\\]|\\.)*)"|'([^']*)')\]""")
+
+
+def json_path(text: str, place: str) -> str:
+    """Turn `$.a[0].b` into a Postgres path; the leading `$` is optional."""
+    steps, at = [], 0
+    rest = text.removeprefix("$")
+    while at < len(rest):
+        found = STEP.match(rest, at)
+        if found is None:
+            raise invalid(
+                f"parse json path error: {text}. Accept letters, digits, underscore (_) or hyphen "
+                '(-) only. Use quotes enclosed in bracket (["..."]) if there is any special '
+                "character",
+                place,
+            )
+        steps.append(next(part for part in found.groups() if part is not None))
+        at = found.end()
+    quoted = (step.replace("\\", "\\\\").replace('"', '\\"') for step in steps)
+    return "{" + ",".join(f'"{step}"' for step in quoted) + "}"
+
+
+def _relation(c: Compiler, source: Source, item: Selected, meaning: RelationOut) -> str:
+    relationship = meaning.relationship
+    target = c.schema.accesses[relationship.target]
+    alias = c.alias()
+    inner = Source(target, table_sql(target), alias, relationship.mapping, source.alias)
+    return (
+        f"({related(c, inner, item, is_array=relationship.is_array, aggregate=meaning.aggregate)})"
+    )
+
+
+def related(
+    c: Compiler, inner: Source, item: Selected, *, is_array: bool, aggregate: bool = False
+) -> str:
+    if aggregate:
+        return aggregated(c, inner, item)
+    if is_array:
+        return rows(c, inner, item)
+    below = c.fields(item, item.field.ref.named if item.field else None)
+    where = filtered(c, inner, {})
+    return row(c, inner, below, f"{inner.sql} AS {inner.alias} WHERE {where} LIMIT 1")
+
+
+def _computed(c: Compiler, source: Source, item: Selected, meaning: ComputedOut) -> str:
+    computed = meaning.computed
+    called = _computed_call(c, computed, item, source.alias)
+    if computed.target is None:
+        shown = c.shown(called, computed.function.type or JSONB)
+        if meaning.condition is None:
+            return shown
+        return f"CASE WHEN {permit(c, meaning.condition, source.access.table, source.alias)} THEN {shown} END"
+    target = c.schema.accesses[computed.target]
+    inner = Source(target, called, c.alias())
+    return f"({related(c, inner, item, is_array=computed.function.returns_set)})"
+
+
+def _computed_call(c: Compiler, computed: ComputedField, item: Selected, alias: str) -> str:
+    if not computed.visible_arguments():
+        return computed_call(c, computed, alias)
+    fixed = {computed.table_argument: row_of(computed, alias)}
+    return call(c, computed.function, item.arguments.get("args"), computed.session_argument, fixed)
+
+
+def call(
+    c: Compiler,
+    function: Function,
+    given: Fields | None,
+    session_argument: str | None,
+    fixed: dict[str, str],
+) -> str:
+    """Call a function by argument name; what was not given takes its SQL default."""
+    parts = []
+    for argument in function.arguments:
+        value = None
+        if argument.name in fixed:
+            value = fixed[argument.name]
+        elif argument.name == session_argument:
+            value = session_json(c, argument.type)
+        elif given is not None and argument.name in given.items:
+            value = c.value(given.items[argument.name], argument.type)
+        if value is not None:
+            name = "" if argument.name.startswith("arg_") else f"{ident(argument.name)} => "
+            parts.append(f"{name}{value}")
+    schema, name = function.name
+    return f"{ident(schema)}.{ident(name)}({', '.join(parts)})"
+
+
+def aggregated(c: Compiler, source: Source, item: Selected) -> str:
+    """Return a query whose one value is an aggregate's JSON object."""
+    kind: Any = item.field.ref.named if item.field else None
+    parts = []
+    for part in c.fields(item, kind):
+        if part.field is None:
+            parts.append((part.key, typename(kind)))
+            continue
+        meaning = part.field.source
+        assert isinstance(meaning, AggregatePart)  # noqa: S101 -- it has these two fields only
+        alias = c.alias()
+        again = replace(source, alias=alias)
+        if meaning.nodes:
+            below = c.fields(part, part.field.ref.named)
+            query = list_of(c, again, below, base(c, again, item))
+        else:
+            query = _aggregate_values(c, again, item, part)
+        parts.append((part.key, f"({query})"))
+    return f"SELECT {json_object(parts)}"
+
+
+def _aggregate_values(c: Compiler, source: Source, item: Selected, part: Selected) -> str:
+    kind: Any = part.field.ref.named if part.field else None
+    columns = []
+    for selected in c.fields(part, kind):
+        if selected.field is None:
+            columns.append((selected.key, typename(kind)))
+        elif isinstance(selected.field.source, Count):
+            columns.append((selected.key, _count(source, selected)))
+        else:
+            columns.append((selected.key, _operation(c, source, selected)))
+    chosen = base(c, source, item, capped=False)
+    return f"SELECT {json_object(columns)} FROM {chosen}"
+
+
+def _count(source: Source, item: Selected) -> str:
+    names = item.arguments.get("columns") or []
+    columns = [f"{source.alias}.{ident(source.access.table.columns[name].name)}" for name in names]
+    return aggregate_call("count", columns, distinct=is_true(item.arguments.get("distinct")))
+
+
+def _operation(c: Compiler, source: Source, item: Selected) -> str:
+    kind: Any = item.field.ref.named if item.field else None
+    meaning = item.field.source if item.field else None
+    assert isinstance(meaning, AggregateOperation)  # noqa: S101 -- the third kind of field
+    columns = []
+    for selected in c.fields(item, kind):
+        if selected.field is None:
+            columns.append((selected.key, typename(kind)))
+            continue
+        column = selected.field.source.column
+        value = f"{meaning.function}({source.alias}.{ident(column.name)})"
+        columns.append((selected.key, c.shown(value, _result_type(meaning.function, column.type))))
+    return json_object(columns)
+
+
+def _result_type(function: str, kind: PgType) -> PgType:
+    """Return the type whose spelling the result follows: averages of int are plain numbers."""
+    if function in ("max", "min", "sum") or kind.name not in ("int2", "int4", "float4"):
+        return kind
+    return FLOAT

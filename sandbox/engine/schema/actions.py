@@ -1,0 +1,196 @@
+"""Actions and custom types in the schema, as the metadata's server form spells them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from graphql import GraphQLError, ListTypeNode, NamedTypeNode, NonNullTypeNode, TypeNode, parse_type
+
+from sandbox.engine.tracked import Relationship, Tracked, name_of
+from sandbox.engine.types import TEXT
+from sandbox.engine.values import to_json
+from . import builtin
+from .model import AnyType, Enum, Field, InputField, InputObject, Null, ObjectType, Ref, Scalar
+
+if TYPE_CHECKING:
+    from .role import RoleSchema
+
+BUILTIN = {
+    "Int": builtin.integer,
+    "Float": builtin.number,
+    "String": builtin.text,
+    "Boolean": builtin.boolean,
+    "ID": builtin.identifier,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRoot:
+    """An action's field. `output` is what its handler has to answer."""
+
+    name: str
+    definition: dict[str, Any]
+    output: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class ActionField:
+    """A key of the handler's answer."""
+
+    name: str
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRelation:
+    """Rows of a table that belong to an answer; the mapping's left side names answer keys."""
+
+    relationship: Relationship
+
+
+def _anything(value: Any, _path: str) -> str:
+    return to_json(value)
+
+
+class ActionTypes:
+    """The custom types by name, and the actions that use them."""
+
+    def __init__(
+        self, actions: list[dict[str, Any]], custom: dict[str, Any], tracked: Tracked
+    ) -> None:
+        self.objects = _by_name(custom.get("objects"))
+        self.inputs = _by_name(custom.get("input_objects"))
+        self.enums = _by_name(custom.get("enums"))
+        self.scalars = _by_name(custom.get("scalars"))
+        self.tracked = tracked
+        self.actions = [action for action in actions if self._is_served(action)]
+
+    def _is_served(self, action: dict[str, Any]) -> bool:
+        reason = None
+        definition = action["definition"]
+        try:
+            parse_type(definition.get("output_type") or "")
+        except GraphQLError:
+            reason = "the type of the action's answer is missing or is not a GraphQL type"
+        if definition.get("kind") == "asynchronous":
+            reason = "asynchronous actions are not supported by this engine"
+        if reason:
+            name = f"action {action['name']}"
+            self.tracked.refuse("action", name, reason, action)
+        return reason is None
+
+    def fields(self, schema: RoleSchema, kind: str) -> dict[str, Field]:
+        """Return the root fields of the actions that the role may call."""
+        found = {}
+        for action in self.actions:
+            definition = action["definition"]
+            roles = [entry["role"] for entry in action.get("permissions") or []]
+            if (definition.get("type") or "mutation") != kind:
+                continue
+            if not schema.permissions.allowed(roles, schema.role):
+                continue
+            ref = self._output(schema, parse_type(definition["output_type"]))
+            args = self._inputs(schema, definition.get("arguments") or [])
+            source = ActionRoot(action["name"], definition, ref)
+            comment = action.get("comment") or None
+            found[action["name"]] = Field(action["name"], ref, source, args, comment)
+        return found
+
+    def _inputs(
+        self, schema: RoleSchema, entries: Iterable[dict[str, Any]]
+    ) -> dict[str, InputField]:
+        found = {}
+        for entry in entries:
+            ref = self._ref(entry["type"], partial(self.named_input, schema))
+            null = Null.REFUSED if ref.non_null else Null.VALUE
+            found[entry["name"]] = InputField(ref, entry["name"], null, entry.get("description"))
+        return found
+
+    def _ref(self, text: str, resolve: Any) -> Ref:
+        return _resolved(parse_type(text), resolve)
+
+    def input_type(self, schema: RoleSchema, name: str) -> AnyType | None:
+        """Return a custom input object or enum; None for every scalar."""
+        if name in self.inputs or name in self.enums:
+            return self.named_input(schema, name)
+        return None
+
+    def named_input(self, schema: RoleSchema, name: str) -> AnyType:
+        if name in self.inputs:
+            item = self.inputs[name]
+            build = partial(self._inputs, schema, item.get("fields") or [])
+            kind = InputObject(name, build, item.get("description"))
+            return _as_type(schema.remember(name, kind))
+        return self._leaf(schema, name)
+
+    def _leaf(self, schema: RoleSchema, name: str) -> AnyType:
+        if name in self.enums:
+            item = self.enums[name]
+            values = {value["value"]: value.get("description") for value in item["values"]}
+            kind: AnyType = Enum(name, values, item.get("description"))
+            return _as_type(schema.remember(name, kind))
+        custom = self.scalars.get(name, {})
+        kind = Scalar(name, TEXT, BUILTIN.get(name, _anything), custom.get("description"))
+        return _as_type(schema.remember(f"action scalar {name}", kind))
+
+    def _output(self, schema: RoleSchema, node: TypeNode) -> Ref:
+        return _resolved(node, partial(self._named_output, schema))
+
+    def _named_output(self, schema: RoleSchema, name: str) -> AnyType:
+        if name not in self.objects:
+            return self._leaf(schema, name)
+        item = self.objects[name]
+        build = partial(self._object_fields, schema, item)
+        return _as_type(schema.remember(name, ObjectType(name, build, item.get("description"))))
+
+    def _object_fields(self, schema: RoleSchema, item: dict[str, Any]) -> dict[str, Field]:
+        found = {}
+        for entry in item.get("fields") or []:
+            ref = self._output(schema, parse_type(entry["type"]))
+            source = ActionField(entry["name"], ref)
+            found[entry["name"]] = Field(
+                entry["name"], ref, source, {}, entry.get("description") or None
+            )
+        for entry in item.get("relationships") or []:
+            field = _relation_field(schema, entry)
+            if field is not None:
+                found[field.name] = field
+        return found
+
+
+def _relation_field(schema: RoleSchema, entry: dict[str, Any]) -> Field | None:
+    from .tables import row_arguments
+
+    target = schema.readable(name_of(entry["remote_table"]))
+    if target is None:
+        return None
+    name, is_array = entry["name"], entry.get("type") == "array"
+    relationship = Relationship(
+        name, is_array, target.table.name, tuple(entry["field_mapping"].items()), not_null=False
+    )
+    row = Ref(schema.object("{}", target))
+    source = ActionRelation(relationship)
+    if not is_array:
+        return Field(name, row, source, {}, "An object relationship")
+    ref = Ref(Ref(row.of, non_null=True), non_null=True)
+    return Field(name, ref, source, row_arguments(schema, target), "An array relationship")
+
+
+def _by_name(entries: Any) -> dict[str, dict[str, Any]]:
+    return {entry["name"]: entry for entry in entries or []}
+
+
+def _as_type(kind: AnyType) -> AnyType:
+    return kind
+
+
+def _resolved(node: TypeNode, resolve: Any) -> Ref:
+    if isinstance(node, NonNullTypeNode):
+        return Ref(_resolved(node.type, resolve).of, non_null=True)
+    if isinstance(node, ListTypeNode):
+        return Ref(_resolved(node.type, resolve))
+    assert isinstance(node, NamedTypeNode)  # noqa: S101 -- GraphQL has no fourth kind of type
+    return Ref(resolve(node.name.value))

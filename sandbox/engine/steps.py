@@ -1,0 +1,73 @@
+"""What a plan is made of: steps that each bring the value of one root field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .schema.actions import ActionRoot
+from .sql import Bind
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """One statement. `path` is where its database errors are reported.
+
+    `session_first` says that the statement cannot set the session by itself, and `follow` reads
+    what the statement returned (its columns as the names n0, n1, ...) once it is done.
+    """
+
+    key: str
+    sql: str
+    binds: tuple[Bind, ...]
+    path: str = "$"
+    mutation: bool = False
+    session_first: bool = False
+    follow: Sql | None = None
+    empty: str = "null"
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """Statements that run in order; the answer is the list of theirs."""
+
+    key: str
+    steps: tuple[Sql, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """JSON that is known when the plan is made."""
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Introspection:
+    """A __schema or __type field; `document` asks for it alone."""
+
+    key: str
+    document: Any
+
+
+@dataclass(frozen=True, slots=True)
+class OutputField:
+    """A key of an action's answer: plain, an object (`below`) or rows of a table (`sql`)."""
+
+    key: str
+    name: str
+    below: tuple[OutputField, ...] = ()
+    sql: Sql | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    key: str
+    root: ActionRoot
+    arguments: dict[str, Any]
+    output: tuple[OutputField, ...]
+
+
+Step = Sql | Several | Text | Introspection | Action

@@ -1,0 +1,160 @@
+"""Selections of a document, checked against the role's schema while they are walked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    DirectiveNode,
+    FieldNode,
+    FragmentSpreadNode,
+    InlineFragmentNode,
+    SelectionNode,
+    SelectionSetNode,
+    print_ast,
+)
+
+from .coerce import Coercion
+from .document import Document, Use, value_of
+from .errors import invalid
+from .schema.builtin import boolean
+from .schema.model import Field, ObjectType
+from .schema.role import RoleSchema
+from .variables import Leaf
+
+TYPENAME = "__typename"
+INTROSPECTION = ("__schema", "__type")
+
+
+@dataclass(slots=True)
+class Selected:
+    """A field of the answer. `field` is None for __typename and introspection."""
+
+    key: str
+    name: str
+    field: Field | None
+    arguments: dict[str, Any]
+    path: str
+    below: list[SelectionSetNode]
+    node: FieldNode
+
+    def argument(self, name: str) -> Any:
+        return self.arguments.get(name)
+
+
+class Walk:
+    """One operation, walked with one role's schema and the variables of one request."""
+
+    def __init__(self, document: Document, schema: RoleSchema, coercion: Coercion) -> None:
+        self.document = document
+        self.schema = schema
+        self.coercion = coercion
+
+    def fields(
+        self, selections: list[SelectionSetNode], kind: ObjectType, path: str
+    ) -> list[Selected]:
+        """Return the selected fields in the order of the answer, repeated ones merged."""
+        found: dict[str, Selected] = {}
+        for selection in selections:
+            for node in self._flat(selection, kind, path):
+                key = node.alias.value if node.alias else node.name.value
+                if key in found:
+                    self._merge(found[key], node, path)
+                else:
+                    found[key] = self._selected(key, node, kind, path)
+        for item in found.values():
+            self._check_below(item)
+        return list(found.values())
+
+    def _flat(self, selection: SelectionSetNode, kind: ObjectType, path: str) -> list[FieldNode]:
+        found: list[FieldNode] = []
+        for node in selection.selections:
+            if not self._included(node, path):
+                continue
+            if isinstance(node, FieldNode):
+                found.append(node)
+                continue
+            inner = self._fragment(node, kind)
+            if inner is not None:
+                found += self._flat(inner, kind, path)
+        return found
+
+    def _fragment(self, node: SelectionNode, kind: ObjectType) -> SelectionSetNode | None:
+        """Return what a fragment selects, or None when it is about another type."""
+        if isinstance(node, FragmentSpreadNode):
+            fragment = self.document.fragments[node.name.value]
+            fits = fragment.type_condition.name.value == kind.name
+            return fragment.selection_set if fits else None
+        if isinstance(node, InlineFragmentNode):
+            condition = node.type_condition
+            if condition is None or condition.name.value == kind.name:
+                return node.selection_set
+        return None
+
+    def _included(self, node: SelectionNode, path: str) -> bool:
+        for directive in node.directives or ():
+            name = directive.name.value
+            if name not in ("skip", "include"):
+                text = f"directive '{name}' is not defined in the schema"
+                raise invalid(text, f"{path}.selectionSet")
+            if self._condition(directive, path) is (name == "skip"):
+                return False
+        return True
+
+    def _condition(self, directive: DirectiveNode, path: str) -> bool:
+        raw = {item.name.value: value_of(item.value) for item in directive.arguments or ()}
+        place = f"{path}.selectionSet"
+        if "if" not in raw:
+            raise invalid("missing required field 'if'", f"{place}.args.if")
+        value = raw["if"]
+        if isinstance(value, Use):
+            value = self.coercion.variables.values.get(value.name)
+        if isinstance(value, Leaf):
+            value = value.value
+        return boolean(value, f"{place}.args.if") == "true"
+
+    def _selected(self, key: str, node: FieldNode, kind: ObjectType, path: str) -> Selected:
+        name = node.name.value
+        place = f"{path}.selectionSet.{name}"
+        below = [node.selection_set] if node.selection_set else []
+        root = kind in (self.schema.query, self.schema.mutation)
+        if name == TYPENAME or (name in INTROSPECTION and root):
+            return Selected(key, name, None, {}, place, below, node)
+        field = kind.fields.get(name)
+        if field is None:
+            raise invalid(f"field '{name}' not found in type: '{kind.name}'", place)
+        raw = {item.name.value: value_of(item.value) for item in node.arguments or ()}
+        for argument in raw:
+            if argument not in field.args:
+                raise invalid(f"'{name}' has no argument named '{argument}'", place)
+        arguments = self.coercion.arguments(field.args, raw, f"{place}.args")
+        return Selected(key, name, field, arguments, place, below, node)
+
+    def _merge(self, first: Selected, node: FieldNode, path: str) -> None:
+        name = node.name.value
+        if name != first.name:
+            text = (
+                f"selection of both '{first.name}' and '{name}' specify the same response "
+                f"name, '{first.key}'"
+            )
+            raise invalid(text, f"{path}.selectionSet")
+        if _arguments_text(node) != _arguments_text(first.node):
+            text = f"inconsistent arguments between multiple selections of field '{name}'"
+            raise invalid(text, f"{path}.selectionSet")
+        if node.selection_set:
+            first.below.append(node.selection_set)
+
+    def _check_below(self, item: Selected) -> None:
+        if item.field is None:
+            return
+        is_object = isinstance(item.field.ref.named, ObjectType)
+        if is_object and not item.below:
+            text = f"missing selection set for '{item.name}'"
+            raise invalid(text, f"{item.path}.selectionSet")
+        if item.below and not is_object:
+            raise invalid("unexpected subselection set for non-object field", item.path)
+
+
+def _arguments_text(node: FieldNode) -> list[str]:
+    return sorted(print_ast(argument) for argument in node.arguments or ())

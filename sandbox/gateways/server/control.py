@@ -1,0 +1,97 @@
+"""The control calls under `/_sandbox`: faults, the log of deliveries, the clock."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from sandbox.faults import BadFaultError
+from sandbox.gateways.server.deliveries import released
+from sandbox.gateways.server.simulator import House
+from sandbox.gateways.server.worker import Worker
+
+
+class Control:
+    def __init__(self, house: House, worker: Worker) -> None:
+        self.house = house
+        self.worker = worker
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/faults", self.add_fault, methods=["POST"]),
+            Route("/faults", self.list_faults, methods=["GET"]),
+            Route("/faults", self.clear_faults, methods=["DELETE"]),
+            Route("/deliveries", self.deliveries, methods=["GET"]),
+            Route("/deliveries/release", self.release, methods=["POST"]),
+            Route("/clock", self.read_clock, methods=["GET"]),
+            Route("/clock", self.move_clock, methods=["POST"]),
+        ]
+
+    async def add_fault(self, request: Request) -> Response:
+        try:
+            fault = self.house.faults.add(await read_object(request))
+        except BadFaultError as error:
+            return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse(fault.as_json(), 201)
+
+    async def list_faults(self, _: Request) -> Response:
+        return JSONResponse({"faults": [fault.as_json() for fault in self.house.faults.all()]})
+
+    async def clear_faults(self, _: Request) -> Response:
+        self.house.faults.clear()
+        return Response(status_code=204)
+
+    async def deliveries(self, request: Request) -> Response:
+        """List deliveries with every attempt; `gateway`, `event` and `limit` narrow it."""
+        query = request.query_params
+        limit = query.get("limit", "100")
+        log = self.house.outbox.log(
+            gateway=query.get("gateway"),
+            event=query.get("event"),
+            limit=int(limit) if limit.isdecimal() else 100,
+        )
+        return JSONResponse({"deliveries": log})
+
+    async def release(self, request: Request) -> Response:
+        """Send held deliveries one after the other, in the order given, or oldest first.
+
+        `order` names each by the delivery's id, its event's id or its type.
+        """
+        order = (await read_object(request)).get("order")
+        outbox = self.house.outbox
+        names = [None] if order is None else [str(name) for name in order]
+        sent: list[dict[str, Any]] = []
+        for name in names:
+            for delivery in outbox.held(name):
+                attempt = await self.worker.send(released(delivery))
+                sent.append(
+                    {
+                        "delivery": delivery.id,
+                        "event": delivery.parcel.event,
+                        "type": delivery.parcel.type,
+                        "status": attempt.status if attempt else None,
+                    }
+                )
+        return JSONResponse({"released": sent})
+
+    async def read_clock(self, _: Request) -> Response:
+        return JSONResponse({"now": self.house.store.exact_now()})
+
+    async def move_clock(self, request: Request) -> Response:
+        """Set how many seconds the simulated time is ahead of the real one."""
+        offset = (await read_object(request)).get("offset_seconds")
+        if isinstance(offset, bool) or not isinstance(offset, int | float):
+            return JSONResponse({"error": "offset_seconds must be a number"}, 400)
+        self.house.store.move_clock(offset)
+        self.worker.wake()
+        return await self.read_clock(request)
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """Read a JSON object; anything else counts as an empty one."""
+    try:
+        found = await request.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,85 @@
+"""What a simulator is given, and what it must offer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from sandbox.faults import Faults
+from sandbox.gateways.server.deliveries import Outbox
+from sandbox.gateways.server.state import Books, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One gateway's settings from the command line; empty means the simulator's default."""
+
+    webhooks: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything that a simulator may touch."""
+
+    store: Store
+    faults: Faults
+    outbox: Outbox
+    origin: str  # how browsers reach this server, without a slash at the end
+
+    def books(self, gateway: str) -> Books:
+        return Books(self.store, gateway)
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A webhook ready to be sent."""
+
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the index page says about a simulator."""
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+    links: Sequence[tuple[str, str]] = field(default_factory=tuple)
+
+
+class Simulator(Protocol):
+    """One gateway. Built once at start, with its state already on disk."""
+
+    name: str
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """Give the routes below `/<name>`."""
+        ...
+
+    def control_routes(self) -> Sequence[BaseRoute]:
+        """Give the routes below `/_sandbox/<name>`, for tests and demonstrations."""
+        ...
+
+    def on_timer(self, kind: str, subject: str) -> None:
+        """Act on a timer that this simulator set. May be called twice after a crash."""
+        ...
+
+    def secrets(self, endpoint: str) -> Sequence[str]:
+        """Name the secrets in force for an endpoint; none when the endpoint is gone."""
+        ...
+
+    def sign(self, body: bytes, secrets: Sequence[str], at: int) -> Signed:
+        """Sign a webhook as the gateway does, at a time in Unix seconds."""
+        ...
+
+    def broken(self, status: int) -> Response:
+        """Answer as the gateway does when it fails (500) or limits the rate (429)."""
+        ...
+
+    def overview(self) -> Overview:
+        """Describe the simulator on the index page."""
+        ...

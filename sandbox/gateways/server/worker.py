@@ -1,0 +1,127 @@
+"""What runs beside the requests: sending webhooks and firing timers."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from sandbox.faults import Kind
+from sandbox.gateways.server.deliveries import Attempt, Delivery, Outbox
+from sandbox.gateways.server.simulator import Signed, Simulator
+from sandbox.gateways.server.state import Store
+
+LOG = logging.getLogger("sandbox.gateways")
+AT_ONCE = 8
+TICK = 0.25  # seconds: how late a timer or a retry may be
+PATIENCE = 20.0  # seconds an endpoint has to answer
+NOT_THE_SECRET = "wrong-on-purpose"  # noqa: S105  # it opens nothing
+
+
+class Worker:
+    """Sends what is due, several at a time, and never twice at once."""
+
+    def __init__(self, store: Store, outbox: Outbox, simulators: Mapping[str, Simulator]) -> None:
+        self.store = store
+        self.outbox = outbox
+        self.simulators = simulators
+        self._wake = asyncio.Event()
+        self._sending: dict[int, asyncio.Task[None]] = {}
+        self._http = httpx.AsyncClient(timeout=PATIENCE, trust_env=False)
+        outbox.on_post = self.wake
+
+    def wake(self) -> None:
+        """Look at the queue now; for new work and for a moved clock."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            while True:
+                self._wake.clear()
+                self._fire_timers()
+                self._send_due()
+                await self._rest()
+        finally:
+            for task in self._sending.values():
+                task.cancel()
+            await asyncio.gather(*self._sending.values(), return_exceptions=True)
+            await self._http.aclose()
+
+    async def _rest(self) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), TICK)
+        except TimeoutError:
+            return
+
+    def _fire_timers(self) -> None:
+        for timer in self.store.due_timers():
+            simulator = self.simulators.get(timer.gateway)
+            if simulator is None:
+                continue
+            try:
+                with self.store.transaction():
+                    self.store.db.execute(
+                        "delete from timers where gateway = ? and kind = ? and subject = ?",
+                        (timer.gateway, timer.kind, timer.subject),
+                    )
+                    simulator.on_timer(timer.kind, timer.subject)
+            except Exception:
+                LOG.exception("timer %s of %s failed", timer.kind, timer.subject)
+
+    def _send_due(self) -> None:
+        room = AT_ONCE - len(self._sending)
+        if room <= 0:
+            return
+        for delivery in self.outbox.due(AT_ONCE + room):
+            if delivery.id not in self._sending and len(self._sending) < AT_ONCE:
+                task = asyncio.create_task(self._deliver(delivery))
+                self._sending[delivery.id] = task
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        try:
+            await self.send(delivery)
+        except Exception:
+            LOG.exception("delivery %s failed", delivery.id)
+        finally:
+            self._sending.pop(delivery.id, None)
+            self.wake()
+
+    async def send(self, delivery: Delivery) -> Attempt | None:
+        """Make one attempt and record it. None when the endpoint no longer exists."""
+        signed = self._sign(delivery)
+        if signed is None:
+            self.outbox.abandon(delivery)
+            return None
+        attempt = await self._post(delivery.parcel.url, signed)
+        self.outbox.record(delivery, attempt)
+        return attempt
+
+    async def _post(self, url: str, signed: Signed) -> Attempt:
+        try:
+            answer = await self._http.post(url, content=signed.body, headers=signed.headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return Attempt(signed.headers, error=f"{type(error).__name__}: {error}")
+        return Attempt(signed.headers, status=answer.status_code, answer=answer.text[:500])
+
+    def _sign(self, delivery: Delivery) -> Signed | None:
+        """Sign with a fresh timestamp of the real clock, which receivers compare with theirs."""
+        parcel = delivery.parcel
+        simulator = self.simulators.get(parcel.gateway)
+        secrets = simulator.secrets(parcel.endpoint) if simulator else []
+        if simulator is None or not secrets:
+            return None
+        fault = delivery.bad_signature()
+        if fault and fault["kind"] == Kind.WRONG_SIGNATURE:
+            secrets = [NOT_THE_SECRET]
+        return simulator.sign(parcel.body, secrets, int(time.time() + _skew(fault)))
+
+
+def _skew(fault: dict[str, Any] | None) -> float:
+    if fault and fault["kind"] == Kind.STALE:
+        return -float(fault["seconds"])
+    if fault and fault["kind"] == Kind.FUTURE:
+        return float(fault["seconds"])
+    return 0.0

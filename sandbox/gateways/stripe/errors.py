@@ -1,0 +1,84 @@
+"""Stripe's refusals: the status and the JSON body that the real API answers with."""
+
+from typing import Any
+
+DOCS = "https://stripe.com/docs/error-codes"
+
+
+class RefusalError(Exception):
+    """A request that Stripe refuses. Nothing it did is kept."""
+
+    def __init__(self, message: str, *, status: int = 400, **details: Any) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error = {"message": message, "type": "invalid_request_error", **details}
+        if code := details.get("code"):
+            self.error["doc_url"] = f"{DOCS}/{str(code).replace('_', '-')}"
+
+    def body(self) -> dict[str, Any]:
+        return {"error": self.error}
+
+
+def invalid(message: str, param: str, code: str | None = None) -> RefusalError:
+    details = {"param": param} if code is None else {"param": param, "code": code}
+    return RefusalError(message, **details)
+
+
+def missing(param: str) -> RefusalError:
+    return invalid(f"Missing required param: {param}.", param, "parameter_missing")
+
+
+def no_such(kind: str, subject: str, param: str) -> RefusalError:
+    return RefusalError(
+        f"No such {kind}: '{subject}'", status=404, code="resource_missing", param=param
+    )
+
+
+def not_simulated(what: str, param: str) -> RefusalError:
+    """Refuse what the real Stripe does and this simulator does not, rather than ignore it."""
+    return invalid(f"The sandbox does not simulate {what} yet.", param)
+
+
+def no_such_url(method: str, path: str) -> RefusalError:
+    return RefusalError(
+        f"Unrecognized request URL ({method}: {path}). Please see https://stripe.com/docs or"
+        " we can help at https://support.stripe.com/.",
+        status=404,
+    )
+
+
+def no_key() -> RefusalError:
+    return RefusalError(
+        "You did not provide an API key. You need to provide your API key in the Authorization"
+        " header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). See"
+        " https://stripe.com/docs/api#authentication for details, or we can help at"
+        " https://support.stripe.com/.",
+        status=401,
+    )
+
+
+def wrong_key(key: str) -> RefusalError:
+    shown = key if len(key) < 12 else f"{key[:8]}{'*' * (len(key) - 12)}{key[-4:]}"
+    return RefusalError(f"Invalid API Key provided: {shown}", status=401)
+
+
+def server_error() -> dict[str, Any]:
+    return {
+        "error": {
+            "message": "An unknown error occurred. If this problem persists, contact us at"
+            " https://support.stripe.com/.",
+            "type": "api_error",
+        }
+    }
+
+
+def rate_limited() -> dict[str, Any]:
+    return {
+        "error": {
+            "message": "Request rate limit exceeded. Learn more about rate limits here"
+            " https://stripe.com/docs/rate-limits.",
+            "type": "invalid_request_error",
+            "code": "rate_limit",
+            "doc_url": f"{DOCS}/rate-limit",
+        }
+    }

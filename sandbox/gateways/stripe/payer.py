@@ -1,0 +1,135 @@
+"""What a payer hands over on the hosted page, checked field by field."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sandbox.gateways.server.state import Document
+from sandbox.gateways.stripe import shapes
+from sandbox.gateways.stripe.customers import EMAIL
+from sandbox.gateways.stripe.methods import BANKS, Bank, Card, Decline, card_for, passes_luhn
+
+EXPIRY = re.compile(r"(\d{1,2})\s*/?\s*(\d{2}|\d{4})")
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """A person with a card or a bank account, ready to be charged."""
+
+    email: str
+    name: str | None
+    country: str | None
+    kind: str  # card, or the delayed method of the currency
+    details: Document  # what stands under `kind` in the payment method
+    decline: Decline | None = None
+    challenged: bool = False
+
+    @property
+    def delayed(self) -> bool:
+        return self.kind != "card"
+
+
+def read_payer(
+    form: Mapping[str, str], session: Document, now_year_month: tuple[int, int]
+) -> tuple[Payer | None, dict[str, str]]:
+    """Read the form of the page: a payer, or what is wrong by field name."""
+    errors = {}
+    email = form.get("email", "").strip()
+    if not EMAIL.fullmatch(email):
+        errors["email"] = "Enter an e-mail address, such as name@example.com."
+    if form.get("payment_method", "card") == "card":
+        payer = _with_card(form, email, now_year_month, errors)
+    else:
+        payer = _with_bank(form, email, session, errors)
+    return (None if errors else payer), errors
+
+
+def _with_card(
+    form: Mapping[str, str], email: str, today: tuple[int, int], errors: dict[str, str]
+) -> Payer | None:
+    number = re.sub(r"[\s-]", "", form.get("card_number", ""))
+    expiry = _read_expiry(form.get("card_expiry", ""))
+    name = form.get("card_name", "").strip()
+    checks = {
+        "card_number": _number_problem(number),
+        "card_expiry": _expiry_problem(expiry, today),
+        "card_cvc": _cvc_problem(form.get("card_cvc", ""), card_for(number).brand),
+        "card_name": None if name else "Enter the name on the card.",
+    }
+    errors.update({field: problem for field, problem in checks.items() if problem})
+    if expiry is None:
+        return None
+    return card_payer(number, expiry, email=email, name=name)
+
+
+def card_payer(number: str, expiry: tuple[int, int], *, email: str, name: str | None) -> Payer:
+    card = card_for(number)
+    return Payer(
+        email=email,
+        name=name,
+        country=card.country,
+        kind="card",
+        details=shapes.card_details(number, _as_document(card), expiry),
+        decline=card.decline,
+        challenged=card.challenge,
+    )
+
+
+def _as_document(card: Card) -> Document:
+    return {"brand": card.brand, "country": card.country, "funding": card.funding}
+
+
+def _with_bank(
+    form: Mapping[str, str], email: str, session: Document, errors: dict[str, str]
+) -> Payer | None:
+    bank = BANKS.get(session["currency"])
+    if bank is None or bank.type not in session["payment_method_types"]:
+        errors["payment_method"] = "Choose one of the payment methods on offer."
+        return None
+    account = re.sub(r"\s", "", form.get("bank_account", ""))
+    name = form.get("bank_name", "").strip()
+    if account != bank.good and account not in bank.failing:
+        errors["bank_account"] = f"Use a test value: {bank.good} or {', '.join(bank.failing)}."
+    if not name:
+        errors["bank_name"] = "Enter the name of the account holder."
+    return bank_payer(bank, account, email=email, name=name)
+
+
+def bank_payer(bank: Bank, account: str, *, email: str, name: str | None) -> Payer:
+    return Payer(
+        email=email,
+        name=name,
+        country=bank.country,
+        kind=bank.type,
+        details={"last4": account[-4:]} if bank.type != "upi" else {"vpa": account},
+        decline=bank.failing.get(account),
+    )
+
+
+def _read_expiry(text: str) -> tuple[int, int] | None:
+    match = EXPIRY.fullmatch(text.strip())
+    if match is None:
+        return None
+    year = int(match[2])
+    return int(match[1]), year if year >= 100 else 2000 + year
+
+
+def _number_problem(number: str) -> str | None:
+    if not re.fullmatch(r"[0-9]{12,19}", number):
+        return "Your card number is incomplete."
+    return None if passes_luhn(number) else "Your card number is invalid."
+
+
+def _expiry_problem(expiry: tuple[int, int] | None, today: tuple[int, int]) -> str | None:
+    if expiry is None or not 1 <= expiry[0] <= 12:
+        return "Enter month and year, such as 12 / 34."
+    month, year = expiry
+    if (year, month) < today:
+        return "Your card's expiration date is in the past."
+    return None if year < today[0] + 50 else "Your card's expiration year is invalid."
+
+
+def _cvc_problem(cvc: str, brand: str) -> str | None:
+    wanted = 4 if brand == "amex" else 3
+    complete = cvc.isascii() and cvc.isdecimal() and len(cvc) == wanted
+    return None if complete else f"Enter the {wanted} digits of your card's security code."

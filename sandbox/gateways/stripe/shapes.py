@@ -1,0 +1,302 @@
+"""Stripe's objects as they are when new, with every field of the present API version."""
+
+from typing import Any
+
+from sandbox.gateways.server.state import Document
+from sandbox.gateways.stripe import line_items
+from sandbox.gateways.stripe.objects import list_of, new_id
+
+DAY = 24 * 3600
+COPIED = ("cancel_url", "client_reference_id", "customer", "customer_email", "locale")
+
+
+def new_session(
+    identifier: str,
+    params: dict[str, Any],
+    items: Document,
+    methods: list[str],
+    now: int,
+) -> Document:
+    """Make an open session; its url is set by whoever serves the page."""
+    amount = line_items.total(items)
+    return {
+        **_session_settings(),
+        **{name: params.get(name) for name in COPIED},
+        "id": identifier,
+        "object": "checkout.session",
+        "allowed_payment_method_types": params.get("allowed_payment_method_types"),
+        "amount_subtotal": amount,
+        "amount_total": amount,
+        "billing_address_collection": params.get("billing_address_collection"),
+        "branding_settings": params.get("branding_settings"),
+        "created": now,
+        "currency": items["data"][0]["currency"],
+        "customer_creation": _customer_creation(params),
+        "customer_details": _expected_payer(params),
+        "excluded_payment_method_types": params.get("excluded_payment_method_types"),
+        "expires_at": params.get("expires_at", now + DAY),
+        "integration_identifier": params.get("integration_identifier"),
+        "livemode": False,
+        "metadata": params.get("metadata", {}),
+        "mode": "payment",
+        "origin_context": params.get("origin_context"),
+        "payment_intent": None,
+        "payment_method_types": methods,
+        "payment_status": "unpaid" if amount else "no_payment_required",
+        "status": "open",
+        "submit_type": params.get("submit_type"),
+        "success_url": params["success_url"],
+        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+        "ui_mode": "hosted_page",
+        "url": None,
+        "_line_items": items,
+        "_intent_data": params.get("payment_intent_data", {}),
+        "_tries": 0,
+        "_paid_by_try": None,
+    }
+
+
+def _session_settings() -> Document:
+    """Give the settings that this simulator leaves at Stripe's defaults."""
+    return {
+        "adaptive_pricing": {"enabled": False},
+        "after_expiration": None,
+        "allow_promotion_codes": None,
+        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "client_secret": None,
+        "collected_information": None,
+        "consent": None,
+        "consent_collection": None,
+        "currency_conversion": None,
+        "custom_fields": [],
+        "custom_text": {
+            "after_submit": None,
+            "shipping_address": None,
+            "submit": None,
+            "terms_of_service_acceptance": None,
+        },
+        "customer_account": None,
+        "discounts": [],
+        "invoice": None,
+        "invoice_creation": None,
+        "managed_payments": {"enabled": False},
+        "payment_link": None,
+        "payment_method_collection": "if_required",
+        "payment_method_configuration_details": None,
+        "payment_method_options": {},
+        "permissions": None,
+        "phone_number_collection": {"enabled": False},
+        "recovered_from": None,
+        "saved_payment_method_options": None,
+        "setup_intent": None,
+        "shipping_address_collection": None,
+        "shipping_cost": None,
+        "shipping_options": [],
+        "subscription": None,
+        "wallet_options": None,
+    }
+
+
+def _customer_creation(params: dict[str, Any]) -> str | None:
+    if "customer" in params:
+        return None
+    kept = params.get("payment_intent_data", {}).get("setup_future_usage")
+    chosen: str = params.get("customer_creation", "always" if kept else "if_required")
+    return chosen
+
+
+def _expected_payer(params: dict[str, Any]) -> Document | None:
+    email = params.get("customer_email")
+    return payer_details(email, None, None) if email else None
+
+
+def payer_details(email: str | None, name: str | None, country: str | None) -> Document:
+    return {
+        "address": _address(country),
+        "business_name": None,
+        "email": email,
+        "individual_name": None,
+        "name": name,
+        "phone": None,
+        "tax_exempt": "none",
+        "tax_ids": [],
+    }
+
+
+def _address(country: str | None) -> Document:
+    empty = dict.fromkeys(("city", "line1", "line2", "postal_code", "state"))
+    return {**empty, "country": country}
+
+
+def new_intent(session: Document, now: int) -> Document:
+    """Make the payment intent of a session, made when the payer first tries to pay."""
+    given = session["_intent_data"]
+    identifier = new_id("pi_3", 23).replace("3_", "3", 1)
+    return {
+        "id": identifier,
+        "object": "payment_intent",
+        "allowed_payment_method_types": None,
+        "amount": session["amount_total"],
+        "amount_capturable": 0,
+        "amount_details": {"tip": {}},
+        "amount_received": 0,
+        "application": None,
+        "application_fee_amount": None,
+        "automatic_payment_methods": None,
+        "canceled_at": None,
+        "cancellation_reason": None,
+        "capture_method": given.get("capture_method", "automatic_async"),
+        "client_secret": f"{identifier}_secret_{new_id('', 25)[1:]}",
+        "confirmation_method": "automatic",
+        "created": now,
+        "currency": session["currency"],
+        "customer": session["customer"],
+        "customer_account": None,
+        "description": given.get("description"),
+        "excluded_payment_method_types": None,
+        "last_payment_error": None,
+        "latest_charge": None,
+        "livemode": False,
+        "managed_payments": {"enabled": False},
+        "metadata": given.get("metadata", {}),
+        "next_action": None,
+        "on_behalf_of": None,
+        "payment_method": None,
+        "payment_method_configuration_details": None,
+        "payment_method_options": {},
+        "payment_method_types": session["payment_method_types"],
+        "processing": None,
+        "receipt_email": given.get("receipt_email"),
+        "review": None,
+        "setup_future_usage": given.get("setup_future_usage"),
+        "shipping": given.get("shipping"),
+        "source": None,
+        "statement_descriptor": given.get("statement_descriptor"),
+        "statement_descriptor_suffix": given.get("statement_descriptor_suffix"),
+        "status": "requires_payment_method",
+        "transfer_data": None,
+        "transfer_group": given.get("transfer_group"),
+    }
+
+
+def new_method(kind: str, details: Document, billing: Document, now: int) -> Document:
+    """Make a payment method; `details` stands under the name of its kind."""
+    return {
+        "id": new_id("pm_1", 23).replace("1_", "1", 1),
+        "object": "payment_method",
+        "allow_redisplay": "unspecified",
+        "billing_details": billing,
+        "created": now,
+        "customer": None,
+        "customer_account": None,
+        "livemode": False,
+        "metadata": {},
+        "type": kind,
+        kind: details,
+    }
+
+
+def billing_details(email: str, name: str | None, country: str | None) -> Document:
+    return {
+        "address": _address(country),
+        "email": email,
+        "name": name,
+        "phone": None,
+        "tax_id": None,
+    }
+
+
+def new_charge(intent: Document, method: Document, now: int) -> Document:
+    """Make a charge that has not happened yet: pending, nothing captured."""
+    prefix = "ch_3" if method["type"] == "card" else "py_3"
+    identifier = new_id(prefix, 23).replace("3_", "3", 1)
+    copied = ("amount", "currency", "customer", "description", "shipping", "transfer_group")
+    descriptors = ("statement_descriptor", "statement_descriptor_suffix", "receipt_email")
+    return {
+        **{name: intent[name] for name in (*copied, *descriptors)},
+        "id": identifier,
+        "object": "charge",
+        "amount_captured": 0,
+        "amount_refunded": 0,
+        "application": None,
+        "application_fee": None,
+        "application_fee_amount": None,
+        "balance_transaction": None,
+        "billing_details": method["billing_details"],
+        "calculated_statement_descriptor": None,
+        "captured": False,
+        "created": now,
+        "disputed": False,
+        "failure_balance_transaction": None,
+        "failure_code": None,
+        "failure_message": None,
+        "fraud_details": {},
+        "livemode": False,
+        "metadata": intent["metadata"],
+        "on_behalf_of": None,
+        "outcome": None,
+        "paid": False,
+        "payment_intent": intent["id"],
+        "payment_method": method["id"],
+        "payment_method_details": _charged_details(method, intent["amount"]),
+        "receipt_number": None,
+        "receipt_url": None,
+        "refunded": False,
+        "refunds": list_of(f"/v1/charges/{identifier}/refunds", []),
+        "review": None,
+        "source": None,
+        "source_transfer": None,
+        "status": "pending",
+        "transfer_data": None,
+    }
+
+
+def card_details(number: str, card: Document, expiry: tuple[int, int]) -> Document:
+    """Describe a card as its payment method does; the number itself is not kept."""
+    return {
+        **card,
+        "checks": {
+            "address_line1_check": None,
+            "address_postal_code_check": None,
+            "cvc_check": "pass",
+        },
+        "display_brand": card["brand"],
+        "exp_month": expiry[0],
+        "exp_year": expiry[1],
+        "fingerprint": f"simulated{number[-4:]}",
+        "generated_from": None,
+        "last4": number[-4:],
+        "networks": {"available": [card["brand"]], "preferred": None},
+        "regulated_status": "unregulated",
+        "three_d_secure_usage": {"supported": True},
+        "wallet": None,
+    }
+
+
+def _charged_details(method: Document, amount: int) -> Document:
+    kind = method["type"]
+    details = dict(method[kind])
+    if kind != "card":
+        return {"type": kind, kind: details}
+    for name in ("display_brand", "generated_from", "networks", "three_d_secure_usage"):
+        details.pop(name)
+    unavailable = {"status": "unavailable"}
+    return {
+        "type": "card",
+        "card": details
+        | {
+            "amount_authorized": amount,
+            "authorization_code": None,
+            "extended_authorization": {"status": "disabled"},
+            "incremental_authorization": unavailable,
+            "installments": None,
+            "mandate": None,
+            "multicapture": unavailable,
+            "network": details["brand"],
+            "network_token": {"used": False},
+            "network_transaction_id": None,
+            "overcapture": {"maximum_amount_capturable": amount, **unavailable},
+            "three_d_secure": None,
+            "transaction_link_id": None,
+        },
+    }

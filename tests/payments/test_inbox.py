@@ -1,0 +1,265 @@
+from itertools import permutations
+from uuid import uuid4
+
+import psycopg
+import pytest
+from conftest import Connection, Money, broken_invariants
+
+
+def balance(db: Connection, tenant) -> int:
+    return db.execute(
+        "select balance from credit_wallets where customer_id = %s", [tenant.customer_id]
+    ).fetchone()["balance"]
+
+
+def books(db: Connection, tenant) -> dict[str, int]:
+    rows = db.execute(
+        "select split_part(code, ':', 1) as code, currency, balance from ledger_accounts"
+        " where organization_id = %s and balance <> 0",
+        [tenant.organization_id],
+    ).fetchall()
+    return {f"{row['code']} {row['currency']}": row["balance"] for row in rows}
+
+
+def test_a_paid_message_grants_the_credits_and_books_the_money(db, money, tenant) -> None:
+    row = money.open()
+    money.record(row["payment_attempt_id"])
+    event = money.receive(row["payment_attempt_id"])
+
+    assert event["status"] == "applied"
+    assert balance(db, tenant) == 250
+    assert books(db, tenant) == {
+        "gateway USD": 2500,
+        "prepaid_credits USD": -2500,
+        "credits_issued XCR": 2_500_000,
+        "credit_wallet XCR": -2_500_000,
+    }
+    assert broken_invariants(db) == {}
+
+
+def test_a_message_may_come_before_the_gateways_answer(db, money, tenant) -> None:
+    row = money.open()
+    money.receive(row["payment_attempt_id"])
+    recorded = money.record(row["payment_attempt_id"])
+
+    assert (recorded["status"], recorded["url"]) == ("paid", "https://pay.example/cs_1")
+    assert balance(db, tenant) == 250
+
+
+def test_a_message_is_matched_by_the_gateways_session_when_ours_is_missing(db, money, tenant):
+    row = money.open()
+    money.record(row["payment_attempt_id"])
+    money.receive(None, gateway_payment_id="pi_9")
+
+    assert balance(db, tenant) == 250
+
+
+def test_the_same_event_changes_nothing_again(db, money, tenant) -> None:
+    row = money.open()
+    first = money.receive(row["payment_attempt_id"], event_id="evt_1")
+    again = money.receive(row["payment_attempt_id"], event_id="evt_1")
+
+    assert again == first
+    assert balance(db, tenant) == 250
+
+
+def test_two_events_of_one_payment_grant_once(db, money, tenant) -> None:
+    row = money.open()
+    money.receive(row["payment_attempt_id"])
+    second = money.receive(row["payment_attempt_id"])
+
+    assert (second["status"], second["reason"]) == ("ignored", "the attempt is captured already")
+    assert balance(db, tenant) == 250
+
+
+@pytest.mark.parametrize("order", list(permutations(["processing", "paid", "expired", "failed"])))
+def test_whatever_the_order_of_messages_a_paid_one_wins(db, money, tenant, order) -> None:
+    row = money.open()
+    for outcome in order:
+        money.receive(row["payment_attempt_id"], outcome)
+
+    assert balance(db, tenant) == 250
+    assert money.open()["status"] == "paid"
+    assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "event"), [("failed", "payment.failed"), ("expired", "payment.expired")]
+)
+def test_an_unpaid_end_grants_nothing_and_is_told_once(db, money, tenant, outcome, event) -> None:
+    row = money.open()
+    money.receive(row["payment_attempt_id"], outcome)
+    money.receive(row["payment_attempt_id"], outcome)
+
+    told = db.execute(
+        "select type from events where object_id = %s", [row["payment_intent_id"]]
+    ).fetchall()
+    assert [t["type"] for t in told] == [event]
+    assert balance(db, tenant) == 0
+    assert broken_invariants(db) == {}
+
+
+def test_a_delayed_payment_waits_as_processing(db, money, tenant) -> None:
+    row = money.open()
+    money.receive(row["payment_attempt_id"], "processing")
+
+    assert money.open()["status"] == "processing"
+    assert balance(db, tenant) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"amount": 2499}, {"amount": 2501}, {"amount": 25}, {"amount": 250_000}, {"currency": "JPY"}],
+)
+def test_another_amount_than_the_purchase_is_parked_and_held(db, money, tenant, change) -> None:
+    row = money.open()
+    event = money.receive(row["payment_attempt_id"], **change)
+
+    listed = db.execute(
+        "select class, amount, currency from exceptions where object_id = %s", [event["id"]]
+    ).fetchall()
+    held, currency = change.get("amount", 2500), change.get("currency", "USD")
+    assert event["status"] == "parked"
+    assert [tuple(x.values()) for x in listed] == [("amount-mismatch", held, currency)]
+    assert balance(db, tenant) == 0
+    assert books(db, tenant) == {f"gateway {currency}": held, f"suspense {currency}": -held}
+    assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize(
+    "change", [{"amount": None, "currency": None}, {"amount": 0}, {"currency": "QQQ"}]
+)
+def test_a_paid_message_that_names_no_money_is_parked_without_a_booking(
+    db, money, tenant, change
+) -> None:
+    row = money.open()
+    event = money.receive(row["payment_attempt_id"], **change)
+
+    assert event["status"] == "parked"
+    assert books(db, tenant) == {}
+
+
+def test_a_message_about_nobody_is_kept_and_listed(db, money) -> None:
+    event = money.receive(uuid4(), gateway_session_id="cs_unknown")
+
+    listed = db.execute(
+        "select class, organization_id, amount from exceptions where object_id = %s", [event["id"]]
+    ).fetchone()
+    assert event["status"] == "parked"
+    assert tuple(listed.values()) == ("unmatched-payment", None, 2500)
+
+
+def test_a_type_without_effect_is_kept_and_ignored(money) -> None:
+    event = money.receive(None, "unknown", type="invoice.paid")
+
+    assert (event["status"], event["reason"]) == ("ignored", "a type without effect")
+
+
+def test_a_message_of_the_other_mode_changes_nothing(db, money, tenant) -> None:
+    row = money.open()
+    event = money.receive(row["payment_attempt_id"], livemode=True)
+
+    assert (event["status"], balance(db, tenant)) == ("ignored", 0)
+
+
+def test_a_message_from_another_gateway_does_not_touch_this_ones_attempt(db, money, tenant) -> None:
+    row = money.open()
+    event = money.receive(row["payment_attempt_id"], gateway="razorpay")
+
+    assert (event["status"], balance(db, tenant)) == ("parked", 0)
+
+
+def test_a_second_payment_of_one_attempt_is_parked(db, money, tenant) -> None:
+    row = money.open()
+    money.receive(row["payment_attempt_id"], gateway_payment_id="pi_1")
+    second = money.receive(row["payment_attempt_id"], gateway_payment_id="pi_2")
+
+    assert (second["status"], second["reason"]) == ("parked", "paid a second time, as pi_2")
+    assert balance(db, tenant) == 250
+    assert books(db, tenant)["suspense USD"] == -2500
+    assert broken_invariants(db) == {}
+
+
+def break_wallet(db: Connection, tenant) -> None:
+    db.execute(
+        "update ledger_accounts set status = 'closed' where customer_id = %s", [tenant.customer_id]
+    )
+
+
+def test_a_message_that_cannot_be_applied_is_kept_and_applied_later(db, money, tenant) -> None:
+    row = money.open()
+    break_wallet(db, tenant)
+    event = money.receive(row["payment_attempt_id"])
+
+    assert (event["status"], event["tries"], balance(db, tenant)) == ("received", 1, 0)
+    assert broken_invariants(db) == {}
+    assert money.call("apply_gateway_events", limit=10) == []  # not due yet
+
+    db.execute(
+        "update ledger_accounts set status = 'active' where customer_id = %s", [tenant.customer_id]
+    )
+    db.execute("update clock set skew_seconds = 3600")
+    (applied,) = money.call("apply_gateway_events", limit=10)
+    assert (applied["status"], balance(db, tenant)) == ("applied", 250)
+
+
+def test_ten_failures_park_a_message_for_a_person(db, money, tenant) -> None:
+    row = money.open()
+    break_wallet(db, tenant)
+    event = money.receive(row["payment_attempt_id"])
+    for hour in range(1, 10):
+        db.execute("update clock set skew_seconds = %s", [hour * 36_000])
+        money.call("apply_gateway_events", limit=10)
+
+    row = db.execute("select * from gateway_events where id = %s", [event["id"]]).fetchone()
+    listed = db.execute("select class from exceptions where object_id = %s", [event["id"]])
+    assert (row["status"], row["tries"]) == ("parked", 10)
+    assert [x["class"] for x in listed] == ["event-not-applied"]
+
+
+def test_every_step_of_an_attempt_that_is_not_listed_is_refused(db, money) -> None:
+    steps = db.execute("select before, after from payment_attempt_steps").fetchall()
+    legal = {(s["before"], s["after"]) for s in steps}
+    states = {state for step in legal for state in step}
+    refused = 0
+    for number, (before, after) in enumerate(
+        (b, a) for b in states for a in states if b != a and (b, a) not in legal
+    ):
+        row = money.open(key=f"key-{number}")
+        db.execute("set local session_replication_role = replica")
+        db.execute(
+            "update payment_attempts set status = %s, gateway_payment_id = id::text,"
+            " captured_at = case when %s = 'captured' then clock_now() end where id = %s",
+            [before, before, row["payment_attempt_id"]],
+        )
+        db.execute("set local session_replication_role = origin")
+        with pytest.raises(psycopg.Error) as failure, db.transaction():
+            db.execute(
+                "update payment_attempts set status = %s, captured_at ="
+                " case when %s = 'captured' then clock_now() end where id = %s",
+                [after, after, row["payment_attempt_id"]],
+            )
+        assert failure.value.sqlstate == "P0004"
+        refused += 1
+    assert refused == len(states) * (len(states) - 1) - len(legal)
+
+
+def test_a_receipt_is_stored_once_and_only_for_a_capture(db, money) -> None:
+    row = money.open()
+    asked = {"payment_attempt_id": row["payment_attempt_id"]}
+    (before,) = money.call("record_receipt", **asked, receipt_url="https://r.example/0")
+    money.receive(row["payment_attempt_id"])
+    money.call("record_receipt", **asked, receipt_url="https://r.example/1")
+    (after,) = money.call("record_receipt", **asked, receipt_url="https://r.example/2")
+
+    assert before["receipt_url"] is None
+    assert after["receipt_url"] == "https://r.example/1"
+
+
+@pytest.mark.parametrize("function", ["receive_gateway_event", "apply_gateway_events"])
+def test_only_the_service_may_speak_for_a_gateway(db, tenant, function) -> None:
+    stranger = Money(db, tenant.session | {"x-hasura-role": "customer"})
+
+    with pytest.raises(psycopg.Error) as failure:
+        stranger.receive(uuid4()) if "receive" in function else stranger.call(function, limit=1)
+    assert str(failure.value).startswith("forbidden")
