@@ -28,7 +28,8 @@ def post(db: Connection, tenant: Tenant, accounts: dict[str, UUID]) -> Post:
         ids = [accounts.get(account, account) for account, _ in lines]
         return db.execute(
             "select post_ledger_transaction(%s, false, %s, 'sale', 'test', %s, %s,"
-            " array(select row(a, m)::ledger_line from unnest(%s::uuid[], %s::bigint[]) as l(a, m)))",
+            " array(select row(a, m)::ledger_line"
+            " from unnest(%s::uuid[], %s::bigint[]) as l(a, m)))",
             [
                 tenant.organization_id,
                 key,
@@ -105,9 +106,12 @@ def test_a_key_cannot_change_its_meaning(post, other) -> None:
     ],
 )
 def test_what_does_not_balance_cannot_be_committed(db, post, lines) -> None:
-    with pytest.raises(psycopg.Error) as failure:
+    def commit() -> None:
         post("sale:1", lines)
-        db.execute("set constraints all immediate")
+        db.execute("set constraints all immediate")  # what a commit would check
+
+    with pytest.raises(psycopg.Error) as failure:
+        commit()
     assert failure.value.sqlstate == "P0004"
 
 

@@ -1,0 +1,74 @@
+import pytest
+from app import config
+from app.config import ConfigError
+from app.gateways import stripe
+
+GOOD = {
+    "MUNIM_ENV": "live",
+    "HASURA_ENDPOINT": "https://hasura.example/v1/graphql",
+    "HASURA_ADMIN_SECRET": "a" * 32,
+    "ACTION_SECRET": "b" * 32,
+    "FRONTEND_URL": "https://shop.example",
+}
+
+
+def test_settings_are_read_and_lists_are_split() -> None:
+    settings = config.load(GOOD | {"ACTION_SECRET": f"{'b' * 32}, {'c' * 32}"})
+
+    assert settings.action_secret == ("b" * 32, "c" * 32)
+    assert settings.livemode is True
+    assert settings.log_level == "info"
+
+
+def test_all_that_is_missing_is_named_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"MUNIM_ENV, .*HASURA_ADMIN_SECRET, .*FRONTEND_URL"):
+        config.load({"HASURA_ENDPOINT": "http://x", "FRONTEND_URL": "  "})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"MUNIM_ENV": "production"}, "MUNIM_ENV must be one of"),
+        ({"HASURA_ENDPOINT": "hasura.example"}, "HASURA_ENDPOINT must be a URL"),
+        ({"FRONTEND_URL": "javascript:alert(1)"}, "FRONTEND_URL must be a URL"),
+        ({"HASURA_ENDPOINT": "http://hasura.example"}, "HASURA_ENDPOINT must be https in live"),
+        ({"ACTION_SECRET": "short"}, "ACTION_SECRET must have at least 32"),
+        ({"ACTION_SECRET": f"{'b' * 32},short"}, "ACTION_SECRET must have at least 32"),
+        ({"HASURA_ADMIN_SECRET": "Sandbox-" + "a" * 32}, "HASURA_ADMIN_SECRET is not for live"),
+        ({"STRIPE_SECRET_KEY": "sk_test_1"}, "STRIPE_SECRET_KEY is not for live"),
+        ({"STRIPE_WEBHOOK_SECRET": "whsec_sandbox"}, "STRIPE_WEBHOOK_SECRET is not for live"),
+        ({"STRIPE_API_URL": "http://127.0.0.1:9000"}, "STRIPE_API_URL must be https"),
+    ],
+)
+def test_live_refuses_what_is_unsafe(change: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        config.load(GOOD | change)
+
+
+def test_a_sandbox_may_use_its_well_known_secrets() -> None:
+    relaxed = {"MUNIM_ENV": "sandbox", "ACTION_SECRET": "sandbox", "FRONTEND_URL": "http://x"}
+
+    assert config.load(GOOD | relaxed).livemode is False
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"STRIPE_SECRET_KEY": "sk_test_1"},
+        {"STRIPE_SECRET_KEY": "sk_test_1", "STRIPE_WEBHOOK_SECRET": ""},
+        {"STRIPE_SECRET_KEY": "sk_test_1", "STRIPE_WEBHOOK_SECRET": " , "},
+        {"STRIPE_SECRET_KEY": "pk_test_1", "STRIPE_WEBHOOK_SECRET": "whsec_1"},
+        {"STRIPE_SECRET_KEY": "sk_test_1", "STRIPE_WEBHOOK_SECRET": "whsec_1,other"},
+    ],
+)
+def test_a_gateway_without_its_secrets_does_not_start(environ: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="STRIPE_"):
+        config.read(stripe.Settings, environ, prefix="stripe_")
+
+
+def test_secrets_do_not_show_in_a_settings_text() -> None:
+    settings = stripe.Settings("sk_test_1", ("whsec_1",))
+
+    assert "sk_test_1" not in repr(settings)
+    assert "whsec_1" not in repr(settings)

@@ -1,0 +1,498 @@
+"""The doors of the service, with Hasura and Stripe played by canned answers."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import responses
+import stripe
+from flask.testing import FlaskClient
+
+from app import create_app, errors
+from app.clock import Clock
+from app.graphql import operations
+
+ENVIRON = {
+    "MUNIM_ENV": "test",
+    "HASURA_ENDPOINT": "http://hasura.test/v1/graphql",
+    "HASURA_ADMIN_SECRET": "admin-secret",
+    "ACTION_SECRET": "action-secret,old-action-secret",
+    "FRONTEND_URL": "https://shop.example",
+    "STRIPE_SECRET_KEY": "sk_test_1",
+    "STRIPE_WEBHOOK_SECRET": "whsec_1",
+    "LOG_LEVEL": "critical",
+}
+CHECKOUT = {
+    "id": "6f1e9a3e-5a55-4a5a-9a55-000000000001",
+    "amount": "2500",
+    "currency": "USD",
+    "credits_amount": "250.0000",
+    "payment_intent_id": "6f1e9a3e-5a55-4a5a-9a55-000000000002",
+    "status": "pending",
+    "payment_attempt_id": "6f1e9a3e-5a55-4a5a-9a55-000000000003",
+    "gateway": "stripe",
+    "failure_message": None,
+    "gateway_session_id": None,
+    "url": None,
+    "customer_email": "ada@example.com",
+    "success_url": "https://shop.example/payment-success",
+    "cancel_url": "https://shop.example/payment-cancelled",
+    "expires_at": "2026-11-22T09:00:00+00:00",
+    "is_closing": False,
+}
+OPENED = CHECKOUT | {"gateway_session_id": "cs_1", "url": "https://pay.example/cs_1"}
+BODY = {
+    "input": {"amount": 2500, "email": "ada@example.com"},
+    "session_variables": {"x-hasura-user-id": "u1"},
+}
+SECRET = {"ACTION-SECRET": "action-secret"}
+SESSIONS = "https://api.stripe.com/v1/checkout/sessions"
+
+
+class Hasura:
+    """Answers each operation by the name of its root field, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {
+            "clock": [{"skew_seconds": "0"}],
+            "open_credit_purchase": [CHECKOUT],
+            "record_checkout_session": [OPENED],
+            "fail_checkout": [CHECKOUT | {"status": "failed"}],
+            "receive_gateway_event": [{"id": "e", "status": "applied", "reason": None}],
+            "apply_gateway_events": [{"id": "e", "status": "applied"}],
+            "payment_attempts": [],
+            "record_receipt": [{"id": "a", "receipt_url": "https://r"}],
+        }
+        self.asked: list[tuple[str, dict[str, Any], Any]] = []
+
+    def __call__(self, request: Any) -> tuple[int, dict[str, str], str]:
+        body = json.loads(request.body)
+        field = operations()[body["operationName"]].field
+        self.asked.append((body["operationName"], body.get("variables", {}), request.headers))
+        answer = self.answers[field]
+        if isinstance(answer, str):
+            error = {"message": answer, "extensions": {"path": "$", "code": "data-exception"}}
+            return 200, {}, json.dumps({"errors": [error]})
+        return 200, {}, json.dumps({"data": {field: answer}})
+
+    def names(self) -> list[str]:
+        return [name for name, _, _ in self.asked if name != "ReadClock"]
+
+
+@pytest.fixture
+def web() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+@pytest.fixture
+def hasura(web: responses.RequestsMock) -> Hasura:
+    hasura = Hasura()
+    web.add_callback(responses.POST, ENVIRON["HASURA_ENDPOINT"], callback=hasura)
+    return hasura
+
+
+@pytest.fixture
+def client(hasura: Hasura) -> FlaskClient:
+    return create_app(ENVIRON).test_client()
+
+
+@pytest.fixture
+def page(web: responses.RequestsMock) -> Any:
+    answer = {"id": "cs_1", "object": "checkout.session", "url": "https://pay.example/cs_1"}
+    return web.post(SESSIONS, json=answer)
+
+
+def changed(part: str, **changes: object) -> dict[str, Any]:
+    return BODY | {part: BODY[part] | changes}
+
+
+def code(answer: Any) -> str:
+    return answer.json["extensions"]["code"]
+
+
+def test_the_seeds_own_request_answers_a_page_and_ids(client, hasura, page) -> None:
+    answer = client.post("/create-payment", json=BODY, headers=SECRET)
+
+    assert answer.status_code == 200
+    assert answer.json == {
+        "checkout_url": "https://pay.example/cs_1",
+        "session_id": "cs_1",
+        "credit_purchase_id": CHECKOUT["id"],
+        "payment_intent_id": CHECKOUT["payment_intent_id"],
+        "amount": "2500",
+        "currency": "USD",
+        "credits_amount": "250.0000",
+        "expires_at": CHECKOUT["expires_at"],
+    }
+    assert hasura.names() == ["OpenCreditPurchase", "RecordCheckoutSession"]
+
+
+def test_identity_comes_from_the_session_and_the_mode_from_the_service(client, hasura, page):
+    variables = {
+        "X-Hasura-User-Id": "u1",
+        "x-hasura-customer-id": "c1",
+        "x-hasura-role": "customer",
+    }
+    spoofed = {"x-hasura-livemode": "true", "x-hasura-admin-secret": "x"}
+    client.post(
+        "/create-payment",
+        json=BODY | {"session_variables": variables | spoofed},
+        headers=SECRET,
+    )
+
+    headers = hasura.asked[0][2]
+    assert headers["x-hasura-user-id"] == "u1"
+    assert headers["x-hasura-customer-id"] == "c1"
+    assert headers["x-hasura-role"] == "service"
+    assert headers["x-hasura-livemode"] == "false"
+    assert headers["x-hasura-admin-secret"] == "admin-secret"
+
+
+def test_a_page_that_is_open_already_is_answered_without_asking_stripe(client, hasura, page):
+    hasura.answers["open_credit_purchase"] = [OPENED]
+    answer = client.post("/create-payment", json=BODY, headers=SECRET)
+
+    assert answer.json["checkout_url"] == "https://pay.example/cs_1"
+    assert page.call_count == 0
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"ACTION-SECRET": ""}, {"ACTION-SECRET": "wrong"}, {"ACTION-SECRET": "action-secret,"}],
+)
+@pytest.mark.parametrize(
+    "path", ["/create-payment", "/events/store_receipt", "/crons/apply_gateway_events"]
+)
+def test_no_door_but_a_webhook_opens_without_the_secret(client, hasura, path, headers) -> None:
+    answer = client.post(path, json=BODY, headers=headers)
+
+    assert (answer.status_code, code(answer)) == (401, "unauthorized")
+    assert hasura.asked == []
+
+
+def test_the_old_secret_is_good_while_the_new_one_is_rolled_out(client, page) -> None:
+    headers = {"ACTION-SECRET": "old-action-secret"}
+
+    assert client.post("/create-payment", json=BODY, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [None, "", "ten", "25.00", 25.0, 25.5, True, [], {}, "1e3", 2**63, str(2**63), "١٢٣", "1,000"],
+)
+def test_what_is_no_whole_number_of_minor_units_is_refused(client, hasura, amount) -> None:
+    answer = client.post("/create-payment", json=changed("input", amount=amount), headers=SECRET)
+
+    assert (answer.status_code, code(answer)) == (400, "invalid-input")
+    assert list(answer.json["extensions"]["errors"]) == ["amount"]
+    assert hasura.asked == []
+
+
+@pytest.mark.parametrize("text", ["NaN", "1e309", "Infinity"])
+def test_numbers_that_json_does_not_know_are_refused(client, text) -> None:
+    body = json.dumps(BODY).replace("2500", text)
+    answer = client.post("/create-payment", data=body, headers=SECRET)
+
+    assert (answer.status_code, code(answer)) == (400, "invalid-input")
+
+
+def test_a_bigint_may_come_as_the_string_that_hasura_sends(client, hasura, page) -> None:
+    client.post("/create-payment", json=changed("input", amount="2500"), headers=SECRET)
+
+    assert hasura.asked[0][1]["amount"] == 2500
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"email": "nobody"},
+        {"email": None},
+        {"email": "a" * 250 + "@example.com"},
+        {"currency": "usd"},
+        {"currency": "USD\n"},
+        {"currency": "DOLLARS"},
+        {"idempotency_key": ""},
+        {"idempotency_key": "k" * 256},
+        {"credits": 5},
+        {"customer_id": "c2"},
+    ],
+)
+def test_an_input_that_the_contract_does_not_know_is_refused(client, hasura, change) -> None:
+    answer = client.post("/create-payment", json=changed("input", **change), headers=SECRET)
+
+    assert (answer.status_code, code(answer)) == (400, "invalid-input")
+    assert hasura.asked == []
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b'{"input": 5}', b'{"input": {}}'])
+def test_a_body_that_is_no_action_is_refused(client, body) -> None:
+    answer = client.post("/create-payment", data=body, headers=SECRET)
+
+    assert (answer.status_code, code(answer)) == (400, "invalid-input")
+
+
+@pytest.mark.parametrize("variables", [{}, {"x-hasura-user-id": ""}, {"x-hasura-role": "customer"}])
+def test_a_session_without_a_user_is_refused(client, hasura, variables) -> None:
+    body = BODY | {"session_variables": variables}
+    answer = client.post("/create-payment", json=body, headers=SECRET)
+
+    assert (answer.status_code, code(answer)) == (401, "unauthorized")
+    assert hasura.asked == []
+
+
+@pytest.mark.parametrize("role", ["viewer", "finance", "admin", "anonymous"])
+def test_a_role_that_the_action_is_not_for_is_refused(client, hasura, role) -> None:
+    body = changed("session_variables", **{"x-hasura-role": role})
+    answer = client.post("/create-payment", json=body, headers=SECRET)
+
+    assert (answer.status_code, code(answer)) == (403, "forbidden")
+    assert hasura.asked == []
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "amount-out-of-range: 5 is too little",
+        "currency-not-supported: EUR",
+        "customer-not-found: nobody",
+        "idempotency-key-reused: other content",
+        "setting-invalid: credit_rate_usd",
+    ],
+)
+def test_a_refusal_of_the_database_reaches_the_caller_by_its_code(client, hasura, page, refusal):
+    hasura.answers["open_credit_purchase"] = refusal
+    answer = client.post("/create-payment", json=BODY, headers=SECRET)
+
+    assert 400 <= answer.status_code < 500
+    assert code(answer) == refusal.partition(":")[0]
+    assert page.call_count == 0
+
+
+@pytest.mark.parametrize(
+    "stripe_says",
+    [
+        {"status": 500, "json": {"error": {"message": "sorry"}}},
+        {"status": 200, "body": "<html>nonsense</html>"},
+        {"body": ConnectionError("down")},
+    ],
+)
+def test_stripes_failure_is_safe_to_repeat_and_leaves_the_purchase_open(
+    client, hasura, web, stripe_says
+) -> None:
+    web.post(SESSIONS, **stripe_says)
+    answer = client.post("/create-payment", json=BODY, headers=SECRET)
+
+    assert (answer.status_code, code(answer)) == (424, "gateway-unavailable")
+    assert hasura.names() == ["OpenCreditPurchase"]
+
+
+def test_stripes_refusal_is_recorded_and_told(client, hasura, web) -> None:
+    error = {"type": "invalid_request_error", "message": "Amount too small."}
+    web.post(SESSIONS, status=400, json={"error": error})
+    answer = client.post("/create-payment", json=BODY, headers=SECRET)
+
+    assert (answer.status_code, code(answer)) == (422, "gateway-refused")
+    assert hasura.names() == ["OpenCreditPurchase", "FailCheckout"]
+
+
+def test_a_failed_purchase_stays_failed_under_its_key(client, hasura, page) -> None:
+    failed = CHECKOUT | {"status": "failed", "failure_message": "Amount too small."}
+    hasura.answers["open_credit_purchase"] = [failed]
+    answer = client.post("/create-payment", json=BODY, headers=SECRET)
+
+    assert (code(answer), answer.json["message"]) == ("gateway-refused", "Amount too small.")
+    assert page.call_count == 0
+
+
+def test_a_checkout_that_is_over_is_not_opened_again(client, hasura, page) -> None:
+    hasura.answers["open_credit_purchase"] = [CHECKOUT | {"is_closing": True}]
+    answer = client.post("/create-payment", json=BODY, headers=SECRET)
+
+    assert (answer.status_code, code(answer)) == (409, "checkout-expired")
+    assert page.call_count == 0
+
+
+EVENT = json.dumps(
+    {
+        "id": "evt_1",
+        "created": 1_790_000_000,
+        "livemode": False,
+        "type": "checkout.session.completed",
+        "data": {
+            "object": {
+                "id": "cs_1",
+                "payment_status": "paid",
+                "amount_total": 2500,
+                "currency": "usd",
+                "payment_intent": "pi_1",
+                "metadata": {"payment_attempt_id": CHECKOUT["payment_attempt_id"]},
+            }
+        },
+    }
+)
+
+
+def signature(body: str = EVENT, skew: int = 0) -> dict[str, str]:
+    stamp = int(Clock().now().timestamp()) + skew
+    header = stripe.WebhookSignature.generate_signature_header(body, "whsec_1", timestamp=stamp)
+    return {"Stripe-Signature": header}
+
+
+@pytest.mark.parametrize("path", ["/stripe-webhook", "/payments/webhook/stripe"])
+def test_a_signed_webhook_is_stored_in_one_statement(client, hasura, path) -> None:
+    answer = client.post(path, data=EVENT, headers=signature())
+
+    assert (answer.status_code, answer.json) == (200, {"received": True, "status": "applied"})
+    ((_, variables, _),) = [a for a in hasura.asked if a[0] == "ReceiveGatewayEvent"]
+    assert variables["eventId"] == "evt_1"
+    assert variables["payload"] == json.loads(EVENT)
+    assert variables["notice"]["outcome"] == "paid"
+    assert variables["notice"]["amount"] == 2500
+
+
+@pytest.mark.parametrize("skew", [-302, 302])
+def test_a_webhook_of_another_time_is_refused(client, hasura, skew) -> None:
+    answer = client.post("/stripe-webhook", data=EVENT, headers=signature(skew=skew))
+
+    assert (answer.status_code, code(answer)) == (401, "signature-invalid")
+    assert hasura.names() == []
+
+
+def test_the_databases_clock_decides_what_is_just_now(client, hasura) -> None:
+    hasura.answers["clock"] = [{"skew_seconds": "86400"}]
+    today = client.post("/stripe-webhook", data=EVENT, headers=signature())
+    tomorrow = client.post("/stripe-webhook", data=EVENT, headers=signature(skew=86400))
+
+    assert (today.status_code, tomorrow.status_code) == (401, 200)
+
+
+def test_an_unsigned_or_altered_webhook_is_refused(client, hasura) -> None:
+    unsigned = client.post("/stripe-webhook", data=EVENT)
+    altered = client.post(
+        "/stripe-webhook", data=EVENT.replace("2500", "9900"), headers=signature()
+    )
+
+    assert [unsigned.status_code, altered.status_code] == [401, 401]
+    assert hasura.names() == []
+
+
+def test_a_webhook_that_cannot_be_stored_is_not_acknowledged(client, hasura, web) -> None:
+    web.remove(responses.POST, ENVIRON["HASURA_ENDPOINT"])
+    answer = client.post("/stripe-webhook", data=EVENT, headers=signature())
+
+    assert (answer.status_code, code(answer)) == (503, "service-unavailable")
+
+
+@pytest.mark.parametrize("gateway", ["paypal", "__init__", "stripe2"])
+def test_a_webhook_of_an_unknown_gateway_is_not_found(client, gateway) -> None:
+    answer = client.post(f"/payments/webhook/{gateway}", data=EVENT, headers=signature())
+
+    assert (answer.status_code, code(answer)) == (404, "not-found")
+
+
+def test_a_body_above_a_mebibyte_is_refused(client) -> None:
+    answer = client.post("/stripe-webhook", data=b"x" * (1 << 20) + b"x", headers=signature())
+
+    assert (answer.status_code, code(answer)) == (413, "payload-too-large")
+
+
+def fact(kind: str) -> dict[str, Any]:
+    row = {"type": kind, "data": {"payment_attempt_id": CHECKOUT["payment_attempt_id"]}}
+    return {"event": {"op": "INSERT", "data": {"old": None, "new": row}}}
+
+
+ATTEMPT = {"id": "a", "gateway": "stripe", "gateway_payment_id": "pi_1"}
+RECEIPT = {
+    "id": "pi_1",
+    "object": "payment_intent",
+    "latest_charge": {"id": "ch_1", "object": "charge", "receipt_url": "https://r"},
+}
+INTENT = "https://api.stripe.com/v1/payment_intents/pi_1"
+
+
+def test_a_succeeded_payment_gets_its_receipt(client, hasura, web) -> None:
+    hasura.answers["payment_attempts"] = [ATTEMPT]
+    web.get(INTENT, json=RECEIPT)
+    answer = client.post("/events/store_receipt", json=fact("payment.succeeded"), headers=SECRET)
+
+    assert answer.json == {"stored": "1"}
+    assert hasura.names() == ["ReceiptWanted", "RecordReceipt"]
+
+
+def test_other_facts_need_no_receipt(client, hasura) -> None:
+    answer = client.post("/events/store_receipt", json=fact("credits.granted"), headers=SECRET)
+
+    assert answer.json == {"skipped": "credits.granted"}
+    assert hasura.asked == []
+
+
+def test_a_receipt_that_is_not_there_yet_is_asked_for_again(client, hasura, web) -> None:
+    hasura.answers["payment_attempts"] = [ATTEMPT]
+    web.get(INTENT, json=RECEIPT | {"latest_charge": None})
+    answer = client.post("/events/store_receipt", json=fact("payment.succeeded"), headers=SECRET)
+
+    assert (answer.status_code, code(answer)) == (424, "gateway-unavailable")
+
+
+def test_one_receipt_that_fails_does_not_stop_the_others(client, hasura, web) -> None:
+    hasura.answers["payment_attempts"] = [ATTEMPT | {"gateway_payment_id": "pi_0"}, ATTEMPT]
+    web.get(INTENT.replace("pi_1", "pi_0"), status=500, json={})
+    web.get(INTENT, json=RECEIPT)
+    answer = client.post("/crons/store_missing_receipts", json={}, headers=SECRET)
+
+    assert answer.json == {"missing": 2, "stored": 1}
+
+
+def test_the_inbox_sweep_reports_what_it_tried(client) -> None:
+    answer = client.post("/crons/apply_gateway_events", json={}, headers=SECRET)
+
+    assert answer.json == {"tried": 1}
+
+
+def test_a_request_id_is_echoed_or_made(client) -> None:
+    given = client.get("/healthz", headers={"X-Request-Id": "r-1"})
+    made = client.get("/healthz")
+
+    assert given.json == {"status": "ok"}
+    assert given.headers["X-Request-Id"] == "r-1"
+    assert len(made.headers["X-Request-Id"]) == 36
+
+
+def test_an_unknown_path_and_a_wrong_method_have_their_codes(client) -> None:
+    assert code(client.post("/nothing")) == "not-found"
+    assert code(client.get("/create-payment")) == "method-not-allowed"
+
+
+def test_a_bug_tells_the_client_nothing_but_a_request_id(client, hasura) -> None:
+    hasura.answers["open_credit_purchase"] = [{}]
+    answer = client.post("/create-payment", json=BODY, headers=SECRET | {"X-Request-Id": "r-2"})
+
+    assert answer.status_code == 500
+    assert answer.json == {
+        "message": "internal error",
+        "extensions": {"code": "internal", "request_id": "r-2"},
+    }
+
+
+def test_no_secret_reaches_the_log(client, web, hasura, caplog) -> None:
+    web.post(SESSIONS, status=401, json={"error": {"message": "Invalid key sk_test_abc"}})
+    logger = logging.getLogger("app")
+    logger.addHandler(caplog.handler)
+    logger.setLevel("INFO")
+    client.post("/create-payment", json=BODY, headers=SECRET)
+    lines = [handler.format(r) for r in caplog.records for handler in logger.handlers[:1]]
+    logger.removeHandler(caplog.handler)
+
+    assert any("gateway-unavailable" in line for line in lines)
+    assert not any(word in line for line in lines for word in ("sk_test", "action-secret", "whsec"))
+
+
+def test_every_error_has_its_own_code_and_a_status_of_its_kind() -> None:
+    kinds = errors.AppError.__subclasses__()
+
+    assert len({kind.code for kind in kinds}) == len(kinds)
+    assert all(400 <= kind.status < 504 for kind in kinds)
+    assert all(kind.__doc__ for kind in kinds)
