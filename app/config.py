@@ -54,12 +54,12 @@ def read(kind: type[T], environ: Mapping[str, str], prefix: str = "") -> T:
     """
     values: dict[str, Any] = {}
     missing: list[str] = []
-    for field in fields(kind):  # type: ignore[arg-type]  # callers pass dataclasses only
-        name = f"{prefix}{field.name}".upper()
+    for each in fields(kind):  # type: ignore[arg-type]  # callers pass dataclasses only
+        name = f"{prefix}{each.name}".upper()
         text = environ.get(name, "").strip(" ,\t\n")
         if text:
-            values[field.name] = text if field.type in (str, "str") else _words(text)
-        elif field.default is MISSING:
+            values[each.name] = text if each.type in (str, "str") else _words(text)
+        elif each.default is MISSING:
             missing.append(name)
     if missing:
         message = f"missing settings: {', '.join(missing)} (see .env.example)"

@@ -133,6 +133,7 @@ def read_fault(description: Mapping[str, Any]) -> Fault:
     for name in ("seconds", "n", "attempts"):
         if not isinstance(getattr(fault, name), (int, float)) or getattr(fault, name) < 0:
             raise BadFaultError(f"{name} must be a number from 0")
-    if fault.times is not None and (not isinstance(fault.times, int) or fault.times < 1):
+    times: object = fault.times
+    if times is not None and (not isinstance(times, int) or times < 1):
         raise BadFaultError("times must be a whole number from 1, or null for always")
     return fault

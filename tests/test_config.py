@@ -1,4 +1,5 @@
 import pytest
+
 from app import config
 from app.config import ConfigError
 from app.gateways import stripe

@@ -155,19 +155,12 @@ class Coercion:
                 text = f"field '{name}' not found in type: '{kind.name}'"
                 raise invalid(text, f"{path}.{name}")
         items: dict[str, Any] = {}
-        for name, field in kind.fields.items():
-            value = ABSENT
-            if name in found:
-                where = f"{path}.{name}"
-                value = self._either(field, found[name], where, literal=literal)
+        for name, part in found.items():
+            value = self._either(kind.fields[name], part, f"{path}.{name}", literal=literal)
             if value is not ABSENT:
                 items[name] = value
-            elif field.ref.non_null:
-                if field.default is None:
-                    raise invalid(f"missing required field '{name}'", f"{path}.{name}")
-                items[name] = field.default
-        ordered = {name: items[name] for name in found if name in items}
-        return Fields(kind, ordered | items, path)
+        _complete(kind, items, path)
+        return Fields(kind, items, path)
 
     def _either(self, field: InputField, raw: Any, path: str, *, literal: bool) -> Any:
         if literal:
@@ -176,6 +169,15 @@ class Coercion:
         if empty and not field.ref.non_null and field.null is not Null.REFUSED:
             return ABSENT if field.null is Null.ABSENT else None
         return self.value(field.ref, None if empty else raw, path, literal=False)
+
+
+def _complete(kind: InputObject, items: dict[str, Any], path: str) -> None:
+    """Fill in the defaults of required fields, refuse those that have none."""
+    for name, field in kind.fields.items():
+        if field.ref.non_null and name not in items:
+            if field.default is None:
+                raise invalid(f"missing required field '{name}'", f"{path}.{name}")
+            items[name] = field.default
 
 
 def _unnumbered(value: Any) -> Any:
@@ -190,10 +192,9 @@ def _unnumbered(value: Any) -> Any:
 
 def _enum(kind: Enum, raw: Any, path: str, *, literal: bool) -> str:
     found = raw.value if isinstance(raw, Leaf) else raw
-    if isinstance(found, EnumName) is not literal or not isinstance(found, str):
-        if not (isinstance(found, str) and not literal):
-            text = f"expected an enum value for type '{kind.name}', but found {described(found)}"
-            raise invalid(text, path)
+    if not isinstance(found, EnumName if literal else str):
+        text = f"expected an enum value for type '{kind.name}', but found {described(found)}"
+        raise invalid(text, path)
     if found not in kind.values or found == "_PLACEHOLDER":
         if found == "_PLACEHOLDER":
             raise invalid("erroneous column name", path.rsplit(".", 1)[0])

@@ -9,13 +9,19 @@ import asyncpg
 # The text a failed permission check carries through Postgres, see compile/mutation.py.
 CHECK_FAILED = "check constraint of an insert/update permission has failed"
 
-# Prefixes of the constraint violations. A check constraint counts as a permission error.
+# Prefixes of the constraint violations.
 CONSTRAINTS = {
     "23502": "Not-NULL violation. ",
     "23503": "Foreign key violation. ",
     "23505": "Uniqueness violation. ",
     "23P01": "Exclusion violation. ",
     "23001": "Can not delete or update due to data being referred. ",
+}
+# States that stand out of their class: a check constraint counts as a permission error.
+EXACT = {
+    "22025": ("bad-request", ""),
+    "23514": ("permission-error", "Check constraint violation. "),
+    "42704": ("constraint-error", ""),
 }
 
 
@@ -101,15 +107,12 @@ def describe(error: asyncpg.PostgresError) -> dict[str, Any]:
 
 
 def _of_sqlstate(state: str, message: str) -> tuple[str, str]:
-    if state == "22025":
-        return "bad-request", message
-    if state == "23514":
-        return "permission-error", "Check constraint violation. " + message
+    if state in EXACT:
+        code, prefix = EXACT[state]
+        return code, prefix + message
     if state == "42P10":
         text = "there is no unique or exclusion constraint on target column(s)"
         return "constraint-error", text
-    if state == "42704":
-        return "constraint-error", message
     if state.startswith("22"):
         return "data-exception", message
     if state.startswith("23"):

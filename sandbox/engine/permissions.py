@@ -51,7 +51,9 @@ class Permissions:
     def select(self, table: TrackedTable, role: str) -> SelectPermission | None:
         if role == ADMIN:
             everything: dict[str, Filter | None] = dict.fromkeys(table.table.columns)
-            return SelectPermission(everything, dict.fromkeys(table.computed), {}, None, True)
+            return SelectPermission(
+                everything, dict.fromkeys(table.computed), {}, aggregations=True
+            )
         own = table.permissions["select"].get(role)
         if own is not None:
             return _select_of(own, table)

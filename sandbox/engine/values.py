@@ -26,6 +26,20 @@ class EnumName(str):
     __slots__ = ()
 
 
+# The first that fits: an enum value is a str, a boolean is an int.
+DESCRIBED: tuple[tuple[type, str], ...] = (
+    (type(None), "null"),
+    (EnumName, "an enum value"),
+    (bool, "a boolean"),
+    (int, "an integer"),
+    (float, "a float"),
+    (Decimal, "a float"),
+    (str, "a string"),
+    (list, "a list"),
+    (object, "an object"),
+)
+
+
 def kind_of(value: Any) -> str:
     """Name a JSON value the way Hasura's parser does."""
     if value is None:
@@ -41,19 +55,7 @@ def kind_of(value: Any) -> str:
 
 def described(value: Any) -> str:
     """Name a value the way a validation text does."""
-    if value is None:
-        return "null"
-    if isinstance(value, EnumName):
-        return "an enum value"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, int):
-        return "an integer"
-    if isinstance(value, (float, Decimal)):
-        return "a float"
-    if isinstance(value, str):
-        return "a string"
-    return "a list" if isinstance(value, list) else "an object"
+    return next(text for kind, text in DESCRIBED if isinstance(value, kind))
 
 
 def to_json(value: Any) -> str:
@@ -132,7 +134,7 @@ def _has_enum(value: Any) -> bool:
 
 def encode_other(value: Any, path: str) -> str:
     """Hand text to Postgres as it is: uuid, dates, intervals, native enums, unknown types."""
-    if isinstance(value, bool) or isinstance(value, (list, dict, EnumName)) or value is None:
+    if isinstance(value, (bool, list, dict, EnumName)) or value is None:
         raise unparsed(f"A string is expected, but encountered {kind_of(value)}", path)
     return str(value)
 

@@ -67,14 +67,9 @@ def _scalar_shape(value: Any, leaves: list[Any]) -> Hashable:
 
 
 def shape(value: Any, ref: Ref, leaves: list[Any]) -> Hashable:
-    if value is None:
-        leaves.append(None)
-        return None
-    if _is_leaf(value, ref):
+    if value is None or _is_leaf(value, ref):
         leaves.append(value)
-        if isinstance(value, bool):
-            return value
-        return type(value) if isinstance(value, (list, dict)) else "leaf"
+        return value if value is None or isinstance(value, bool) else type(value).__name__
     if isinstance(ref.of, Ref):
         if not isinstance(value, list):
             return ("one", shape(value, ref.of, leaves))

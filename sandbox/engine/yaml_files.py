@@ -1,4 +1,4 @@
-"""Read metadata's YAML as the Hasura CLI does: YAML 1.2's idea of values, and files that include others."""
+"""Read metadata's YAML as the Hasura CLI does: the values of YAML 1.2, and included files."""
 
 import re
 from pathlib import Path

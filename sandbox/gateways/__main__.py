@@ -16,7 +16,7 @@ from sandbox.gateways.server.simulator import Options
 class Protocol(HttpToolsProtocol):
     """Lets a request reach its own connection, so that a fault can cut it."""
 
-    def connection_made(self, transport: BaseTransport) -> None:  # type: ignore[override]  # uvicorn narrows it
+    def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]  # the same narrowing
         self.app_state = {**self.app_state, "connection": transport}
 

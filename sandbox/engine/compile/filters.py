@@ -10,6 +10,7 @@ from sandbox.engine.errors import EngineError
 from sandbox.engine.sql import SessionJson, SessionVariable, cast, constant_sql, ident, literal
 from sandbox.engine.tracked import ComputedField, TrackedTable, name_of
 from sandbox.engine.types import OPERATORS, TEXT, Operand, PgType
+
 from .compiler import Compiler, all_of, joined
 
 COLUMN_COMPARISONS = {

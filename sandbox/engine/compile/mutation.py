@@ -29,7 +29,9 @@ SESSION_IS_SET = f'(SELECT "value" FROM {SESSION}) IS NOT NULL'
 def session(c: Compiler) -> str:
     """Return the first part of WITH, which sets hasura.user for triggers and functions."""
     bound = c.statement.bind(SessionJson())
-    return f"{SESSION} AS MATERIALIZED (SELECT set_config('hasura.user', {bound}, true) AS \"value\")"
+    return (
+        f"{SESSION} AS MATERIALIZED (SELECT set_config('hasura.user', {bound}, true) AS \"value\")"
+    )
 
 
 def _guarded(value: str, kind: str) -> str:
@@ -126,9 +128,8 @@ def nothing(c: Compiler, item: Selected) -> Text:
     assert isinstance(kind, ObjectType)  # noqa: S101 -- mutations answer objects
     parts = []
     for part in c.fields(item, kind):
-        if part.field is None:
-            value = f'"{kind.name}"'
-        else:
+        value = f'"{kind.name}"'
+        if part.field is not None:
             value = "[]" if _source(part).returning else "0"
         parts.append(f'"{part.key}":{value}')
     return Text(item.key, "{" + ",".join(parts) + "}")

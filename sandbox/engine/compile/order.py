@@ -12,6 +12,7 @@ from sandbox.engine.schema.access import Access
 from sandbox.engine.schema.sources import ColumnIn, ComputedIn, RelationIn
 from sandbox.engine.sql import ident
 from sandbox.engine.tracked import Relationship
+
 from .compiler import Compiler, all_of, joined, table_sql
 from .filters import computed_call
 from .where import column_sql, number, visible

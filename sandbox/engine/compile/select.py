@@ -24,6 +24,7 @@ from sandbox.engine.sql import Constant, Slot, ident, literal
 from sandbox.engine.tracked import ComputedField
 from sandbox.engine.types import FLOAT, JSONB, PgType
 from sandbox.engine.walk import Selected
+
 from .compiler import Compiler, all_of, joined, table_sql, typename
 from .filters import computed_call, permit, row_of, session_json
 from .order import tail
@@ -204,7 +205,8 @@ def _computed(c: Compiler, source: Source, item: Selected, meaning: ComputedOut)
         shown = c.shown(called, computed.function.type or JSONB)
         if meaning.condition is None:
             return shown
-        return f"CASE WHEN {permit(c, meaning.condition, source.access.table, source.alias)} THEN {shown} END"
+        allowed = permit(c, meaning.condition, source.access.table, source.alias)
+        return f"CASE WHEN {allowed} THEN {shown} END"
     target = c.schema.accesses[computed.target]
     inner = Source(target, called, c.alias())
     return f"({related(c, inner, item, is_array=computed.function.returns_set)})"

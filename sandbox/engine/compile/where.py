@@ -20,6 +20,7 @@ from sandbox.engine.schema.sources import (
 from sandbox.engine.sql import ident
 from sandbox.engine.tracked import Relationship
 from sandbox.engine.types import BIGINT, BOOLEAN, INTEGER, TEXT, Operand, PgType
+
 from .compiler import Compiler, all_of, joined, table_sql
 from .filters import computed_call, permit
 

@@ -12,8 +12,10 @@ from graphql import GraphQLError, ListTypeNode, NamedTypeNode, NonNullTypeNode, 
 from sandbox.engine.tracked import Relationship, Tracked, name_of
 from sandbox.engine.types import TEXT
 from sandbox.engine.values import to_json
+
 from . import builtin
 from .model import AnyType, Enum, Field, InputField, InputObject, Null, ObjectType, Ref, Scalar
+from .tables import row_arguments
 
 if TYPE_CHECKING:
     from .role import RoleSchema
@@ -81,6 +83,10 @@ class ActionTypes:
             name = f"action {action['name']}"
             self.tracked.refuse("action", name, reason, action)
         return reason is None
+
+    def roles(self) -> set[str]:
+        entries = (entry for action in self.actions for entry in action.get("permissions") or [])
+        return {entry["role"] for entry in entries}
 
     def fields(self, schema: RoleSchema, kind: str) -> dict[str, Field]:
         """Return the root fields of the actions that the role may call."""
@@ -162,8 +168,6 @@ class ActionTypes:
 
 
 def _relation_field(schema: RoleSchema, entry: dict[str, Any]) -> Field | None:
-    from .tables import row_arguments
-
     target = schema.readable(name_of(entry["remote_table"]))
     if target is None:
         return None

@@ -7,7 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sandbox.engine.tracked import TrackedColumn
-from sandbox.engine.types import BOOLEAN, DESCRIPTIONS, INTEGER, JSONB, TEXT, Operand, PgType, operators_of
+from sandbox.engine.types import (
+    BOOLEAN,
+    DESCRIPTIONS,
+    INTEGER,
+    JSONB,
+    TEXT,
+    Operand,
+    PgType,
+    operators_of,
+)
+
 from .access import Access
 from .model import Enum, InputField, InputObject, InputType, Null, Ref, Scalar, listed
 from .sources import ColumnIn, Comparison, ComputedIn, Logical, Predicate, RelationIn

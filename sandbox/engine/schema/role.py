@@ -12,6 +12,7 @@ from sandbox.engine.session import ADMIN
 from sandbox.engine.tracked import ComputedField, Tracked, TrackedColumn
 from sandbox.engine.types import BIGINT, BOOLEAN, INTEGER, JSON, JSONB, TEXT, PgType
 from sandbox.engine.values import encode_text
+
 from . import builtin
 from .access import Access
 from .actions import ActionTypes

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.engine.tracked import ComputedField, Relationship
 from sandbox.engine.types import FLOAT, INTEGER, TEXT
+
 from .access import Access
 from .inputs import AGGREGATES, aggregated
 from .model import Field, InputField, ObjectType, Ref, listed

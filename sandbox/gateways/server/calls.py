@@ -24,8 +24,6 @@ class CutConnection(Response):
             continue
 
 
-
-
 async def before(fault: Fault | None, broken: Callable[[int], Response]) -> Response | None:
     """Play the part of a fault that keeps the call from having an effect."""
     if fault is None:

@@ -173,7 +173,7 @@ class Books:
             raise KeyError(f"{kind} {subject}")
         return document
 
-    def list(self, kind: str, part: Slice) -> tuple[list[Document], bool]:
+    def page(self, kind: str, part: Slice) -> tuple[list[Document], bool]:
         """List a kind, newest first, and say whether there is more beyond the part."""
         clauses, values = self._conditions(kind, part)
         order = "asc" if part.before else "desc"

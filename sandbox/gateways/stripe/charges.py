@@ -119,9 +119,7 @@ class Charges:
                 self._entries,
                 BalanceTransactionListParams,
             ),
-            Operation(
-                "GET", "/v1/payment_methods/{id}", "payment_methods.retrieve", self._method
-            ),
+            Operation("GET", "/v1/payment_methods/{id}", "payment_methods.retrieve", self._method),
         ]
 
     def _intent(self, call: Call) -> Document:

@@ -35,7 +35,7 @@ class Endpoints:
     def configure(self, urls: Sequence[str], secrets: Sequence[str]) -> None:
         """Make the endpoints named on the command line exist, and no others of that origin."""
         with self.books.store.transaction():
-            for known in self.books.list(KIND, Slice(limit=100))[0]:
+            for known in self.books.page(KIND, Slice(limit=100))[0]:
                 if known["id"].startswith(FROM_COMMAND_LINE):
                     self.books.delete(KIND, known["id"])
             for number, url in enumerate(urls, start=1):
@@ -51,9 +51,7 @@ class Endpoints:
             return []
         now = self.books.store.now()
         return [
-            one["secret"]
-            for one in found["_secrets"]
-            if one["until"] is None or one["until"] > now
+            one["secret"] for one in found["_secrets"] if one["until"] is None or one["until"] > now
         ]
 
     def roll(self, endpoint: str, seconds: int) -> str:
@@ -87,7 +85,7 @@ class Endpoints:
     def _create(self, call: Call) -> Document:
         params = call.params
         _check_url(params["url"])
-        if len(self.books.list(KIND, Slice(limit=100))[0]) >= MOST:
+        if len(self.books.page(KIND, Slice(limit=100))[0]) >= MOST:
             raise invalid(f"You have reached the maximum of {MOST} test webhook endpoints.", "url")
         endpoint = self._new(params["url"], params["enabled_events"])
         for name in ("api_version", "description", "metadata"):

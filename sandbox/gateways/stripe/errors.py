@@ -20,8 +20,9 @@ class RefusalError(Exception):
 
 
 def invalid(message: str, param: str, code: str | None = None) -> RefusalError:
-    details = {"param": param} if code is None else {"param": param, "code": code}
-    return RefusalError(message, **details)
+    if code is None:
+        return RefusalError(message, param=param)
+    return RefusalError(message, code=code, param=param)
 
 
 def missing(param: str) -> RefusalError:

@@ -70,7 +70,7 @@ class Events:
         )
 
     def _endpoints(self) -> list[Document]:
-        return self.books.list("webhook_endpoint", Slice(limit=100))[0]
+        return self.books.page("webhook_endpoint", Slice(limit=100))[0]
 
     def operations(self) -> list[Operation]:
         return [
@@ -90,7 +90,7 @@ class Events:
             raise not_simulated("filtering by delivery", "delivery_success")
         types = call.params.get("types") or [call.params.get("type", "*")]
         part = replace(read_slice(call.params), matching={"type": types})
-        found, more = self.books.list("event", part)
+        found, more = self.books.page("event", part)
         return list_of("/v1/events", [self._counted(one) for one in found], more=more)
 
     def _counted(self, event: Document) -> Document:

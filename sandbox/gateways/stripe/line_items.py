@@ -132,9 +132,7 @@ def _unit_amount(data: dict[str, Any], currency: str, path: str) -> int:
     if amount != int(amount):
         raise not_simulated("fractions of a minor unit", f"{path}[unit_amount_decimal]")
     if amount < 0:
-        raise invalid(
-            "Invalid non-negative integer", place, "parameter_invalid_integer"
-        )
+        raise invalid("Invalid non-negative integer", place, "parameter_invalid_integer")
     if currency in money.THREE_DECIMAL and amount % 10:
         raise invalid("The last digit of amounts in this currency must be 0.", place)
     if currency in money.WHOLE_UNITS and amount % 100:

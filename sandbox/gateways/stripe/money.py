@@ -54,7 +54,7 @@ def _indian(whole: int) -> str:
     """Group as India does: the last three digits, then pairs."""
     digits = str(whole)
     head, tail = digits[:-3], digits[-3:]
-    pairs = []
+    pairs: list[str] = []
     while head:
         head, pair = head[:-2], head[-2:]
         pairs.insert(0, pair)

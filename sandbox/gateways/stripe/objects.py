@@ -58,7 +58,7 @@ def show_list(
     books: Books, kind: str, url: str, params: dict[str, Any], **equals: object
 ) -> Document:
     """Answer a list request, expanded."""
-    found, more = books.list(kind, read_slice(params, **equals))
+    found, more = books.page(kind, read_slice(params, **equals))
     answer = list_of(url, [public(one) for one in found], more=more)
     for path in params.get("expand", []):
         _expand(books, answer, path.split("."), path)

@@ -8,10 +8,11 @@ which words are allowed, so the judge of a request is Stripe's own description.
 import sys
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from stripe._request_options import RequestOptions
+from stripe import _request_options
+from typing_extensions import is_typeddict
 
 from sandbox.gateways.stripe.errors import RefusalError, invalid, missing
 
@@ -57,12 +58,12 @@ def check(tree: dict[str, Any], shape: type | None) -> dict[str, Any]:
     return _object(tree, fields, required, "")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _fields(shape: type) -> tuple[dict[str, Any], frozenset[str]]:
     """Give a type's fields without the SDK's own request options, and those required."""
-    names = {**vars(sys.modules[shape.__module__]), "StripeContext": str}
+    names = {**vars(_request_options), **vars(sys.modules[shape.__module__]), "StripeContext": str}
     hints = get_type_hints(shape, names)
-    options = set() if shape is RequestOptions else set(RequestOptions.__annotations__)
+    options = set(_request_options.RequestOptions.__annotations__)
     fields = {name: hint for name, hint in hints.items() if name not in options}
     return fields, frozenset(getattr(shape, "__required_keys__", ())) & set(fields)
 
@@ -147,9 +148,7 @@ def _metadata(value: Any, path: str) -> dict[str, str]:
         if not isinstance(text, str):
             raise invalid("Metadata values must be strings", place)
         if len(name) > LONGEST_NAME:
-            raise invalid(
-                f"Metadata keys may be at most {LONGEST_NAME} characters long.", place
-            )
+            raise invalid(f"Metadata keys may be at most {LONGEST_NAME} characters long.", place)
         if len(text) > LONGEST_VALUE:
             raise invalid(
                 f"Metadata values can have up to {LONGEST_VALUE} characters, but you passed in a"
@@ -199,4 +198,3 @@ def _decimal(value: str, path: str) -> Decimal:
         return Decimal(value)
     except InvalidOperation as error:
         raise invalid(f"Invalid decimal: {value}", path) from error
-

@@ -133,7 +133,7 @@ class Payments:
     def _charge(
         self, session: Document, intent: Document, method: Document, decline: Decline | None
     ) -> Result:
-        error = decline and decline.as_error()
+        error = decline.as_error() if decline else None
         if method["type"] != "card":
             return self._begin_delayed(session, intent, method, error)
         return self._settle(session, intent, method, error)
@@ -173,9 +173,7 @@ class Payments:
         self.books.update("payment_intent", intent)
         self.events.emit("charge.pending", charge)
         self.events.emit("payment_intent.processing", intent)
-        self.books.set_timer(
-            "settle", session["id"], self.books.store.exact_now() + SETTLES_AFTER
-        )
+        self.books.set_timer("settle", session["id"], self.books.store.exact_now() + SETTLES_AFTER)
         return self._complete(session, "unpaid")
 
     def finish_delayed(self, identifier: str) -> None:

@@ -139,7 +139,9 @@ def _check_params(params: dict[str, Any], now: int) -> None:
         if name in params:
             _check_url(params[name], name)
     if "customer" in params and "customer_email" in params:
-        raise RefusalError("You may only specify one of these parameters: customer, customer_email.")
+        raise RefusalError(
+            "You may only specify one of these parameters: customer, customer_email."
+        )
     if "customer" in params and "customer_creation" in params:
         raise RefusalError(
             "You may only specify one of these parameters: customer, customer_creation."
@@ -147,9 +149,7 @@ def _check_params(params: dict[str, Any], now: int) -> None:
     if "customer_email" in params:
         check_email(params["customer_email"], "customer_email")
     if len(params.get("client_reference_id", "")) > 200:
-        raise invalid(
-            "Invalid string: must be at most 200 characters", "client_reference_id"
-        )
+        raise invalid("Invalid string: must be at most 200 characters", "client_reference_id")
     _check_expiry(params.get("expires_at"), now)
 
 
@@ -165,7 +165,10 @@ def _check_simulated(params: dict[str, Any]) -> None:
         off = name in MAY_BE_OFF and not value.get("enabled")
         if name not in SIMULATED and not off:
             raise not_simulated(f"`{name}`", name)
-    intent = params.get("payment_intent_data", {})
+    _check_intent_data(params.get("payment_intent_data", {}))
+
+
+def _check_intent_data(intent: dict[str, Any]) -> None:
     for name in intent:
         if name not in SIMULATED_INTENT_DATA:
             raise not_simulated(f"`{name}`", f"payment_intent_data[{name}]")
@@ -193,8 +196,7 @@ def _check_expiry(expires_at: int | None, now: int) -> None:
         )
     if expires_at > now + LONGEST:
         raise invalid(
-            "The `expires_at` timestamp must be less than 24 hours from Checkout Session"
-            " creation.",
+            "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.",
             "expires_at",
         )
 
