@@ -1,0 +1,254 @@
+"""The house in order: names agree, sizes hold, what is written about the code is true of it."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import MIGRATIONS, ROOT, Connection
+from graphql import (
+    FieldDefinitionNode,
+    NonNullTypeNode,
+    ObjectTypeDefinitionNode,
+    ObjectTypeExtensionNode,
+    parse,
+)
+from marshmallow import Schema
+
+import app
+from app import endpoints, errors, gateways, graphql
+from app.checkouts.schemas import CreatePaymentSchema
+
+METADATA = ROOT / "hasura" / "metadata"
+FOUND = endpoints.discover(app)
+
+# The schema of each action's input; the test below fails for an action that is missing here.
+SCHEMAS: dict[str, type[Schema]] = {"create_payment": CreatePaymentSchema}
+
+
+def names(door: str) -> set[str]:
+    return {endpoint.name for endpoint in FOUND if endpoint.door == door}
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def metadata(path: str) -> Any:
+    return yaml.safe_load((METADATA / path).read_text(encoding="utf-8"))
+
+
+def action_fields() -> dict[str, FieldDefinitionNode]:
+    document = parse((METADATA / "actions.graphql").read_text(encoding="utf-8"))
+    return {
+        snake(field.name.value): field
+        for node in document.definitions
+        if isinstance(node, ObjectTypeDefinitionNode | ObjectTypeExtensionNode)
+        and node.name.value in ("Mutation", "Query")
+        for field in node.fields
+    }
+
+
+def tables() -> Iterator[dict[str, Any]]:
+    for path in sorted((METADATA / "databases/default/tables").glob("*_*.yaml")):
+        yield yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def sources(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def test_an_action_has_one_name_in_hasura_and_in_the_service() -> None:
+    listed = metadata("actions.yaml")["actions"]
+
+    assert {snake(action["name"]) for action in listed} == names("action")
+    assert set(action_fields()) == names("action")
+
+
+def test_an_action_is_called_where_it_is_served() -> None:
+    served = {e.name: e.paths for e in FOUND if e.door == "action"}
+    called = {
+        snake(action["name"]): (action["definition"]["handler"].removeprefix("{{APP_URL}}"),)
+        for action in metadata("actions.yaml")["actions"]
+    }
+
+    assert called == served
+
+
+def test_an_actions_arguments_are_its_schemas_fields() -> None:
+    assert set(SCHEMAS) == names("action")
+    for name, field in action_fields().items():
+        arguments = {a.name.value: isinstance(a.type, NonNullTypeNode) for a in field.arguments}
+        fields = {key: value.required for key, value in SCHEMAS[name]().fields.items()}
+        assert arguments == fields, name
+
+
+def test_an_event_trigger_has_one_name_in_hasura_and_in_the_service() -> None:
+    triggers = [t for table in tables() for t in table.get("event_triggers", ())]
+
+    assert {trigger["name"] for trigger in triggers} == names("event")
+    assert {t["webhook"] for t in triggers} == {
+        f"{{{{APP_URL}}}}/events/{name}" for name in names("event")
+    }
+
+
+def test_a_cron_trigger_has_one_name_in_hasura_and_in_the_service() -> None:
+    crons = metadata("cron_triggers.yaml")
+
+    assert {cron["name"] for cron in crons} == names("cron")
+    assert {c["webhook"] for c in crons} == {
+        f"{{{{APP_URL}}}}/crons/{name}" for name in names("cron")
+    }
+
+
+def test_hasura_shows_its_secret_at_every_door_that_asks_for_it() -> None:
+    doors = [action["definition"] for action in metadata("actions.yaml")["actions"]]
+    doors += [t for table in tables() for t in table.get("event_triggers", ())]
+    doors += metadata("cron_triggers.yaml")
+
+    for door in doors:
+        assert {"name": "ACTION-SECRET", "value_from_env": "ACTION_SECRET"} in door["headers"]
+        assert not door.get("forward_client_headers")
+
+
+def test_every_operation_selects_one_root_field() -> None:
+    assert len(graphql.operations()) >= 8
+    for operation in graphql.operations().values():
+        root = operation.document.definitions[0].selection_set.selections
+        assert len(root) == 1, operation.name
+
+
+def test_every_gateway_has_a_simulator_a_test_and_its_settings() -> None:
+    for name in gateways.names():
+        simulators = ROOT / "sandbox" / "gateways"
+        assert (simulators / name).is_dir() or (simulators / f"{name}.py").is_file()
+        assert (ROOT / "tests" / "gateways" / f"test_{name}.py").is_file()
+
+
+def refusals() -> dict[str, str]:
+    """Every errcode of class 22B that the migrations raise, with the code word before its colon."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in MIGRATIONS.rglob("up.sql"))
+    raised = re.findall(r"raise exception '([a-z-]+): [^;]*?using errcode = '(22B\d\d)'", text)
+    pairs = {(code, word) for word, code in raised}
+    assert len({code for code, _ in pairs}) == len(pairs) == len(dict(pairs))
+    assert len(raised) == text.count("'22B")
+    return dict(pairs)
+
+
+def rows_of(path: str, first: str) -> dict[str, str]:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    found = dict(re.findall(rf"^\| ({first}) \| (\S+) \|", text, re.MULTILINE))
+    return {key: value for key, value in found.items() if key != "---"}
+
+
+def test_every_refusal_of_sql_is_an_error_of_the_service_and_documented() -> None:
+    assert set(refusals().values()) <= set(errors.BY_CODE)
+    assert refusals() == rows_of("migrations/README.md", r"22B\d\d")
+
+
+def test_every_error_is_documented_with_its_status() -> None:
+    kinds = [*errors.AppError.__subclasses__(), errors.AppError]
+
+    documented = rows_of("docs/errors.md", "[a-z-]+")
+    assert documented.pop("code") == "status"
+    assert documented == {kind.code: str(kind.status) for kind in kinds}
+
+
+def test_sql_asks_one_clock() -> None:
+    other = re.compile(
+        r"\b(now|clock_timestamp|statement_timestamp|transaction_timestamp)\(\)"
+        r"|\bcurrent_(timestamp|date|time)\b|\blocaltime",
+        re.IGNORECASE,
+    )
+    for path in MIGRATIONS.rglob("up.sql"):
+        text = path.read_text(encoding="utf-8").replace("pg_catalog.now()", "", 1)
+        assert not other.search(text), path
+
+
+def test_python_asks_one_clock() -> None:
+    other = re.compile(r"datetime\.(now|today|utcnow)\(|time\.time\(")
+    for path in sources("app"):
+        if path.name != "clock.py":
+            assert not other.search(path.read_text(encoding="utf-8")), path
+
+
+FAULTS = {
+    "a plpgsql function without a fixed search_path": """
+        select p.oid::regprocedure as it from pg_proc p
+        join pg_language l on l.oid = p.prolang and l.lanname = 'plpgsql'
+        where p.pronamespace = 'public'::regnamespace
+        and not exists (select from unnest(p.proconfig) c where c like 'search_path=%')""",
+    "a SQL function whose body is text": """
+        select p.oid::regprocedure as it from pg_proc p
+        join pg_language l on l.oid = p.prolang and l.lanname = 'sql'
+        where p.pronamespace = 'public'::regnamespace and p.prosqlbody is null""",
+    "a function that anyone may call": """
+        select oid::regprocedure as it from pg_proc
+        where pronamespace = 'public'::regnamespace
+        and has_function_privilege('public', oid, 'execute')""",
+    "a function that does not say what it is for": """
+        select oid::regprocedure as it from pg_proc
+        where pronamespace = 'public'::regnamespace
+        and obj_description(oid, 'pg_proc') is null""",
+    "a table or view that does not say what it is for": """
+        select oid::regclass as it from pg_class
+        where relnamespace = any(array['public', 'tcs']::regnamespace[])
+        and relkind in ('r', 'v') and obj_description(oid, 'pg_class') is null""",
+    "a time without a zone, or a float": """
+        select format('%s.%s', table_name, column_name) as it from information_schema.columns
+        where table_schema in ('public', 'tcs') and data_type in
+        ('timestamp without time zone', 'real', 'double precision', 'money')""",
+    "stored money that is no bigint": """
+        select format('%s.%s', table_name, column_name) as it from information_schema.columns
+        join information_schema.tables using (table_schema, table_name)
+        where table_schema = 'public' and table_type = 'BASE TABLE'
+        and column_name ~ '(amount|balance|balance_after)$' and data_type <> 'bigint'
+        and column_name <> 'credits_amount'""",
+    "a tenant's row that does not say whose it is": """
+        select c.oid::regclass as it from pg_class c
+        where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace
+        and c.relname not in ('clock', 'currencies', 'organizations') and c.relname !~ '_steps$'
+        and not exists (
+            select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organization_id'
+        )""",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_database_has_no(db: Connection, fault: str) -> None:
+    assert [row["it"] for row in db.execute(FAULTS[fault]).fetchall()] == []
+
+
+def test_hasura_may_call_exactly_what_its_metadata_tracks(db: Connection) -> None:
+    folder = METADATA / "databases/default/functions"
+    tracked = {
+        yaml.safe_load(path.read_text(encoding="utf-8"))["function"]["name"]
+        for path in folder.glob("public_*.yaml")
+    }
+    granted = db.execute(
+        "select proname from pg_proc where pronamespace = 'public'::regnamespace"
+        " and has_function_privilege('munim_hasura', oid, 'execute')"
+    ).fetchall()
+
+    assert {row["proname"] for row in granted} - {"clock_now", "major_units"} == tracked
+
+
+def test_modules_and_functions_can_be_read_in_a_sitting() -> None:
+    for path in sources("app", "sandbox"):
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 300, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno - node.lineno < 45, f"{path}: {node.name}"
+
+
+def test_no_file_holds_a_live_secret() -> None:
+    kept = re.compile(r"\b(sk_live|rk_live|rzp_live|whsec)_[A-Za-z0-9]{24,}")
+    for folder in ("app", "hasura", "migrations", "sandbox", "tests", "docs"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in {".py", ".yaml", ".sql", ".md", ".json", ".graphql"}:
+                match = kept.search(path.read_text(encoding="utf-8"))
+                assert not match or "sandbox" in match.group(), path
