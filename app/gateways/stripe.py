@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import stripe
+from stripe.params.checkout import SessionCreateParams
 
 from app.config import ConfigError
 from app.errors import (
@@ -36,6 +37,8 @@ STAMP_AGE_SECONDS_MAX = 300
 
 # One try of at most so long; whoever called us tries again with the same key.
 CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX = 3.05, 10
+
+KEYS_MAX = 5  # how many stored failures of one charge are stepped over
 
 T = TypeVar("T")
 
@@ -73,32 +76,45 @@ class Adapter:
         )
 
     def open(self, charge: Charge) -> Checkout:
+        """Ask under the charge's id; under a numbered one once Stripe only repeats a stored 500.
+
+        Stripe keeps a failure under its key for a day. Asking under another key may open a page
+        twice, of which the payer sees one: no money moves by opening, and both name one attempt.
+        """
+        for key in (charge.id, *(f"{charge.id}:{number}" for number in range(2, KEYS_MAX + 1))):
+            try:
+                return self._open(charge, key)
+            except GatewayUnavailableError as failure:
+                if not _is_stored(failure.__cause__):
+                    raise
+        message = "Stripe repeats its failure"
+        raise GatewayUnavailableError(message)
+
+    def _open(self, charge: Charge, key: str) -> Checkout:
         reference = {"payment_attempt_id": charge.id}
+        params: SessionCreateParams = {
+            "mode": "payment",
+            "client_reference_id": charge.id,
+            "customer_email": charge.email,
+            "line_items": [
+                {
+                    "quantity": 1,
+                    "price_data": {
+                        "currency": charge.amount.currency.lower(),
+                        "unit_amount": charge.amount.amount,
+                        "product_data": {"name": charge.title},
+                    },
+                }
+            ],
+            "metadata": reference,
+            # A session's metadata stays on the session: refunds and disputes need it too.
+            "payment_intent_data": {"metadata": reference, "receipt_email": charge.email},
+            "success_url": charge.success_url,
+            "cancel_url": charge.cancel_url,
+            "expires_at": int(charge.expires_at.timestamp()),
+        }
         session = _answer(
-            lambda: self.client.v1.checkout.sessions.create(
-                params={
-                    "mode": "payment",
-                    "client_reference_id": charge.id,
-                    "customer_email": charge.email,
-                    "line_items": [
-                        {
-                            "quantity": 1,
-                            "price_data": {
-                                "currency": charge.amount.currency.lower(),
-                                "unit_amount": charge.amount.amount,
-                                "product_data": {"name": charge.title},
-                            },
-                        }
-                    ],
-                    "metadata": reference,
-                    # A session's metadata stays on the session: refunds and disputes need it too.
-                    "payment_intent_data": {"metadata": reference, "receipt_email": charge.email},
-                    "success_url": charge.success_url,
-                    "cancel_url": charge.cancel_url,
-                    "expires_at": int(charge.expires_at.timestamp()),
-                },
-                options={"idempotency_key": charge.id},
-            )
+            lambda: self.client.v1.checkout.sessions.create(params, {"idempotency_key": key})
         )
         if not session.id or not session.url:
             message = "Stripe's answer has no page"
@@ -152,6 +168,15 @@ def _answer(ask: Callable[[], T]) -> T:
         # A wrong key of ours, a rate limit, a 5xx, no connection, no time, no JSON.
         message = f"Stripe did not answer ({type(failure).__name__})"
         raise GatewayUnavailableError(message) from failure
+
+
+def _is_stored(failure: BaseException | None) -> bool:
+    """Say whether this is an old 5xx that Stripe repeats for its key, and will for a day."""
+    return (
+        isinstance(failure, stripe.StripeError)
+        and (failure.http_status or 0) >= 500
+        and (failure.headers or {}).get("idempotent-replayed") == "true"
+    )
 
 
 def _notice(event: Mapping[str, Any]) -> Notice:

@@ -142,6 +142,28 @@ def test_a_key_sent_with_other_words_is_not_taken_for_a_no(adapter, charge) -> N
         adapter.open(charge)
 
 
+@responses.activate
+def test_a_failure_that_stripe_only_repeats_is_stepped_over(adapter, charge) -> None:
+    stored = {"status": 500, "json": {"error": {"message": "sorry"}}}
+    replayed = {"headers": {"Idempotent-Replayed": "true"}, **stored}
+    responses.post(SESSIONS, **replayed)
+    responses.post(SESSIONS, **replayed)
+    responses.post(SESSIONS, json={"id": "cs_1", "object": "checkout.session", "url": "https://p"})
+
+    assert adapter.open(charge).reference == "cs_1"
+    keys = [call.request.headers["Idempotency-Key"] for call in responses.calls]
+    assert keys == [charge.id, f"{charge.id}:2", f"{charge.id}:3"]
+
+
+@responses.activate
+def test_stepping_over_has_an_end(adapter, charge) -> None:
+    responses.post(SESSIONS, status=500, json={}, headers={"Idempotent-Replayed": "true"})
+
+    with pytest.raises(GatewayUnavailableError):
+        adapter.open(charge)
+    assert len(responses.calls) == 5
+
+
 @pytest.mark.parametrize("secret", [SECRET, OLD_SECRET])
 def test_either_secret_is_good_while_one_replaces_the_other(adapter, secret) -> None:
     notice = adapter.read(signed(session_event(), secret), NOW)
