@@ -52,9 +52,10 @@ def test_the_same_call_again_completes_what_stripe_spoiled(product: World, kind:
 def test_a_slow_stripe_is_given_up_and_asked_again(product: World) -> None:
     product.fault(CREATE, "slow", seconds=11)
     failed = product.create_payment(idempotency_key="slow")
-    again = product.create_payment(idempotency_key="slow")
 
-    assert (failed.status_code, again.status_code) == (424, 200)
+    assert failed.json()["extensions"]["code"] == "gateway-unavailable"
+    # Stripe may still be busy with the first one, and says so: that is no answer either.
+    until(lambda: product.create_payment(idempotency_key="slow").status_code == 200, "the page")
 
 
 def signed(event: dict[str, Any], skew: int = 0) -> tuple[str, dict[str, str]]:

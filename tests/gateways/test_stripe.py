@@ -157,7 +157,8 @@ def test_a_failure_that_stripe_only_repeats_is_stepped_over(adapter, charge) -> 
 
 @responses.activate
 def test_stepping_over_has_an_end(adapter, charge) -> None:
-    responses.post(SESSIONS, status=500, json={}, headers={"Idempotent-Replayed": "true"})
+    stored = {"status": 500, "json": {"error": {"message": "sorry"}}}
+    responses.post(SESSIONS, headers={"Idempotent-Replayed": "true"}, **stored)
 
     with pytest.raises(GatewayUnavailableError):
         adapter.open(charge)

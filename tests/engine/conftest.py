@@ -1,0 +1,89 @@
+"""A server, the shop's database in it, and the engine over both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+import yaml
+from engine import harness
+
+from sandbox.postgres import Postgres
+
+
+@pytest.fixture(scope="session")
+def bare_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A server without any migration of the product: the engine knows nothing of it."""
+    with Postgres(tmp_path_factory.mktemp("engine"), fsync=False) as server:
+        yield server
+
+
+def create_shop(server: Postgres) -> str:
+    """Create a database with the shop's schema; return its URL."""
+    name = f"shop_{uuid4().hex[:12]}"
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        admin.execute(f"create database {name}")
+    url = server.url.rsplit("/", 1)[0] + f"/{name}"
+    with psycopg.connect(url) as connection:
+        connection.execute((harness.SHOP / "schema.sql").read_text())
+        connection.execute((harness.SHOP / "data.sql").read_text())
+    return url
+
+
+@pytest.fixture(scope="session")
+def shop_url(bare_postgres: Postgres) -> str:
+    return create_shop(bare_postgres)
+
+
+@pytest.fixture(scope="session")
+def shop_metadata() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((harness.SHOP / "metadata.yaml").read_text())
+    return document
+
+
+@pytest.fixture(scope="session")
+def shop_directory(shop_metadata: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return harness.write_metadata(shop_metadata, tmp_path_factory.mktemp("shop") / "metadata")
+
+
+@pytest.fixture(scope="session")
+def handler() -> Iterator[harness.Handler]:
+    with harness.handler() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def served(
+    shop_url: str, shop_directory: Path, handler: harness.Handler
+) -> Iterator[harness.Served]:
+    """The engine over the shop, with numbers as numbers."""
+    with harness.serve(shop_url, shop_directory, {"HANDLER_URL": handler.url}) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stringified(
+    shop_url: str, shop_directory: Path, handler: harness.Handler
+) -> Iterator[harness.Served]:
+    """The engine over the shop, with big numbers as text and functions only by permission."""
+    environ = {
+        "HANDLER_URL": handler.url,
+        "HASURA_GRAPHQL_STRINGIFY_NUMERIC_TYPES": "true",
+        "HASURA_GRAPHQL_INFER_FUNCTION_PERMISSIONS": "false",
+        "HASURA_GRAPHQL_UNAUTHORIZED_ROLE": "anonymous",
+        "HASURA_GRAPHQL_DEV_MODE": "true",
+    }
+    with harness.serve(shop_url, shop_directory, environ) as running:
+        yield running
+
+
+@pytest.fixture
+def shop(shop_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """The shop's rows as they were, and a connection to look at them."""
+    with psycopg.connect(shop_url, autocommit=True) as connection:
+        connection.execute((harness.SHOP / "data.sql").read_text())
+        yield connection

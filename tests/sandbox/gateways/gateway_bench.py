@@ -1,0 +1,242 @@
+"""A running server of simulators, somebody who receives its webhooks, and a payer."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any, TypeVar
+
+import requests
+import stripe
+
+ROOT = Path(__file__).parents[3]
+SECRET = "whsec_for_the_tests"
+KEY = "sk_test_for_the_tests"
+GOOD_CARD = "4242 4242 4242 4242"
+PATIENCE = 10.0
+PROGRAM = ("-m", "sandbox.gateways")
+Data = dict[str, Any]
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_for(find: Callable[[], T | None], what: str) -> T:
+    """Ask again and again until there is an answer."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        found = find()
+        if found is not None:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+@dataclass(frozen=True)
+class Received:
+    """One webhook as it arrived."""
+
+    headers: dict[str, str]
+    body: bytes
+    at: float
+
+    @property
+    def event(self) -> Data:
+        event: Data = json.loads(self.body)
+        return event
+
+    @property
+    def type(self) -> str:
+        return str(self.event["type"])
+
+    def about(self, subject: str) -> bool:
+        return subject in self.body.decode()
+
+
+@dataclass
+class Receiver:
+    """A webhook endpoint. `statuses` are given out in order before it says 200."""
+
+    port: int = 0
+    received: list[Received] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)
+
+    def start(self) -> ThreadingHTTPServer:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                with receiver.lock:
+                    receiver.received.append(Received(headers, body, time.time()))
+                    status = receiver.statuses.pop(0) if receiver.statuses else 200
+                self.send_response(status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                return
+
+        server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self.port = server.server_port
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return server
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/webhook"
+
+    def about(self, subject: str, kind: str | None = None) -> list[Received]:
+        with self.lock:
+            found = list(self.received)
+        return [one for one in found if one.about(subject) and kind in {None, one.type}]
+
+    def wait(self, subject: str, kind: str, n: int = 1) -> list[Received]:
+        """Wait until n webhooks of a type about a subject have come."""
+        return wait_for(
+            lambda: found if len(found := self.about(subject, kind)) >= n else None,
+            f"{n} of {kind}",
+        )
+
+
+class Server:
+    """The simulators as a process of their own."""
+
+    def __init__(
+        self, state: Path, *webhooks: str, port: int = 0, program: tuple[str, ...] = PROGRAM
+    ) -> None:
+        self.port = port or free_port()
+        self.state = state
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.api = f"{self.url}/stripe"
+        self.http = requests.Session()
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, *program, "--port", str(self.port)),
+                *("--state", str(state), "--key", f"stripe={KEY}", "--secret", f"stripe={SECRET}"),
+                *(part for url in webhooks for part in ("--webhook", f"stripe={url}")),
+            ],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+        )
+        wait_for(self._healthy, "the server")
+
+    def _healthy(self) -> bool | None:
+        assert self.process.poll() is None, "the server has died"
+        with suppress(requests.ConnectionError):
+            return self.http.request("GET", f"{self.url}/healthz", timeout=5).ok or None
+        return None
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+        self.http.close()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+        self.http.close()
+
+    def control(self, path: str, order: Data | None = None, method: str = "POST") -> Data:
+        """Make a control call below `/_sandbox`."""
+        answer = self.http.request(method, f"{self.url}/_sandbox{path}", json=order, timeout=20)
+        return answer.json() if answer.content else {}
+
+    def fault(self, operation: str, kind: str, **details: Any) -> None:
+        order = {"gateway": "stripe", "operation": operation, "kind": kind, **details}
+        assert "id" in self.control("/faults", order)
+
+    def move_clock(self, seconds: float) -> None:
+        self.control("/clock", {"offset_seconds": seconds})
+
+    def raw(self, method: str, path: str, form: Any = None, **headers: str) -> requests.Response:
+        """Call the API without the SDK."""
+        return self.http.request(
+            method,
+            self.api + path,
+            data=form,
+            headers={"Authorization": f"Bearer {KEY}", **headers},
+            timeout=20,
+        )
+
+
+@dataclass
+class Bench:
+    """Everything a test needs, and what a payer does."""
+
+    server: Server
+    receiver: Receiver
+    client: stripe.StripeClient
+
+    def open(self, **params: Any) -> stripe.checkout.Session:
+        """Open a session for 2 x $25, with other parameters if given."""
+        chosen: Any = {**order(), **params}
+        return self.client.v1.checkout.sessions.create(params=chosen)
+
+    def get(self, session: str, *expand: str) -> stripe.checkout.Session:
+        return self.client.v1.checkout.sessions.retrieve(session, params={"expand": [*expand]})
+
+    def page(self, url: str | None) -> requests.Response:
+        assert url
+        return self.server.http.request("GET", url, timeout=10)
+
+    def submit(self, url: str | None, form: dict[str, str]) -> requests.Response:
+        assert url
+        return self.server.http.request("POST", url, data=form, allow_redirects=False, timeout=10)
+
+    def form(self, url: str | None, **fields: str) -> dict[str, str]:
+        """Fill in the form of the page as a person would, with a good card."""
+        page = self.page(url)
+        assert page.status_code == 200
+        hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.text)
+        card = {"card_number": GOOD_CARD, "card_expiry": "12 / 34", "card_cvc": "123"}
+        payer = {"email": "payer@example.com", "card_name": "Asha Rao"}
+        return {**dict(hidden), "payment_method": "card", **card, **payer, **fields}
+
+    def pay(self, url: str | None, **fields: str) -> requests.Response:
+        return self.submit(url, self.form(url, **fields))
+
+    def paid(self, **params: Any) -> stripe.checkout.Session:
+        """Open a session and pay it without the page."""
+        session = self.open(**params)
+        answer = self.server.control(f"/stripe/sessions/{session.id}/pay", {})
+        assert answer["outcome"] == "done"
+        return self.get(session.id)
+
+    def delivered(self, session: str) -> list[stripe.Event]:
+        """Wait for the completed webhook, checked by the SDK."""
+        webhooks = self.receiver.wait(session, "checkout.session.completed")
+        return [construct(one) for one in webhooks]
+
+
+def construct(one: Received) -> stripe.Event:
+    header = one.headers["stripe-signature"]
+    event: stripe.Event = stripe.Webhook.construct_event(one.body, header, SECRET)
+    return event
+
+
+def order(amount: int = 2500, currency: str = "usd", quantity: int = 2) -> Data:
+    product = {"name": "Credits pack"}
+    price = {"currency": currency, "unit_amount": amount, "product_data": product}
+    return {
+        "mode": "payment",
+        "success_url": "http://127.0.0.1/thanks?session_id={CHECKOUT_SESSION_ID}",
+        "cancel_url": "http://127.0.0.1/cancelled",
+        "line_items": [{"quantity": quantity, "price_data": price}],
+        "metadata": {"order_id": "o-1"},
+        "payment_intent_data": {"metadata": {"order_id": "o-1"}},
+    }

@@ -1,0 +1,215 @@
+"""Webhooks: signed as Stripe signs, to those who asked, again until accepted."""
+
+import time
+
+import pytest
+import stripe
+from gateway_bench import SECRET, Bench, Received, Receiver, construct, wait_for
+
+
+@pytest.fixture
+def extra(bench: Bench) -> "Extra":
+    return Extra(bench)
+
+
+class Extra:
+    """A second endpoint, made over the API."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.receiver = Receiver()
+        self.endpoints = bench.client.v1.webhook_endpoints
+
+    def make(self, *events: str) -> stripe.WebhookEndpoint:
+        return self.endpoints.create(
+            params={"url": self.receiver.url, "enabled_events": [*events]}  # type: ignore[list-item]  # any text
+        )
+
+
+def signatures(one: Received) -> list[str]:
+    parts = one.headers["stripe-signature"].split(",")
+    return [part for part in parts if part.startswith("v1=")]
+
+
+def verify(one: Received, secret: str) -> None:
+    stripe.WebhookSignature.verify_header(
+        one.body.decode(), one.headers["stripe-signature"], secret, 300
+    )
+
+
+def test_a_payment_is_reported_by_signed_webhooks(bench: Bench) -> None:
+    session = bench.paid()
+    event = bench.delivered(session.id)[0]
+
+    assert event.api_version == "2026-10-28.endive"
+    assert event.livemode is False
+    assert event.data.object["payment_status"] == "paid"
+    intent = str(session.payment_intent)
+    for kind in ("payment_intent.created", "payment_intent.succeeded", "charge.succeeded"):
+        assert construct(bench.receiver.wait(intent, kind)[0]).type == kind
+    updated = bench.receiver.wait(intent, "charge.updated")[0].event["data"]
+    assert updated["previous_attributes"] == {"balance_transaction": None}
+    assert updated["object"]["balance_transaction"].startswith("txn_")
+
+
+def test_a_tampered_body_does_not_verify(bench: Bench) -> None:
+    session = bench.paid()
+    one = bench.receiver.wait(session.id, "checkout.session.completed")[0]
+    with pytest.raises(stripe.SignatureVerificationError):
+        stripe.Webhook.construct_event(
+            one.body.replace(b"5000", b"5001"), one.headers["stripe-signature"], SECRET
+        )
+
+
+def test_an_event_names_the_request_behind_it(bench: Bench) -> None:
+    headers = {"Idempotency-Key": f"k-{time.time_ns()}"}
+    answer = bench.server.raw("POST", "/v1/customers", {"name": "A"}, **headers)
+    event = bench.receiver.wait(answer.json()["id"], "customer.created")[0].event
+    assert event["request"] == {
+        "id": answer.headers["Request-Id"],
+        "idempotency_key": headers["Idempotency-Key"],
+    }
+
+
+def test_events_can_be_read_and_listed_by_type(bench: Bench) -> None:
+    session = bench.paid()
+    sent = bench.receiver.wait(session.id, "checkout.session.completed")[0].event
+    events = bench.client.v1.events
+
+    assert events.retrieve(sent["id"]).type == "checkout.session.completed"
+    exact = events.list(params={"type": "checkout.session.completed", "limit": 1})
+    assert exact.data[0].id == sent["id"]
+    several = events.list(params={"type": "charge.*", "limit": 2})
+    assert [one.type for one in several.data] == ["charge.updated", "charge.succeeded"]
+    chosen = events.list(params={"types": ["charge.failed", "charge.succeeded"], "limit": 5})
+    assert {one.type for one in chosen.data} <= {"charge.failed", "charge.succeeded"}
+
+
+def test_a_refused_webhook_comes_again_soon_with_a_new_timestamp(bench: Bench) -> None:
+    customer = bench.client.v1.customers.create(params={})
+    bench.receiver.wait(customer.id, "customer.created")
+    bench.receiver.statuses[:] = [500, 302]
+    bench.client.v1.customers.update(customer.id, params={"name": "A"})
+
+    one, two, three = bench.receiver.wait(customer.id, "customer.updated", 3)
+    assert 0.9 < two.at - one.at < 2.0
+    assert 1.9 < three.at - two.at < 3.5
+    assert one.event["id"] == two.event["id"] == three.event["id"]
+    assert one.headers["stripe-signature"] != two.headers["stripe-signature"]
+    assert construct(three).id == one.event["id"]
+    time.sleep(0.3)
+    assert len(bench.receiver.about(customer.id, "customer.updated")) == 3
+
+
+def test_pending_webhooks_counts_those_that_have_not_accepted(bench: Bench) -> None:
+    bench.server.fault("webhook:customer.created", "hold")
+    customer = bench.client.v1.customers.create(params={})
+    events = bench.client.v1.events
+    newest = events.list(params={"type": "customer.created", "limit": 1}).data[0]
+    assert newest.pending_webhooks == 1
+
+    bench.server.control("/deliveries/release", {"order": [newest.id]})
+    assert bench.receiver.wait(customer.id, "customer.created")[0].event["pending_webhooks"] == 1
+    assert events.retrieve(newest.id).pending_webhooks == 0
+
+
+def test_an_endpoint_gets_only_what_it_asked_for(bench: Bench, extra: Extra) -> None:
+    http = extra.receiver.start()
+    endpoint = extra.make("checkout.session.completed")
+    session = bench.paid()
+    received = extra.receiver.wait(session.id, "checkout.session.completed")[0]
+    verify(received, str(endpoint.secret))
+    assert received.event["pending_webhooks"] == 2
+    bench.receiver.wait(str(session.payment_intent), "charge.updated")
+    assert len(extra.receiver.received) == 1
+
+    extra.endpoints.update(endpoint.id, params={"disabled": True})
+    assert extra.endpoints.retrieve(endpoint.id).status == "disabled"
+    bench.delivered(bench.paid().id)
+    assert len(extra.receiver.received) == 1
+    extra.endpoints.delete(endpoint.id)
+    assert endpoint.id not in {one.id for one in extra.endpoints.list().data}
+    http.shutdown()
+    http.server_close()
+
+
+def test_an_endpoint_has_its_own_version(bench: Bench, extra: Extra) -> None:
+    http = extra.receiver.start()
+    endpoint = extra.endpoints.create(
+        params={
+            "url": extra.receiver.url,
+            "enabled_events": ["customer.created"],
+            "api_version": "2026-09-30.endive",
+        }
+    )
+    customer = bench.client.v1.customers.create(params={})
+    received = extra.receiver.wait(customer.id, "customer.created")[0]
+    assert received.event["api_version"] == "2026-09-30.endive"
+    extra.endpoints.delete(endpoint.id)
+    http.shutdown()
+    http.server_close()
+
+
+def test_while_a_secret_is_rolled_both_sign(bench: Bench, extra: Extra) -> None:
+    http = extra.receiver.start()
+    endpoint = extra.make("customer.created")
+    path = f"/stripe/webhook_endpoints/{endpoint.id}/roll"
+    fresh = bench.server.control(path, {"keep_old_seconds": 60})["secret"]
+
+    customer = bench.client.v1.customers.create(params={})
+    both = extra.receiver.wait(customer.id, "customer.created")[0]
+    assert len(signatures(both)) == 2
+    verify(both, fresh)
+    verify(both, str(endpoint.secret))
+
+    bench.server.move_clock(61)
+    customer = bench.client.v1.customers.create(params={})
+    single = extra.receiver.wait(customer.id, "customer.created")[0]
+    assert len(signatures(single)) == 1
+    verify(single, fresh)
+    extra.endpoints.delete(endpoint.id)
+    http.shutdown()
+    http.server_close()
+
+
+def test_an_unknown_event_or_address_is_refused(extra: Extra) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        extra.make("made.up")
+    assert caught.value.param == "enabled_events[0]"
+    with pytest.raises(stripe.InvalidRequestError, match="explicit scheme"):
+        extra.endpoints.create(params={"url": "nowhere", "enabled_events": ["*"]})
+
+
+def test_the_webhooks_of_a_deleted_endpoint_are_given_up(bench: Bench, extra: Extra) -> None:
+    endpoint = extra.endpoints.create(
+        params={"url": "http://127.0.0.1:9/none", "enabled_events": ["customer.created"]}
+    )
+    customer = bench.client.v1.customers.create(params={})
+    extra.endpoints.delete(endpoint.id)
+    event = bench.receiver.wait(customer.id, "customer.created")[0].event["id"]
+
+    def given_up() -> bool | None:
+        path = f"/deliveries?gateway=stripe&event={event}"
+        log = bench.server.control(path, method="GET")["deliveries"]
+        states = {one["endpoint"]: one["state"] for one in log}
+        return states[endpoint.id] == "given_up" or None
+
+    assert wait_for(given_up, "the delivery to be given up")
+
+
+def test_after_three_days_a_webhook_is_given_up(bench: Bench, extra: Extra) -> None:
+    endpoint = extra.endpoints.create(
+        params={"url": "http://127.0.0.1:9/none", "enabled_events": ["customer.created"]}
+    )
+    bench.client.v1.customers.create(params={})
+
+    def state() -> tuple[str, int]:
+        log = bench.server.control("/deliveries?limit=20", method="GET")["deliveries"]
+        mine = next(one for one in log if one["endpoint"] == endpoint.id)
+        assert all(attempt["error"] for attempt in mine["attempts"])
+        return mine["state"], len(mine["attempts"])
+
+    wait_for(lambda: state()[1] == 1 or None, "the first attempt")
+    bench.server.move_clock(3 * 24 * 3600 + 10)
+    wait_for(lambda: state() == ("given_up", 2) or None, "giving up")
+    extra.endpoints.delete(endpoint.id)
