@@ -11,7 +11,7 @@ from typing import Any
 from graphql import GraphQLSyntaxError, parse, print_ast
 from graphql.language import ast
 
-from sandbox.engine.yaml_files import MetadataError
+from .yaml_files import MetadataError
 
 ROOTS = {"Query": "query", "Mutation": "mutation"}
 KINDS: dict[type[ast.Node], str] = {

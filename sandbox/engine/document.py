@@ -80,7 +80,7 @@ def read(text: str, operation_name: str | None) -> Document:
         parsed = parse(text, no_location=True)
     except (GraphQLError, RecursionError) as error:
         raise invalid("not a valid graphql query", "$.query") from error
-    _refuse_duplicates(parsed)
+    _refuse_malformed(parsed)
     operation = _choose(parsed, operation_name)
     fragments = {
         item.name.value: item
@@ -101,13 +101,15 @@ def read(text: str, operation_name: str | None) -> Document:
     return Document(operation, fragments, variables, used)
 
 
-def _refuse_duplicates(parsed: DocumentNode) -> None:
+def _refuse_malformed(parsed: DocumentNode) -> None:
     """Refuse what Hasura's own parser refuses and graphql-core's does not."""
     for node in _nodes(parsed):
         for children in (getattr(node, "arguments", None), getattr(node, "fields", None)):
             names = [child.name.value for child in children or ()]
             if len(names) != len(set(names)):
                 raise invalid("not a valid graphql query", "$.query")
+        if isinstance(node, SelectionSetNode) and not node.selections:
+            raise invalid("not a valid graphql query", "$.query")
 
 
 def _choose(parsed: DocumentNode, name: str | None) -> OperationDefinitionNode:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sandbox.engine import actions_sdl, yaml_files
-from sandbox.engine.yaml_files import MetadataError
+from . import actions_sdl, yaml_files
+from .yaml_files import MetadataError
 
 __all__ = ["MetadataError", "expand", "headers", "load", "webhook"]
 

@@ -93,13 +93,12 @@ def _two_statements(  # noqa: PLR0913 -- private; the parts of one mutation
     kind = f"{ident(schema)}.{ident(name)}[]"
     given = after.statement.bind(Later("n1"))
     source = Source(access, f"unnest(({given})::{kind})", after.alias())
-    number = f"({after.statement.bind(Later('n0'))})::bigint"
-    second = "SELECT " + _answer(after, item, source, number, one=one)
+    second = "SELECT " + _answer(after, item, source, None, one=one)
     follow = Sql(item.key, second, tuple(after.statement.binds))
     return Sql(item.key, first, binds, path, mutation=True, follow=follow)
 
 
-def _answer(c: Compiler, item: Selected, source: Source, count: str, *, one: bool) -> str:
+def _answer(c: Compiler, item: Selected, source: Source, count: str | None, *, one: bool) -> str:
     kind: Any = item.field.ref.named if item.field else None
     chosen = f"{source.sql} AS {source.alias}"
     if one:
@@ -109,11 +108,16 @@ def _answer(c: Compiler, item: Selected, source: Source, count: str, *, one: boo
         if part.field is None:
             parts.append((part.key, typename(kind)))
         elif not _source(part).returning:
-            parts.append((part.key, count))
+            parts.append((part.key, count or _counted(c)))
         else:
             below = c.fields(part, part.field.ref.named)
             parts.append((part.key, f"({list_of(c, source, below, chosen)})"))
     return json_object(parts)
+
+
+def _counted(c: Compiler) -> str:
+    """Name the number of changed rows that the first statement brought."""
+    return f"({c.statement.bind(Later('n0'))})::bigint"
 
 
 def _source(part: Selected) -> MutationPart:

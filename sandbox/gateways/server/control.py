@@ -1,5 +1,6 @@
 """The control calls under `/_sandbox`: faults, the log of deliveries, the clock."""
 
+import re
 from typing import Any
 
 from starlette.requests import Request
@@ -7,7 +8,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from sandbox.faults import BadFaultError
-from sandbox.gateways.server.deliveries import released
 from sandbox.gateways.server.simulator import House
 from sandbox.gateways.server.worker import Worker
 
@@ -45,11 +45,11 @@ class Control:
     async def deliveries(self, request: Request) -> Response:
         """List deliveries with every attempt; `gateway`, `event` and `limit` narrow it."""
         query = request.query_params
-        limit = query.get("limit", "100")
+        limit = query.get("limit", "")
         log = self.house.outbox.log(
             gateway=query.get("gateway"),
             event=query.get("event"),
-            limit=int(limit) if limit.isdecimal() else 100,
+            limit=int(limit) if re.fullmatch("[0-9]{1,4}", limit) else 100,
         )
         return JSONResponse({"deliveries": log})
 
@@ -64,7 +64,7 @@ class Control:
         sent: list[dict[str, Any]] = []
         for name in names:
             for delivery in outbox.held(name):
-                attempt = await self.worker.send(released(delivery))
+                attempt = await self.worker.send(delivery)
                 sent.append(
                     {
                         "delivery": delivery.id,

@@ -6,7 +6,7 @@ settled then; what the fault does happens in `worker`.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.faults import Fault, Faults, Kind
@@ -21,7 +21,7 @@ create table if not exists deliveries (
     type text not null,
     url text not null,
     body blob not null,
-    state text not null,
+    state text not null,  -- pending, held, delivered, dropped or given_up
     due real not null,
     created real not null,
     attempts integer not null default 0,
@@ -65,7 +65,6 @@ class Delivery:
 
     id: int
     parcel: Parcel
-    state: str  # pending, held, delivered, dropped, given_up
     attempts: int
     created: float
     fault: dict[str, Any] | None
@@ -128,13 +127,6 @@ class Outbox:
             (self.store.exact_now(), limit),
         )
         return [_delivery(row) for row in rows.fetchall()]
-
-    def next_due(self) -> float | None:
-        """Tell when the next parcel is due, in simulated time."""
-        row = self.store.db.execute(
-            "select min(due) as due from deliveries where state = 'pending'"
-        ).fetchone()
-        return None if row["due"] is None else float(row["due"])
 
     def held(self, name: str | None = None) -> list[Delivery]:
         """List held deliveries, oldest first; the name is a delivery's id, an event or a type."""
@@ -208,11 +200,7 @@ def _delivery(row: Any) -> Delivery:
         *(row["gateway"], row["endpoint"], row["event"], row["type"], row["url"], row["body"])
     )
     fault = json.loads(row["fault"]) if row["fault"] else None
-    return Delivery(row["id"], parcel, row["state"], row["attempts"], row["created"], fault)
-
-
-def released(delivery: Delivery) -> Delivery:
-    return replace(delivery, state="pending")
+    return Delivery(row["id"], parcel, row["attempts"], row["created"], fault)
 
 
 def _delay(fault: Fault | None) -> float:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from sandbox.faults import Faults
@@ -74,10 +73,6 @@ class Simulator(Protocol):
 
     def sign(self, body: bytes, secrets: Sequence[str], at: int) -> Signed:
         """Sign a webhook as the gateway does, at a time in Unix seconds."""
-        ...
-
-    def broken(self, status: int) -> Response:
-        """Answer as the gateway does when it fails (500) or limits the rate (429)."""
         ...
 
     def overview(self) -> Overview:

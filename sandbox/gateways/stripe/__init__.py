@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from starlette.responses import Response
 from starlette.routing import BaseRoute
 from stripe import WebhookSignature
 
 from sandbox.gateways.server.pages import Pages
 from sandbox.gateways.server.simulator import House, Options, Overview, Signed
-from sandbox.gateways.stripe.api import Api, broken
+from sandbox.gateways.stripe.api import Api
 from sandbox.gateways.stripe.calls import Operation
 from sandbox.gateways.stripe.control import Control
 from sandbox.gateways.stripe.customers import Customers
@@ -81,9 +80,6 @@ class Simulator:
             },
             body,
         )
-
-    def broken(self, status: int) -> Response:
-        return broken(status)
 
     def overview(self) -> Overview:
         return Overview(

@@ -1,6 +1,7 @@
 """The API's front door: keys of the account, parameters, idempotency, faults, headers."""
 
 import re
+from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,20 +59,23 @@ class Api:
 
     def _endpoint(self, operation: Operation) -> Any:
         async def endpoint(request: Request) -> Response:
-            fault = self.house.faults.take("stripe", operation.name)
-            answer = await self._answer(request, operation, fault)
-            return self._dress(request, answer)
+            return self._dress(request, await self._answer(request, operation))
 
         return endpoint
 
-    async def _answer(
-        self, request: Request, operation: Operation, fault: Fault | None
-    ) -> Response:
+    async def _answer(self, request: Request, operation: Operation) -> Response:
+        """Answer a request, one fault at most.
+
+        The fault is taken when the request is read: nothing waits between that, the look at
+        its key, and marking the key as in use.
+        """
         request.scope["state"]["request_id"] = new_id("req", 14)
         try:
             received = await self._receive(request, operation)
-            if (kept := self._replayed(received)) is not None:
-                return _replay(kept)
+            fault = self.house.faults.take("stripe", operation.name)
+            kept = self._kept(received)
+            if kept is not None:
+                return await play.before(fault, broken) or play.after(fault, _replay(kept))
             return await self._perform(received, fault)
         except RefusalError as refusal:
             return _refuse(refusal)
@@ -88,8 +92,8 @@ class Api:
         )
 
     def _authenticate(self, request: Request) -> None:
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not key:
+        key = _key(request.headers.get("authorization", ""))
+        if not key:
             raise errors.no_key()
         if key not in self.keys:
             raise errors.wrong_key(key)
@@ -97,7 +101,7 @@ class Api:
         if not VERSION.fullmatch(version):
             raise RefusalError(f"Invalid Stripe API version: {version}")
 
-    def _replayed(self, received: Received) -> Result | None:
+    def _kept(self, received: Received) -> Result | None:
         if received.key is None:
             return None
         return self.kept.replay(received.key, received.path, received.call.params)
@@ -142,6 +146,19 @@ class Api:
 
 
 METHODS = ("GET", "POST", "DELETE", "PUT", "PATCH")
+
+
+def _key(authorization: str) -> str:
+    """Take the key from a bearer token, or from the user name of basic authentication."""
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return b64decode(credentials, validate=True).decode().partition(":")[0]
+    except ValueError:
+        return ""
 
 
 async def _pairs(request: Request) -> list[tuple[str, str]]:

@@ -110,7 +110,7 @@ def _apply(customer: Document, params: dict[str, Any]) -> None:
         if name in PLAIN:
             customer[name] = value or None
         elif name == "metadata":
-            customer[name] = merged(customer[name], value) if value else {}
+            customer[name] = merged(customer[name], value)
         elif name in {"address", "shipping"}:
             customer[name] = _address_in(name, value)
         elif name == "invoice_settings":

@@ -109,7 +109,8 @@ class Endpoints:
         for name in ("url", "enabled_events", "description"):
             if name in params:
                 endpoint[name] = params[name] or None
-        endpoint["metadata"] = merged(endpoint["metadata"], params.get("metadata", {}))
+        if "metadata" in params:
+            endpoint["metadata"] = merged(endpoint["metadata"], params["metadata"])
         if "disabled" in params:
             endpoint["status"] = "disabled" if params["disabled"] else "enabled"
         self.books.update(KIND, endpoint)
@@ -122,7 +123,9 @@ class Endpoints:
 
 
 def merged(old: dict[str, str], new: dict[str, str]) -> dict[str, str]:
-    """Merge metadata as Stripe does: an empty value removes its key."""
+    """Merge metadata as Stripe does: an empty value removes its key, nothing removes all."""
+    if not new:
+        return {}
     return {name: value for name, value in (old | new).items() if value != ""}
 
 

@@ -35,6 +35,11 @@ def no_such(kind: str, subject: str, param: str) -> RefusalError:
     )
 
 
+def no_such_given(kind: str, subject: str, param: str) -> RefusalError:
+    """Refuse a parameter that names nothing; a path that does is `no_such`."""
+    return invalid(f"No such {kind}: '{subject}'", param, "resource_missing")
+
+
 def not_simulated(what: str, param: str) -> RefusalError:
     """Refuse what the real Stripe does and this simulator does not, rather than ignore it."""
     return invalid(f"The sandbox does not simulate {what} yet.", param)

@@ -5,7 +5,13 @@ from typing import Any
 
 from sandbox.gateways.server.state import Document
 from sandbox.gateways.stripe import money
-from sandbox.gateways.stripe.errors import RefusalError, invalid, missing, no_such, not_simulated
+from sandbox.gateways.stripe.errors import (
+    RefusalError,
+    invalid,
+    missing,
+    no_such_given,
+    not_simulated,
+)
 from sandbox.gateways.stripe.objects import list_of, new_id
 
 MOST = 100
@@ -51,7 +57,7 @@ def _item(item: dict[str, Any], path: str, now: int) -> Document:
         if name in item:
             raise not_simulated(f"`{name}`", f"{path}[{name}]")
     if "price" in item:
-        raise no_such("price", item["price"], f"{path}[price]")
+        raise no_such_given("price", item["price"], f"{path}[price]")
     if "price_data" not in item:
         raise missing(f"{path}[price_data]")
     quantity = item.get("quantity")
@@ -85,7 +91,7 @@ def _price(data: dict[str, Any], path: str, now: int) -> tuple[Document, dict[st
             path,
         )
     if "product" in data:
-        raise no_such("product", data["product"], f"{path}[product]")
+        raise no_such_given("product", data["product"], f"{path}[product]")
     if "product_data" not in data:
         raise missing(f"{path}[product_data]")
     currency = data["currency"].lower()

@@ -5,7 +5,7 @@ import string
 from typing import Any
 
 from sandbox.gateways.server.state import Books, Document, Slice, public
-from sandbox.gateways.stripe.errors import invalid, no_such
+from sandbox.gateways.stripe.errors import invalid, no_such, no_such_given
 
 ALPHABET = string.ascii_letters + string.digits
 
@@ -58,6 +58,9 @@ def show_list(
     books: Books, kind: str, url: str, params: dict[str, Any], **equals: object
 ) -> Document:
     """Answer a list request, expanded."""
+    for cursor in ("starting_after", "ending_before"):
+        if cursor in params and books.find(kind, params[cursor]) is None:
+            raise no_such_given(kind, params[cursor], cursor)
     found, more = books.page(kind, read_slice(params, **equals))
     answer = list_of(url, [public(one) for one in found], more=more)
     for path in params.get("expand", []):

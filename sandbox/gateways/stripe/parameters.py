@@ -5,9 +5,10 @@ SDK ships for its API version say which keys exist, which are required, what is 
 which words are allowed, so the judge of a request is Stripe's own description.
 """
 
+import re
 import sys
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -17,6 +18,7 @@ from typing_extensions import is_typeddict
 from sandbox.gateways.stripe.errors import RefusalError, invalid, missing
 
 LONGEST = 5000
+DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,12})?")
 MOST_METADATA, LONGEST_NAME, LONGEST_VALUE = 50, 40, 500
 
 
@@ -194,7 +196,6 @@ def _integer(value: str, path: str) -> int:
 
 
 def _decimal(value: str, path: str) -> Decimal:
-    try:
-        return Decimal(value)
-    except InvalidOperation as error:
-        raise invalid(f"Invalid decimal: {value}", path) from error
+    if not DECIMAL.fullmatch(value):
+        raise invalid(f"Invalid decimal: {value}", path)
+    return Decimal(value)

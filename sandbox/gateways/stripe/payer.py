@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sandbox.gateways.server.state import Document
-from sandbox.gateways.stripe import shapes
+from sandbox.gateways.stripe import payment_shapes
 from sandbox.gateways.stripe.customers import EMAIL
 from sandbox.gateways.stripe.methods import BANKS, Bank, Card, Decline, card_for, passes_luhn
 
@@ -69,7 +69,7 @@ def card_payer(number: str, expiry: tuple[int, int], *, email: str, name: str | 
         name=name,
         country=card.country,
         kind="card",
-        details=shapes.card_details(number, _as_document(card), expiry),
+        details=payment_shapes.card_details(number, _as_document(card), expiry),
         decline=card.decline,
         challenged=card.challenge,
     )

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sandbox.gateways.server.state import Books, Document
-from sandbox.gateways.stripe import shapes
+from sandbox.gateways.stripe import payment_shapes as shapes
 from sandbox.gateways.stripe.charges import Charges
 from sandbox.gateways.stripe.customers import Customers
 from sandbox.gateways.stripe.events import Events
 from sandbox.gateways.stripe.methods import UNAUTHENTICATED, Decline
 from sandbox.gateways.stripe.payer import Payer
+from sandbox.gateways.stripe.session_shapes import payer_details
 from sandbox.gateways.stripe.sessions import Sessions
 
 SETTLES_AFTER = 2.0  # seconds until a delayed payment is known
@@ -71,7 +72,7 @@ class Payments:
     def _try(self, session: Document, payer: Payer) -> Result:
         now = self.books.store.now()
         intent = self._intent(session)
-        session["customer_details"] = shapes.payer_details(payer.email, payer.name, payer.country)
+        session["customer_details"] = payer_details(payer.email, payer.name, payer.country)
         billing = shapes.billing_details(payer.email, payer.name, payer.country)
         method = shapes.new_method(payer.kind, payer.details, billing, now)
         self.books.insert("payment_method", method)

@@ -10,11 +10,17 @@ from sandbox.gateways.server.state import Books, Document
 from sandbox.gateways.stripe import line_items
 from sandbox.gateways.stripe.calls import Call, Operation
 from sandbox.gateways.stripe.customers import check_email
-from sandbox.gateways.stripe.errors import RefusalError, invalid, missing, not_simulated
+from sandbox.gateways.stripe.errors import (
+    RefusalError,
+    invalid,
+    missing,
+    no_such_given,
+    not_simulated,
+)
 from sandbox.gateways.stripe.events import Events
 from sandbox.gateways.stripe.methods import BANKS
 from sandbox.gateways.stripe.objects import fetch, new_id, show, show_list
-from sandbox.gateways.stripe.shapes import new_session
+from sandbox.gateways.stripe.session_shapes import new_session
 
 KIND = "checkout.session"
 BASE = "/v1/checkout/sessions"
@@ -68,8 +74,9 @@ class Sessions:
         items = line_items.build(identifier, params.get("line_items", []), now)
         currency = items["data"][0]["currency"]
         line_items.check_total(line_items.total(items), currency)
-        if "customer" in params:
-            fetch(self.books, "customer", params["customer"], "customer")
+        customer = params.get("customer")
+        if customer and self.books.find("customer", customer) is None:
+            raise no_such_given("customer", customer, "customer")
         methods = _methods(params, currency)
         session = new_session(identifier, params, items, methods, now)
         session["url"] = f"{self.origin}/stripe/c/pay/{identifier}"

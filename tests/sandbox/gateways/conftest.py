@@ -38,8 +38,9 @@ def bench(server: Server, receiver: Receiver) -> Iterator[Bench]:
     with requests.Session() as session:
         yield Bench(server, receiver, connect(server, session))
     server.control("/faults", method="DELETE")
+    server.control("/deliveries/release", {})
     server.move_clock(0)
-    receiver.statuses.clear()
+    receiver.refusals.clear()
 
 
 def connect(server: Server, session: requests.Session) -> stripe.StripeClient:

@@ -67,11 +67,11 @@ class Received:
 
 @dataclass
 class Receiver:
-    """A webhook endpoint. `statuses` are given out in order before it says 200."""
+    """A webhook endpoint. `refusals` are given out in order to bodies that hold a text."""
 
     port: int = 0
     received: list[Received] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
+    refusals: list[tuple[str, int]] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)
 
     def start(self) -> ThreadingHTTPServer:
@@ -83,7 +83,7 @@ class Receiver:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 with receiver.lock:
                     receiver.received.append(Received(headers, body, time.time()))
-                    status = receiver.statuses.pop(0) if receiver.statuses else 200
+                    status = receiver.status_for(body.decode())
                 self.send_response(status)
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -95,6 +95,13 @@ class Receiver:
         self.port = server.server_port
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return server
+
+    def status_for(self, body: str) -> int:
+        for refusal in self.refusals:
+            if refusal[0] in body:
+                self.refusals.remove(refusal)
+                return refusal[1]
+        return 200
 
     @property
     def url(self) -> str:

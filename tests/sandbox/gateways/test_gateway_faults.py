@@ -163,11 +163,9 @@ def test_a_delayed_webhook_is_late(bench: Bench) -> None:
 
 def test_a_wrong_signature_comes_once_and_the_retry_is_right(bench: Bench) -> None:
     bench.server.fault(f"webhook:{COMPLETED}", "wrong_signature")
-    bench.server.fault("webhook:charge.succeeded", "hold")
-    bench.server.fault("webhook:charge.updated", "hold")
-    bench.server.fault("webhook:payment_intent.*", "hold", times=None)
-    bench.receiver.statuses[:] = [400]
-    session = bench.paid()
+    session = bench.open()
+    bench.receiver.refusals[:] = [(session.id, 400)]
+    bench.pay(session.url)
 
     wrong, right = bench.receiver.wait(session.id, COMPLETED, 2)
     with pytest.raises(stripe.SignatureVerificationError):

@@ -28,7 +28,7 @@ def test_a_kill_loses_no_session_no_key_and_no_webhook(state: Path, own_receiver
         create = bench.client.v1.checkout.sessions.create
         same: Any = order()
         unpaid = create(params=same, options={"idempotency_key": key})
-        own_receiver.statuses[:] = [503] * 100
+        own_receiver.refusals[:] = [("evt_", 503)] * 100
         delayed = bench.open()
         pay = f"/stripe/sessions/{delayed.id}/pay"
         assert first.control(pay, {"bank": True})["outcome"] == "done"
@@ -36,7 +36,7 @@ def test_a_kill_loses_no_session_no_key_and_no_webhook(state: Path, own_receiver
         own_receiver.wait(paid.id, "checkout.session.completed")
         first.kill()
 
-        own_receiver.statuses.clear()
+        own_receiver.refusals.clear()
         own_receiver.received.clear()
         second = Server(state, own_receiver.url, port=first.port)
         bench = Bench(second, own_receiver, connect(second, http))

@@ -1,0 +1,90 @@
+# Needs make and Python 3.11 or newer with venv; everything else is installed into .venv.
+# `make` alone lists the targets.
+
+SHELL := /bin/sh
+PY := .venv/bin/python
+BIN := .venv/bin
+CODE := app sandbox tests $(wildcard bench)
+MIGRATIONS := migrations/default
+
+# The first Python that is new enough, unless PYTHON names one. Bytecode is wanted: it halves a start.
+FIND_PYTHON = for python in $${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    found="$$python"; break; fi; done; \
+	  if [ -z "$$found" ]; then \
+	    echo "munim: Python 3.11 or newer is needed: apt install python3 python3-venv" >&2; exit 1; fi
+INSTALL = @unset PYTHONDONTWRITEBYTECODE; $(FIND_PYTHON); exec "$$found" -m sandbox.installation
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: .installed-for-test ## make .venv with everything, for running and testing
+
+.PHONY: run
+run: .installed-for-run ## start the sandbox, play one payment, stay up until Ctrl-C
+	@exec env -u PYTHONDONTWRITEBYTECODE $(PY) -m sandbox
+
+.PHONY: reset
+reset: .installed-for-run ## delete the sandbox's data
+	@$(PY) -m sandbox reset
+
+.PHONY: test
+test: .installed-for-test ## run the tests
+	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2
+
+.PHONY: check
+check: .installed-for-test ## run every linter and the type checker
+	@echo "ruff";        $(BIN)/ruff check --quiet .
+	@echo "ruff format"; $(BIN)/ruff format --quiet --check .
+	@echo "mypy";        $(BIN)/mypy --no-error-summary
+	@echo "imports";     PYTHONPATH=. $(BIN)/lint-imports --no-cache > .venv/lint-imports.txt \
+	  || { cat .venv/lint-imports.txt; exit 1; }
+	@echo "sqlfluff";    $(BIN)/sqlfluff lint --nofail --disable-progress-bar --processes 2 migrations hasura/seeds
+	@echo "squawk";      $(BIN)/squawk $(MIGRATIONS)/*/up.sql
+	@echo "codespell";   $(BIN)/codespell .
+
+.PHONY: fix
+fix: .installed-for-test ## format, and mend what the linters can mend
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: schema
+schema: .installed-for-run ## write migrations/schema.sql anew
+	@$(PY) -m sandbox schema > .venv/schema.sql && cp .venv/schema.sql migrations/schema.sql
+	@echo "wrote migrations/schema.sql"
+
+.PHONY: routes
+routes: .installed-for-run ## list the endpoints of the app
+	@$(PY) -c "$$ROUTES"
+define ROUTES
+import app
+from app.endpoints import discover
+
+for endpoint in discover(app):
+    for path in endpoint.paths:
+        print(f"POST  {path:<34}{endpoint.door:<10}{endpoint.name}")
+endef
+export ROUTES
+
+.PHONY: bench
+bench: .installed-for-test ## run the benchmarks
+	@for file in $(wildcard bench/*.py); do echo "$$file"; $(PY) "$$file" || exit 1; done
+
+# No registry's address goes into the files, so that they install from anywhere.
+LOCK = $(PY) -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
+	--no-emit-index-url --no-header
+.PHONY: lock
+lock: .installed-for-test ## resolve pyproject.toml into requirements*.txt again
+	@$(LOCK) -o requirements.txt
+	@$(LOCK) --extra sandbox -c requirements.txt -o requirements-sandbox.txt
+	@$(LOCK) --extra sandbox --extra dev -c requirements-sandbox.txt -o requirements-dev.txt
+	@echo "wrote requirements.txt requirements-sandbox.txt requirements-dev.txt"
+
+# Quick when there is nothing to do: the environment remembers what was installed into it.
+.PHONY: .installed-for-run .installed-for-test
+.installed-for-run:
+	$(INSTALL) run
+.installed-for-test:
+	$(INSTALL) test

@@ -1,0 +1,47 @@
+-- Two organisations and their customers, for sandboxes and demonstrations. Safe to apply again.
+insert into organizations (id, name, default_currency, timezone)
+values
+('00000000-0000-4000-8000-000000000001', 'Tiger Campus Services', 'USD', 'America/New_York'),
+('00000000-0000-4000-8000-000000000002', 'Harbour Campus', 'USD', 'America/Los_Angeles')
+on conflict do nothing;
+
+-- 1.00 to 1,000.00 USD a payment, and ten credits for a dollar.
+insert into payment_settings (organization_id, currency, min_payment_amount, max_payment_amount)
+values
+('00000000-0000-4000-8000-000000000001', 'USD', 100, 100000),
+('00000000-0000-4000-8000-000000000002', 'USD', 100, 100000)
+on conflict do nothing;
+
+insert into system_settings (organization_id, key, value)
+values
+('00000000-0000-4000-8000-000000000001', 'credit_rate_usd', '10'),
+('00000000-0000-4000-8000-000000000002', 'credit_rate_usd', '10')
+on conflict do nothing;
+
+insert into customers (id, organization_id, livemode, user_id, email, name)
+values
+(
+    '00000000-0000-4000-8000-000000000201',
+    '00000000-0000-4000-8000-000000000001',
+    false,
+    '00000000-0000-4000-8000-000000000101',
+    'ada@tiger.example',
+    'Ada Lovelace'
+),
+(
+    '00000000-0000-4000-8000-000000000202',
+    '00000000-0000-4000-8000-000000000001',
+    false,
+    '00000000-0000-4000-8000-000000000102',
+    'grace@tiger.example',
+    'Grace Hopper'
+),
+(
+    '00000000-0000-4000-8000-000000000203',
+    '00000000-0000-4000-8000-000000000002',
+    false,
+    '00000000-0000-4000-8000-000000000103',
+    'hedy@harbour.example',
+    'Hedy Lamarr'
+)
+on conflict do nothing;

@@ -1,0 +1,17 @@
+"""`python -m sandbox`: Munim on one machine. `--help` lists what it does."""
+
+import sys
+from importlib import import_module
+
+from sandbox.installation import missing_modules
+
+
+def main() -> None:
+    """Check for the packages first, so that a missing one is one line and not a traceback."""
+    if missing := missing_modules():
+        sys.exit(f"munim: Python misses {', '.join(missing)}: run make setup")
+    import_module("sandbox.commands").main()
+
+
+if __name__ == "__main__":
+    main()

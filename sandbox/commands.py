@@ -1,0 +1,128 @@
+"""The sandbox's commands: run it, empty it, make a token."""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+import asyncpg
+
+from sandbox import tokens, world
+from sandbox.database import DatabaseError
+from sandbox.demo import DemoError
+from sandbox.migrations import MigrationError
+from sandbox.postgres import Postgres, PostgresError
+from sandbox.processes import ProcessError
+from sandbox.screen import Screen
+from sandbox.seeds import SeedError
+from sandbox.supervisor import SERVICES, Plan, Supervisor, alone
+from sandbox.world import Ports, WorldError
+
+EXAMPLES = """examples:
+  python -m sandbox                        run everything, and play one payment
+  python -m sandbox --no-demo              run everything
+  python -m sandbox --without app          run the rest, to serve the app another way
+  HASURA_PORT=8081 python -m sandbox       with GraphQL at another port
+  DATABASE_URL=postgresql://... python -m sandbox    on a Postgres of yours
+  python -m sandbox token --role finance   print a token
+  python -m sandbox reset                  delete all data
+"""
+
+# All that is foreseen. Each says itself in one line, and anything else is a bug with its traceback.
+FORESEEN = (
+    WorldError,
+    ProcessError,
+    DatabaseError,
+    PostgresError,
+    MigrationError,
+    SeedError,
+    DemoError,
+    asyncpg.PostgresError,
+    OSError,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command. What is foreseen to go wrong ends in one line and exit code 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except FORESEEN as failure:
+        sys.exit(f"munim: {failure}")
+
+
+def run(options: argparse.Namespace) -> None:
+    ports = world.ports(os.environ)
+    given = {"hasura": options.hasura_port, "app": options.app_port}
+    given["gateways"] = options.gateways_port
+    ports = replace(ports, **{name: port for name, port in given.items() if port is not None})
+    _refuse_twins(ports)
+    plan = Plan(
+        ports=ports,
+        database_url=os.environ.get("DATABASE_URL") or None,
+        without=frozenset(options.without),
+        demo=options.demo,
+    )
+    Supervisor(plan, Screen()).run()
+
+
+def reset(_options: argparse.Namespace) -> None:
+    """Delete what the sandbox keeps. A database of the caller's own is not ours to empty."""
+    if world.STATE.exists():
+        with alone(world.STATE):
+            Postgres(world.STATE / "postgres").destroy()
+            shutil.rmtree(world.STATE)
+    print(f"emptied {world.STATE}")
+    if os.environ.get("DATABASE_URL"):
+        raise WorldError("the database of DATABASE_URL is yours, and was left as it is")
+
+
+def token(options: argparse.Namespace) -> None:
+    user = tokens.find(options.user, options.role)
+    if user is None:
+        raise WorldError(
+            "no such user: " + ", ".join(f"{u.name} ({u.roles[0]})" for u in tokens.USERS)
+        )
+    print(tokens.token(user, options.role))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox",
+        description="Munim on this machine: Postgres, GraphQL, the app and the gateways.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=run)
+    parser.add_argument("--no-demo", dest="demo", action="store_false", help="play no payment")
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        choices=SERVICES,
+        help="leave a part out, to run it another way; no payment is played then",
+    )
+    for name, variable in (("hasura", "HASURA_PORT"), ("app", "APP_PORT")):
+        parser.add_argument(f"--{name}-port", type=_port, help=f"or {variable}", metavar="PORT")
+    parser.add_argument("--gateways-port", type=_port, help="or GATEWAYS_PORT", metavar="PORT")
+    commands = parser.add_subparsers(title="other commands", metavar="")
+    commands.add_parser("reset", help="delete all data").set_defaults(command=reset)
+    made = commands.add_parser("token", help="print a token of a seeded user")
+    made.add_argument("--user", choices=[user.name for user in tokens.USERS])
+    made.add_argument("--role", choices=sorted({role for u in tokens.USERS for role in u.roles}))
+    made.set_defaults(command=token)
+    return parser
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text} is not a port")
+    return int(text)
+
+
+def _refuse_twins(ports: Ports) -> None:
+    chosen = (ports.hasura, ports.app, ports.gateways)
+    if len(set(chosen)) < len(chosen):
+        raise WorldError("GraphQL, the app and the gateways need three different ports")

@@ -1,0 +1,144 @@
+"""`python -m sandbox.engine`: serve a metadata directory over a Postgres, or print a schema."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from importlib import import_module
+from types import FrameType
+from typing import Any, cast
+
+import asyncpg
+import uvicorn
+from graphql import print_schema
+
+from . import server, settings
+from .engine import Engine
+from .introspection import graphql_schema
+from .metadata import MetadataError
+from .settings import Settings, SettingsError
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m sandbox.engine", description=__doc__)
+    parser.add_argument("--metadata", help="metadata directory of a Hasura CLI project")
+    parser.add_argument("--database-url", help="postgresql:// address")
+    parser.add_argument("--port", type=int, help="port to listen on (8080)")
+    parser.add_argument("--host", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--print-schema", metavar="ROLE", help="print the role's SDL and leave")
+    return parser
+
+
+async def sdl(engine: Engine, role: str) -> str:
+    """Return the schema of a role as GraphQL text."""
+    return print_schema(graphql_schema(engine.state.schema(role)))
+
+
+async def serve(chosen: Settings) -> None:
+    """Listen first, so that a taken port is told before anything is touched."""
+    listener = _listen(chosen)
+    engine = Engine(chosen)
+    try:
+        await engine.open(listening=True)
+
+        @asynccontextmanager
+        async def lifespan(_app: Any) -> AsyncIterator[None]:
+            print(f"engine: http://{chosen.host}:{chosen.port}/v1/graphql", flush=True)
+            yield
+
+        config = uvicorn.Config(
+            server.create(engine, lifespan),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=10,
+        )
+        await _until_told(_Server(config), listener)
+    finally:
+        listener.close()
+        await engine.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn raises a caught signal again, which would end the process before it has closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _until_told(web: uvicorn.Server, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests that are running."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        web.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    await web.serve(sockets=[listener])
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Take uvloop where it is installed."""
+    try:
+        return cast("Any", import_module("uvloop")).new_event_loop
+    except ImportError:
+        return None
+
+
+def _listen(chosen: Settings) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in chosen.host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((chosen.host, chosen.port))
+    except OSError as error:
+        listener.close()
+        text = f"port {chosen.port} on {chosen.host} cannot be used: {error.strerror}"
+        raise SettingsError(text) from error
+    return listener
+
+
+async def _print(chosen: Settings, role: str) -> None:
+    engine = Engine(chosen)
+    try:
+        await engine.open(listening=False)
+        print(await sdl(engine, role))
+    finally:
+        await engine.close()
+
+
+def main() -> int:
+    """Return the exit code; what cannot be started is told in one line."""
+    given = arguments().parse_args()
+    logging.basicConfig(level=logging.WARNING, format="engine: %(message)s")
+    try:
+        chosen = settings.read(os.environ, vars(given))
+        run = _print(chosen, given.print_schema) if given.print_schema else serve(chosen)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(run)
+    except (SettingsError, MetadataError) as error:
+        return _refuse(str(error))
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return _refuse(f"the database cannot be reached: {error or type(error).__name__}")
+    except ValueError as error:
+        return _refuse(f"the database address cannot be used: {error}")
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _refuse(text: str) -> int:
+    print("engine: " + " ".join(text.split()), file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""Deliver to webhooks: the rule for the next try, and the pump that empties a queue.
+
+Event triggers and cron triggers are both a queue in the database. The pump claims rows of a queue,
+posts them concurrently and settles what happened, many rows at a time in both directions.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+import asyncpg
+
+from .settings import SettingsError
+from .webhooks import Hook, Response, Retry, Webhooks
+
+logger = logging.getLogger(__name__)
+
+DATABASE_FAULTS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+PAUSE_SECONDS = 1.0  # after a fault of the database
+MISSING_TRIGGER_SECONDS = 60.0  # until the next look at an event whose trigger is not known
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One claimed row of a queue. Without a hook it is not sent now."""
+
+    id: str
+    name: str
+    tries: int
+    body: str = ""
+    hook: Hook | None = None
+    dead: bool = False
+
+
+class State(StrEnum):
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    ERROR = "error"
+    DEAD = "dead"
+    RELEASED = "released"  # claimed and not sent: anybody may claim it again
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a job. `response` is missing when it was not sent."""
+
+    job: Job
+    state: State
+    wait_s: float | None = None
+    response: Response | None = None
+
+    @property
+    def request_logged(self) -> str | None:
+        if self.job.hook is None or self.response is None:
+            return None
+        headers = json.dumps(self.job.hook.headers_logged)
+        return f'{{"version": "2", "headers": {headers}, "payload": {self.job.body}}}'
+
+
+class Queue(Protocol):
+    """A table of deliveries. Several engines may share one."""
+
+    async def claim(self, limit: int) -> list[Job]:
+        """Lock and return rows that are due."""
+
+    async def settle(self, results: list[Result]) -> None:
+        """Record what became of claimed rows, and unlock them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The limits of a pump."""
+
+    interval_s: float = 1.0  # between two looks at an empty queue that nobody rings for
+    batch_max: int = 100
+    concurrent_max: int = 100
+    grace_s: float = 60.0  # what deliveries on their way get when the engine stops
+
+
+def decide(response: Response, tries: int, retry: Retry) -> tuple[State, float | None]:
+    """Say what follows from a response to the try after `tries` others.
+
+    Retry-After forces another try, even when all are used up.
+    """
+    if response.is_success:
+        return State.DELIVERED, None
+    if (wanted := response.retry_after_s) is not None:
+        return State.RETRY, float(wanted)
+    if tries < retry.retries:
+        return State.RETRY, retry.interval_s
+    return State.ERROR, None
+
+
+class Pump:
+    """Moves a queue's rows to their webhooks until it is cancelled.
+
+    When cancelled it claims no more, lets what is on its way arrive, and releases the rest.
+    """
+
+    def __init__(self, queue: Queue, pace: Pace) -> None:
+        self.queue = queue
+        self.pace = pace
+        self.bell = asyncio.Event()  # rung when there may be something to claim
+        self._flying: set[asyncio.Task[None]] = set()
+        self._results: list[Result] = []
+        self._has_results = asyncio.Event()
+        self._closing = False
+
+    async def run(self) -> None:
+        async with Webhooks() as webhooks:
+            settling = asyncio.create_task(self._settle())
+            try:
+                while True:
+                    await self._step(webhooks)
+            finally:
+                await self._land(settling)
+
+    async def _step(self, webhooks: Webhooks) -> None:
+        # A claim costs a round trip, so it waits until it is worth one.
+        if len(self._flying) > self.pace.concurrent_max // 2:
+            await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
+            return
+        self.bell.clear()
+        try:
+            jobs = await self._claim()
+        except DATABASE_FAULTS as error:
+            logger.warning("deliveries wait for the database: %s", error)
+            await asyncio.sleep(PAUSE_SECONDS)
+            return
+        for job in jobs:
+            task = asyncio.create_task(self._deliver(webhooks, job))
+            self._flying.add(task)
+            task.add_done_callback(self._flying.discard)
+        if not jobs:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.bell.wait(), self.pace.interval_s)
+
+    async def _claim(self) -> list[Job]:
+        free = self.pace.concurrent_max - len(self._flying)
+        claiming = asyncio.ensure_future(self.queue.claim(min(free, self.pace.batch_max)))
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            # The rows may be locked already, and nobody else would see them for a long time.
+            with contextlib.suppress(*DATABASE_FAULTS):
+                for job in await claiming:
+                    self._finish(Result(job, State.RELEASED))
+            raise
+
+    async def _deliver(self, webhooks: Webhooks, job: Job) -> None:
+        if job.dead:
+            self._finish(Result(job, State.DEAD))
+        elif job.hook is None:
+            self._finish(Result(job, State.RETRY, MISSING_TRIGGER_SECONDS))
+        else:
+            try:
+                response = await webhooks.post(job.hook, job.body)
+            except asyncio.CancelledError:
+                self._finish(Result(job, State.RELEASED))
+                raise
+            state, wait_s = decide(response, job.tries, job.hook.retry)
+            self._finish(Result(job, state, wait_s, response))
+
+    def _finish(self, result: Result) -> None:
+        self._results.append(result)
+        self._has_results.set()
+
+    async def _settle(self) -> None:
+        """Record results. Those that come while one batch is written are the next batch."""
+        while self._results or not self._closing:
+            await self._has_results.wait()
+            self._has_results.clear()
+            results, self._results = self._results, []
+            try:
+                if results:
+                    await self.queue.settle(results)
+            except DATABASE_FAULTS as error:
+                logger.warning("results of deliveries wait for the database: %s", error)
+                self._results = results + self._results
+                self._has_results.set()
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _land(self, settling: asyncio.Task[None]) -> None:
+        if self._flying:
+            await asyncio.wait(self._flying, timeout=self.pace.grace_s)
+        for task in list(self._flying):
+            task.cancel()
+        await asyncio.gather(*self._flying, return_exceptions=True)
+        self._closing = True
+        self._has_results.set()
+        with contextlib.suppress(TimeoutError):  # without a database, locks run out by themselves
+            await asyncio.wait_for(settling, self.pace.grace_s)
+
+
+def setting(environ: Mapping[str, str], name: str, default: float) -> float:
+    """Read a number from the environment; one that is none is refused with its name."""
+    text = environ.get(name, "")
+    try:
+        value = float(text) if text.strip() else default
+    except ValueError:
+        raise SettingsError(f"{name}={text} is not a number") from None
+    if value <= 0:
+        raise SettingsError(f"{name}={text} is not more than zero")
+    return value
+
+
+def columns(results: list[Result]) -> list[list[Any]]:
+    """Turn results into the arrays that the statements which settle them take."""
+    rows = [
+        (
+            result.job.id,
+            result.state.value,
+            result.wait_s,
+            result.response.status if result.response else None,
+            result.request_logged,
+            result.response.logged() if result.response else None,
+        )
+        for result in results
+    ]
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,195 @@
+"""Runs plans: binds, sends, and joins the JSON that Postgres made, without looking into it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+
+from . import introspection
+from .actions import Actions
+from .database import LOST
+from .errors import from_postgres
+from .plan import Plan
+from .session import Session
+from .sql import Later
+from .state import State
+from .steps import Action, Introspection, Several, Sql, Step, Text
+from .values import to_json
+
+BROKEN = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError)
+
+
+class Call:
+    """One operation being answered: who asks, with which leaves, from which document."""
+
+    def __init__(
+        self, session: Session, leaves: Sequence[Any], text: str, variables: dict[str, Any]
+    ) -> None:
+        self.session = session
+        self.leaves = leaves
+        self.text = text
+        self.variables = variables
+        self.cookies: list[str] = []
+
+
+class Executor:
+    def __init__(self, pool: asyncpg.Pool, actions: Actions) -> None:
+        self.pool = pool
+        self.actions = actions
+
+    async def run(self, state: State, plan: Plan, call: Call) -> str:
+        """Return the JSON of `data`; raises EngineError for the first failure."""
+        if plan.mutation and plan.together:
+            answers = await self._together(plan, call)
+        else:
+            answers = [await self._step(state, step, call) for step in plan.steps]
+        pairs = zip(plan.steps, answers, strict=True)
+        return "{" + ",".join(f'"{step.key}":{answer}' for step, answer in pairs) + "}"
+
+    async def _together(self, plan: Plan, call: Call) -> list[str]:
+        """Run database steps as one transaction: a lone statement is one by itself."""
+        steps = plan.steps
+        if len(steps) == 1 and isinstance(steps[0], Sql) and _is_alone(steps[0]):
+            return [await self._alone(steps[0], call)]
+        async with _Acquired(self.pool) as connection:
+            try:
+                await connection.execute("BEGIN READ WRITE")
+                answers = [await _inside(connection, step, call) for step in steps]
+                await _send(connection.execute("COMMIT"), "$", "COMMIT", [])
+            except BaseException:
+                if not connection.is_closed() and connection.is_in_transaction():
+                    await connection.execute("ROLLBACK")
+                raise
+            return answers
+
+    async def _step(self, state: State, step: Step, call: Call) -> str:
+        if isinstance(step, Text):
+            return step.text
+        if isinstance(step, Introspection):
+            schema = state.schema(call.session.role, backend=call.session.backend)
+            built = await asyncio.to_thread(state.introspection, schema)
+            return await asyncio.to_thread(
+                introspection.answer, built, step.document, call.variables
+            )
+        if isinstance(step, Action):
+            return await self._action(step, call)
+        if isinstance(step, Sql) and _is_alone(step):
+            return await self._alone(step, call)
+        return (await self._together(Plan((step,), mutation=True, together=True), call))[0]
+
+    async def _alone(self, step: Sql, call: Call) -> str:
+        """Run one statement on its own; a query is tried again when its connection was gone."""
+        arguments = [bind(call.leaves, call.session) for bind in step.binds]
+        for last in (False, True):
+            async with _Acquired(self.pool) as connection:
+                try:
+                    found = await connection.fetchval(step.sql, *arguments)
+                except LOST as error:
+                    if last or step.mutation:
+                        raise from_postgres(error, step.path, step.sql, arguments) from error
+                except BROKEN as error:
+                    raise from_postgres(error, step.path, step.sql, arguments) from error
+                else:
+                    return step.empty if found is None else str(found)
+        raise AssertionError
+
+    async def _action(self, step: Action, call: Call) -> str:
+        found, cookies = await self.actions.call(step, call.session, call.leaves, call.text)
+        call.cookies += cookies
+        return await _Output(self, call).value(step.output, found)
+
+    async def rows(self, step: Sql, later: dict[str, Any], call: Call) -> str:
+        """Run a statement that waits for keys of an action's answer."""
+        arguments = _arguments(step, call, later)
+        async with _Acquired(self.pool) as connection:
+            found = await _send(connection.fetchval(step.sql, *arguments), "$", step.sql, arguments)
+        return "null" if found is None else str(found)
+
+
+class _Output:
+    """An action's answer, cut to what was selected, with related rows read by SQL."""
+
+    def __init__(self, executor: Executor, call: Call) -> None:
+        self.executor = executor
+        self.call = call
+
+    async def value(self, fields: tuple[Any, ...], found: Any) -> str:
+        if found is None or not fields:
+            return to_json(found)
+        if isinstance(found, list):
+            return "[" + ",".join([await self.value(fields, item) for item in found]) + "]"
+        parts = [f'"{item.key}":{await self._field(item, found)}' for item in fields]
+        return "{" + ",".join(parts) + "}"
+
+    async def _field(self, item: Any, found: dict[str, Any]) -> str:
+        if item.text is not None:
+            return str(item.text)
+        if item.sql is not None:
+            later = {name: _key(value) for name, value in found.items()}
+            return await self.executor.rows(item.sql, later, self.call)
+        return await self.value(item.below, found.get(item.name))
+
+
+def _key(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else to_json(value)
+
+
+class _Acquired:
+    """A pooled connection; no connection at all reads as a connection error."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self.pool = pool
+        self.connection: Any = None
+
+    async def __aenter__(self) -> Any:
+        try:
+            self.connection = await self.pool.acquire(timeout=15)
+        except BROKEN as error:
+            raise from_postgres(error, "$", "", []) from error
+        return self.connection
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.pool.release(self.connection)
+
+
+def _is_alone(step: Sql) -> bool:
+    return step.follow is None and not step.session_first
+
+
+def _arguments(step: Sql, call: Call, later: dict[str, Any]) -> list[Any]:
+    return [
+        later.get(bind.name) if isinstance(bind, Later) else bind(call.leaves, call.session)
+        for bind in step.binds
+    ]
+
+
+async def _send(waiting: Any, path: str, sql: str, arguments: list[Any]) -> Any:
+    try:
+        return await waiting
+    except BROKEN as error:
+        raise from_postgres(error, path, sql, arguments) from error
+
+
+async def _inside(connection: Any, step: Step, call: Call) -> str:
+    """Run one step inside the transaction that is open."""
+    if isinstance(step, Text):
+        return step.text
+    if isinstance(step, Several):
+        return "[" + ",".join([await _inside(connection, item, call) for item in step.steps]) + "]"
+    assert isinstance(step, Sql)  # noqa: S101 -- other steps never share a transaction
+    if step.session_first:
+        sql = "SELECT set_config('hasura.user', $1, true)"
+        await _send(connection.fetchval(sql, call.session.as_json), "$", sql, [])
+    arguments = _arguments(step, call, {})
+    if step.follow is None:
+        sent = connection.fetchval(step.sql, *arguments)
+        found = await _send(sent, step.path, step.sql, arguments)
+        return step.empty if found is None else str(found)
+    first = await _send(connection.fetchrow(step.sql, *arguments), step.path, step.sql, arguments)
+    after = step.follow
+    arguments = _arguments(after, call, dict(first.items()))
+    found = await _send(connection.fetchval(after.sql, *arguments), "$", after.sql, arguments)
+    return after.empty if found is None else str(found)

@@ -1,0 +1,85 @@
+"""All that follows from the metadata and the catalog; a reload replaces it as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from graphql import GraphQLSchema
+
+from . import catalog, metadata
+from .introspection import graphql_schema
+from .permissions import Permissions
+from .plan import Plans
+from .schema.actions import ActionTypes
+from .schema.role import Options, RoleSchema
+from .settings import Settings
+from .sql import ident
+from .tracked import Tracked, track
+
+
+class State:
+    """Schemas of roles are built when a role first asks."""
+
+    def __init__(self, document: dict[str, Any], tracked: Tracked, settings: Settings) -> None:
+        self.document = document
+        self.tracked = tracked
+        self.permissions = Permissions(tracked, document.get("inherited_roles") or [])
+        self.actions = ActionTypes(
+            document.get("actions") or [], document.get("custom_types") or {}, tracked
+        )
+        self.options = Options(settings.infer_functions, settings.stringify)
+        self.plans = Plans(settings.depth_limit)
+        self.roles = self.permissions.roles() | self.actions.roles()
+        self._schemas: dict[tuple[str, bool], RoleSchema] = {}
+        self._introspection: dict[int, GraphQLSchema] = {}
+
+    def schema(self, role: str, *, backend: bool = False) -> RoleSchema:
+        # Roles that nothing names share one empty schema, so that made-up names cost no memory.
+        key = (role if role in self.roles else "", backend)
+        found = self._schemas.get(key)
+        if found is None:
+            found = RoleSchema(
+                self.tracked,
+                self.permissions,
+                self.actions,
+                role,
+                backend=backend,
+                options=self.options,
+            )
+            self._schemas[key] = found
+        return found
+
+    def introspection(self, schema: RoleSchema) -> GraphQLSchema:
+        found = self._introspection.get(id(schema))
+        if found is None:
+            found = graphql_schema(schema)
+            self._introspection[id(schema)] = found
+        return found
+
+
+def read(settings: Settings) -> dict[str, Any]:
+    return metadata.load(Path(settings.metadata))
+
+
+async def build(pool: asyncpg.Pool, document: dict[str, Any], settings: Settings) -> State:
+    async with pool.acquire() as connection:
+        found = await catalog.read(connection)
+        tracked = track(document.get("sources") or [], found)
+        await _read_enums(connection, tracked)
+    return State(document, tracked, settings)
+
+
+async def _read_enums(connection: Any, tracked: Tracked) -> None:
+    """Enum tables: the key column holds the values, the other text column their comments."""
+    for table in tracked.tables.values():
+        if table.enum_values is None:
+            continue
+        names = [*table.table.primary_key]
+        names += [name for name in table.table.columns if name not in names][:1]
+        schema, name = table.name
+        listed = ", ".join(f"{ident(column)}::text" for column in names)
+        sql = f"SELECT {listed} FROM {ident(schema)}.{ident(name)} ORDER BY 1"  # noqa: S608 -- names of the catalog, quoted
+        rows = await connection.fetch(sql)
+        table.enum_values = [(row[0], row[1] if len(names) > 1 else None) for row in rows]

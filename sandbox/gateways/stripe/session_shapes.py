@@ -1,0 +1,123 @@
+"""A Checkout Session as it is when new, with every field of the present API version."""
+
+from typing import Any
+
+from sandbox.gateways.server.state import Document
+from sandbox.gateways.stripe import line_items
+from sandbox.gateways.stripe.payment_shapes import address
+
+DAY = 24 * 3600
+COPIED = ("cancel_url", "client_reference_id", "customer", "customer_email", "locale")
+
+
+def new_session(
+    identifier: str,
+    params: dict[str, Any],
+    items: Document,
+    methods: list[str],
+    now: int,
+) -> Document:
+    """Make an open session; its url is set by whoever serves the page."""
+    amount = line_items.total(items)
+    return {
+        **_session_settings(),
+        **{name: params.get(name) for name in COPIED},
+        "id": identifier,
+        "object": "checkout.session",
+        "allowed_payment_method_types": params.get("allowed_payment_method_types"),
+        "amount_subtotal": amount,
+        "amount_total": amount,
+        "billing_address_collection": params.get("billing_address_collection"),
+        "branding_settings": params.get("branding_settings"),
+        "created": now,
+        "currency": items["data"][0]["currency"],
+        "customer_creation": _customer_creation(params),
+        "customer_details": _expected_payer(params),
+        "excluded_payment_method_types": params.get("excluded_payment_method_types"),
+        "expires_at": params.get("expires_at", now + DAY),
+        "integration_identifier": params.get("integration_identifier"),
+        "livemode": False,
+        "metadata": params.get("metadata", {}),
+        "mode": "payment",
+        "origin_context": params.get("origin_context"),
+        "payment_intent": None,
+        "payment_method_types": methods,
+        "payment_status": "unpaid" if amount else "no_payment_required",
+        "status": "open",
+        "submit_type": params.get("submit_type"),
+        "success_url": params["success_url"],
+        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+        "ui_mode": "hosted_page",
+        "url": None,
+        "_line_items": items,
+        "_intent_data": params.get("payment_intent_data", {}),
+        "_tries": 0,
+        "_paid_by_try": None,
+    }
+
+
+def _session_settings() -> Document:
+    """Give the settings that this simulator leaves at Stripe's defaults."""
+    return {
+        "adaptive_pricing": {"enabled": False},
+        "after_expiration": None,
+        "allow_promotion_codes": None,
+        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "client_secret": None,
+        "collected_information": None,
+        "consent": None,
+        "consent_collection": None,
+        "currency_conversion": None,
+        "custom_fields": [],
+        "custom_text": {
+            "after_submit": None,
+            "shipping_address": None,
+            "submit": None,
+            "terms_of_service_acceptance": None,
+        },
+        "customer_account": None,
+        "discounts": [],
+        "invoice": None,
+        "invoice_creation": None,
+        "managed_payments": {"enabled": False},
+        "payment_link": None,
+        "payment_method_collection": "if_required",
+        "payment_method_configuration_details": None,
+        "payment_method_options": {},
+        "permissions": None,
+        "phone_number_collection": {"enabled": False},
+        "recovered_from": None,
+        "saved_payment_method_options": None,
+        "setup_intent": None,
+        "shipping_address_collection": None,
+        "shipping_cost": None,
+        "shipping_options": [],
+        "subscription": None,
+        "wallet_options": None,
+    }
+
+
+def _customer_creation(params: dict[str, Any]) -> str | None:
+    if "customer" in params:
+        return None
+    kept = params.get("payment_intent_data", {}).get("setup_future_usage")
+    chosen: str = params.get("customer_creation", "always" if kept else "if_required")
+    return chosen
+
+
+def _expected_payer(params: dict[str, Any]) -> Document | None:
+    email = params.get("customer_email")
+    return payer_details(email, None, None) if email else None
+
+
+def payer_details(email: str | None, name: str | None, country: str | None) -> Document:
+    return {
+        "address": address(country),
+        "business_name": None,
+        "email": email,
+        "individual_name": None,
+        "name": name,
+        "phone": None,
+        "tax_exempt": "none",
+        "tax_ids": [],
+    }

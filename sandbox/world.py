@@ -1,0 +1,108 @@
+"""The sandbox's world: where its parts listen, what secrets they share, what each is told.
+
+The secrets are published on purpose. Each carries the word that makes the service refuse it in
+live. `.env.example` shows the same values, and a test compares the two.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+ROOT = Path(__file__).parents[1]
+STATE = ROOT / ".sandbox"
+METADATA = ROOT / "hasura" / "metadata"
+MIGRATIONS = ROOT / "migrations" / "default"
+SEEDS = ROOT / "hasura" / "seeds" / "default"
+
+HOST = "127.0.0.1"
+DATABASE_ROLE = "munim_hasura"  # what Hasura, and so the engine, works as
+
+HASURA_ADMIN_SECRET = "sandbox-admin-secret-known-to-everybody"  # noqa: S105  # published on purpose
+ACTION_SECRET = "sandbox-action-secret-known-to-everybody"  # noqa: S105  # published on purpose
+JWT_KEY = "sandbox-jwt-key-that-is-known-to-everybody"
+JWT_ALGORITHM = "HS256"
+STRIPE_SECRET_KEY = "sk_test_sandbox_key_known_to_everybody"  # noqa: S105  # published on purpose
+STRIPE_WEBHOOK_SECRET = "whsec_sandbox_secret_known_to_everybody"  # noqa: S105  # published on purpose
+
+
+class WorldError(Exception):
+    """The sandbox cannot be as it was asked to be. The message is one line for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the three parts that a person meets listen, on this machine only."""
+
+    hasura: int = 8080
+    app: int = 5000
+    gateways: int = 9000
+
+    @property
+    def graphql_url(self) -> str:
+        return f"http://localhost:{self.hasura}/v1/graphql"
+
+    @property
+    def app_url(self) -> str:
+        return f"http://localhost:{self.app}"
+
+    @property
+    def gateways_url(self) -> str:
+        return f"http://localhost:{self.gateways}"
+
+
+def ports(environ: Mapping[str, str]) -> Ports:
+    """Read HASURA_PORT, APP_PORT and GATEWAYS_PORT. Raises WorldError."""
+    standard = Ports()
+    return Ports(
+        hasura=_port(environ, "HASURA_PORT", standard.hasura),
+        app=_port(environ, "APP_PORT", standard.app),
+        gateways=_port(environ, "GATEWAYS_PORT", standard.gateways),
+    )
+
+
+def _port(environ: Mapping[str, str], name: str, standard: int) -> int:
+    text = environ.get(name) or str(standard)
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        raise WorldError(f"{name}={text} is not a port")
+    return int(text)
+
+
+def app_environment(ports: Ports) -> dict[str, str]:
+    """All that the service asks of its environment."""
+    return {
+        "MUNIM_ENV": "sandbox",
+        "LOG_LEVEL": "info",
+        "HASURA_ENDPOINT": f"http://{HOST}:{ports.hasura}/v1/graphql",
+        "HASURA_ADMIN_SECRET": HASURA_ADMIN_SECRET,
+        "ACTION_SECRET": ACTION_SECRET,
+        "FRONTEND_URL": f"{ports.gateways_url}/shop",
+        "STRIPE_SECRET_KEY": STRIPE_SECRET_KEY,
+        "STRIPE_WEBHOOK_SECRET": STRIPE_WEBHOOK_SECRET,
+        "STRIPE_API_URL": f"http://{HOST}:{ports.gateways}/stripe",
+    }
+
+
+def engine_environment(ports: Ports, database_url: str) -> dict[str, str]:
+    """All that Hasura, or the engine in its place, asks of its environment.
+
+    `database_url` is the owner's: the engine works as a role with fewer rights.
+    """
+    return {
+        "HASURA_GRAPHQL_DATABASE_URL": in_role(database_url, DATABASE_ROLE),
+        "HASURA_GRAPHQL_ADMIN_SECRET": HASURA_ADMIN_SECRET,
+        "HASURA_GRAPHQL_JWT_SECRET": json.dumps({"type": JWT_ALGORITHM, "key": JWT_KEY}),
+        "HASURA_GRAPHQL_STRINGIFY_NUMERIC_TYPES": "true",
+        "HASURA_GRAPHQL_INFER_FUNCTION_PERMISSIONS": "false",
+        "APP_URL": f"http://{HOST}:{ports.app}",
+        "ACTION_SECRET": ACTION_SECRET,
+    }
+
+
+def in_role(database_url: str, role: str) -> str:
+    """Add to a database URL that its sessions work as a role; what it says else stays."""
+    parts = urlsplit(database_url)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    query["options"] = f"{query.get('options', '')} -c role={role}".strip()
+    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote, safe="/")))
