@@ -1,4 +1,4 @@
-"""The sandbox's commands: run it, empty it, make a token."""
+"""The sandbox's commands: run it, empty it, print a token or the schema."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import asyncpg
 
-from sandbox import tokens, world
+from sandbox import schema, tokens, world
 from sandbox.database import DatabaseError
 from sandbox.demo import DemoError
 from sandbox.migrations import MigrationError
@@ -88,6 +88,10 @@ def token(options: argparse.Namespace) -> None:
     print(tokens.token(user, options.role))
 
 
+def print_schema(_options: argparse.Namespace) -> None:
+    print(schema.dump(world.MIGRATIONS), end="")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sandbox",
@@ -109,6 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--gateways-port", type=_port, help="or GATEWAYS_PORT", metavar="PORT")
     commands = parser.add_subparsers(title="other commands", metavar="")
     commands.add_parser("reset", help="delete all data").set_defaults(command=reset)
+    shown = commands.add_parser("schema", help="print the schema that the migrations make")
+    shown.set_defaults(command=print_schema)
     made = commands.add_parser("token", help="print a token of a seeded user")
     made.add_argument("--user", choices=[user.name for user in tokens.USERS])
     made.add_argument("--role", choices=sorted({role for u in tokens.USERS for role in u.roles}))

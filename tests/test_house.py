@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import MIGRATIONS, ROOT, Connection
 from graphql import (
     FieldDefinitionNode,
     NonNullTypeNode,
@@ -21,6 +20,8 @@ from marshmallow import Schema
 import app
 from app import endpoints, errors, gateways, graphql
 from app.checkouts.schemas import CreatePaymentSchema
+
+from conftest import MIGRATIONS, ROOT, Connection
 
 METADATA = ROOT / "hasura" / "metadata"
 FOUND = endpoints.discover(app)

@@ -89,9 +89,10 @@ async def _until_told(web: uvicorn.Server, listener: socket.socket) -> None:
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Take uvloop where it is installed."""
     try:
-        return cast("Any", import_module("uvloop")).new_event_loop
+        uvloop = import_module("uvloop")
     except ImportError:
         return None
+    return cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)
 
 
 def _listen(chosen: Settings) -> socket.socket:

@@ -21,6 +21,8 @@ from .values import to_json
 
 BROKEN = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError)
 
+MOST_ANSWERS = 20
+
 
 class Call:
     """One operation being answered: who asks, with which leaves, from which document."""
@@ -69,16 +71,26 @@ class Executor:
         if isinstance(step, Text):
             return step.text
         if isinstance(step, Introspection):
-            schema = state.schema(call.session.role, backend=call.session.backend)
-            built = await asyncio.to_thread(state.introspection, schema)
-            return await asyncio.to_thread(
-                introspection.answer, built, step.document, call.variables
-            )
+            return await self._introspection(state, step, call)
         if isinstance(step, Action):
             return await self._action(step, call)
         if isinstance(step, Sql) and _is_alone(step):
             return await self._alone(step, call)
         return (await self._together(Plan((step,), mutation=True, together=True), call))[0]
+
+    async def _introspection(self, state: State, step: Introspection, call: Call) -> str:
+        """Describe the schema in a thread, and once only for the same variables."""
+        key = to_json(call.variables)
+        if key not in step.answers:
+            schema = state.schema(call.session.role, backend=call.session.backend)
+            built = await asyncio.to_thread(state.introspection, schema)
+            found = await asyncio.to_thread(
+                introspection.answer, built, step.document, call.variables
+            )
+            if len(step.answers) >= MOST_ANSWERS:
+                step.answers.clear()
+            step.answers[key] = found
+        return step.answers[key]
 
     async def _alone(self, step: Sql, call: Call) -> str:
         """Run one statement on its own; a query is tried again when its connection was gone."""

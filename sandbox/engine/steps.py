@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .schema.actions import ActionRoot
@@ -45,10 +45,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Introspection:
-    """A __schema or __type field; `document` asks for it alone."""
+    """A __schema or __type field; `document` asks for it alone.
+
+    `answers` keeps its JSON by the variables' values: a whole schema is costly to describe.
+    """
 
     key: str
     document: Any
+    answers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

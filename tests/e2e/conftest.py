@@ -11,14 +11,15 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
-from conftest import broken_invariants
-from e2e.proxy import Proxy
 from psycopg.rows import dict_row
 
 from sandbox import migrations, seeds, supervisor, tokens, world
 from sandbox.postgres import Postgres
 from sandbox.processes import Process, Service
 from sandbox.world import Ports
+
+from conftest import broken_invariants
+from e2e.proxy import Proxy
 
 SECONDS_MAX = 20.0
 

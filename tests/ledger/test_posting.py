@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+
 from conftest import Connection, Tenant, broken_invariants
 
 Post = Callable[..., UUID]

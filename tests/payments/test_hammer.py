@@ -5,8 +5,9 @@ from threading import Barrier
 from uuid import UUID
 
 import psycopg
-from conftest import Money, Tenant, broken_invariants, settle
 from psycopg.rows import dict_row
+
+from conftest import Money, Tenant, broken_invariants, settle
 
 THREADS = 16
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from serverless.lambdas import Lambda
 
 ROOT = Path(__file__).parents[2]

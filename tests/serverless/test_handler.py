@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import stripe
-
 from serverless.conftest import ACTION_SECRET, WEBHOOK_SECRET, Hasura, settings
 from serverless.lambdas import DOORS, Event, Lambda, Request, command
 

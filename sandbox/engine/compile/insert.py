@@ -16,7 +16,7 @@ from sandbox.engine.walk import Selected
 
 from .compiler import Compiler, all_of, table_sql
 from .filters import permit, preset
-from .mutation import SESSION_IS_SET, finish, nothing
+from .mutation import SESSION_IS_SET, Change, finish, nothing
 from .where import boolean
 
 ROW = '"_0"'
@@ -32,7 +32,7 @@ def insert(c: Compiler, item: Selected, root: InsertRoot) -> Sql | Text:
     check = _check(c, root.access, updates=bool(conflict and conflict.get("update_columns")))
     if conflict is not None:
         change += _on_conflict(c, root.access, conflict)
-    step = finish(c, item, root.access, change, check, one=root.one)
+    step = finish(c, item, Change(root.access, change, check, root.one))
     path = f"$.selectionSet.{item.name}.args.{argument}"
     return replace(step, path=path, session_first=session_first)
 

@@ -8,17 +8,18 @@ casting a text to an integer; errors.py knows the text.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.engine.errors import CHECK_FAILED
 from sandbox.engine.schema.access import Access
 from sandbox.engine.schema.model import ObjectType
 from sandbox.engine.schema.sources import ColumnOut, MutationPart
-from sandbox.engine.sql import Later, SessionJson, ident, literal
+from sandbox.engine.sql import Later, SessionJson, literal
 from sandbox.engine.steps import Sql, Text
 from sandbox.engine.walk import Selected
 
-from .compiler import Compiler, typename
+from .compiler import Compiler, table_sql, typename
 from .select import Source, json_object, list_of, row
 
 SESSION = '"_session"'
@@ -41,22 +42,32 @@ def _guarded(value: str, kind: str) -> str:
     return f"CASE WHEN {passed} THEN {value} ELSE {failed}::text::{kind} END"
 
 
-def finish(
-    c: Compiler, item: Selected, access: Access, change: str, check: str, *, one: bool
-) -> Sql:
-    """Wrap a change (without RETURNING) of the table under "_0" into the step of its field."""
-    checked = f'coalesce(({check}), false) AS "_ok"'
-    changed = f'{change} RETURNING "_0" AS "_row", {checked}'
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An INSERT, UPDATE or DELETE of the table under "_0", without its RETURNING.
+
+    `check` is what every changed row must satisfy, `one` that the field answers a row.
+    """
+
+    access: Access
+    sql: str
+    check: str
+    one: bool
+
+
+def finish(c: Compiler, item: Selected, change: Change) -> Sql:
+    """Wrap a change into the step of its field."""
+    checked = f'coalesce(({change.check}), false) AS "_ok"'
+    changed = f'{change.sql} RETURNING "_0" AS "_row", {checked}'
     with_ = f"WITH {session(c)}, {CHANGED} AS ({changed})"
-    path = item.path if item.path.startswith("$.insert") else "$"
-    if _reads_more(c, item, one=one):
-        return _two_statements(c, item, access, with_, check, one=one, path=path)
-    alias = c.alias()
-    source = Source(access, f'(SELECT ({CHANGED}."_row").* FROM {CHANGED})', alias)
-    value = _answer(c, item, source, f"(SELECT count(*) FROM {CHANGED})", one=one)
-    if check != "TRUE":
+    if _reads_more(c, item, one=change.one):
+        return _two_statements(c, item, change, with_)
+    rows = f'(SELECT ({CHANGED}."_row").* FROM {CHANGED})'
+    source = Source(change.access, rows, c.alias())
+    value = _answer(c, item, source, f"(SELECT count(*) FROM {CHANGED})", one=change.one)
+    if change.check != "TRUE":
         value = _guarded(value, "json")
-    return Sql(item.key, f"{with_} SELECT {value}", tuple(c.statement.binds), path, mutation=True)
+    return Sql(item.key, f"{with_} SELECT {value}", tuple(c.statement.binds), mutation=True)
 
 
 def _returned(c: Compiler, item: Selected, *, one: bool) -> list[Selected]:
@@ -79,23 +90,19 @@ def _reads_more(c: Compiler, item: Selected, *, one: bool) -> bool:
     )
 
 
-def _two_statements(  # noqa: PLR0913 -- private; the parts of one mutation
-    c: Compiler, item: Selected, access: Access, with_: str, check: str, *, one: bool, path: str
-) -> Sql:
+def _two_statements(c: Compiler, item: Selected, change: Change, with_: str) -> Sql:
+    """Read the answer in a second statement: one statement sees nothing of its own changes."""
     count = f"(SELECT count(*) FROM {CHANGED})"
-    if check != "TRUE":
+    if change.check != "TRUE":
         count = _guarded(count, "bigint")
     rows = f'(SELECT array_agg("_row")::text FROM {CHANGED})'
     first = f"{with_} SELECT ({count})::text AS n0, {rows} AS n1"
-    binds = tuple(c.statement.binds)
     after = Compiler(c.walk)
-    schema, name = access.table.table.name
-    kind = f"{ident(schema)}.{ident(name)}[]"
-    given = after.statement.bind(Later("n1"))
-    source = Source(access, f"unnest(({given})::{kind})", after.alias())
-    second = "SELECT " + _answer(after, item, source, None, one=one)
+    given = f"({after.statement.bind(Later('n1'))})::{table_sql(change.access)}[]"
+    source = Source(change.access, f"unnest({given})", after.alias())
+    second = "SELECT " + _answer(after, item, source, None, one=change.one)
     follow = Sql(item.key, second, tuple(after.statement.binds))
-    return Sql(item.key, first, binds, path, mutation=True, follow=follow)
+    return Sql(item.key, first, tuple(c.statement.binds), mutation=True, follow=follow)
 
 
 def _answer(c: Compiler, item: Selected, source: Source, count: str | None, *, one: bool) -> str:

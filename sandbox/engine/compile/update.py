@@ -18,7 +18,7 @@ from sandbox.engine.walk import Selected
 
 from .compiler import Compiler, all_of, table_sql
 from .filters import permit, preset
-from .mutation import SESSION_IS_SET, finish, nothing
+from .mutation import SESSION_IS_SET, Change, finish, nothing
 from .where import boolean
 
 ROW = '"_0"'
@@ -44,7 +44,7 @@ def update(c: Compiler, item: Selected, root: UpdateRoot) -> Sql | Several | Tex
             sets = _assignments(inner, root.access, each.items, f"{path}.updates[{at}]")
             if sets:
                 where = boolean(inner, each.get("where"), root.access, ROW)
-                steps.append(_update(inner, item, root.access, sets, where, one=False))
+                steps.append(_update(inner, item, root, sets, where))
         return Several(item.key, tuple(steps))
     one = root.kind == "by_pk"
     sets = _assignments(c, root.access, item.arguments, path)
@@ -54,7 +54,7 @@ def update(c: Compiler, item: Selected, root: UpdateRoot) -> Sql | Several | Tex
         where = key_condition(c, root.access, item.arguments["pk_columns"].items)
     else:
         where = boolean(c, item.arguments["where"], root.access, ROW)
-    return _update(c, item, root.access, sets, where, one=one)
+    return _update(c, item, root, sets, where)
 
 
 def key_condition(c: Compiler, access: Access, values: dict[str, Any], alias: str = ROW) -> str:
@@ -86,9 +86,8 @@ def _assignments(c: Compiler, access: Access, given: dict[str, Any], path: str) 
     return [f"{ident(name)} = {value}" for name, value in found.items()]
 
 
-def _update(  # noqa: PLR0913 -- private; the parts of one statement
-    c: Compiler, item: Selected, access: Access, sets: list[str], where: str, *, one: bool
-) -> Sql:
+def _update(c: Compiler, item: Selected, root: UpdateRoot, sets: list[str], where: str) -> Sql:
+    access, one = root.access, root.kind == "by_pk"
     permission = access.update
     conditions = all_of(
         [
@@ -99,7 +98,7 @@ def _update(  # noqa: PLR0913 -- private; the parts of one statement
     )
     check = permit(c, permission.check if permission else None, access.table, ROW)
     change = f"UPDATE {table_sql(access)} AS {ROW} SET {', '.join(sets)} WHERE {conditions}"
-    return finish(c, item, access, change, check, one=one)
+    return finish(c, item, Change(access, change, check, one))
 
 
 def delete(c: Compiler, item: Selected, root: DeleteRoot) -> Sql:
@@ -111,4 +110,4 @@ def delete(c: Compiler, item: Selected, root: DeleteRoot) -> Sql:
     filter_ = access.delete.filter if access.delete else None
     conditions = all_of([SESSION_IS_SET, permit(c, filter_, access.table, ROW), where])
     change = f"DELETE FROM {table_sql(access)} AS {ROW} WHERE {conditions}"
-    return finish(c, item, access, change, "TRUE", one=root.by_pk)
+    return finish(c, item, Change(access, change, "TRUE", root.by_pk))

@@ -7,8 +7,9 @@ from uuid import uuid4
 
 import pytest
 import requests
-from conftest import connect
 from gateway_bench import Bench, Receiver, Server, construct, order
+
+from conftest import connect
 
 
 @pytest.fixture
