@@ -20,6 +20,7 @@ from marshmallow import Schema
 import app
 from app import endpoints, errors, gateways, graphql
 from app.checkouts.schemas import CreatePaymentSchema
+from app.gateways import stripe
 
 from conftest import MIGRATIONS, ROOT, Connection
 
@@ -113,6 +114,13 @@ def test_hasura_shows_its_secret_at_every_door_that_asks_for_it() -> None:
     for door in doors:
         assert {"name": "ACTION-SECRET", "value_from_env": "ACTION_SECRET"} in door["headers"]
         assert not door.get("forward_client_headers")
+
+
+def test_hasura_is_more_patient_with_an_action_than_its_calls_can_take() -> None:
+    hasura = graphql.TRIES_SECONDS_MAX + graphql.ANSWER_SECONDS_MAX
+    gateway = stripe.CONNECT_SECONDS_MAX + stripe.ANSWER_SECONDS_MAX
+    for action in metadata("actions.yaml")["actions"]:
+        assert action["definition"]["timeout"] > 2 * hasura + gateway
 
 
 def test_every_operation_selects_one_root_field() -> None:

@@ -36,7 +36,7 @@ OUTCOMES = {
 STAMP_AGE_SECONDS_MAX = 300
 
 # One try of at most so long; whoever called us tries again with the same key.
-CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX = 3.05, 10
+CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX = 3.05, 8
 
 KEYS_MAX = 5  # how many stored failures of one charge are stepped over
 
