@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import asyncpg
 
@@ -64,17 +65,19 @@ def run(options: argparse.Namespace) -> None:
         database_url=os.environ.get("DATABASE_URL") or None,
         without=frozenset(options.without),
         demo=options.demo,
+        state=options.state.absolute(),
     )
     Supervisor(plan, Screen()).run()
 
 
-def reset(_options: argparse.Namespace) -> None:
+def reset(options: argparse.Namespace) -> None:
     """Delete what the sandbox keeps. A database of the caller's own is not ours to empty."""
-    if world.STATE.exists():
-        with alone(world.STATE):
-            Postgres(world.STATE / "postgres").destroy()
-            shutil.rmtree(world.STATE)
-    print(f"emptied {world.STATE}")
+    state = options.state.absolute()
+    if state.exists():
+        with alone(state):
+            Postgres(state / "postgres").destroy()
+            shutil.rmtree(state)
+    print(f"emptied {state}")
     if os.environ.get("DATABASE_URL"):
         raise WorldError("the database of DATABASE_URL is yours, and was left as it is")
 
@@ -108,9 +111,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=SERVICES,
         help="leave a part out, to run it another way; no payment is played then",
     )
-    for name, variable in (("hasura", "HASURA_PORT"), ("app", "APP_PORT")):
-        parser.add_argument(f"--{name}-port", type=_port, help=f"or {variable}", metavar="PORT")
-    parser.add_argument("--gateways-port", type=_port, help="or GATEWAYS_PORT", metavar="PORT")
+    for name in ("hasura", "app", "gateways"):
+        parser.add_argument(
+            f"--{name}-port", type=_port, metavar="PORT", help=f"or {name.upper()}_PORT"
+        )
+    parser.add_argument(
+        "--state", type=Path, default=world.STATE, metavar="DIR", help="for data and logs"
+    )
     commands = parser.add_subparsers(title="other commands", metavar="")
     commands.add_parser("reset", help="delete all data").set_defaults(command=reset)
     shown = commands.add_parser("schema", help="print the schema that the migrations make")

@@ -22,6 +22,11 @@ class Database(Protocol):
         """As its owner: migrations and seeds run so."""
         ...
 
+    @property
+    def shown(self) -> str:
+        """What a person may be told of the address."""
+        ...
+
     def start(self) -> None: ...
 
     def check(self) -> None:
@@ -43,6 +48,10 @@ class Embedded:
     def url(self) -> str:
         return self._postgres.url
 
+    @property
+    def shown(self) -> str:
+        return self.url
+
     def start(self) -> None:
         self._postgres.start()
         self._runs = True
@@ -62,7 +71,9 @@ class External:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.about = "the Postgres of DATABASE_URL"
+        self.about = self.shown = (
+            "the Postgres of DATABASE_URL"  # whose password is not ours to print
+        )
 
     def start(self) -> None:
         migrations.check(self.url)

@@ -5,7 +5,8 @@ caller names, with one exception. Postgres refuses to run as root, so root runs 
 user of the system, and that user may be unable to enter the directory (a checkout below a private
 home such as /root, or pytest's temporary folders). Then the home is /var/tmp/munim-<hash of the
 path>, `directory/home` is a symbolic link to it, and binaries it cannot enter are copied there too.
-`destroy()` deletes both.
+`destroy()` deletes both. A cluster made with fsync=False is also deleted when its directory is gone
+and the next one is moved there, so tests that end without it do not fill the disk.
 
 The server does not outlive its owner, not even one that is killed with SIGKILL: see KEEPER.
 """
@@ -24,9 +25,11 @@ from pathlib import Path
 from typing import Self
 
 from sandbox.postgres_host import (
+    HOMES,
     Account,
     PostgresError,
     choose_account,
+    drop_orphans,
     drop_stale_lock,
     environment,
     find_binaries,
@@ -153,14 +156,17 @@ class Postgres:
         self.directory.mkdir(parents=True, exist_ok=True)
         home = self._home()
         if home == self.directory and not account.can_use(self.directory.parent):
+            drop_orphans()
             name = hashlib.sha256(str(self.directory).encode()).hexdigest()[:16]
-            home = Path("/var/tmp") / f"munim-{name}"  # noqa: S108  # ownership is checked below
+            home = HOMES / f"munim-{name}"
             (self.directory / "home").symlink_to(home)
         home.mkdir(mode=0o700, exist_ok=True)
         if home.lstat().st_uid not in {os.geteuid(), account.uid} or home.is_symlink():
             raise PostgresError(f"{home} belongs to somebody else: remove it")
         os.chown(home, account.uid, account.gid)
         home.chmod(0o700)
+        if home != self.directory and not self.fsync:
+            (home / "throwaway").write_text(str(self.directory))
         return home
 
     def _serve(self, home: Path, binaries: Path, account: Account) -> None:

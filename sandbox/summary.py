@@ -9,7 +9,7 @@ from sandbox.world import Ports
 QUERY = '{"query": "{ customers { name } credit_wallets { balance } }"}'
 
 
-def show(screen: Screen, ports: Ports, database_url: str, state: Path) -> None:
+def show(screen: Screen, ports: Ports, database: str, state: Path) -> None:
     screen.head("People")
     screen.say(screen.paint("  the token after each name is good for 30 days", DIM))
     for name in tokens.SHOWN:
@@ -25,7 +25,7 @@ def show(screen: Screen, ports: Ports, database_url: str, state: Path) -> None:
             ("App", f"{ports.app_url}/healthz"),
             ("Gateways", f"{ports.gateways_url}/"),
             ("Shop", f"{ports.gateways_url}/shop"),
-            ("Postgres", database_url),
+            ("Postgres", database),
             ("Logs", str(state / "logs")),
         ]
     )

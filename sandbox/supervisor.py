@@ -70,7 +70,7 @@ class Supervisor:
             self._start()
             if self.plan.demo and not self.plan.without:
                 failure = self._play()
-            summary.show(self.screen, self.plan.ports, self.database.url, self.plan.state)
+            summary.show(self.screen, self.plan.ports, self.database.shown, self.plan.state)
             if failure:
                 self.screen.say(f"\n  {failure}")
             self._watch()

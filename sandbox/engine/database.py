@@ -41,10 +41,13 @@ async def open_pool(settings: Settings, isolation: str | None = None) -> asyncpg
     )
 
 
+# What the client side of a connection that is gone raises: nothing was sent.
+UNSENT: tuple[type[Exception], ...] = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 # What a connection that has gone away raises, at once or on its next use.
 LOST: tuple[type[Exception], ...] = (
+    *UNSENT,
     asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,

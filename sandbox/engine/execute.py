@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
 
 from . import introspection
 from .actions import Actions
-from .database import LOST
+from .database import LOST, UNSENT
 from .errors import from_postgres
 from .plan import Plan
 from .session import Session
@@ -19,7 +20,7 @@ from .state import State
 from .steps import Action, Introspection, Several, Sql, Step, Text
 from .values import to_json
 
-BROKEN = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError)
+BROKEN = (asyncpg.PostgresError, *UNSENT, OSError, asyncio.TimeoutError)
 
 MOST_ANSWERS = 20
 
@@ -56,16 +57,23 @@ class Executor:
         steps = plan.steps
         if len(steps) == 1 and isinstance(steps[0], Sql) and _is_alone(steps[0]):
             return [await self._alone(steps[0], call)]
-        async with _Acquired(self.pool) as connection:
-            try:
-                await connection.execute("BEGIN READ WRITE")
-                answers = [await _inside(connection, step, call) for step in steps]
-                await _send(connection.execute("COMMIT"), "$", "COMMIT", [])
-            except BaseException:
-                if not connection.is_closed() and connection.is_in_transaction():
-                    await connection.execute("ROLLBACK")
-                raise
-            return answers
+        for last in (False, True):
+            async with _Acquired(self.pool) as connection:
+                try:
+                    await connection.execute("BEGIN READ WRITE")
+                except LOST as error:
+                    await self._discard(connection)
+                    if last:
+                        raise from_postgres(error, "$", "BEGIN", []) from error
+                else:
+                    return await _committed(connection, steps, call)
+        raise AssertionError
+
+    async def _discard(self, connection: Any) -> None:
+        """Give up a lost connection, and with it all that were opened before it was lost."""
+        with suppress(asyncpg.InterfaceError):  # it may have left the pool by itself
+            connection.terminate()
+        await self.pool.expire_connections()
 
     async def _step(self, state: State, step: Step, call: Call) -> str:
         if isinstance(step, Text):
@@ -100,7 +108,8 @@ class Executor:
                 try:
                     found = await connection.fetchval(step.sql, *arguments)
                 except LOST as error:
-                    if last or step.mutation:
+                    await self._discard(connection)
+                    if last or (step.mutation and not isinstance(error, UNSENT)):
                         raise from_postgres(error, step.path, step.sql, arguments) from error
                 except BROKEN as error:
                     raise from_postgres(error, step.path, step.sql, arguments) from error
@@ -176,6 +185,19 @@ def _arguments(step: Sql, call: Call, later: dict[str, Any]) -> list[Any]:
         later.get(bind.name) if isinstance(bind, Later) else bind(call.leaves, call.session)
         for bind in step.binds
     ]
+
+
+async def _committed(connection: Any, steps: Sequence[Step], call: Call) -> list[str]:
+    """Run the steps in the transaction that has begun; any failure rolls all of them back."""
+    try:
+        answers = [await _inside(connection, step, call) for step in steps]
+        await _send(connection.execute("COMMIT"), "$", "COMMIT", [])
+    except BaseException:
+        with suppress(*BROKEN):  # a connection that is gone has rolled back by itself
+            if connection.is_in_transaction():
+                await connection.execute("ROLLBACK")
+        raise
+    return answers
 
 
 async def _send(waiting: Any, path: str, sql: str, arguments: list[Any]) -> Any:

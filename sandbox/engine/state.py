@@ -81,5 +81,10 @@ async def _read_enums(connection: Any, tracked: Tracked) -> None:
         schema, name = table.name
         listed = ", ".join(f"{ident(column)}::text" for column in names)
         sql = f"SELECT {listed} FROM {ident(schema)}.{ident(name)} ORDER BY 1"  # noqa: S608 -- names of the catalog, quoted
-        rows = await connection.fetch(sql)
+        try:
+            rows = await connection.fetch(sql)
+        except asyncpg.PostgresError as error:
+            reason = f"the values of the enum table cannot be read: {error}"
+            tracked.refuse("table", f"table {name}", reason, table.metadata)
+            continue
         table.enum_values = [(row[0], row[1] if len(names) > 1 else None) for row in rows]

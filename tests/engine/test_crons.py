@@ -241,7 +241,8 @@ def test_more_is_planned_when_little_lies_ahead(play: Run, monkeypatch: pytest.M
         async with running(stage.engine()):
             await stage.pool.execute(
                 "delete from hdb_catalog.hdb_cron_events where id in"
-                " (select id from hdb_catalog.hdb_cron_events order by scheduled_time desc limit 60)"
+                " (select id from hdb_catalog.hdb_cron_events"
+                " order by scheduled_time desc limit 60)"
             )
             await stage.settled("scheduled", 100)
         query = "select max(scheduled_time) - min(scheduled_time) from hdb_catalog.hdb_cron_events"

@@ -16,7 +16,7 @@ Event = dict[str, Any]
 
 
 def command(artifact: Path) -> list[str]:
-    return [sys.executable, "-I", "-S", str(RUNTIME), str(artifact)]
+    return [sys.executable, "-B", "-I", "-S", str(RUNTIME), str(artifact)]
 
 
 class Lambda:
@@ -63,6 +63,7 @@ class Request:
     method: str = "POST"
 
     def text(self, *, in_base64: bool) -> str:
+        """Write the body as AWS does: all of it in base64, or as the text that it is."""
         return base64.b64encode(self.body).decode() if in_base64 else self.body.decode()
 
 
@@ -79,13 +80,14 @@ def rest_api(request: Request, *, in_base64: bool) -> Event:
         "multiValueQueryStringParameters": None,
         "pathParameters": {"proxy": request.path[1:]},
         "requestContext": {"stage": "live", "identity": {"sourceIp": "203.0.113.9"}},
-        "body": request.text(in_base64=in_base64),
+        "body": request.text(in_base64=in_base64) or None,
         "isBase64Encoded": in_base64,
     }
 
 
 def http_api(request: Request, *, in_base64: bool) -> Event:
     """API Gateway's HTTP API, which serverless.yml makes: event 2.0, names in lower case."""
+    body = {"body": request.text(in_base64=in_base64)} if request.body else {}
     return {
         "version": "2.0",
         "routeKey": "$default",
@@ -96,7 +98,7 @@ def http_api(request: Request, *, in_base64: bool) -> Event:
             "stage": "$default",
             "http": {"method": request.method, "path": request.path, "sourceIp": "203.0.113.9"},
         },
-        "body": request.text(in_base64=in_base64),
+        **body,
         "isBase64Encoded": in_base64,
     }
 

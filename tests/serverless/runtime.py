@@ -1,6 +1,7 @@
 """What AWS Lambda does with the artifact, on this machine: it starts once and answers events.
 
-Run as `python -I -S runtime.py <artifact>`: an event a line comes in as JSON, its answer goes out.
+Run as `python -B -I -S runtime.py <artifact>`: an event a line comes in, its answer goes out, both
+as JSON.
 Only the artifact and the standard library are on the path, as the flags keep all else away.
 """
 
@@ -31,8 +32,13 @@ def load(artifact: Path) -> Handler:
     return lambda event, context: handle(app, event, context)
 
 
+def say(answer: object) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
     serve = load(Path(sys.argv[1]))
-    print(json.dumps("ready"), flush=True)
+    say("ready")
     for line in sys.stdin:
-        print(json.dumps(serve(json.loads(line), None)), flush=True)
+        say(serve(json.loads(line), None))

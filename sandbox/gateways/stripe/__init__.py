@@ -18,8 +18,8 @@ from sandbox.gateways.stripe.pages import HostedPages
 from sandbox.gateways.stripe.payments import Payments
 from sandbox.gateways.stripe.sessions import Sessions
 
-SANDBOX_KEY = "sk_test_sandbox"
-SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105  # published on purpose; live refuses to start with it
+SANDBOX_KEY = "sk_test_sandbox_key_known_to_everybody"
+SANDBOX_SECRET = "whsec_sandbox_secret_known_to_everybody"  # noqa: S105  # published on purpose; live refuses to start with it
 
 
 class Simulator:

@@ -89,7 +89,7 @@ class Events:
         if "delivery_success" in call.params:
             raise not_simulated("filtering by delivery", "delivery_success")
         types = call.params.get("types") or [call.params.get("type", "*")]
-        part = replace(read_slice(call.params), matching={"type": types})
+        part = replace(read_slice(self.books, "event", call.params), matching={"type": types})
         found, more = self.books.page("event", part)
         return list_of("/v1/events", [self._counted(one) for one in found], more=more)
 

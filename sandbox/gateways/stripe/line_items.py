@@ -102,28 +102,29 @@ def _price(data: dict[str, Any], path: str, now: int) -> tuple[Document, dict[st
             f"{path}[currency]",
         )
     amount = _unit_amount(data, currency, path)
-    price = {
+    behaviour = data.get("tax_behavior", "unspecified")
+    return _new_price(amount, currency, behaviour, now), data["product_data"]
+
+
+def _new_price(amount: int, currency: str, tax_behavior: str, now: int) -> Document:
+    """Make the price of a line item; it is used once, so it is not active."""
+    unset = ("custom_unit_amount", "lookup_key", "nickname", "recurring")
+    return {
+        **dict.fromkeys((*unset, "tiers_mode", "transform_quantity")),
         "id": new_id("price"),
         "object": "price",
         "active": False,
         "billing_scheme": "per_unit",
         "created": now,
         "currency": currency,
-        "custom_unit_amount": None,
         "livemode": False,
-        "lookup_key": None,
         "metadata": {},
-        "nickname": None,
         "product": new_id("prod", 14),
-        "recurring": None,
-        "tax_behavior": data.get("tax_behavior", "unspecified"),
-        "tiers_mode": None,
-        "transform_quantity": None,
+        "tax_behavior": tax_behavior,
         "type": "one_time",
         "unit_amount": amount,
         "unit_amount_decimal": str(amount),
     }
-    return price, data["product_data"]
 
 
 def _unit_amount(data: dict[str, Any], currency: str, path: str) -> int:

@@ -39,8 +39,11 @@ def fetch(books: Books, kind: str, subject: str, param: str) -> Document:
     return found
 
 
-def read_slice(params: dict[str, Any], **equals: object) -> Slice:
+def read_slice(books: Books, kind: str, params: dict[str, Any], **equals: object) -> Slice:
     """Read the cursor and filters that every list takes."""
+    for cursor in ("starting_after", "ending_before"):
+        if cursor in params and books.find(kind, params[cursor]) is None:
+            raise no_such_given(kind, params[cursor], cursor)
     limit = params.get("limit", 10)
     if not 1 <= limit <= 100:
         raise invalid("Invalid integer: limit must be between 1 and 100", "limit")
@@ -58,10 +61,7 @@ def show_list(
     books: Books, kind: str, url: str, params: dict[str, Any], **equals: object
 ) -> Document:
     """Answer a list request, expanded."""
-    for cursor in ("starting_after", "ending_before"):
-        if cursor in params and books.find(kind, params[cursor]) is None:
-            raise no_such_given(kind, params[cursor], cursor)
-    found, more = books.page(kind, read_slice(params, **equals))
+    found, more = books.page(kind, read_slice(books, kind, params, **equals))
     answer = list_of(url, [public(one) for one in found], more=more)
     for path in params.get("expand", []):
         _expand(books, answer, path.split("."), path)

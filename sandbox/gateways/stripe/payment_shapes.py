@@ -3,6 +3,22 @@
 from sandbox.gateways.server.state import Document
 from sandbox.gateways.stripe.objects import list_of, new_id
 
+# Fields that are null in a new object.
+EMPTY_IN_INTENT = (
+    *("allowed_payment_method_types", "application", "application_fee_amount"),
+    *("automatic_payment_methods", "canceled_at", "cancellation_reason"),
+    *("customer_account", "excluded_payment_method_types", "last_payment_error"),
+    *("latest_charge", "next_action", "on_behalf_of", "payment_method"),
+    *("payment_method_configuration_details", "processing", "review", "source"),
+    *("transfer_data",),
+)
+EMPTY_IN_CHARGE = (
+    *("application", "application_fee", "application_fee_amount", "balance_transaction"),
+    *("calculated_statement_descriptor", "failure_balance_transaction", "failure_code"),
+    *("failure_message", "on_behalf_of", "outcome", "receipt_number", "receipt_url"),
+    *("review", "source", "source_transfer", "transfer_data"),
+)
+
 
 def address(country: str | None) -> Document:
     empty = dict.fromkeys(("city", "line1", "line2", "postal_code", "state"))
@@ -14,48 +30,31 @@ def new_intent(session: Document, now: int) -> Document:
     given = session["_intent_data"]
     identifier = new_id("pi_3", 23).replace("3_", "3", 1)
     return {
+        **dict.fromkeys(EMPTY_IN_INTENT),
         "id": identifier,
         "object": "payment_intent",
-        "allowed_payment_method_types": None,
         "amount": session["amount_total"],
         "amount_capturable": 0,
         "amount_details": {"tip": {}},
         "amount_received": 0,
-        "application": None,
-        "application_fee_amount": None,
-        "automatic_payment_methods": None,
-        "canceled_at": None,
-        "cancellation_reason": None,
         "capture_method": given.get("capture_method", "automatic_async"),
         "client_secret": f"{identifier}_secret_{new_id('', 25)[1:]}",
         "confirmation_method": "automatic",
         "created": now,
         "currency": session["currency"],
         "customer": session["customer"],
-        "customer_account": None,
         "description": given.get("description"),
-        "excluded_payment_method_types": None,
-        "last_payment_error": None,
-        "latest_charge": None,
         "livemode": False,
         "managed_payments": {"enabled": False},
         "metadata": given.get("metadata", {}),
-        "next_action": None,
-        "on_behalf_of": None,
-        "payment_method": None,
-        "payment_method_configuration_details": None,
         "payment_method_options": {},
         "payment_method_types": session["payment_method_types"],
-        "processing": None,
         "receipt_email": given.get("receipt_email"),
-        "review": None,
         "setup_future_usage": given.get("setup_future_usage"),
         "shipping": given.get("shipping"),
-        "source": None,
         "statement_descriptor": given.get("statement_descriptor"),
         "statement_descriptor_suffix": given.get("statement_descriptor_suffix"),
         "status": "requires_payment_method",
-        "transfer_data": None,
         "transfer_group": given.get("transfer_group"),
     }
 
@@ -94,41 +93,26 @@ def new_charge(intent: Document, method: Document, now: int) -> Document:
     copied = ("amount", "currency", "customer", "description", "shipping", "transfer_group")
     descriptors = ("statement_descriptor", "statement_descriptor_suffix", "receipt_email")
     return {
+        **dict.fromkeys(EMPTY_IN_CHARGE),
         **{name: intent[name] for name in (*copied, *descriptors)},
         "id": identifier,
         "object": "charge",
         "amount_captured": 0,
         "amount_refunded": 0,
-        "application": None,
-        "application_fee": None,
-        "application_fee_amount": None,
-        "balance_transaction": None,
         "billing_details": method["billing_details"],
-        "calculated_statement_descriptor": None,
         "captured": False,
         "created": now,
         "disputed": False,
-        "failure_balance_transaction": None,
-        "failure_code": None,
-        "failure_message": None,
         "fraud_details": {},
         "livemode": False,
         "metadata": intent["metadata"],
-        "on_behalf_of": None,
-        "outcome": None,
         "paid": False,
         "payment_intent": intent["id"],
         "payment_method": method["id"],
         "payment_method_details": _charged_details(method, intent["amount"]),
-        "receipt_number": None,
-        "receipt_url": None,
         "refunded": False,
         "refunds": list_of(f"/v1/charges/{identifier}/refunds", []),
-        "review": None,
-        "source": None,
-        "source_transfer": None,
         "status": "pending",
-        "transfer_data": None,
     }
 
 

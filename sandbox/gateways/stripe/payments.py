@@ -119,7 +119,6 @@ class Payments:
                 return Result(Outcome.REPEATED, session, self.last_message(session))
             method = self.books.get("payment_method", intent["payment_method"])
             error = intent.pop("_decline", None)
-            intent["next_action"] = None
             if not passed:
                 return self._fail(session, intent, UNAUTHENTICATED.as_error(), method)
             return self._settle(session, intent, method, error)
@@ -170,6 +169,7 @@ class Payments:
             "payment_method": method["id"],
             "latest_charge": charge["id"],
             "last_payment_error": None,
+            "next_action": None,
         }
         self.books.update("payment_intent", intent)
         self.events.emit("charge.pending", charge)
@@ -215,6 +215,7 @@ class Payments:
         intent |= {
             "status": "requires_payment_method",
             "payment_method": None,
+            "next_action": None,
             "last_payment_error": error | {"payment_method": method},
         }
         self._save(session, intent)

@@ -7,7 +7,20 @@ from sandbox.gateways.stripe import line_items
 from sandbox.gateways.stripe.payment_shapes import address
 
 DAY = 24 * 3600
-COPIED = ("cancel_url", "client_reference_id", "customer", "customer_email", "locale")
+# Settings that this simulator leaves unset.
+UNSET = (
+    *("after_expiration", "allow_promotion_codes", "client_secret"),
+    *("collected_information", "consent", "consent_collection", "currency_conversion"),
+    *("customer_account", "invoice", "invoice_creation", "payment_link"),
+    *("payment_method_configuration_details", "permissions", "recovered_from"),
+    *("saved_payment_method_options", "setup_intent", "shipping_address_collection"),
+    *("shipping_cost", "subscription", "wallet_options"),
+)
+COPIED = (
+    *("allowed_payment_method_types", "billing_address_collection", "branding_settings"),
+    *("cancel_url", "client_reference_id", "customer", "customer_email", "locale"),
+    *("excluded_payment_method_types", "integration_identifier", "origin_context", "submit_type"),
+)
 
 
 def new_session(
@@ -24,27 +37,20 @@ def new_session(
         **{name: params.get(name) for name in COPIED},
         "id": identifier,
         "object": "checkout.session",
-        "allowed_payment_method_types": params.get("allowed_payment_method_types"),
         "amount_subtotal": amount,
         "amount_total": amount,
-        "billing_address_collection": params.get("billing_address_collection"),
-        "branding_settings": params.get("branding_settings"),
         "created": now,
         "currency": items["data"][0]["currency"],
         "customer_creation": _customer_creation(params),
         "customer_details": _expected_payer(params),
-        "excluded_payment_method_types": params.get("excluded_payment_method_types"),
         "expires_at": params.get("expires_at", now + DAY),
-        "integration_identifier": params.get("integration_identifier"),
         "livemode": False,
         "metadata": params.get("metadata", {}),
         "mode": "payment",
-        "origin_context": params.get("origin_context"),
         "payment_intent": None,
         "payment_method_types": methods,
         "payment_status": "unpaid" if amount else "no_payment_required",
         "status": "open",
-        "submit_type": params.get("submit_type"),
         "success_url": params["success_url"],
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
         "ui_mode": "hosted_page",
@@ -59,15 +65,9 @@ def new_session(
 def _session_settings() -> Document:
     """Give the settings that this simulator leaves at Stripe's defaults."""
     return {
+        **dict.fromkeys(UNSET),
         "adaptive_pricing": {"enabled": False},
-        "after_expiration": None,
-        "allow_promotion_codes": None,
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
-        "client_secret": None,
-        "collected_information": None,
-        "consent": None,
-        "consent_collection": None,
-        "currency_conversion": None,
         "custom_fields": [],
         "custom_text": {
             "after_submit": None,
@@ -75,25 +75,12 @@ def _session_settings() -> Document:
             "submit": None,
             "terms_of_service_acceptance": None,
         },
-        "customer_account": None,
         "discounts": [],
-        "invoice": None,
-        "invoice_creation": None,
         "managed_payments": {"enabled": False},
-        "payment_link": None,
         "payment_method_collection": "if_required",
-        "payment_method_configuration_details": None,
         "payment_method_options": {},
-        "permissions": None,
         "phone_number_collection": {"enabled": False},
-        "recovered_from": None,
-        "saved_payment_method_options": None,
-        "setup_intent": None,
-        "shipping_address_collection": None,
-        "shipping_cost": None,
         "shipping_options": [],
-        "subscription": None,
-        "wallet_options": None,
     }
 
 

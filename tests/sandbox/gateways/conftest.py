@@ -9,7 +9,7 @@ import stripe
 # `sandbox` is the product's package here, so what these tests share is found by its own name.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from gateway_bench import KEY, Bench, Receiver, Server
+from gateway_bench import Bench, Receiver, Server, connect
 
 
 @pytest.fixture(scope="session")
@@ -41,11 +41,6 @@ def bench(server: Server, receiver: Receiver) -> Iterator[Bench]:
     server.control("/deliveries/release", {})
     server.move_clock(0)
     receiver.refusals.clear()
-
-
-def connect(server: Server, session: requests.Session) -> stripe.StripeClient:
-    http = stripe.RequestsClient(timeout=(3, 10), session=session)
-    return stripe.StripeClient(KEY, base_addresses={"api": server.api}, http_client=http)
 
 
 @pytest.fixture

@@ -230,6 +230,11 @@ class Bench:
         return [construct(one) for one in webhooks]
 
 
+def connect(server: Server, session: requests.Session) -> stripe.StripeClient:
+    http = stripe.RequestsClient(timeout=(3, 10), session=session)
+    return stripe.StripeClient(KEY, base_addresses={"api": server.api}, http_client=http)
+
+
 def construct(one: Received) -> stripe.Event:
     header = one.headers["stripe-signature"]
     event: stripe.Event = stripe.Webhook.construct_event(one.body, header, SECRET)

@@ -227,6 +227,15 @@ def test_a_failed_challenge_charges_nothing_and_may_be_tried_again(bench: Bench)
     assert bench.pay(session.url).status_code == 303
 
 
+def test_an_abandoned_challenge_gives_way_to_another_card(bench: Bench) -> None:
+    session = bench.open()
+    bench.pay(session.url, card_number="4000008260003178")
+    assert bench.pay(session.url, card_number="4000000000000002").status_code == 402
+    intent = bench.get(session.id, "payment_intent").to_dict()["payment_intent"]
+    assert (intent["status"], intent["next_action"]) == ("requires_payment_method", None)
+    assert bench.pay(session.url).status_code == 303
+
+
 def test_a_confirmed_challenge_can_still_be_declined(bench: Bench) -> None:
     session = bench.open()
     challenge = bench.pay(session.url, card_number="4000008260003178").headers["location"]

@@ -1,15 +1,16 @@
 """What outlives a restart and a kill."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import requests
-from gateway_bench import Bench, Receiver, Server, construct, order
-
-from conftest import connect
+import stripe
+from gateway_bench import Bench, Receiver, Server, connect, construct, order, wait_for
 
 
 @pytest.fixture
@@ -50,6 +51,41 @@ def test_a_kill_loses_no_session_no_key_and_no_webhook(state: Path, own_receiver
         assert bench.pay(unpaid.url).status_code == 303
         assert len(bench.client.v1.webhook_endpoints.list().data) == 1
         second.stop()
+
+
+def test_a_kill_amid_payments_leaves_the_books_whole(state: Path, own_receiver: Receiver) -> None:
+    first = Server(state, own_receiver.url)
+    answered: list[str] = []
+
+    def pay(_: int) -> None:
+        with suppress(requests.ConnectionError), requests.Session() as http:
+            bench = Bench(first, own_receiver, connect(first, http))
+            with suppress(stripe.APIConnectionError):
+                for _ in range(200):
+                    session = bench.open()
+                    bench.pay(session.url)
+                    answered.append(session.id)
+
+    with ThreadPoolExecutor(4) as pool:
+        paying = [pool.submit(pay, number) for number in range(4)]
+        wait_for(lambda: len(answered) > 20 or None, "some payments")
+        first.kill()
+        for one in paying:
+            one.result()
+
+    second = Server(state, own_receiver.url, port=first.port)
+    with requests.Session() as http:
+        bench = Bench(second, own_receiver, connect(second, http))
+        for identifier in answered:
+            session = bench.get(identifier, "payment_intent.latest_charge").to_dict()
+            charge = session["payment_intent"]["latest_charge"]
+            assert (session["payment_status"], charge["status"]) == ("paid", "succeeded")
+            assert charge["balance_transaction"]
+        charged = bench.client.v1.charges.list(params={"limit": 100}).data
+        entries = bench.client.v1.balance_transactions.list(params={"limit": 100}).data
+        assert [one.source for one in entries] == [one.id for one in charged]
+        own_receiver.wait(answered[-1], "checkout.session.completed")
+    second.stop()
 
 
 def test_a_moved_clock_outlives_a_restart(state: Path) -> None:

@@ -142,7 +142,7 @@ def test_an_endpoint_gets_only_what_it_asked_for(bench: Bench, extra: Extra) -> 
 
 
 def test_an_endpoint_has_its_own_version(bench: Bench, extra: Extra) -> None:
-    endpoint = extra.endpoints.create(
+    extra.endpoints.create(
         params={
             "url": extra.receiver.url,
             "enabled_events": ["customer.created"],

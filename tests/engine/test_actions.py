@@ -1,0 +1,81 @@
+"""What an action's handler is sent, and what of its answer goes beyond the data."""
+
+from __future__ import annotations
+
+from engine import harness
+
+QUERY = """mutation ($i: TopUpInput!) { topUp(input: $i) { payment_id } }"""
+GIVEN = {"i": {"wallet_id": 1, "amount": 5.5}}
+
+
+def ask(served: harness.Served, given: dict[str, object], **headers: str) -> harness.httpx.Response:
+    sent = {"x-hasura-admin-secret": harness.SECRET, "x-hasura-role": "user"}
+    sent |= {"x-hasura-user-id": "ann"} | {k.replace("_", "-"): v for k, v in headers.items()}
+    return served.post("/v1/graphql", {"query": QUERY, "variables": given}, sent)
+
+
+def test_the_handler_gets_the_call_as_hasura_sends_it(
+    served: harness.Served, handler: harness.Handler
+) -> None:
+    ask(served, GIVEN)
+
+    assert handler.last["path"] == "/top-up"
+    assert handler.last["body"] == {
+        "action": {"name": "topUp"},
+        "input": {"input": {"wallet_id": 1, "amount": 5.5}},
+        "session_variables": {"x-hasura-role": "user", "x-hasura-user-id": "ann"},
+        "request_query": QUERY,
+    }
+
+
+def test_the_handler_gets_configured_headers(
+    served: harness.Served, handler: harness.Handler
+) -> None:
+    ask(served, GIVEN)
+
+    headers = handler.last["headers"]
+    assert headers["x-action-secret"] == "for handlers"
+    assert headers["x-fixed"] == "here"
+    assert headers["content-type"] == "application/json"
+    assert headers["user-agent"].startswith("hasura-graphql-engine/v2.")
+
+
+def test_client_headers_are_forwarded_unless_configured_or_hop_by_hop(
+    served: harness.Served, handler: harness.Handler
+) -> None:
+    ask(served, GIVEN, x_mine="1", x_fixed="there", authorization="Bearer x", cookie="a=b")
+
+    headers = handler.last["headers"]
+    assert (headers["x-mine"], headers["x-fixed"]) == ("1", "here")
+    assert (headers["authorization"], headers["cookie"]) == ("Bearer x", "a=b")
+
+
+def test_a_null_argument_is_sent_and_an_absent_one_is_not(
+    served: harness.Served, handler: harness.Handler
+) -> None:
+    ask(served, {"i": {"wallet_id": 1, "amount": 1, "note": None}})
+    assert handler.last["body"]["input"]["input"] == {"wallet_id": 1, "amount": 1, "note": None}
+
+
+def test_the_same_plan_sends_new_values(served: harness.Served, handler: harness.Handler) -> None:
+    sent = []
+    for number in (1, 2):
+        ask(served, {"i": {"wallet_id": number, "amount": number}})
+        sent.append(handler.last["body"]["input"]["input"]["wallet_id"])
+    assert sent == [1, 2]
+
+
+def test_cookies_of_the_handler_reach_the_client(served: harness.Served) -> None:
+    answer = {"headers": {"Set-Cookie": "a=b; Path=/"}}
+    found = ask(served, {"i": {"wallet_id": 1, "amount": 1, "answer": answer}})
+    assert found.headers["set-cookie"] == "a=b; Path=/"
+
+
+def test_the_admin_sees_what_the_handler_did(served: harness.Served) -> None:
+    given = {"i": {"wallet_id": 1, "amount": 1, "answer": {"status": 500, "text": "boom"}}}
+    admin = served.graphql(QUERY, given)["errors"][0]["extensions"]
+    user = ask(served, given).json()["errors"][0]["extensions"]
+
+    assert admin["internal"]["response"]["body"] == "boom"
+    assert admin["internal"]["request"]["url"] == "{{HANDLER_URL}}/top-up"
+    assert "internal" not in user

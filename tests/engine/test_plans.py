@@ -1,0 +1,138 @@
+"""Plans are compiled once: what makes two requests the same, and what makes them different."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from engine import harness
+
+from sandbox.engine import document, plan
+from sandbox.engine.plan import Plans
+from sandbox.engine.schema.role import RoleSchema
+from sandbox.engine.steps import Sql
+
+QUERY = """
+query ($where: owner_bool_exp, $limit: Int, $order: [owner_order_by!], $more: Boolean = false) {
+  owner(where: $where, limit: $limit, order_by: $order) { id name @include(if: $more) }
+}
+"""
+
+
+@pytest.fixture
+def schema(served: harness.Served) -> RoleSchema:
+    return served.engine.state.schema("user")
+
+
+def misses(schema: RoleSchema, *variables: dict[str, Any], query: str = QUERY) -> int:
+    """Count the compilations that a sequence of requests needs."""
+    plans = Plans(deepest=40)
+    for given in variables:
+        plans.get(schema, query, None, given)
+    return plans.misses
+
+
+def test_other_values_use_the_same_plan(schema: RoleSchema) -> None:
+    one = {"where": {"id": {"_eq": "ann"}}, "limit": 1, "order": {"id": "asc"}}
+    two = {"where": {"id": {"_eq": "bob"}}, "limit": 2, "order": {"id": "asc"}}
+    assert misses(schema, one, two) == 1
+
+
+def test_lists_of_scalars_use_the_same_plan_at_any_length(schema: RoleSchema) -> None:
+    lists = [{"where": {"id": {"_in": ["x"] * length}}} for length in (0, 1, 50)]
+    assert misses(schema, *lists) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ({"where": {"id": {"_eq": "x"}}}, {"where": {"id": {"_neq": "x"}}}),
+        ({"where": {"id": {"_eq": "x"}}}, {"where": {"name": {"_eq": "x"}}}),
+        ({"limit": 1}, {"limit": None}),
+        ({"limit": 1}, {}),
+        ({"order": {"id": "asc"}}, {"order": {"id": "desc"}}),
+        ({"order": [{"id": "asc"}]}, {"order": [{"id": "asc"}, {"name": "asc"}]}),
+        ({"more": True}, {"more": False}),
+        ({"where": {"boss_id": {"_is_null": True}}}, {"where": {"boss_id": {"_is_null": False}}}),
+        ({"where": {"_or": []}}, {"where": {"_or": [{}]}}),
+    ],
+)
+def test_another_shape_is_another_plan(
+    schema: RoleSchema, one: dict[str, Any], two: dict[str, Any]
+) -> None:
+    assert misses(schema, one, two, one, two) == 2
+
+
+def test_roles_do_not_share_plans(served: harness.Served) -> None:
+    plans = Plans(deepest=40)
+    for role in ("user", "admin"):
+        plans.get(served.engine.state.schema(role), QUERY, None, {})
+    assert plans.misses == 2
+
+
+def test_a_known_request_is_neither_parsed_nor_walked(
+    schema: RoleSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = Plans(deepest=40)
+    first, leaves = plans.get(schema, QUERY, None, {"limit": 1})
+
+    def forbidden(*_args: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(document, "read", forbidden)
+    monkeypatch.setattr(plan, "Walk", forbidden)
+    again, others = plans.get(schema, QUERY, None, {"limit": 7})
+    assert again is first
+    assert (leaves, others) == ([1, False], [7, False])
+
+
+def test_the_cache_keeps_the_latest_documents_only(
+    schema: RoleSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "MOST_DOCUMENTS", 2)
+    plans = Plans(deepest=40)
+    for key in "abacb":
+        plans.get(schema, f"{{ {key}: __typename }}", None, {})
+
+    assert plans.misses == 4  # a, b, c, and b again: a was used later than b
+    assert len(plans.kept) == 2
+
+
+def test_the_cache_keeps_some_shapes_of_a_document_only(
+    schema: RoleSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "MOST_SHAPES", 3)
+    plans = Plans(deepest=40)
+    for length in range(10):
+        plans.get(schema, QUERY, None, {"order": [{"id": "asc"}] * length})
+    (prepared,) = plans.kept.values()
+    assert len(prepared.plans) == 3
+
+
+def test_values_that_are_refused_are_not_kept(schema: RoleSchema) -> None:
+    plans = Plans(deepest=40)
+    for _ in range(2):
+        with pytest.raises(document.EngineError):
+            plans.get(schema, QUERY, None, {"where": {"nothing": 1}})
+    assert plans.misses == 2
+
+
+def test_a_variable_inside_a_json_literal_is_never_reused(served: harness.Served) -> None:
+    query = """query ($x: String!) { entry_aggregate(where: {meta: {_contains: {a: $x}}}) {
+      aggregate { count } } }"""
+    schema = served.engine.state.schema("admin")
+    assert misses(schema, {"x": "1"}, {"x": "2"}, query=query) == 2
+
+
+def test_client_values_never_become_sql_text(schema: RoleSchema) -> None:
+    evil = "x'); drop table owner; --"
+    query = f'{{ owner(where: {{id: {{_eq: "{evil}"}}}}) {{ id }} }}'
+    (step,) = Plans(deepest=40).get(schema, query, None, {})[0].steps
+    assert isinstance(step, Sql)
+    assert "drop table" not in step.sql
+
+
+def test_a_query_that_is_too_deep_is_refused(schema: RoleSchema) -> None:
+    query = "{ owner " + "{ boss " * 50 + "{ id }" + "}" * 50 + "}"
+    with pytest.raises(document.EngineError, match="too deep"):
+        Plans(deepest=40).get(schema, query, None, {})

@@ -1,0 +1,119 @@
+"""What commits together, and how the engine lives through trouble with Postgres."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from engine import harness
+from engine.conftest import create_shop
+
+from sandbox.postgres import Postgres
+
+MOVE = "mutation { move_money(args: {p_from: 1, p_to: 3, p_amount: 1}) { id } }"
+
+
+def test_many_moves_at_once_lose_no_money(
+    served: harness.Served, shop: psycopg.Connection[Any]
+) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: served.graphql(MOVE), range(60)))
+
+    assert answers == [{"data": {"move_money": [{"id": 1}]}}] * 60
+    row = shop.execute("select array_agg(balance_minor order by id) from wallet where id <> 2")
+    assert row.fetchall() == [([940, 110],)]
+
+
+def test_a_mutation_waits_for_a_lock_and_then_sees_the_latest_row(
+    served: harness.Served, shop: psycopg.Connection[Any]
+) -> None:
+    """READ COMMITTED: the condition is checked again on the row that the other left."""
+    query = """mutation { update_wallet(where: {id: {_eq: 3}}, _inc: {balance_minor: 1}) {
+      affected_rows } }"""
+    answers: list[dict[str, Any]] = []
+    waiting = threading.Thread(target=lambda: answers.append(served.graphql(query)))
+    with shop.transaction():
+        shop.execute("update wallet set balance_minor = 100 where id = 3")
+        waiting.start()
+        waiting.join(0.3)
+        assert answers == []
+    waiting.join(10)
+
+    assert answers == [{"data": {"update_wallet": {"affected_rows": 1}}}]
+    assert shop.execute("select balance_minor from wallet where id = 3").fetchall() == [(101,)]
+
+
+def test_a_failed_transaction_leaves_its_connection_usable(
+    served: harness.Served, shop: psycopg.Connection[Any]
+) -> None:
+    failing = """mutation {
+      a: update_wallet_by_pk(pk_columns: {id: 1}, _inc: {balance_minor: 1}) { id }
+      b: move_money(args: {p_from: 9, p_to: 1, p_amount: 1}) { id } }"""
+    for _ in range(30):
+        assert "errors" in served.graphql(failing)
+    assert served.graphql("{ wallet_by_pk(id: 1) { balance_minor } }") == {
+        "data": {"wallet_by_pk": {"balance_minor": 1000}}
+    }
+    idle = "select count(*) from pg_stat_activity where state = 'idle in transaction'"
+    assert shop.execute(idle).fetchall() == [(0,)]
+
+
+def test_the_session_of_one_request_never_reaches_the_next(
+    served: harness.Served, shop: psycopg.Connection[Any]
+) -> None:
+    add = 'mutation { insert_Note(objects: {authorId: "ann", body: "x"}) { affected_rows } }'
+    for user in ("ann", "bob") * 5:
+        query = add.replace("ann", user)
+        served.graphql(query, role="user", user_id=user)
+    rows = shop.execute("select who ->> 'x-hasura-user-id' from audit.log order by id").fetchall()
+    assert [name for (name,) in rows] == ["ann", "bob"] * 5
+
+
+def test_the_engine_outlives_a_restart_of_postgres(
+    tmp_path: Path, shop_directory: Path, handler: harness.Handler
+) -> None:
+    with Postgres(tmp_path / "own", fsync=False) as server:
+        url = create_shop(server)
+        port = int(server.url.rsplit(":", 1)[1].split("/")[0])
+        with harness.serve(url, shop_directory, {"HANDLER_URL": handler.url}) as served:
+            query = '{ owner_by_pk(id: "ann") { id } }'
+            expected = {"data": {"owner_by_pk": {"id": "ann"}}}
+            assert served.graphql(query) == expected
+
+            server.stop()
+            down = served.graphql(query)
+            assert down["errors"][0]["extensions"]["code"] == "postgres-error"
+            assert down["errors"][0]["message"] == "connection error"
+
+            with Postgres(tmp_path / "own", port=port, fsync=False):
+                assert served.graphql(query) == expected
+                assert "data" in served.graphql(MOVE)
+
+
+def test_a_query_whose_connection_was_cut_is_tried_again(
+    served: harness.Served, shop: psycopg.Connection[Any]
+) -> None:
+    served.graphql("{ __typename owner { id } }")
+    cut = """select pg_terminate_backend(pid) from pg_stat_activity
+      where pid <> pg_backend_pid() and datname = current_database()"""
+    shop.execute(cut)
+    answer = served.graphql('{ owner_by_pk(id: "ann") { id } }')
+    assert answer == {"data": {"owner_by_pk": {"id": "ann"}}}
+
+
+def test_a_mutation_takes_a_new_connection_when_the_old_ones_are_gone(
+    served: harness.Served, shop: psycopg.Connection[Any]
+) -> None:
+    cut = """select pg_terminate_backend(pid) from pg_stat_activity
+      where pid <> pg_backend_pid() and datname = current_database()"""
+    both = MOVE.replace("{ move", "{ a: move").removesuffix("}") + MOVE.removeprefix("mutation {")
+    for query in (MOVE, both):
+        shop.execute(cut)
+        time.sleep(0.3)  # until the engine has read that its connections are gone
+        assert "data" in served.graphql(query)
+    row = shop.execute("select balance_minor from wallet where id = 1").fetchall()
+    assert row == [(997,)]

@@ -1,0 +1,109 @@
+"""serverless.yml, package.json and the code say the same."""
+
+import json
+import re
+from dataclasses import fields
+from importlib import import_module
+from typing import Any
+
+import pytest
+import yaml
+from serverless.conftest import ROOT, pins
+
+from app import config, gateways, graphql
+
+
+@pytest.fixture(scope="module")
+def service() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "serverless.yml").read_text(encoding="utf-8"))
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def package() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def settings_of_the_code() -> set[str]:
+    found = {field.name.upper() for field in fields(config.Settings)}
+    for name in gateways.names():
+        kind = import_module(f"app.gateways.{name}").Settings
+        found |= {f"{name}_{field.name}".upper() for field in fields(kind)}
+    return found
+
+
+def test_the_function_gets_every_setting_and_no_other(service: dict[str, Any]) -> None:
+    assert set(service["provider"]["environment"]) == settings_of_the_code()
+
+
+def test_a_stage_says_its_own_value_before_the_shell_does(service: dict[str, Any]) -> None:
+    for name, value in service["provider"]["environment"].items():
+        assert re.fullmatch(rf"\$\{{param:{name}, env:{name}, '[a-z:/.]*'\}}", value), name
+
+
+def test_live_takes_every_setting_from_ssm_and_none_from_a_shell(service: dict[str, Any]) -> None:
+    live = service["params"]["live"]
+
+    assert set(live) == settings_of_the_code()
+    fixed = {"MUNIM_ENV": "live", "LOG_LEVEL": "info", "STRIPE_API_URL": "https://api.stripe.com"}
+    stored = {name: f"${{ssm:/munim/live/{name}}}" for name in set(live) - set(fixed)}
+    assert live == fixed | stored
+
+
+def test_the_function_is_called_app_and_takes_every_request(service: dict[str, Any]) -> None:
+    assert list(service["functions"]) == ["app"]
+    assert service["functions"]["app"]["handler"] == "wsgi_handler.handler"
+    assert service["functions"]["app"]["events"] == [{"httpApi": "*"}]
+    assert service["custom"]["wsgi"]["app"] == "app.wsgi.app"
+
+
+def test_the_function_ends_before_the_gateway_and_after_a_gateways_answer(
+    service: dict[str, Any],
+) -> None:
+    stripe = import_module("app.gateways.stripe")
+    gateway_seconds = stripe.CONNECT_SECONDS_MAX + stripe.ANSWER_SECONDS_MAX
+
+    assert gateway_seconds + graphql.ANSWER_SECONDS_MAX < service["provider"]["timeout"] < 29
+
+
+def test_the_functions_role_may_do_nothing_of_its_own(service: dict[str, Any]) -> None:
+    assert "iam" not in service["provider"]
+    assert not any(key.startswith("iam") or key == "role" for key in service["functions"]["app"])
+    kinds = {resource["Type"] for resource in service["resources"]["Resources"].values()}
+    assert kinds == {"AWS::CloudWatch::Alarm"}
+
+
+def test_logs_are_kept_for_a_while_and_not_for_ever(service: dict[str, Any]) -> None:
+    assert 30 <= service["provider"]["logRetentionInDays"] <= 400
+
+
+def test_the_alarms_watch_errors_throttles_and_5xx(service: dict[str, Any]) -> None:
+    alarms = [alarm["Properties"] for alarm in service["resources"]["Resources"].values()]
+
+    watched = {(alarm["Namespace"], alarm["MetricName"]) for alarm in alarms}
+    assert watched == {
+        ("AWS/Lambda", "Errors"),
+        ("AWS/Lambda", "Throttles"),
+        ("AWS/ApiGateway", "5xx"),
+    }
+    for alarm in alarms:
+        assert alarm["AlarmActions"]["Fn::If"][0] == "HasAlarmTopic"
+        assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_both_halves_of_the_wsgi_plugin_have_one_version(package: dict[str, Any]) -> None:
+    assert package["devDependencies"]["serverless-wsgi"] == pins()["serverless-wsgi"]
+
+
+def test_the_tools_are_pinned_and_the_lock_file_names_no_host(package: dict[str, Any]) -> None:
+    text = (ROOT / "package-lock.json").read_text(encoding="utf-8")
+    lock = json.loads(text)
+
+    assert lock["packages"][""]["devDependencies"] == package["devDependencies"]
+    assert not [
+        name for name, version in package["devDependencies"].items() if not version[0].isdecimal()
+    ]
+    installed = {name: entry for name, entry in lock["packages"].items() if name}
+    assert not [name for name, entry in installed.items() if "resolved" in entry]
+    assert all(entry["integrity"] for entry in installed.values())
