@@ -4,8 +4,7 @@
 SHELL := /bin/sh
 PY := .venv/bin/python
 BIN := .venv/bin
-CODE := app sandbox tests $(wildcard bench)
-MIGRATIONS := migrations/default
+SQL := migrations/default hasura/seeds
 
 # The first Python that is new enough, unless PYTHON names one. Bytecode is wanted: it halves a start.
 FIND_PYTHON = for python in $${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do \
@@ -36,14 +35,14 @@ test: .installed-for-test ## run the tests
 
 .PHONY: check
 check: .installed-for-test ## run every linter and the type checker
-	@echo "ruff";        $(BIN)/ruff check --quiet .
-	@echo "ruff format"; $(BIN)/ruff format --quiet --check .
-	@echo "mypy";        $(BIN)/mypy --no-error-summary
-	@echo "imports";     PYTHONPATH=. $(BIN)/lint-imports --no-cache > .venv/lint-imports.txt \
+	@echo "ruff" && $(BIN)/ruff check --quiet .
+	@echo "ruff format" && $(BIN)/ruff format --quiet --check .
+	@echo "mypy" && $(BIN)/mypy --no-error-summary
+	@echo "imports" && PYTHONPATH=. $(BIN)/lint-imports --no-cache > .venv/lint-imports.txt \
 	  || { cat .venv/lint-imports.txt; exit 1; }
-	@echo "sqlfluff";    $(BIN)/sqlfluff lint --nofail --disable-progress-bar --processes 2 migrations hasura/seeds
-	@echo "squawk";      $(BIN)/squawk $(MIGRATIONS)/*/up.sql
-	@echo "codespell";   $(BIN)/codespell .
+	@echo "sqlfluff" && $(BIN)/sqlfluff lint --disable-progress-bar $(SQL)
+	@echo "squawk" && $(BIN)/squawk migrations/default/*/up.sql
+	@echo "codespell" && $(BIN)/codespell .
 
 .PHONY: fix
 fix: .installed-for-test ## format, and mend what the linters can mend

@@ -1,24 +1,15 @@
 """What every test may ask for: a migrated Postgres, one tenant in it, and a clean connection."""
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 import pytest
+from books import MIGRATIONS, Connection, Money, Tenant, settle
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 
 from sandbox import migrations
 from sandbox.postgres import Postgres
-
-ROOT = Path(__file__).parent.parent
-MIGRATIONS = ROOT / "migrations" / "default"
-
-Connection = psycopg.Connection[dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
@@ -49,132 +40,11 @@ def db(postgres: Postgres) -> Iterator[Connection]:
         connection.rollback()
 
 
-@dataclass(frozen=True)
-class Tenant:
-    """An organisation that sells 10 credits for a dollar, and one customer of it."""
-
-    organization_id: UUID
-    customer_id: UUID
-    user_id: str
-
-    @property
-    def session(self) -> dict[str, str]:
-        """The session that the service acts with for this customer."""
-        return {
-            "x-hasura-role": "service",
-            "x-hasura-livemode": "false",
-            "x-hasura-user-id": self.user_id,
-            "x-hasura-organization-id": str(self.organization_id),
-            "x-hasura-customer-id": str(self.customer_id),
-        }
-
-
-def settle(connection: Connection) -> Tenant:
-    """Write a tenant of random ids."""
-    tenant = Tenant(uuid4(), uuid4(), str(uuid4()))
-    connection.execute(
-        "insert into organizations (id, name, default_currency) values (%s, 'Campus', 'USD')",
-        [tenant.organization_id],
-    )
-    connection.execute(
-        "insert into customers (id, organization_id, livemode, user_id, email)"
-        " values (%s, %s, false, %s, 'ada@example.com')",
-        [tenant.customer_id, tenant.organization_id, tenant.user_id],
-    )
-    connection.execute(
-        "insert into payment_settings values (%s, 'USD', 100, 100000), (%s, 'JPY', 50, 9000000)",
-        [tenant.organization_id, tenant.organization_id],
-    )
-    connection.execute(
-        "insert into system_settings values"
-        " (%s, 'credit_rate_usd', '10'), (%s, 'credit_rate_jpy', '0.075')",
-        [tenant.organization_id, tenant.organization_id],
-    )
-    return tenant
-
-
 @pytest.fixture
 def tenant(db: Connection) -> Tenant:
     return settle(db)
 
 
-@dataclass(frozen=True)
-class Money:
-    """The money functions as Hasura calls them: its role, the session first, rows as dicts."""
-
-    db: Connection
-    session: dict[str, str]
-
-    def call(self, function: str, **arguments: object) -> list[dict[str, Any]]:
-        names = ", ".join(f"p_{name} => %({name})s" for name in arguments)
-        values = {
-            name: Jsonb(value) if isinstance(value, dict) else value
-            for name, value in arguments.items()
-        }
-        self.db.execute("set local role munim_hasura")
-        rows = self.db.execute(
-            f"select * from {function}(hasura_session => %(session)s, {names})",
-            {"session": json.dumps(self.session), **values},
-        ).fetchall()
-        self.db.execute("reset role")
-        return rows
-
-    def open(self, **changes: object) -> dict[str, Any]:
-        asked = {
-            "key": "key-1",
-            "amount": 2500,
-            "currency": None,
-            "email": "ada@example.com",
-            "gateway": "stripe",
-            "success_url": "https://shop.example/paid",
-            "cancel_url": "https://shop.example/cancelled",
-        }
-        (row,) = self.call("open_credit_purchase", **(asked | changes))
-        return row
-
-    def record(self, attempt_id: UUID, session_id: str = "cs_1") -> dict[str, Any]:
-        (row,) = self.call(
-            "record_checkout_session",
-            payment_attempt_id=attempt_id,
-            gateway_session_id=session_id,
-            url=f"https://pay.example/{session_id}",
-        )
-        return row
-
-    def receive(self, attempt_id: UUID | None, outcome: str = "paid", **changes: Any) -> Any:
-        said = {
-            "outcome": outcome,
-            "payment_attempt_id": attempt_id and str(attempt_id),
-            "gateway_session_id": "cs_1",
-            "gateway_payment_id": f"pi_{attempt_id}",
-            "amount": 2500,
-            "currency": "USD",
-        }
-        event = {
-            "gateway": "stripe",
-            "gateway_account": "",
-            "livemode": False,
-            "event_id": f"evt_{uuid4().hex}",
-            "type": "checkout.session.completed",
-            "occurred_at": "2026-11-21T10:00:00Z",
-            "payload": {"id": "evt"},
-        }
-        event |= {name: value for name, value in changes.items() if name in event}
-        said |= {name: value for name, value in changes.items() if name in said}
-        (row,) = self.call("receive_gateway_event", **event, notice=said)
-        return row
-
-
 @pytest.fixture
 def money(db: Connection, tenant: Tenant) -> Money:
     return Money(db, tenant.session)
-
-
-def broken_invariants(connection: Connection) -> dict[str, list[dict[str, Any]]]:
-    """Every row of every invariant view; an empty dict is a healthy database."""
-    views = connection.execute(
-        "select viewname from pg_views where viewname like 'invariant\\_%' order by viewname"
-    ).fetchall()
-    assert len(views) >= 6
-    found = {v["viewname"]: connection.execute(f"select * from {v['viewname']}") for v in views}
-    return {name: rows for name, cursor in found.items() if (rows := cursor.fetchall())}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from books import MIGRATIONS, ROOT, Connection
 from graphql import (
     FieldDefinitionNode,
     NonNullTypeNode,
@@ -21,8 +22,6 @@ import app
 from app import endpoints, errors, gateways, graphql
 from app.checkouts.schemas import CreatePaymentSchema
 from app.gateways import stripe
-
-from conftest import MIGRATIONS, ROOT, Connection
 
 METADATA = ROOT / "hasura" / "metadata"
 FOUND = endpoints.discover(app)

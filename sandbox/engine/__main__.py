@@ -17,11 +17,10 @@ from typing import Any, cast
 
 import asyncpg
 import uvicorn
-from graphql import print_schema
 
 from . import server, settings
 from .engine import Engine
-from .introspection import graphql_schema
+from .introspection import sdl
 from .metadata import MetadataError
 from .settings import Settings, SettingsError
 
@@ -34,11 +33,6 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="address to listen on (127.0.0.1)")
     parser.add_argument("--print-schema", metavar="ROLE", help="print the role's SDL and leave")
     return parser
-
-
-async def sdl(engine: Engine, role: str) -> str:
-    """Return the schema of a role as GraphQL text."""
-    return print_schema(graphql_schema(engine.state.schema(role)))
 
 
 async def serve(chosen: Settings) -> None:
@@ -111,7 +105,7 @@ async def _print(chosen: Settings, role: str) -> None:
     engine = Engine(chosen)
     try:
         await engine.open(listening=False)
-        print(await sdl(engine, role))
+        print(sdl(engine.state.schema(role)))
     finally:
         await engine.close()
 

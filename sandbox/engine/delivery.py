@@ -20,7 +20,14 @@ from .webhooks import Hook, Response, Retry, Webhooks
 
 logger = logging.getLogger(__name__)
 
-DATABASE_FAULTS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# The last is what asyncpg says of a connection that is being lost at this moment.
+DATABASE_FAULTS = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+SETTLE_SECONDS_MAX = 10.0  # to record the last results when the engine stops
 PAUSE_SECONDS = 1.0  # after a fault of the database
 MISSING_TRIGGER_SECONDS = 60.0  # until the next look at an event whose trigger is not known
 
@@ -179,11 +186,21 @@ class Pump:
             try:
                 if results:
                     await self.queue.settle(results)
+            except asyncpg.DataError:
+                await self._settle_singly(results)
             except DATABASE_FAULTS as error:
                 logger.warning("results of deliveries wait for the database: %s", error)
                 self._results = results + self._results
                 self._has_results.set()
                 await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _settle_singly(self, results: list[Result]) -> None:
+        """Keep a result that the database cannot store from holding up the others for ever."""
+        for result in results:
+            try:
+                await self.queue.settle([result])
+            except DATABASE_FAULTS:
+                logger.exception("delivery %s stays locked until its lock runs out", result.job.id)
 
     async def _land(self, settling: asyncio.Task[None]) -> None:
         if self._flying:
@@ -194,7 +211,7 @@ class Pump:
         self._closing = True
         self._has_results.set()
         with contextlib.suppress(TimeoutError):  # without a database, locks run out by themselves
-            await asyncio.wait_for(settling, self.pace.grace_s)
+            await asyncio.wait_for(settling, SETTLE_SECONDS_MAX)
 
 
 def setting(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,7 +148,7 @@ class EventTriggers:
             self._pump.bell.set()  # for what came before
             await lost.wait()
         finally:
-            if not connection.is_closed():
+            with suppress(*delivery.DATABASE_FAULTS):  # a lost one takes its listeners along
                 connection.remove_termination_listener(on_loss)
                 await connection.remove_listener(event_log.CHANNEL, on_event)
 

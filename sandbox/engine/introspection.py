@@ -26,6 +26,7 @@ from graphql import (
     GraphQLString,
     execute_sync,
     lexicographic_sort_schema,
+    print_schema,
     specified_directives,
 )
 
@@ -66,6 +67,11 @@ def graphql_schema(schema: RoleSchema) -> GraphQLSchema:
             directives=[*directives, CACHED],
         )
     )
+
+
+def sdl(schema: RoleSchema) -> str:
+    """Return a role's schema as GraphQL text."""
+    return print_schema(graphql_schema(schema))
 
 
 def answer(schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any]) -> str:

@@ -16,7 +16,8 @@ from .schema.actions import ActionTypes
 from .schema.role import Options, RoleSchema
 from .settings import Settings
 from .sql import ident
-from .tracked import Tracked, track
+from .tracked import Tracked
+from .tracking import track
 
 
 class State:

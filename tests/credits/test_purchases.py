@@ -3,8 +3,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-
-from conftest import Connection, Money, Tenant, broken_invariants, settle
+from books import Connection, Money, Tenant, broken_invariants, settle
 
 
 def refused(failure: pytest.ExceptionInfo[psycopg.Error]) -> str:

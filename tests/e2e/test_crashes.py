@@ -6,8 +6,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-
-from e2e.conftest import World, until
+from e2e.product import World, until
 from e2e.proxy import Proxy, Trap
 
 

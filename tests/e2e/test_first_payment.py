@@ -3,10 +3,9 @@
 from urllib.parse import urlsplit
 
 import pytest
+from e2e.product import World, until
 
 from sandbox import payer, tokens
-
-from e2e.conftest import World, until
 
 GRACE = tokens.find("grace")
 HEDY = tokens.find("hedy")

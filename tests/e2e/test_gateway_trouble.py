@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 import stripe
+from e2e.product import World, until
 
 from app.clock import Clock
 from sandbox.world import STRIPE_WEBHOOK_SECRET
-
-from e2e.conftest import World, until
 
 CREATE = "checkout.sessions.create"
 

@@ -3,12 +3,11 @@
 from typing import Any
 
 import pytest
+from e2e.product import World
 from graphql import build_client_schema, get_introspection_query, validate
 
 from app import graphql as client
 from sandbox.world import HASURA_ADMIN_SECRET
-
-from e2e.conftest import World
 
 ADMIN = {"x-hasura-admin-secret": HASURA_ADMIN_SECRET}
 

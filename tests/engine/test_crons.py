@@ -185,8 +185,11 @@ def test_two_engines_send_each_event_once(play: Run) -> None:
     async def scene(stage: Play) -> None:
         stage.receiver.answer = lambda _: Answer(wait_s=0.01)
         async with running(stage.engine(), stage.engine()):
-            for seconds in range(1, 41):
-                await stage.pool.execute(DUE, seconds)
+            await stage.pool.execute(
+                "insert into hdb_catalog.hdb_cron_events (trigger_name, scheduled_time)"
+                " select 'nightly', now() - number * interval '1 second'"
+                " from generate_series(1, 40) as number"
+            )
             await stage.settled("delivered", 40)
 
         assert len(stage.receiver.requests) == 40
@@ -255,11 +258,10 @@ def test_more_is_planned_when_little_lies_ahead(play: Run, monkeypatch: pytest.M
 def test_a_lock_of_an_engine_that_died_runs_out(play: Run) -> None:
     async def scene(stage: Play) -> None:
         await stage.engine().install()
-        for minutes in (29, 31):
-            await stage.pool.execute(DUE, minutes)
+        for seconds in (25 * 60, 35 * 60):
+            await stage.pool.execute(DUE, seconds)
         await stage.pool.execute(
-            "update hdb_catalog.hdb_cron_events set status = 'locked',"
-            " locked_at = now() - extract(epoch from now() - scheduled_time) * interval '1 minute'"
+            "update hdb_catalog.hdb_cron_events set status = 'locked', locked_at = scheduled_time"
             " where scheduled_time < now()"
         )
         async with running(stage.engine()):

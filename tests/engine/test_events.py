@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from engine.receiver import Answer, Receiver, new_database, open_pool, receiving, running, until
 
-from sandbox.engine.delivery import decide
+from sandbox.engine.delivery import Result, decide
 from sandbox.engine.errors import EngineError
 from sandbox.engine.events import EventTriggers, spell_numbers
 from sandbox.engine.settings import SettingsError
@@ -448,7 +448,7 @@ def test_a_lock_of_an_engine_that_died_runs_out(play: Run) -> None:
         await stage.pool.execute(INSERT)
         await stage.pool.execute("insert into paid values (2)")
         await stage.pool.execute(
-            "update hdb_catalog.event_log set locked = now() - interval '29 minutes'"
+            "update hdb_catalog.event_log set locked = now() - interval '20 minutes'"
             " * (payload->'data'->'new'->>'id')::int"
         )
         async with running(stage.engine(**FAST)):
@@ -507,6 +507,27 @@ def test_many_events_are_claimed_and_settled_in_batches(play: Run) -> None:
 
         assert calls["claim"] < 50
         assert calls["settle"] < 250
+
+    play(scene)
+
+
+def test_a_result_that_cannot_be_stored_does_not_hold_up_the_others(play: Run) -> None:
+    async def scene(stage: Play) -> None:
+        engine = stage.engine()
+        settle = engine.settle
+
+        async def settle_unless_first(results: list[Result]) -> None:
+            if any('"new": {"id": 1,' in result.job.body for result in results):
+                raise asyncpg.DataError("it has a character that cannot be stored")
+            await settle(results)
+
+        engine.settle = settle_unless_first  # type: ignore[method-assign]  # to fail on one
+        async with running(engine):
+            await stage.pool.execute("insert into paid values (1), (2), (3)")
+            await stage.settled(2)
+            await stage.bodies(3)
+
+        assert await stage.pool.fetchval(f"{COUNT} where locked is not null") == 1
 
     play(scene)
 

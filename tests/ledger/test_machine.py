@@ -4,12 +4,11 @@ from typing import ClassVar
 
 import psycopg
 import pytest
+from books import broken_invariants, settle
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from psycopg.rows import dict_row
-
-from conftest import broken_invariants, settle
 
 NAMES = ["cash", "sales", "fees", "suspense"]
 KEYS = [f"fact:{n}" for n in range(6)]

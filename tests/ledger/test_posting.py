@@ -5,8 +5,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-
-from conftest import Connection, Tenant, broken_invariants
+from books import Connection, Tenant, broken_invariants
 
 Post = Callable[..., UUID]
 

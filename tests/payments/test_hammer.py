@@ -5,9 +5,8 @@ from threading import Barrier
 from uuid import UUID
 
 import psycopg
+from books import Money, Tenant, broken_invariants, settle
 from psycopg.rows import dict_row
-
-from conftest import Money, Tenant, broken_invariants, settle
 
 THREADS = 16
 

@@ -3,8 +3,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-
-from conftest import Connection, Money, broken_invariants
+from books import Connection, Money, broken_invariants
 
 
 def balance(db: Connection, tenant) -> int:

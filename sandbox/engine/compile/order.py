@@ -10,12 +10,11 @@ from sandbox.engine.coerce import Fields
 from sandbox.engine.errors import invalid
 from sandbox.engine.schema.access import Access
 from sandbox.engine.schema.sources import ColumnIn, ComputedIn, RelationIn
-from sandbox.engine.sql import ident
 from sandbox.engine.tracked import Relationship
 
 from .compiler import Compiler, all_of, joined, table_sql
 from .filters import computed_call
-from .where import column_sql, number, visible
+from .where import column_sql, named_column, number, visible
 
 DIRECTIONS = {
     "asc": "ASC NULLS LAST",
@@ -79,16 +78,12 @@ def _of_aggregate(
         for name, direction in columns:
             inner = c.alias()
             where = _where(c, relationship, target, alias, inner)
-            column = "*" if name is None else _column(item, name, inner)
+            column = "*" if name is None else named_column(c, target, inner, name)
             call = (
                 f"(SELECT {function}({column}) FROM {table_sql(target)} AS {inner} WHERE {where})"
             )
             found.append((call, DIRECTIONS[direction]))
     return found
-
-
-def _column(item: Any, name: str, alias: str) -> str:
-    return f"{alias}.{ident(item.type.fields[name].source.column.name)}"
 
 
 def tail(

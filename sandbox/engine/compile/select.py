@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,8 +26,9 @@ from sandbox.engine.walk import Selected
 
 from .compiler import Compiler, all_of, joined, table_sql, typename
 from .filters import computed_call, permit, row_of, session_json
+from .jsonpath import json_path
 from .order import tail
-from .where import aggregate_call, boolean, column_sql, is_true, visible
+from .where import aggregate_call, boolean, column_sql, is_true, named_column, visible
 
 # Longer names are cut by Postgres, so they cannot be column aliases.
 LONGEST_NAME = 63
@@ -154,28 +154,6 @@ def _json_path(c: Compiler, path: Given, place: str) -> str:
     return f"({c.statement.bind(bind)})::text[]"
 
 
-STEP = re.compile(r"""\.?([A-Za-z0-9_-]+)|\[(\d+)\]|\[(?:"((?:[^"\\]|\\.)*)"|'([^']*)')\]""")
-
-
-def json_path(text: str, place: str) -> str:
-    """Turn `$.a[0].b` into a Postgres path; the leading `$` is optional."""
-    steps, at = [], 0
-    rest = text.removeprefix("$")
-    while at < len(rest):
-        found = STEP.match(rest, at)
-        if found is None:
-            raise invalid(
-                f"parse json path error: {text}. Accept letters, digits, underscore (_) or hyphen "
-                '(-) only. Use quotes enclosed in bracket (["..."]) if there is any special '
-                "character",
-                place,
-            )
-        steps.append(next(part for part in found.groups() if part is not None))
-        at = found.end()
-    quoted = (step.replace("\\", "\\\\").replace('"', '\\"') for step in steps)
-    return "{" + ",".join(f'"{step}"' for step in quoted) + "}"
-
-
 def _relation(c: Compiler, source: Source, item: Selected, meaning: RelationOut) -> str:
     relationship = meaning.relationship
     target = c.schema.accesses[relationship.target]
@@ -271,16 +249,16 @@ def _aggregate_values(c: Compiler, source: Source, item: Selected, part: Selecte
         if selected.field is None:
             columns.append((selected.key, typename(kind)))
         elif isinstance(selected.field.source, Count):
-            columns.append((selected.key, _count(source, selected)))
+            columns.append((selected.key, _count(c, source, selected)))
         else:
             columns.append((selected.key, _operation(c, source, selected)))
     chosen = base(c, source, item, capped=False)
     return f"SELECT {json_object(columns)} FROM {chosen}"
 
 
-def _count(source: Source, item: Selected) -> str:
+def _count(c: Compiler, source: Source, item: Selected) -> str:
     names = item.arguments.get("columns") or []
-    columns = [f"{source.alias}.{ident(source.access.table.columns[name].name)}" for name in names]
+    columns = [named_column(c, source.access, source.alias, name) for name in names]
     return aggregate_call("count", columns, distinct=is_true(item.arguments.get("distinct")))
 
 
@@ -294,7 +272,8 @@ def _operation(c: Compiler, source: Source, item: Selected) -> str:
             columns.append((selected.key, typename(kind)))
             continue
         column = selected.field.source.column
-        value = f"{meaning.function}({source.alias}.{ident(column.name)})"
+        plain = named_column(c, source.access, source.alias, column.graphql)
+        value = f"{meaning.function}({plain})"
         columns.append((selected.key, c.shown(value, _result_type(meaning.function, column.type))))
     return json_object(columns)
 

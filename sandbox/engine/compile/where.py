@@ -33,6 +33,13 @@ def column_sql(c: Compiler, access: Access, alias: str, name: str, condition: Fi
     return f"CASE WHEN {permit(c, condition, access.table, alias)} THEN {plain} END"
 
 
+def named_column(c: Compiler, access: Access, alias: str, graphql: str) -> str:
+    """Name a column by its GraphQL name, hidden where the role may not see it."""
+    name = access.table.columns[graphql].name
+    condition = access.select.columns.get(name) if access.select else None
+    return column_sql(c, access, alias, name, condition)
+
+
 def visible(c: Compiler, access: Access, alias: str) -> str:
     """Return the condition of the rows the role may read."""
     return permit(c, access.select.filter if access.select else {}, access.table, alias)
@@ -109,7 +116,7 @@ def _predicate(
     )
     chosen = options.get("arguments")
     names = [chosen] if isinstance(chosen, str) else chosen or []
-    columns = [f"{inner}.{ident(target.table.columns[name].name)}" for name in names]
+    columns = [named_column(c, target, inner, name) for name in names]
     call = aggregate_call(function, columns, distinct=is_true(options.get("distinct")))
     left = f"(SELECT {call} FROM {table_sql(target)} AS {inner} WHERE {where})"
     kind = INTEGER if function == "count" else BOOLEAN

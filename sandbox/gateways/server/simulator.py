@@ -64,7 +64,7 @@ class Simulator(Protocol):
         ...
 
     def on_timer(self, kind: str, subject: str) -> None:
-        """Act on a timer that this simulator set. May be called twice after a crash."""
+        """Act on a timer that this simulator set, in the transaction that forgets the timer."""
         ...
 
     def secrets(self, endpoint: str) -> Sequence[str]:

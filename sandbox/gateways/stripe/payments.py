@@ -178,11 +178,9 @@ class Payments:
         return self._complete(session, "unpaid")
 
     def finish_delayed(self, identifier: str) -> None:
-        """Say how a delayed payment went. Harmless when that is already known."""
+        """Say how a delayed payment went."""
         session = self.books.get("checkout.session", identifier)
         intent = self.books.get("payment_intent", session["payment_intent"])
-        if intent["status"] != "processing":
-            return
         charge = self.books.get("charge", intent["latest_charge"])
         method = self.books.get("payment_method", intent["payment_method"])
         error = charge.pop("_error", None)

@@ -1,5 +1,7 @@
 """Customers, intents and charges through the official SDK."""
 
+from uuid import uuid4
+
 import pytest
 import stripe
 from gateway_bench import Bench
@@ -26,6 +28,13 @@ def test_a_customer_can_be_made_read_and_changed(bench: Bench) -> None:
 
     event = bench.receiver.wait(made.id, "customer.updated")[0].event
     assert event["data"]["previous_attributes"]["email"] is None
+
+
+def test_a_refused_request_has_no_effect_at_all(bench: Bench) -> None:
+    email = f"{uuid4()}@b.example"
+    with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
+        bench.client.v1.customers.create(params={"email": email, "expand": ["colour"]})
+    assert bench.client.v1.customers.list(params={"email": email}).data == []
 
 
 def test_metadata_can_be_unset_as_a_whole(bench: Bench) -> None:
