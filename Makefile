@@ -31,7 +31,7 @@ reset: .installed-for-run ## delete the sandbox's data
 
 .PHONY: test
 test: .installed-for-test ## run the tests
-	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2
+	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist loadgroup
 
 .PHONY: check
 check: .installed-for-test ## run every linter and the type checker

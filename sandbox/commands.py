@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    if not (text.isdecimal() and 0 < int(text) < 65536):
+    if not world.is_port(text):
         raise argparse.ArgumentTypeError(f"{text} is not a port")
     return int(text)
 

@@ -64,9 +64,13 @@ def ports(environ: Mapping[str, str]) -> Ports:
 
 def _port(environ: Mapping[str, str], name: str, standard: int) -> int:
     text = environ.get(name) or str(standard)
-    if not (text.isdecimal() and 0 < int(text) < 65536):
+    if not is_port(text):
         raise WorldError(f"{name}={text} is not a port")
     return int(text)
+
+
+def is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and 0 < int(text) < 65536
 
 
 def app_environment(ports: Ports) -> dict[str, str]:

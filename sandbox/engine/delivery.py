@@ -144,8 +144,10 @@ class Pump:
             self._flying.add(task)
             task.add_done_callback(self._flying.discard)
         if not jobs:
+            # Not wait_for(): on Python 3.11 it loses a cancellation that meets the bell.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.bell.wait(), self.pace.interval_s)
+                async with asyncio.timeout(self.pace.interval_s):
+                    await self.bell.wait()
 
     async def _claim(self) -> list[Job]:
         free = self.pace.concurrent_max - len(self._flying)

@@ -77,9 +77,12 @@ class Document:
 def read(text: str, operation_name: str | None) -> Document:
     """Parse a document and choose its operation."""
     try:
-        parsed = parse(text, no_location=True)
+        return _read(parse(text, no_location=True), operation_name)
     except (GraphQLError, RecursionError) as error:
         raise invalid("not a valid graphql query", "$.query") from error
+
+
+def _read(parsed: DocumentNode, operation_name: str | None) -> Document:
     _refuse_malformed(parsed)
     operation = _choose(parsed, operation_name)
     fragments = {
@@ -87,7 +90,7 @@ def read(text: str, operation_name: str | None) -> Document:
         for item in reversed(parsed.definitions)
         if isinstance(item, FragmentDefinitionNode)
     }
-    _refuse_cycles(operation.selection_set, fragments, ())
+    _refuse_cycles(operation.selection_set, fragments, (), set())
     variables = {}
     for item in operation.variable_definitions or ():
         default = None if item.default_value is None else value_of(item.default_value)
@@ -136,7 +139,9 @@ def _refuse_cycles(
     selection: SelectionSetNode | None,
     fragments: dict[str, FragmentDefinitionNode],
     above: tuple[str, ...],
+    done: set[str],
 ) -> None:
+    """Follow every fragment once: documents may name one fragment a million times."""
     for item in selection.selections if selection else ():
         if isinstance(item, FragmentSpreadNode):
             name = item.name.value
@@ -145,9 +150,11 @@ def _refuse_cycles(
                 raise invalid(f"the fragment definition(s) {names} form a cycle", "$")
             if name not in fragments:
                 raise invalid(f'reference to undefined fragment "{name}"', "$")
-            _refuse_cycles(fragments[name].selection_set, fragments, (*above, name))
+            if name not in done:
+                _refuse_cycles(fragments[name].selection_set, fragments, (*above, name), done)
+                done.add(name)
         elif isinstance(item, (FieldNode, InlineFragmentNode)):
-            _refuse_cycles(item.selection_set, fragments, above)
+            _refuse_cycles(item.selection_set, fragments, above, done)
 
 
 def _nodes(node: Any) -> Iterator[Any]:

@@ -76,7 +76,7 @@ class Plans:
 
     def _prepare(self, schema: RoleSchema, text: str, name: str | None) -> Prepared:
         parsed = document.read(text, name)
-        if _depth(parsed, parsed.operation.selection_set) > self.deepest:
+        if _depth(parsed, parsed.operation.selection_set, {}) > self.deepest:
             raise invalid("the query is nested too deeply", "$")
         binders = tuple(
             (item.name, binder(declared_ref(item.type, schema)))
@@ -135,12 +135,16 @@ def _plan(walk: Walk) -> Plan:
     return Plan(steps, mutation, together)
 
 
-def _depth(found: Document, selection: SelectionSetNode | None) -> int:
+def _depth(found: Document, selection: SelectionSetNode | None, known: dict[str, int]) -> int:
+    """Return how deep the fields nest; `known` has the depths of fragments seen so far."""
     deepest = 0
     for node in selection.selections if selection else ():
         if isinstance(node, FragmentSpreadNode):
-            deepest = max(deepest, _depth(found, found.fragments[node.name.value].selection_set))
+            name = node.name.value
+            if name not in known:
+                known[name] = _depth(found, found.fragments[name].selection_set, known)
+            deepest = max(deepest, known[name])
         else:
             inner = getattr(node, "selection_set", None)
-            deepest = max(deepest, 1 + _depth(found, inner))
+            deepest = max(deepest, 1 + _depth(found, inner, known))
     return deepest

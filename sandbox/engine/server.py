@@ -115,7 +115,7 @@ class _GraphQL:
             text, cookies, failed = await self._answer(requests.decode(body), session)
         except EngineError as error:
             text, failed, status = self._error(error, session), True, error.status
-        content = text.encode()
+        content = text.encode(errors="replace")  # a client may send half a surrogate pair
         sent = [(b"content-type", JSON)]
         if not failed:
             identifier = headers.get("x-request-id") or str(uuid.uuid4())

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .catalog import Catalog, Function, Name, Table
+from .consistency import check_permissions
 from .tracked import (
     PERMISSION_KINDS,
     ROOT_PATTERNS,
@@ -37,6 +38,7 @@ def track(sources: Iterable[dict[str, Any]], catalog: Catalog) -> Tracked:
         for item in source.get("functions") or []:
             _track_function(tracked, item, catalog)
     _point_at_enums(tracked)
+    check_permissions(tracked)
     return tracked
 
 

@@ -56,8 +56,9 @@ class Walk:
     ) -> list[Selected]:
         """Return the selected fields in the order of the answer, repeated ones merged."""
         found: dict[str, Selected] = {}
+        seen: set[str] = set()
         for selection in selections:
-            for node in self._flat(selection, kind, path):
+            for node in self._flat(selection, kind, path, seen):
                 key = node.alias.value if node.alias else node.name.value
                 if key in found:
                     self._merge(found[key], node, path)
@@ -67,7 +68,10 @@ class Walk:
             self._check_below(item)
         return list(found.values())
 
-    def _flat(self, selection: SelectionSetNode, kind: ObjectType, path: str) -> list[FieldNode]:
+    def _flat(
+        self, selection: SelectionSetNode, kind: ObjectType, path: str, seen: set[str]
+    ) -> list[FieldNode]:
+        """Return the included fields; a fragment that is spread again adds nothing."""
         found: list[FieldNode] = []
         for node in selection.selections:
             if not self._included(node, path):
@@ -75,16 +79,20 @@ class Walk:
             if isinstance(node, FieldNode):
                 found.append(node)
                 continue
-            inner = self._fragment(node, kind)
+            inner = self._fragment(node, kind, seen)
             if inner is not None:
-                found += self._flat(inner, kind, path)
+                found += self._flat(inner, kind, path, seen)
         return found
 
-    def _fragment(self, node: SelectionNode, kind: ObjectType) -> SelectionSetNode | None:
+    def _fragment(
+        self, node: SelectionNode, kind: ObjectType, seen: set[str]
+    ) -> SelectionSetNode | None:
         """Return what a fragment selects, or None when it is about another type."""
         if isinstance(node, FragmentSpreadNode):
             fragment = self.document.fragments[node.name.value]
             fits = fragment.type_condition.name.value == kind.name
+            fits = fits and node.name.value not in seen
+            seen.add(node.name.value)
             return fragment.selection_set if fits else None
         if isinstance(node, InlineFragmentNode):
             condition = node.type_condition

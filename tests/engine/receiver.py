@@ -15,7 +15,7 @@ import psycopg
 
 from sandbox.postgres import Postgres
 
-SECONDS_MAX = 10.0
+SECONDS_MAX = 30.0
 
 
 @dataclass(frozen=True)

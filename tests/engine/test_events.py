@@ -485,6 +485,23 @@ def test_a_delivery_that_takes_too_long_is_unlocked_when_the_engine_stops(play: 
     play(scene)
 
 
+def test_an_engine_stops_although_the_bell_rings_at_that_moment(play: Run) -> None:
+    async def scene(stage: Play) -> None:
+        engine = stage.engine(trigger(definition={"enable_manual": True}))
+        await engine.install()
+        task = asyncio.create_task(engine.run())
+        await engine.invoke("paid_changed", {})
+        await stage.settled(1)
+        await asyncio.sleep(0.05)
+        await engine.invoke("paid_changed", {})  # rings as its last deed
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=5)
+
+        assert done == {task}
+
+    play(scene)
+
+
 def test_many_events_are_claimed_and_settled_in_batches(play: Run) -> None:
     async def scene(stage: Play) -> None:
         rows = "insert into paid select number from generate_series(1, 500) as number"

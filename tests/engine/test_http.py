@@ -113,9 +113,10 @@ def test_the_internals_of_a_failure_are_for_the_admin(served: harness.Served) ->
 def test_the_internals_of_a_failure_are_for_everybody_in_dev_mode(
     stringified: harness.Served,
 ) -> None:
-    query = '{ owner(where: {name: {_regex: "("}}) { name } }'
-    expected = stringified.graphql(query, role="anonymous")["errors"][0]
-    assert expected["extensions"]["code"] == "unexpected" or "internal" not in expected
+    query = "mutation { move_money(args: {p_from: 1}) { id } }"
+    (error,) = stringified.graphql(query, role="user", user_id="ann")["errors"]
+    assert error["message"] == "database query error"
+    assert error["extensions"]["internal"]["error"]["status_code"] == "42883"
 
 
 def test_what_is_expected_has_no_internals(served: harness.Served) -> None:
@@ -149,3 +150,12 @@ def test_a_reload_finds_what_sql_has_changed(served: harness.Served, shop_direct
     assert "fresh" not in columns()
     answer = served.post("/v1/metadata", {"type": "reload_metadata", "args": {}}).json()
     assert (answer["message"], answer["is_consistent"]) == ("success", False)
+
+
+def test_half_a_surrogate_pair_is_no_failure_of_the_engine(served: harness.Served) -> None:
+    for variables in ({"w": {"\ud800": 1}}, {"w": {"id": {"_eq": "\ud800"}}}):
+        query = "query ($w: owner_bool_exp!) { owner(where: $w) { id } }"
+        content = json.dumps({"query": query, "variables": variables})
+        answer = served.client.post(served.url + "/v1/graphql", content=content, headers=ADMIN)
+        (error,) = answer.json()["errors"]
+        assert error["extensions"]["code"] in ("validation-failed", "data-exception")

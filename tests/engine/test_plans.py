@@ -136,3 +136,16 @@ def test_a_query_that_is_too_deep_is_refused(schema: RoleSchema) -> None:
     query = "{ owner " + "{ boss " * 50 + "{ id }" + "}" * 50 + "}"
     with pytest.raises(document.EngineError, match="too deep"):
         Plans(deepest=40).get(schema, query, None, {})
+
+
+def test_fragments_that_multiply_are_read_once_each(schema: RoleSchema) -> None:
+    """Thirty fragments that each spread the next one twice stand for a billion fields."""
+    parts = [f"fragment F{n} on owner {{ boss {{ ...F{n + 1} ...F{n + 1} }} }}" for n in range(30)]
+    query = "{ owner { ...F0 ...F0 } }" + "".join(parts) + "fragment F30 on owner { id }"
+    assert misses(schema, {}, query=query) == 1
+
+
+def test_a_literal_that_nests_without_end_is_no_query(schema: RoleSchema) -> None:
+    query = "{ owner(where: " + "{_not: " * 20_000 + "{}" + "}" * 20_000 + ") { id } }"
+    with pytest.raises(document.EngineError, match="not a valid graphql query"):
+        Plans(deepest=40).get(schema, query, None, {})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from engine import harness
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from sandbox.engine.schema.model import Ref
@@ -68,7 +68,9 @@ def test_values_of_one_shape_differ_in_their_leaves_only(
         """Return the tree with every leaf's value left out, but for what may change the SQL."""
         return _without_values(numbered(value, Ref(kind), count()))
 
-    if shape(one, Ref(kind), []) == shape(two, Ref(kind), []):
+    found = shape(one, Ref(kind), [])
+    assume("unknown" not in repr(found))  # such a request is refused and its plan never kept
+    if found == shape(two, Ref(kind), []):
         assert skeleton(one) == skeleton(two)
 
 
@@ -76,5 +78,5 @@ def _without_values(tree: Any) -> Any:
     if isinstance(tree, Leaf):
         return tree.index, tree.value if isinstance(tree.value, bool) else type(tree.value)
     if isinstance(tree, dict):
-        return {key: _without_values(item) for key, item in tree.items() if key != "nothing"}
+        return {key: _without_values(item) for key, item in tree.items()}
     return [_without_values(item) for item in tree] if isinstance(tree, list) else tree

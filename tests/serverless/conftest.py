@@ -17,9 +17,23 @@ PLUGIN = ROOT / "node_modules" / "serverless-wsgi"
 ACTION_SECRET = "action-secret-of-the-tests"
 WEBHOOK_SECRET = "whsec_of_the_tests"
 
-ANSWERS: dict[str, list[dict[str, Any]]] = {
-    "ReadClock": [{"skew_seconds": 0}],
-    "ReceiveGatewayEvent": [{"id": "1", "status": "processed", "reason": None}],
+CHECKOUT = {
+    "id": "00000000-0000-4000-8000-000000000001",
+    "payment_intent_id": "00000000-0000-4000-8000-000000000002",
+    "amount": "2500",
+    "currency": "USD",
+    "credits_amount": "250.0000",
+    "gateway_session_id": "cs_test_1",
+    "url": "https://checkout.stripe.com/c/pay/cs_test_1",  # open already: no gateway is asked
+    "expires_at": "2026-11-21T11:00:00+00:00",
+}
+ANSWERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ReadClock": ("clock", {"skew_seconds": 0}),
+    "OpenCreditPurchase": ("open_credit_purchase", CHECKOUT),
+    "ReceiveGatewayEvent": (
+        "receive_gateway_event",
+        {"id": "1", "status": "processed", "reason": None},
+    ),
 }
 
 
@@ -50,9 +64,8 @@ class Hasura:
         return [each for each in self.requests if each["operationName"] == operation]
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
-        operation = body["operationName"]
-        field = {"ReadClock": "clock", "ReceiveGatewayEvent": "receive_gateway_event"}[operation]
-        return {"data": {field: ANSWERS[operation]}}
+        field, row = ANSWERS[body["operationName"]]
+        return {"data": {field: [row]}}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         hasura = self

@@ -65,7 +65,8 @@ create table ledger_entries (
     ledger_account_id uuid not null,
     currency text not null,
     amount bigint not null,
-    entry_type text generated always as (case when amount > 0 then 'debit' else 'credit' end) stored,
+    entry_type text
+    generated always as (case when amount > 0 then 'debit' else 'credit' end) stored,
     balance_after bigint not null,
     created_at timestamptz not null default clock_now(),
     constraint ledger_entry_belongs_to_its_transaction
@@ -208,7 +209,7 @@ comment on function ledger_account is 'The account of this code, opened at its f
 create type ledger_line as (ledger_account_id uuid, amount bigint);
 
 create function booked_ledger_transaction(
-    p_organization_id uuid, p_livemode boolean, p_key text, p_lines ledger_line []
+    p_organization_id uuid, p_livemode boolean, p_key text, p_lines ledger_line[]
 ) returns uuid
 language plpgsql stable
 set search_path = public, pg_temp
@@ -242,7 +243,7 @@ create function post_ledger_transaction(
     p_reference_type text,
     p_reference_id uuid,
     p_occurred_at timestamptz,
-    p_lines ledger_line []
+    p_lines ledger_line[]
 ) returns uuid
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -287,7 +288,7 @@ create function write_ledger_entries(
     p_organization_id uuid,
     p_livemode boolean,
     p_ledger_transaction_id uuid,
-    p_lines ledger_line []
+    p_lines ledger_line[]
 ) returns bigint
 language plpgsql volatile
 set search_path = public, pg_temp

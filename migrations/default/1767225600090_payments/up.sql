@@ -83,7 +83,8 @@ create table payment_attempts (
     constraint payment_attempt_belongs_to_its_intent
     foreign key (organization_id, livemode, payment_intent_id)
     references payment_intents (organization_id, livemode, id),
-    constraint gateway_payment_belongs_to_one_attempt unique (gateway, livemode, gateway_payment_id),
+    constraint gateway_payment_belongs_to_one_attempt
+    unique (gateway, livemode, gateway_payment_id),
     constraint payment_attempt_asks_for_money check (amount > 0),
     constraint payment_attempt_status_is_known check (
         status in ('created', 'pending', 'processing', 'captured', 'failed', 'expired')
@@ -163,7 +164,9 @@ create table gateway_events (
     constraint gateway_event_status_is_known check (
         status in ('received', 'applied', 'ignored', 'parked')
     ),
-    constraint gateway_event_says_why check (status in ('received', 'applied') or reason is not null)
+    constraint gateway_event_says_why check (
+        status in ('received', 'applied') or reason is not null
+    )
 );
 comment on table gateway_events is
 'The inbox: every genuine message of a gateway, kept before anything is done about it.';
@@ -495,7 +498,7 @@ begin
             (ledger_account(
                 v_organization_id, v_livemode, 'suspense', 'liability', v_currency
             ), -v_amount)
-        ]::ledger_line []
+        ]::ledger_line[]
     );
 end;
 $$;
@@ -530,7 +533,7 @@ begin
             (ledger_account(
                 v_organization_id, v_livemode, 'payments_received', 'liability', v_currency
             ), -p_attempt.amount)
-        ]::ledger_line []
+        ]::ledger_line[]
     );
     perform pay_payment_intent(p_attempt, p_occurred_at);
 end;

@@ -414,7 +414,7 @@ begin
                 p_intent.organization_id, p_intent.livemode, 'credits_issued', 'asset', 'XCR'
             ), v_units),
             (credit_wallet(v_customer), -v_units)
-        ]::ledger_line []
+        ]::ledger_line[]
     );
 
     update credit_purchases

@@ -21,8 +21,13 @@ ROOT = Path(__file__).parents[3]
 SECRET = "whsec_for_the_tests"
 KEY = "sk_test_for_the_tests"
 GOOD_CARD = "4242 4242 4242 4242"
-PATIENCE = 10.0
-PROGRAM = ("-m", "sandbox.gateways")
+PATIENCE = 20.0
+# The server ends with whoever started it, even if that one is killed: its input ends then.
+ENDING_WITH_US = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
+"""
+PROGRAM = "import runpy\nrunpy.run_module('sandbox.gateways', run_name='__main__', alter_sys=True)"
 Data = dict[str, Any]
 T = TypeVar("T")
 
@@ -123,9 +128,7 @@ class Receiver:
 class Server:
     """The simulators as a process of their own."""
 
-    def __init__(
-        self, state: Path, *webhooks: str, port: int = 0, program: tuple[str, ...] = PROGRAM
-    ) -> None:
+    def __init__(self, state: Path, *webhooks: str, port: int = 0, program: str = PROGRAM) -> None:
         self.port = port or free_port()
         self.state = state
         self.url = f"http://127.0.0.1:{self.port}"
@@ -133,11 +136,12 @@ class Server:
         self.http = requests.Session()
         self.process = subprocess.Popen(
             [
-                *(sys.executable, *program, "--port", str(self.port)),
+                *(sys.executable, "-c", ENDING_WITH_US + program, "--port", str(self.port)),
                 *("--state", str(state), "--key", f"stripe={KEY}", "--secret", f"stripe={SECRET}"),
                 *(part for url in webhooks for part in ("--webhook", f"stripe={url}")),
             ],
             cwd=ROOT,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
         )
         wait_for(self._healthy, "the server")
@@ -150,12 +154,14 @@ class Server:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(10)
-        self.http.close()
+        self._ended()
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self._ended()
+
+    def _ended(self) -> None:
+        self.process.communicate(timeout=10)
         self.http.close()
 
     def control(self, path: str, order: Data | None = None, method: str = "POST") -> Data:

@@ -65,11 +65,10 @@ class Simulator:
 '''
 
 PROGRAM = """
-import sys
 from sandbox import gateways
-gateways.__path__.append(sys.argv.pop(1))
+gateways.__path__.append({folder!r})
 from sandbox.gateways.__main__ import main
-main()
+main([*sys.argv[1:], "--webhook", {webhook!r}])
 """
 
 
@@ -77,7 +76,7 @@ def test_a_simulator_is_added_by_adding_a_file(tmp_path: Path) -> None:
     (tmp_path / "acme.py").write_text(ACME)
     receiver = Receiver()
     http = receiver.start()
-    program = ("-c", PROGRAM, str(tmp_path), "--webhook", f"acme={receiver.url}")
+    program = PROGRAM.format(folder=str(tmp_path), webhook=f"acme={receiver.url}")
     server = Server(tmp_path / "state", program=program)
 
     health = server.http.request("GET", f"{server.url}/healthz", timeout=5).json()

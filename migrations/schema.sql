@@ -1,0 +1,1641 @@
+-- The schema that the migrations make, for reading. Written by `make schema`.
+
+grant usage on schema public to munim_hasura;
+grant usage on schema public to public;
+
+create schema tcs;
+grant usage on schema tcs to munim_hasura;
+
+create table checkout_sessions (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    payment_attempt_id uuid not null,
+    gateway text not null,
+    gateway_session_id text,
+    url text,
+    customer_email text not null,
+    success_url text not null,
+    cancel_url text not null,
+    expires_at timestamp with time zone not null,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint checkout_sessions_pkey PRIMARY KEY (id),
+    constraint attempt_has_one_checkout_session UNIQUE (payment_attempt_id),
+    constraint gateway_session_is_opened_once UNIQUE (gateway, livemode, gateway_session_id),
+    constraint checkout_session_belongs_to_its_attempt FOREIGN KEY (organization_id, livemode, payment_attempt_id) REFERENCES payment_attempts(organization_id, livemode, id),
+    constraint opened_checkout_has_a_page CHECK ((gateway_session_id IS NULL) = (url IS NULL))
+);
+comment on table checkout_sessions is 'A gateway''s hosted page for one attempt. Everything the gateway is told is frozen here first, so that asking it twice is asking the same thing.';
+comment on column checkout_sessions.expires_at is 'When the gateway closes the page.';
+CREATE TRIGGER checkout_session_updated_at BEFORE UPDATE ON checkout_sessions FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on checkout_sessions to munim_hasura;
+
+create table clock (
+    only_row boolean not null default true,
+    skew_seconds bigint not null default 0,
+    constraint clock_pkey PRIMARY KEY (only_row),
+    constraint clock_has_one_row CHECK (only_row)
+);
+comment on table clock is 'How far this database''s time is from the world''s. Always zero in live.';
+grant select on clock to munim_hasura;
+
+create view credit_checkouts as
+ SELECT credit_purchases.id,
+    credit_purchases.organization_id,
+    credit_purchases.livemode,
+    credit_purchases.customer_id,
+    credit_purchases.amount,
+    credit_purchases.currency,
+    credit_purchases.credits_amount,
+    payment_intents.id AS payment_intent_id,
+    payment_intents.status,
+    payment_attempts.id AS payment_attempt_id,
+    payment_attempts.gateway,
+    payment_attempts.failure_message,
+    checkout_sessions.gateway_session_id,
+    checkout_sessions.url,
+    checkout_sessions.customer_email,
+    checkout_sessions.success_url,
+    checkout_sessions.cancel_url,
+    checkout_sessions.expires_at,
+    checkout_sessions.expires_at < (clock_now() + '00:31:00'::interval) AS is_closing
+   FROM credit_purchases
+     JOIN payment_intents ON payment_intents.id = credit_purchases.payment_intent_id
+     JOIN payment_attempts ON payment_attempts.payment_intent_id = payment_intents.id
+     JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id;
+comment on view credit_checkouts is 'All that opening a purchase''s page takes, in one row.';
+comment on column credit_checkouts.is_closing is 'Too late to open the page: a gateway asks for half an hour at least.';
+grant select on credit_checkouts to munim_hasura;
+
+create view credit_entries as
+ SELECT ledger_entries.id,
+    ledger_entries.organization_id,
+    ledger_entries.livemode,
+    ledger_accounts.customer_id,
+    ledger_transactions.kind,
+    ledger_transactions.reference_type,
+    ledger_transactions.reference_id,
+    major_units(- ledger_entries.amount, 'XCR'::text)::numeric(20,4) AS amount,
+    major_units(- ledger_entries.balance_after, 'XCR'::text)::numeric(20,4) AS balance_after,
+    ledger_transactions.occurred_at,
+    ledger_entries.created_at
+   FROM ledger_entries
+     JOIN ledger_accounts ON ledger_accounts.id = ledger_entries.ledger_account_id
+     JOIN ledger_transactions ON ledger_transactions.id = ledger_entries.ledger_transaction_id
+  WHERE ledger_accounts.currency = 'XCR'::text AND ledger_accounts.customer_id IS NOT NULL;
+comment on view credit_entries is 'The history of the wallets: credits in are positive, out negative.';
+grant select on credit_entries to munim_hasura;
+
+create table credit_purchases (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    customer_id uuid not null,
+    payment_intent_id uuid not null,
+    idempotency_key text not null,
+    amount bigint not null,
+    currency text not null,
+    credit_rate numeric(20,6) not null,
+    credits_amount numeric(20,4) not null,
+    ledger_transaction_id uuid,
+    granted_at timestamp with time zone,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint credit_purchases_pkey PRIMARY KEY (id),
+    constraint credit_purchase_key_is_used_once UNIQUE (organization_id, livemode, customer_id, idempotency_key),
+    constraint grant_belongs_to_one_credit_purchase UNIQUE (ledger_transaction_id),
+    constraint intent_pays_one_credit_purchase UNIQUE (payment_intent_id),
+    constraint credit_purchase_belongs_to_a_customer FOREIGN KEY (organization_id, livemode, customer_id) REFERENCES customers(organization_id, livemode, id),
+    constraint credit_purchase_belongs_to_an_intent FOREIGN KEY (organization_id, livemode, payment_intent_id) REFERENCES payment_intents(organization_id, livemode, id),
+    constraint credit_purchase_is_granted_in_the_ledger FOREIGN KEY (organization_id, livemode, ledger_transaction_id) REFERENCES ledger_transactions(organization_id, livemode, id),
+    constraint credit_purchases_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint credit_purchase_buys_something CHECK (amount > 0 AND credits_amount > 0::numeric),
+    constraint credit_purchase_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255),
+    constraint granted_credits_are_booked CHECK ((granted_at IS NULL) = (ledger_transaction_id IS NULL))
+);
+comment on table credit_purchases is 'Credits bought, at the rate frozen when the purchase was opened.';
+comment on column credit_purchases.credit_rate is 'Credits for one major unit of currency.';
+comment on column credit_purchases.granted_at is 'When the credits reached the wallet; null until then.';
+CREATE INDEX credit_purchases_by_customer ON public.credit_purchases USING btree (customer_id, created_at);
+grant select on credit_purchases to munim_hasura;
+
+create view credit_wallets as
+ SELECT id,
+    organization_id,
+    livemode,
+    customer_id,
+    major_units(- balance, 'XCR'::text)::numeric(20,4) AS balance,
+    status
+   FROM ledger_accounts
+  WHERE currency = 'XCR'::text AND customer_id IS NOT NULL;
+comment on view credit_wallets is 'A customer''s credits: their ledger account in XCR, read as credits.';
+grant select on credit_wallets to munim_hasura;
+
+create table currencies (
+    code text not null,
+    exponent smallint not null,
+    name text not null,
+    constraint currencies_pkey PRIMARY KEY (code),
+    constraint currency_code_is_three_capitals CHECK (code ~ '^[A-Z]{3}$'::text),
+    constraint currency_exponent_is_known CHECK (exponent >= 0 AND exponent <= 4)
+);
+comment on table currencies is 'ISO 4217 and XCR. An amount is an integer of 10^-exponent units.';
+comment on column currencies.exponent is 'Digits of the minor unit: 2 for USD, 0 for JPY, 3 for KWD.';
+grant select on currencies to munim_hasura;
+
+create table customers (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    user_id text,
+    external_id text,
+    email text not null,
+    name text,
+    stripe_customer_id text,
+    status text not null default 'active'::text,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint customers_pkey PRIMARY KEY (id),
+    constraint customer_has_one_external_id UNIQUE (organization_id, livemode, external_id),
+    constraint customer_has_one_login UNIQUE (organization_id, livemode, user_id),
+    constraint customer_has_one_stripe_id UNIQUE (stripe_customer_id),
+    constraint customer_stays_in_its_organization UNIQUE (organization_id, livemode, id),
+    constraint customers_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint customer_email_is_an_address CHECK (length(email) <= 254 AND email ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text),
+    constraint customer_status_is_known CHECK (status = ANY (ARRAY['active'::text, 'suspended'::text]))
+);
+comment on table customers is 'Who pays: TCS''s client, UberTruck''s shipper, a merchant''s customer.';
+comment on column customers.user_id is 'The login''s x-hasura-user-id. One login may be a customer of several organisations.';
+comment on column customers.external_id is 'The organisation''s own id for this customer.';
+CREATE INDEX customers_by_login ON public.customers USING btree (user_id);
+CREATE TRIGGER customer_has_a_wallet AFTER INSERT ON customers FOR EACH ROW EXECUTE FUNCTION open_wallet_of_customer();
+CREATE TRIGGER customer_updated_at BEFORE UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on customers to munim_hasura;
+
+create table events (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    type text not null,
+    object_type text not null,
+    object_id uuid not null,
+    sequence bigint not null,
+    data jsonb not null,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint events_pkey PRIMARY KEY (id),
+    constraint event_has_its_place UNIQUE (object_type, object_id, sequence),
+    constraint events_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint event_type_is_dotted CHECK (type ~ '^[a-z_]+\.[a-z_]+$'::text)
+);
+comment on table events is 'The outbox: one row a business fact, written in the fact''s own transaction. Append-only.';
+comment on column events.sequence is 'Order among the events of one object, without gaps.';
+CREATE INDEX events_by_organization ON public.events USING btree (organization_id, created_at);
+CREATE TRIGGER events_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON events FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+grant select, trigger on events to munim_hasura;
+
+create table exceptions (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid,
+    livemode boolean not null,
+    class text not null,
+    object_type text not null,
+    object_id uuid not null,
+    amount bigint,
+    currency text,
+    detail text not null,
+    created_at timestamp with time zone not null default clock_now(),
+    resolved_at timestamp with time zone,
+    constraint exceptions_pkey PRIMARY KEY (id),
+    constraint exception_is_listed_once UNIQUE (class, object_type, object_id),
+    constraint exceptions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint exception_class_is_a_word CHECK (class ~ '^[a-z]+(-[a-z]+)*$'::text)
+);
+comment on table exceptions is 'What the system will not decide by itself: money or messages that need a person.';
+comment on column exceptions.organization_id is 'Null where a message could not be matched to anyone.';
+CREATE INDEX exceptions_open ON public.exceptions USING btree (created_at) WHERE (resolved_at IS NULL);
+grant select on exceptions to munim_hasura;
+
+create table gateway_events (
+    id uuid not null default gen_random_uuid(),
+    gateway text not null,
+    gateway_account text not null,
+    livemode boolean not null,
+    event_id text not null,
+    type text not null,
+    occurred_at timestamp with time zone not null,
+    payload jsonb not null,
+    notice jsonb not null,
+    status text not null default 'received'::text,
+    reason text,
+    organization_id uuid,
+    payment_attempt_id uuid,
+    tries integer not null default 0,
+    next_try_at timestamp with time zone not null default clock_now(),
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint gateway_events_pkey PRIMARY KEY (id),
+    constraint gateway_event_is_received_once UNIQUE (gateway, gateway_account, livemode, event_id),
+    constraint gateway_events_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint gateway_events_payment_attempt_id_fkey FOREIGN KEY (payment_attempt_id) REFERENCES payment_attempts(id),
+    constraint gateway_event_says_why CHECK ((status = ANY (ARRAY['received'::text, 'applied'::text])) OR reason IS NOT NULL),
+    constraint gateway_event_status_is_known CHECK (status = ANY (ARRAY['received'::text, 'applied'::text, 'ignored'::text, 'parked'::text]))
+);
+comment on table gateway_events is 'The inbox: every genuine message of a gateway, kept before anything is done about it.';
+comment on column gateway_events.payload is 'The message as it came.';
+comment on column gateway_events.notice is 'The same in our words, by the adapter.';
+comment on column gateway_events.status is 'received: to be applied; applied: it changed something; ignored: it changes nothing, and reason says why; parked: a person must look, see exceptions.';
+CREATE INDEX gateway_events_by_attempt ON public.gateway_events USING btree (payment_attempt_id);
+CREATE INDEX gateway_events_to_apply ON public.gateway_events USING btree (next_try_at) WHERE (status = 'received'::text);
+CREATE TRIGGER gateway_event_updated_at BEFORE UPDATE ON gateway_events FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on gateway_events to munim_hasura;
+
+create view invariant_account_balances as
+ SELECT ledger_accounts.id AS ledger_account_id,
+    ledger_accounts.balance,
+    COALESCE(sum(ledger_entries.amount), 0::numeric) AS entries
+   FROM ledger_accounts
+     LEFT JOIN ledger_entries ON ledger_entries.ledger_account_id = ledger_accounts.id
+  GROUP BY ledger_accounts.id
+ HAVING ledger_accounts.balance::numeric <> COALESCE(sum(ledger_entries.amount), 0::numeric);
+comment on view invariant_account_balances is 'I2: a balance is the sum of its account''s entries.';
+grant select on invariant_account_balances to munim_hasura;
+
+create view invariant_captures_are_booked as
+ SELECT payment_attempts.id AS payment_attempt_id,
+    payment_attempts.status
+   FROM payment_attempts
+     LEFT JOIN ledger_transactions ON ledger_transactions.reference_type = 'payment_attempt'::text AND ledger_transactions.reference_id = payment_attempts.id AND ledger_transactions.kind = 'capture'::text
+  WHERE (payment_attempts.status = 'captured'::text) <> (ledger_transactions.id IS NOT NULL);
+comment on view invariant_captures_are_booked is 'I4: captured and booked are the same attempts.';
+grant select on invariant_captures_are_booked to munim_hasura;
+
+create view invariant_ledger_balances as
+ SELECT ledger_transaction_id,
+    currency,
+    sum(amount) AS amount
+   FROM ledger_entries
+  GROUP BY ledger_transaction_id, currency
+ HAVING sum(amount) <> 0::numeric;
+comment on view invariant_ledger_balances is 'I1: each transaction sums to zero in each currency.';
+grant select on invariant_ledger_balances to munim_hasura;
+
+create view invariant_paid_purchases_are_granted as
+ SELECT credit_purchases.id AS credit_purchase_id,
+    payment_intents.status
+   FROM credit_purchases
+     JOIN payment_intents ON payment_intents.id = credit_purchases.payment_intent_id
+  WHERE (payment_intents.status = 'paid'::text) <> (credit_purchases.granted_at IS NOT NULL);
+comment on view invariant_paid_purchases_are_granted is 'I4: paid and granted are the same purchases.';
+grant select on invariant_paid_purchases_are_granted to munim_hasura;
+
+create view invariant_purchases_keep_their_rate as
+ SELECT credit_purchases.id AS credit_purchase_id,
+    credit_purchases.credits_amount
+   FROM credit_purchases
+     JOIN payment_intents ON payment_intents.id = credit_purchases.payment_intent_id
+  WHERE credit_purchases.credits_amount <> trunc(major_units(credit_purchases.amount, credit_purchases.currency) * credit_purchases.credit_rate, 4) OR payment_intents.amount <> credit_purchases.amount OR payment_intents.currency <> credit_purchases.currency;
+comment on view invariant_purchases_keep_their_rate is 'What is owed and what is granted both follow from the amount and the frozen rate.';
+grant select on invariant_purchases_keep_their_rate to munim_hasura;
+
+create view invariant_received_payments_are_fulfilled as
+ SELECT id AS ledger_account_id,
+    balance
+   FROM ledger_accounts
+  WHERE code = 'payments_received'::text AND balance <> 0;
+comment on view invariant_received_payments_are_fulfilled is 'No captured money waits: each capture is fulfilled in its own transaction.';
+grant select on invariant_received_payments_are_fulfilled to munim_hasura;
+
+create table ledger_accounts (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    code text not null,
+    account_type text not null,
+    currency text not null,
+    customer_id uuid,
+    balance bigint not null default 0,
+    may_overdraw boolean not null default true,
+    status text not null default 'active'::text,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint ledger_accounts_pkey PRIMARY KEY (id),
+    constraint ledger_account_code_is_taken_once UNIQUE (organization_id, livemode, code, currency),
+    constraint ledger_account_stays_in_its_organization UNIQUE (organization_id, livemode, id, currency),
+    constraint ledger_account_belongs_to_a_customer FOREIGN KEY (organization_id, livemode, customer_id) REFERENCES customers(organization_id, livemode, id),
+    constraint ledger_accounts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint ledger_accounts_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint ledger_account_code_is_readable CHECK (code ~ '^[a-z0-9_]+(:[a-z0-9_-]+)*$'::text),
+    constraint ledger_account_is_not_overdrawn CHECK (may_overdraw OR
+CASE
+    WHEN account_type = ANY (ARRAY['asset'::text, 'expense'::text]) THEN balance >= 0
+    ELSE balance <= 0
+END),
+    constraint ledger_account_status_is_known CHECK (status = ANY (ARRAY['active'::text, 'closed'::text])),
+    constraint ledger_account_type_is_known CHECK (account_type = ANY (ARRAY['asset'::text, 'liability'::text, 'equity'::text, 'revenue'::text, 'expense'::text]))
+);
+comment on table ledger_accounts is 'One balance in one currency. docs/ledger.md has the chart.';
+comment on column ledger_accounts.balance is 'Sum of the account''s entries in minor units: debits are positive, credits negative.';
+comment on column ledger_accounts.may_overdraw is 'False where the balance may never pass to the wrong side of zero, as in a customer''s wallet.';
+CREATE INDEX ledger_accounts_by_customer ON public.ledger_accounts USING btree (customer_id) WHERE (customer_id IS NOT NULL);
+CREATE TRIGGER ledger_account_is_kept BEFORE UPDATE ON ledger_accounts FOR EACH ROW EXECUTE FUNCTION keep_ledger_account();
+grant select on ledger_accounts to munim_hasura;
+
+create table ledger_entries (
+    id bigint not null generated always as identity,
+    organization_id uuid not null,
+    livemode boolean not null,
+    ledger_transaction_id uuid not null,
+    ledger_account_id uuid not null,
+    currency text not null,
+    amount bigint not null,
+    entry_type text generated always as (
+CASE
+    WHEN amount > 0 THEN 'debit'::text
+    ELSE 'credit'::text
+END) stored,
+    balance_after bigint not null,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint ledger_entries_pkey PRIMARY KEY (id),
+    constraint ledger_entry_belongs_to_its_account FOREIGN KEY (organization_id, livemode, ledger_account_id, currency) REFERENCES ledger_accounts(organization_id, livemode, id, currency),
+    constraint ledger_entry_belongs_to_its_transaction FOREIGN KEY (organization_id, livemode, ledger_transaction_id) REFERENCES ledger_transactions(organization_id, livemode, id),
+    constraint ledger_entry_moves_something CHECK (amount <> 0)
+);
+comment on table ledger_entries is 'One leg of a transaction. Append-only.';
+comment on column ledger_entries.id is 'Rises in booking order within an account, since its row is locked while it is booked.';
+comment on column ledger_entries.amount is 'Minor units: a debit is positive, a credit negative.';
+comment on column ledger_entries.balance_after is 'The account''s balance once this entry was booked.';
+CREATE INDEX ledger_entries_by_account ON public.ledger_entries USING btree (ledger_account_id, id);
+CREATE INDEX ledger_entries_by_transaction ON public.ledger_entries USING btree (ledger_transaction_id);
+CREATE TRIGGER ledger_entries_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger_entries FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+CREATE CONSTRAINT TRIGGER ledger_transaction_balances AFTER INSERT ON ledger_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_ledger_transaction();
+grant select on ledger_entries to munim_hasura;
+
+create type ledger_line as (
+    ledger_account_id uuid,
+    amount bigint
+);
+
+create table ledger_transactions (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    key text not null,
+    kind text not null,
+    reference_type text not null,
+    reference_id uuid not null,
+    occurred_at timestamp with time zone not null,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint ledger_transactions_pkey PRIMARY KEY (id),
+    constraint ledger_fact_is_booked_once UNIQUE (organization_id, livemode, key),
+    constraint ledger_transaction_stays_in_its_organization UNIQUE (organization_id, livemode, id),
+    constraint ledger_transactions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint ledger_key_names_a_fact CHECK (length(key) >= 3 AND length(key) <= 200)
+);
+comment on table ledger_transactions is 'One booked fact. Append-only.';
+comment on column ledger_transactions.key is 'The fact in words and ids, as in capture:<attempt id>.';
+comment on column ledger_transactions.occurred_at is 'When the fact happened in the world; created_at is when it was booked.';
+CREATE INDEX ledger_transactions_by_reference ON public.ledger_transactions USING btree (reference_type, reference_id);
+CREATE CONSTRAINT TRIGGER ledger_transaction_is_not_empty AFTER INSERT ON ledger_transactions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_ledger_transaction();
+CREATE TRIGGER ledger_transactions_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger_transactions FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+grant select on ledger_transactions to munim_hasura;
+
+create table organizations (
+    id uuid not null default gen_random_uuid(),
+    name text not null,
+    default_currency text not null,
+    timezone text not null default 'UTC'::text,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint organizations_pkey PRIMARY KEY (id),
+    constraint organizations_default_currency_fkey FOREIGN KEY (default_currency) REFERENCES currencies(code),
+    constraint organization_has_a_name CHECK (length(name) >= 1 AND length(name) <= 200),
+    constraint organization_timezone_exists CHECK (('1970-01-01 00:00:00+00'::timestamp with time zone AT TIME ZONE timezone) IS NOT NULL)
+);
+comment on table organizations is 'The tenant of every row. TCS and NovaMart are one organisation each.';
+comment on column organizations.default_currency is 'Charged when a caller names no currency.';
+CREATE TRIGGER organization_updated_at BEFORE UPDATE ON organizations FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on organizations to munim_hasura;
+
+create table payment_attempt_steps (
+    before text not null,
+    after text not null,
+    constraint payment_attempt_steps_pkey PRIMARY KEY (before, after)
+);
+comment on table payment_attempt_steps is 'Every legal change of payment_attempts.status.';
+grant select on payment_attempt_steps to munim_hasura;
+
+create table payment_attempts (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    payment_intent_id uuid not null,
+    gateway text not null,
+    amount bigint not null,
+    currency text not null,
+    status text not null default 'created'::text,
+    gateway_payment_id text,
+    failure_code text,
+    failure_message text,
+    receipt_url text,
+    captured_at timestamp with time zone,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint payment_attempts_pkey PRIMARY KEY (id),
+    constraint gateway_payment_belongs_to_one_attempt UNIQUE (gateway, livemode, gateway_payment_id),
+    constraint payment_attempt_stays_in_its_organization UNIQUE (organization_id, livemode, id),
+    constraint payment_attempt_belongs_to_its_intent FOREIGN KEY (organization_id, livemode, payment_intent_id) REFERENCES payment_intents(organization_id, livemode, id),
+    constraint payment_attempts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint captured_attempt_knows_its_payment CHECK ((status = 'captured'::text) = (captured_at IS NOT NULL) AND (status <> 'captured'::text OR gateway_payment_id IS NOT NULL)),
+    constraint payment_attempt_asks_for_money CHECK (amount > 0),
+    constraint payment_attempt_status_is_known CHECK (status = ANY (ARRAY['created'::text, 'pending'::text, 'processing'::text, 'captured'::text, 'failed'::text, 'expired'::text]))
+);
+comment on table payment_attempts is 'One try at one gateway. Its id is the gateway''s idempotency key and its reference to us.';
+comment on column payment_attempts.gateway is 'The adapter''s file name in app/gateways.';
+comment on column payment_attempts.gateway_payment_id is 'The gateway''s payment: pi_… at Stripe.';
+CREATE INDEX payment_attempts_by_intent ON public.payment_attempts USING btree (payment_intent_id);
+CREATE INDEX payment_attempts_without_receipt ON public.payment_attempts USING btree (captured_at) WHERE ((status = 'captured'::text) AND (receipt_url IS NULL));
+CREATE TRIGGER payment_attempt_takes_legal_steps BEFORE UPDATE OF status ON payment_attempts FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('payment_attempt_steps');
+CREATE TRIGGER payment_attempt_updated_at BEFORE UPDATE ON payment_attempts FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on payment_attempts to munim_hasura;
+
+create table payment_intent_steps (
+    before text not null,
+    after text not null,
+    constraint payment_intent_steps_pkey PRIMARY KEY (before, after)
+);
+comment on table payment_intent_steps is 'Every legal change of payment_intents.status.';
+grant select on payment_intent_steps to munim_hasura;
+
+create table payment_intents (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    customer_id uuid,
+    purpose text not null,
+    amount bigint not null,
+    currency text not null,
+    status text not null default 'pending'::text,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint payment_intents_pkey PRIMARY KEY (id),
+    constraint payment_intent_stays_in_its_organization UNIQUE (organization_id, livemode, id),
+    constraint payment_intent_belongs_to_a_customer FOREIGN KEY (organization_id, livemode, customer_id) REFERENCES customers(organization_id, livemode, id),
+    constraint payment_intents_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint payment_intents_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint payment_intent_asks_for_money CHECK (amount > 0),
+    constraint payment_intent_purpose_is_known CHECK (purpose = 'credit_purchase'::text),
+    constraint payment_intent_status_is_known CHECK (status = ANY (ARRAY['pending'::text, 'processing'::text, 'paid'::text, 'failed'::text, 'expired'::text]))
+);
+comment on table payment_intents is 'What is owed, and whether it was paid.';
+comment on column payment_intents.purpose is 'What the money is for; fulfilled once it is paid.';
+comment on column payment_intents.amount is 'Minor units of currency.';
+CREATE INDEX payment_intents_by_customer ON public.payment_intents USING btree (customer_id, created_at);
+CREATE TRIGGER payment_intent_takes_legal_steps BEFORE UPDATE OF status ON payment_intents FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('payment_intent_steps');
+CREATE TRIGGER payment_intent_updated_at BEFORE UPDATE ON payment_intents FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on payment_intents to munim_hasura;
+
+create table payment_settings (
+    organization_id uuid not null,
+    currency text not null,
+    min_payment_amount bigint not null,
+    max_payment_amount bigint not null,
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint payment_settings_pkey PRIMARY KEY (organization_id, currency),
+    constraint payment_settings_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint payment_settings_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint payment_limits_are_in_order CHECK (0 < min_payment_amount AND min_payment_amount <= max_payment_amount AND max_payment_amount <= '1000000000000000'::bigint)
+);
+comment on table payment_settings is 'What an organisation accepts. A currency without a row is not accepted. Minor units.';
+CREATE TRIGGER payment_setting_updated_at BEFORE UPDATE ON payment_settings FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on payment_settings to munim_hasura;
+
+create table system_settings (
+    organization_id uuid not null,
+    key text not null,
+    value text not null,
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint system_settings_pkey PRIMARY KEY (organization_id, key),
+    constraint system_settings_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id)
+);
+comment on table system_settings is 'Settings by name. credit_rate_<currency>: how many credits one major unit of money buys.';
+CREATE TRIGGER system_setting_updated_at BEFORE UPDATE ON system_settings FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on system_settings to munim_hasura;
+
+create view tcs.clients as
+ SELECT customers.id,
+    customers.organization_id,
+    customers.livemode,
+    customers.stripe_customer_id,
+    customers.email,
+    credit_wallets.balance AS credits_balance
+   FROM customers
+     JOIN credit_wallets ON credit_wallets.customer_id = customers.id;
+comment on view tcs.clients is 'Customers, with their balance beside them.';
+grant select on tcs.clients to munim_hasura;
+
+create view tcs.transactions as
+ SELECT credit_purchases.id,
+    credit_purchases.organization_id,
+    credit_purchases.livemode,
+    credit_purchases.customer_id AS user_id,
+    credit_purchases.amount,
+    credit_purchases.credits_amount,
+    payment_attempts.gateway_payment_id AS stripe_payment_intent_id,
+    checkout_sessions.gateway_session_id AS checkout_session_id,
+    payment_intents.purpose AS type,
+    payment_intents.status,
+    credit_purchases.currency,
+    payment_attempts.receipt_url,
+    credit_purchases.created_at,
+    payment_attempts.updated_at
+   FROM credit_purchases
+     JOIN payment_intents ON payment_intents.id = credit_purchases.payment_intent_id
+     JOIN payment_attempts ON payment_attempts.payment_intent_id = payment_intents.id
+     JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id;
+comment on view tcs.transactions is 'Credit purchases, with their payment''s state beside them.';
+grant select on tcs.transactions to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.acting_attempt(p_session json, p_payment_attempt_id uuid)
+ RETURNS payment_attempts
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_customer customers;
+    v_attempt payment_attempts;
+begin
+    perform require_service(p_session);
+    perform require_read_committed();
+    v_customer := acting_customer(p_session);
+
+    perform from payment_intents
+    where id = (select payment_intent_id from payment_attempts where id = p_payment_attempt_id)
+        and organization_id = v_customer.organization_id
+        and livemode = v_customer.livemode
+        and customer_id = v_customer.id
+    for no key update;
+    if not found then
+        raise exception 'not-found: no payment attempt % of this customer', p_payment_attempt_id
+            using errcode = '22B04';
+    end if;
+
+    select * into strict v_attempt
+    from payment_attempts where id = p_payment_attempt_id for no key update;
+    return v_attempt;
+end;
+$function$;
+comment on function acting_attempt(json,uuid) is 'Locks the session''s own attempt, its intent first.';
+
+CREATE OR REPLACE FUNCTION public.acting_customer(p_session json)
+ RETURNS customers
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_customers customers[];
+begin
+    -- Each variable that is present narrows the search; x-hasura-user-id must be.
+    select array_agg(customers) into v_customers
+    from customers
+    where customers.user_id = p_session ->> 'x-hasura-user-id'
+        and customers.livemode::text = p_session ->> 'x-hasura-livemode'
+        and customers.status = 'active'
+        and customers.organization_id::text
+            = coalesce(p_session ->> 'x-hasura-organization-id', customers.organization_id::text)
+        and customers.id::text
+            = coalesce(p_session ->> 'x-hasura-customer-id', customers.id::text);
+
+    if cardinality(v_customers) = 1 then
+        return v_customers[1];
+    end if;
+    raise exception 'customer-not-found: these session variables name no customer'
+        using errcode = '22B01';
+end;
+$function$;
+comment on function acting_customer(json) is 'The one active customer that a session speaks for. Two candidates are as wrong as none.';
+
+CREATE OR REPLACE FUNCTION public.apply_gateway_event(p_event gateway_events)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts := attempt_of_notice(p_event);
+    v_outcome text := p_event.notice ->> 'outcome';
+    v_reason text;
+begin
+    if v_outcome = 'unknown' then
+        perform close_gateway_event(p_event.id, 'ignored', 'a type without effect');
+        return;
+    end if;
+
+    if v_attempt.id is null then
+        perform park_gateway_event(p_event, v_attempt, 'unmatched-payment', 'no such attempt');
+        return;
+    end if;
+
+    -- Lock order: intent, attempt, ledger accounts by id.
+    perform from payment_intents where id = v_attempt.payment_intent_id for no key update;
+    select * into strict v_attempt
+    from payment_attempts where id = v_attempt.id for no key update;
+
+    v_reason := mismatch_of_notice(p_event, v_attempt);
+    if v_reason is not null then
+        perform park_gateway_event(p_event, v_attempt, 'amount-mismatch', v_reason);
+    else
+        perform settle_gateway_event(p_event, v_attempt, v_outcome);
+    end if;
+end;
+$function$;
+comment on function apply_gateway_event(gateway_events) is 'Matches a message to its attempt, compares, and acts.';
+
+CREATE OR REPLACE FUNCTION public.apply_gateway_events(hasura_session json, p_limit integer)
+ RETURNS SETOF gateway_events
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_ids uuid[];
+begin
+    perform require_service(hasura_session);
+    select array_agg(id) into v_ids
+    from (
+        select id from gateway_events
+        where status = 'received' and next_try_at <= clock_now()
+        order by next_try_at
+        limit least(p_limit, 100)
+        for update skip locked
+    ) as due;
+
+    perform try_gateway_event(id) from unnest(v_ids) as id;
+    return query select * from gateway_events where id = any(v_ids);
+end;
+$function$;
+comment on function apply_gateway_events(json,integer) is 'The sweep: applies what is due, at most 100 messages.';
+grant execute on function apply_gateway_events(json,integer) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.attempt_of_notice(p_event gateway_events)
+ RETURNS payment_attempts
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+begin
+    -- Our own reference first; the gateway's ids serve where a message does not carry it.
+    select * into v_attempt
+    from payment_attempts
+    where id = (p_event.notice ->> 'payment_attempt_id')::uuid
+        and gateway = p_event.gateway and livemode = p_event.livemode;
+
+    if v_attempt.id is null then
+        select payment_attempts.* into v_attempt
+        from payment_attempts
+        inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id
+        where checkout_sessions.gateway = p_event.gateway
+            and checkout_sessions.livemode = p_event.livemode
+            and checkout_sessions.gateway_session_id = p_event.notice ->> 'gateway_session_id';
+    end if;
+    return v_attempt;
+end;
+$function$;
+comment on function attempt_of_notice(gateway_events) is 'The attempt that a message is about, or a null row.';
+
+CREATE OR REPLACE FUNCTION public.booked_ledger_transaction(p_organization_id uuid, p_livemode boolean, p_key text, p_lines ledger_line[])
+ RETURNS uuid
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_id uuid;
+    v_booked ledger_line[];
+begin
+    select ledger_transactions.id into strict v_id
+    from ledger_transactions
+    where organization_id = p_organization_id and livemode = p_livemode and key = p_key;
+
+    select array_agg((ledger_account_id, amount)::ledger_line order by id) into v_booked
+    from ledger_entries
+    where ledger_transaction_id = v_id;
+
+    if v_booked is distinct from p_lines then
+        raise exception 'ledger-key-reused: % is booked with other entries', p_key
+            using errcode = '22B02';
+    end if;
+    return v_id;
+end;
+$function$;
+comment on function booked_ledger_transaction(uuid,boolean,text,ledger_line[]) is 'The same fact booked before; refuses another fact.';
+
+CREATE OR REPLACE FUNCTION public.capture_payment_attempt(p_attempt payment_attempts, p_gateway_payment_id text, p_occurred_at timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_organization_id uuid := p_attempt.organization_id;
+    v_livemode boolean := p_attempt.livemode;
+    v_currency text := p_attempt.currency;
+begin
+    update payment_attempts
+    set
+        status = 'captured', captured_at = p_occurred_at, gateway_payment_id = p_gateway_payment_id,
+        failure_code = null, failure_message = null
+    where id = p_attempt.id;
+
+    perform post_ledger_transaction(
+        v_organization_id, v_livemode,
+        format('capture:%s', p_attempt.id), 'capture', 'payment_attempt', p_attempt.id,
+        p_occurred_at,
+        array[
+            (ledger_account(
+                v_organization_id, v_livemode, 'gateway:' || p_attempt.gateway, 'asset', v_currency
+            ), p_attempt.amount),
+            (ledger_account(
+                v_organization_id, v_livemode, 'payments_received', 'liability', v_currency
+            ), -p_attempt.amount)
+        ]::ledger_line []
+    );
+    perform pay_payment_intent(p_attempt, p_occurred_at);
+end;
+$function$;
+comment on function capture_payment_attempt(payment_attempts,text,timestamp with time zone) is 'The gateway has the money: books it, then pays.';
+
+CREATE OR REPLACE FUNCTION public.check_ledger_transaction()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_transaction_id uuid := case tg_table_name
+        when 'ledger_entries' then (to_jsonb(new) ->> 'ledger_transaction_id')::uuid
+        else (to_jsonb(new) ->> 'id')::uuid
+    end;
+    v_unbalanced text;
+begin
+    select string_agg(currency, ', ') into v_unbalanced
+    from (
+        select currency
+        from ledger_entries
+        where ledger_transaction_id = v_transaction_id
+        group by currency
+        having sum(amount) <> 0
+    ) as sums;
+
+    if v_unbalanced is not null then
+        raise exception 'ledger transaction % does not balance in %',
+            v_transaction_id, v_unbalanced
+            using errcode = 'assert_failure';
+    end if;
+    if not exists (
+        select from ledger_entries where ledger_transaction_id = v_transaction_id
+    ) then
+        raise exception 'ledger transaction % has no entries', v_transaction_id
+            using errcode = 'assert_failure';
+    end if;
+    return null;
+end;
+$function$;
+comment on function check_ledger_transaction() is 'At commit, whoever wrote: per currency the entries of a transaction sum to zero.';
+
+CREATE OR REPLACE FUNCTION public.check_payment_amount(p_organization_id uuid, p_amount bigint, p_currency text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_limits payment_settings;
+begin
+    select * into v_limits
+    from payment_settings
+    where organization_id = p_organization_id and currency = p_currency;
+
+    if v_limits.currency is null then
+        raise exception 'currency-not-supported: % is not accepted here', p_currency
+            using errcode = '22B06';
+    end if;
+    if p_amount is null
+        or p_amount not between v_limits.min_payment_amount and v_limits.max_payment_amount
+    then
+        raise exception 'amount-out-of-range: % is not between % and % in the minor unit of %',
+            p_amount, v_limits.min_payment_amount, v_limits.max_payment_amount, p_currency
+            using errcode = '22B07';
+    end if;
+end;
+$function$;
+comment on function check_payment_amount(uuid,bigint,text) is 'Refuses what payment_settings does not allow.';
+
+CREATE OR REPLACE FUNCTION public.check_step()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_legal boolean;
+begin
+    execute format('select exists (select from %I where before = $1 and after = $2)', tg_argv[0])
+    into v_legal
+    using old.status, new.status;
+
+    if not v_legal then
+        raise exception '% % may not go from % to %', tg_table_name, old.id, old.status, new.status
+            using errcode = 'assert_failure';
+    end if;
+    return new;
+end;
+$function$;
+comment on function check_step() is 'Refuses a status that the named table of steps does not lead to.';
+
+CREATE OR REPLACE FUNCTION public.clock_now()
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+BEGIN ATOMIC
+ SELECT (now() + ((clock.skew_seconds)::double precision * '00:00:01'::interval))
+    FROM clock;
+END;
+comment on function clock_now() is 'The time of this transaction; the only clock that SQL may read.';
+grant execute on function clock_now() to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.close_gateway_event(p_id uuid, p_status text, p_reason text)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ UPDATE gateway_events SET status = close_gateway_event.p_status, reason = close_gateway_event.p_reason
+   WHERE ((gateway_events.id = close_gateway_event.p_id) AND (gateway_events.status = 'received'::text));
+END;
+comment on function close_gateway_event(uuid,text,text) is 'Ends the life of an inbox row; a closed one stays as it is.';
+
+CREATE OR REPLACE FUNCTION public.credit_rate(p_organization_id uuid, p_currency text)
+ RETURNS numeric
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_key text := 'credit_rate_' || lower(p_currency);
+    v_value text;
+begin
+    select value into v_value
+    from system_settings
+    where organization_id = p_organization_id and key = v_key;
+
+    if v_value is null or v_value !~ '^[0-9]{1,12}([.][0-9]{1,6})?$' or v_value::numeric = 0 then
+        raise exception 'setting-invalid: system_settings.% must be a rate above zero', v_key
+            using errcode = '22B05';
+    end if;
+    return v_value::numeric;
+end;
+$function$;
+comment on function credit_rate(uuid,text) is 'Credits for one major unit of money, from system_settings.';
+
+CREATE OR REPLACE FUNCTION public.credit_wallet(p_customer customers)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_code text := 'credit_wallet:' || p_customer.id;
+    v_id uuid;
+begin
+    insert into ledger_accounts (
+        organization_id, livemode, code, account_type, currency, customer_id, may_overdraw
+    )
+    values (
+        p_customer.organization_id, p_customer.livemode, v_code, 'liability', 'XCR', p_customer.id,
+        false
+    )
+    on conflict on constraint ledger_account_code_is_taken_once do nothing;
+
+    select id into strict v_id
+    from ledger_accounts
+    where organization_id = p_customer.organization_id and livemode = p_customer.livemode
+        and code = v_code and currency = 'XCR';
+    return v_id;
+end;
+$function$;
+comment on function credit_wallet(customers) is 'The customer''s wallet, opened at its first use.';
+
+CREATE OR REPLACE FUNCTION public.fail_checkout(hasura_session json, p_payment_attempt_id uuid, p_failure_code text, p_failure_message text)
+ RETURNS SETOF credit_checkouts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts := acting_attempt(hasura_session, p_payment_attempt_id);
+begin
+    if v_attempt.status = 'created' then
+        perform move_payment_attempt(v_attempt, 'failed', p_failure_code, p_failure_message);
+    end if;
+    return query select * from credit_checkouts where payment_attempt_id = v_attempt.id;
+end;
+$function$;
+comment on function fail_checkout(json,uuid,text,text) is 'The gateway refused for good to open a page. Nothing happens to an attempt that has one.';
+grant execute on function fail_checkout(json,uuid,text,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.grant_purchased_credits(p_intent payment_intents, p_occurred_at timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_purchase credit_purchases;
+    v_customer customers;
+    v_units bigint;
+    v_transaction_id uuid;
+begin
+    select * into strict v_purchase
+    from credit_purchases where payment_intent_id = p_intent.id for no key update;
+    select * into strict v_customer from customers where id = v_purchase.customer_id;
+    v_units := v_purchase.credits_amount * 10000;
+
+    v_transaction_id := post_ledger_transaction(
+        p_intent.organization_id, p_intent.livemode,
+        format('credits:%s', v_purchase.id), 'credit_purchase', 'credit_purchase', v_purchase.id,
+        p_occurred_at,
+        array[
+            (ledger_account(
+                p_intent.organization_id, p_intent.livemode, 'payments_received', 'liability',
+                p_intent.currency
+            ), p_intent.amount),
+            (ledger_account(
+                p_intent.organization_id, p_intent.livemode, 'prepaid_credits', 'liability',
+                p_intent.currency
+            ), -p_intent.amount),
+            (ledger_account(
+                p_intent.organization_id, p_intent.livemode, 'credits_issued', 'asset', 'XCR'
+            ), v_units),
+            (credit_wallet(v_customer), -v_units)
+        ]::ledger_line []
+    );
+
+    update credit_purchases
+    set ledger_transaction_id = v_transaction_id, granted_at = clock_now()
+    where id = v_purchase.id;
+
+    perform record_event(
+        p_intent.organization_id, p_intent.livemode, 'credits.granted', 'credit_purchase',
+        v_purchase.id, jsonb_build_object(
+            'credit_purchase_id', v_purchase.id, 'customer_id', v_customer.id,
+            'credits_amount', v_purchase.credits_amount
+        )
+    );
+end;
+$function$;
+comment on function grant_purchased_credits(payment_intents,timestamp with time zone) is 'Turns money received into credits in the wallet.';
+
+CREATE OR REPLACE FUNCTION public.hold_in_suspense(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_organization_id uuid := p_attempt.organization_id;
+    v_livemode boolean := p_attempt.livemode;
+    v_amount bigint := (p_event.notice ->> 'amount')::bigint;
+    v_currency text := p_event.notice ->> 'currency';
+begin
+    perform post_ledger_transaction(
+        v_organization_id, v_livemode,
+        format('suspense:%s', p_event.id), 'suspense', 'gateway_event', p_event.id,
+        p_event.occurred_at,
+        array[
+            (ledger_account(
+                v_organization_id, v_livemode, 'gateway:' || p_event.gateway, 'asset', v_currency
+            ), v_amount),
+            (ledger_account(
+                v_organization_id, v_livemode, 'suspense', 'liability', v_currency
+            ), -v_amount)
+        ]::ledger_line []
+    );
+end;
+$function$;
+comment on function hold_in_suspense(gateway_events,payment_attempts) is 'The gateway holds this money for us, but we do not know yet whose it is.';
+
+CREATE OR REPLACE FUNCTION public.keep_ledger_account()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if (new.id, new.organization_id, new.livemode, new.code, new.account_type, new.currency)
+        is distinct from
+        (old.id, old.organization_id, old.livemode, old.code, old.account_type, old.currency)
+    then
+        raise exception 'ledger account % keeps its code, type and currency for ever', old.id
+            using errcode = 'insufficient_privilege';
+    end if;
+    return new;
+end;
+$function$;
+comment on function keep_ledger_account() is 'What an account is never changes; its balance does.';
+
+CREATE OR REPLACE FUNCTION public.ledger_account(p_organization_id uuid, p_livemode boolean, p_code text, p_account_type text, p_currency text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_id uuid;
+begin
+    select id into v_id
+    from ledger_accounts
+    where organization_id = p_organization_id and livemode = p_livemode
+        and code = p_code and currency = p_currency;
+
+    if v_id is null then
+        insert into ledger_accounts (organization_id, livemode, code, account_type, currency)
+        values (p_organization_id, p_livemode, p_code, p_account_type, p_currency)
+        on conflict on constraint ledger_account_code_is_taken_once do nothing;
+
+        select id into strict v_id
+        from ledger_accounts
+        where organization_id = p_organization_id and livemode = p_livemode
+            and code = p_code and currency = p_currency;
+    end if;
+    return v_id;
+end;
+$function$;
+comment on function ledger_account(uuid,boolean,text,text,text) is 'The account of this code, opened at its first use.';
+
+CREATE OR REPLACE FUNCTION public.major_units(p_amount bigint, p_currency text)
+ RETURNS numeric
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT round(((major_units.p_amount)::numeric / power((10)::numeric, (currencies.exponent)::numeric)), (currencies.exponent)::integer) AS round
+    FROM currencies
+   WHERE (currencies.code = major_units.p_currency);
+END;
+comment on function major_units(bigint,text) is 'Minor units to a decimal with the currency''s own scale; exact.';
+grant execute on function major_units(bigint,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.mismatch_of_notice(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (((p_event).notice ->> 'outcome'::text) <> ALL (ARRAY['paid'::text, 'processing'::text])) THEN NULL::text
+             WHEN (((((p_event).notice ->> 'amount'::text))::bigint IS DISTINCT FROM (p_attempt).amount) OR (((p_event).notice ->> 'currency'::text) IS DISTINCT FROM (p_attempt).currency)) THEN format('the gateway says %s %s, the attempt is %s %s'::text, ((p_event).notice ->> 'amount'::text), ((p_event).notice ->> 'currency'::text), (p_attempt).amount, (p_attempt).currency)
+             WHEN (((p_attempt).status = 'captured'::text) AND (((p_event).notice ->> 'gateway_payment_id'::text) <> (p_attempt).gateway_payment_id)) THEN format('paid a second time, as %s'::text, ((p_event).notice ->> 'gateway_payment_id'::text))
+             ELSE NULL::text
+         END AS "case";
+END;
+comment on function mismatch_of_notice(gateway_events,payment_attempts) is 'What speaks against acting on a message, or null.';
+
+CREATE OR REPLACE FUNCTION public.move_payment_attempt(p_attempt payment_attempts, p_status text, p_failure_code text, p_failure_message text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    update payment_attempts
+    set status = p_status, failure_code = p_failure_code, failure_message = p_failure_message
+    where id = p_attempt.id;
+
+    if p_status = 'pending' then
+        return;  -- the intent is pending from the start
+    end if;
+    update payment_intents set status = p_status where id = p_attempt.payment_intent_id;
+
+    perform record_event(
+        p_attempt.organization_id, p_attempt.livemode, 'payment.' || p_status, 'payment_intent',
+        p_attempt.payment_intent_id, jsonb_build_object(
+            'payment_intent_id', p_attempt.payment_intent_id, 'payment_attempt_id', p_attempt.id,
+            'gateway', p_attempt.gateway, 'amount', p_attempt.amount,
+            'currency', p_attempt.currency, 'failure_code', p_failure_code
+        )
+    );
+end;
+$function$;
+comment on function move_payment_attempt(payment_attempts,text,text,text) is 'Takes an attempt and its intent to pending, processing, failed or expired.';
+
+CREATE OR REPLACE FUNCTION public.note_gateway_event(p_id uuid, p_status text, p_attempt payment_attempts, p_reason text)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ UPDATE gateway_events SET status = note_gateway_event.p_status, reason = note_gateway_event.p_reason, organization_id = (note_gateway_event.p_attempt).organization_id, payment_attempt_id = (note_gateway_event.p_attempt).id
+   WHERE (gateway_events.id = note_gateway_event.p_id);
+END;
+comment on function note_gateway_event(uuid,text,payment_attempts,text) is 'Closes an inbox row and says whom it was about.';
+
+CREATE OR REPLACE FUNCTION public.open_checkout_session(p_intent payment_intents, p_gateway text, p_customer_email text, p_success_url text, p_cancel_url text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt_id uuid;
+begin
+    insert into payment_attempts (
+        organization_id, livemode, payment_intent_id, gateway, amount, currency
+    )
+    values (
+        p_intent.organization_id, p_intent.livemode, p_intent.id, p_gateway, p_intent.amount,
+        p_intent.currency
+    )
+    returning id into v_attempt_id;
+
+    -- Stripe keeps a page, and remembers an idempotency key, for 24 hours.
+    insert into checkout_sessions (
+        organization_id, livemode, payment_attempt_id, gateway, customer_email, success_url,
+        cancel_url, expires_at
+    )
+    values (
+        p_intent.organization_id, p_intent.livemode, v_attempt_id, p_gateway, p_customer_email,
+        p_success_url, p_cancel_url, date_trunc('second', clock_now()) + interval '23 hours'
+    );
+end;
+$function$;
+comment on function open_checkout_session(payment_intents,text,text,text,text) is 'Writes down an attempt before its gateway is asked.';
+
+CREATE OR REPLACE FUNCTION public.open_credit_purchase(hasura_session json, p_key text, p_amount bigint, p_currency text, p_email text, p_gateway text, p_success_url text, p_cancel_url text)
+ RETURNS SETOF credit_checkouts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_customer customers;
+    v_currency text;
+    v_purchase_id uuid;
+    v_intent payment_intents;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    v_customer := acting_customer(hasura_session);
+
+    -- The customer's row orders their requests: of two with one key, the second finds the first.
+    perform from customers where id = v_customer.id for no key update;
+    select coalesce(p_currency, default_currency) into strict v_currency
+    from organizations where id = v_customer.organization_id;
+
+    v_purchase_id := repeated_credit_purchase(v_customer, p_key, p_amount, v_currency, p_email);
+    if v_purchase_id is null then
+        perform check_payment_amount(v_customer.organization_id, p_amount, v_currency);
+        v_intent := write_credit_purchase(v_customer, p_key, p_amount, v_currency);
+        perform open_checkout_session(v_intent, p_gateway, p_email, p_success_url, p_cancel_url);
+    end if;
+
+    return query
+    select * from credit_checkouts
+    where id = v_purchase_id or payment_intent_id = v_intent.id;
+end;
+$function$;
+comment on function open_credit_purchase(json,text,bigint,text,text,text,text,text) is 'Writes a purchase of credits down before a gateway is asked. The same key: the same purchase.';
+grant execute on function open_credit_purchase(json,text,bigint,text,text,text,text,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.open_wallet_of_customer()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform credit_wallet(new);
+    return null;
+end;
+$function$;
+comment on function open_wallet_of_customer() is 'A customer has a balance to read from the first day.';
+
+CREATE OR REPLACE FUNCTION public.park_gateway_event(p_event gateway_events, p_attempt payment_attempts, p_class text, p_detail text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_event.notice ->> 'outcome' = 'paid'
+        and p_attempt.id is not null
+        and (p_event.notice ->> 'amount')::bigint > 0
+        and exists (select from currencies where code = p_event.notice ->> 'currency')
+    then
+        perform hold_in_suspense(p_event, p_attempt);
+    end if;
+    perform record_exception(
+        p_attempt.organization_id, p_event.livemode, p_class, 'gateway_event', p_event.id,
+        (p_event.notice ->> 'amount')::bigint, p_event.notice ->> 'currency', p_detail
+    );
+    perform note_gateway_event(p_event.id, 'parked', p_attempt, p_detail);
+end;
+$function$;
+comment on function park_gateway_event(gateway_events,payment_attempts,text,text) is 'Keeps a message that must not be acted on, and lists it.';
+
+CREATE OR REPLACE FUNCTION public.pay_payment_intent(p_attempt payment_attempts, p_occurred_at timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_intent payment_intents;
+begin
+    update payment_intents set status = 'paid' where id = p_attempt.payment_intent_id
+    returning * into strict v_intent;
+
+    perform record_event(
+        v_intent.organization_id, v_intent.livemode, 'payment.succeeded', 'payment_intent',
+        v_intent.id, jsonb_build_object(
+            'payment_intent_id', v_intent.id, 'payment_attempt_id', p_attempt.id,
+            'gateway', p_attempt.gateway, 'amount', v_intent.amount, 'currency', v_intent.currency
+        )
+    );
+    case v_intent.purpose
+        when 'credit_purchase' then perform grant_purchased_credits(v_intent, p_occurred_at);
+    end case;
+end;
+$function$;
+comment on function pay_payment_intent(payment_attempts,timestamp with time zone) is 'What was owed is paid; what it was for is fulfilled.';
+
+CREATE OR REPLACE FUNCTION public.post_ledger_transaction(p_organization_id uuid, p_livemode boolean, p_key text, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone, p_lines ledger_line[])
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_id uuid;
+    v_entries bigint;
+begin
+    perform require_read_committed();
+
+    insert into ledger_transactions (
+        organization_id, livemode, key, kind, reference_type, reference_id, occurred_at
+    )
+    values (
+        p_organization_id, p_livemode, p_key, p_kind, p_reference_type, p_reference_id,
+        p_occurred_at
+    )
+    on conflict on constraint ledger_fact_is_booked_once do nothing
+    returning id into v_id;
+
+    if v_id is null then
+        return booked_ledger_transaction(p_organization_id, p_livemode, p_key, p_lines);
+    end if;
+
+    -- Locks are taken in id order, so two postings may wait for each other but never deadlock.
+    perform from ledger_accounts
+    where id in (select ledger_account_id from unnest(p_lines))
+    order by id for no key update;
+
+    v_entries := write_ledger_entries(p_organization_id, p_livemode, v_id, p_lines);
+    if v_entries <> cardinality(p_lines) or v_entries < 2 then
+        raise exception 'ledger transaction % names an account that is not open here', p_key
+            using errcode = 'assert_failure';
+    end if;
+    return v_id;
+end;
+$function$;
+comment on function post_ledger_transaction(uuid,boolean,text,text,text,uuid,timestamp with time zone,ledger_line[]) is 'The only way to book: once per key, and the same id when it is called again with the same lines.';
+
+CREATE OR REPLACE FUNCTION public.postpone_gateway_event(p_event gateway_events, p_reason text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    update gateway_events
+    set
+        tries = tries + 1,
+        reason = p_reason,
+        next_try_at = clock_now() + interval '30 seconds' * power(2, least(tries, 10)),
+        status = case when tries >= 9 then 'parked' else 'received' end
+    where id = p_event.id;
+
+    if p_event.tries >= 9 then
+        perform record_exception(
+            p_event.organization_id, p_event.livemode, 'event-not-applied', 'gateway_event',
+            p_event.id, null, null, p_reason
+        );
+    end if;
+end;
+$function$;
+comment on function postpone_gateway_event(gateway_events,text) is 'Ten tries in about eight hours, then a person looks.';
+
+CREATE OR REPLACE FUNCTION public.receive_gateway_event(hasura_session json, p_gateway text, p_gateway_account text, p_livemode boolean, p_event_id text, p_type text, p_occurred_at timestamp with time zone, p_payload jsonb, p_notice jsonb)
+ RETURNS SETOF gateway_events
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_id uuid;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    insert into gateway_events (
+        gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice
+    )
+    values (
+        p_gateway, p_gateway_account, p_livemode, p_event_id, p_type, p_occurred_at, p_payload,
+        p_notice
+    )
+    on conflict on constraint gateway_event_is_received_once do nothing;
+
+    select id into strict v_id
+    from gateway_events
+    where gateway = p_gateway and gateway_account = p_gateway_account
+        and livemode = p_livemode and event_id = p_event_id;
+
+    if p_livemode::text is distinct from hasura_session ->> 'x-hasura-livemode' then
+        perform close_gateway_event(v_id, 'ignored', 'sent to an endpoint of the other mode');
+    else
+        perform try_gateway_event(v_id);
+    end if;
+    return query select * from gateway_events where id = v_id;
+end;
+$function$;
+comment on function receive_gateway_event(json,text,text,boolean,text,text,timestamp with time zone,jsonb,jsonb) is 'Stores a verified message and applies it. Called again with the same event id: the same row, no second effect. When applying fails, the row is kept and tried again later.';
+grant execute on function receive_gateway_event(json,text,text,boolean,text,text,timestamp with time zone,jsonb,jsonb) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.record_checkout_session(hasura_session json, p_payment_attempt_id uuid, p_gateway_session_id text, p_url text)
+ RETURNS SETOF credit_checkouts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts := acting_attempt(hasura_session, p_payment_attempt_id);
+begin
+    update checkout_sessions
+    set gateway_session_id = p_gateway_session_id, url = p_url
+    where payment_attempt_id = v_attempt.id
+        and (gateway_session_id is null or gateway_session_id = p_gateway_session_id);
+    if not found then
+        raise exception 'payment attempt % has another page already', v_attempt.id
+            using errcode = 'assert_failure';
+    end if;
+
+    if v_attempt.status = 'created' then  -- a webhook may have come first
+        perform move_payment_attempt(v_attempt, 'pending', null, null);
+    end if;
+    return query select * from credit_checkouts where payment_attempt_id = v_attempt.id;
+end;
+$function$;
+comment on function record_checkout_session(json,uuid,text,text) is 'Keeps the page that a gateway opened for an attempt.';
+grant execute on function record_checkout_session(json,uuid,text,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.record_event(p_organization_id uuid, p_livemode boolean, p_type text, p_object_type text, p_object_id uuid, p_data jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    -- The caller holds the object's lock, so that two facts of it never take one number.
+    insert into events (organization_id, livemode, type, object_type, object_id, sequence, data)
+    select
+        p_organization_id, p_livemode, p_type, p_object_type, p_object_id,
+        coalesce(max(sequence), 0) + 1, p_data
+    from events
+    where object_type = p_object_type and object_id = p_object_id;
+end;
+$function$;
+comment on function record_event(uuid,boolean,text,text,uuid,jsonb) is 'Writes a fact to the outbox, in the transaction of the fact.';
+
+CREATE OR REPLACE FUNCTION public.record_exception(p_organization_id uuid, p_livemode boolean, p_class text, p_object_type text, p_object_id uuid, p_amount bigint, p_currency text, p_detail text)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ INSERT INTO exceptions (organization_id, livemode, class, object_type, object_id, amount, currency, detail)
+   VALUES (record_exception.p_organization_id, record_exception.p_livemode, record_exception.p_class, record_exception.p_object_type, record_exception.p_object_id, record_exception.p_amount, record_exception.p_currency, record_exception.p_detail) ON CONFLICT ON CONSTRAINT exception_is_listed_once DO NOTHING;
+END;
+comment on function record_exception(uuid,boolean,text,text,uuid,bigint,text,text) is 'Lists an object under a class; once, however often called.';
+
+CREATE OR REPLACE FUNCTION public.record_receipt(hasura_session json, p_payment_attempt_id uuid, p_receipt_url text)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+    update payment_attempts
+    set receipt_url = p_receipt_url
+    where id = p_payment_attempt_id and status = 'captured' and receipt_url is null;
+
+    return query select * from payment_attempts where id = p_payment_attempt_id;
+end;
+$function$;
+comment on function record_receipt(json,uuid,text) is 'Keeps the gateway''s receipt of a capture; the first one stays.';
+grant execute on function record_receipt(json,uuid,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.refuse_to_rewrite_history()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    raise exception '% is append-only: book a correcting transaction instead', tg_table_name
+        using errcode = 'insufficient_privilege';
+end;
+$function$;
+comment on function refuse_to_rewrite_history() is 'Stops UPDATE, DELETE and TRUNCATE, the owner''s too.';
+
+CREATE OR REPLACE FUNCTION public.repeated_credit_purchase(p_customer customers, p_key text, p_amount bigint, p_currency text, p_email text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_checkout credit_checkouts;
+begin
+    select credit_checkouts.* into v_checkout
+    from credit_checkouts
+    inner join credit_purchases on credit_purchases.id = credit_checkouts.id
+    where credit_purchases.organization_id = p_customer.organization_id
+        and credit_purchases.livemode = p_customer.livemode
+        and credit_purchases.customer_id = p_customer.id
+        and credit_purchases.idempotency_key = p_key;
+
+    if v_checkout.id is not null
+        and (v_checkout.amount, v_checkout.currency, v_checkout.customer_email)
+        is distinct from (p_amount, p_currency, p_email)
+    then
+        raise exception 'idempotency-key-reused: the key belongs to a request with other content'
+            using errcode = '22B08';
+    end if;
+    return v_checkout.id;
+end;
+$function$;
+comment on function repeated_credit_purchase(customers,text,bigint,text,text) is 'The purchase that this key opened before, or null. Refuses a key with other content.';
+
+CREATE OR REPLACE FUNCTION public.require_read_committed()
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'money functions run under read committed, not %',
+            current_setting('transaction_isolation')
+            using errcode = 'assert_failure';
+    end if;
+end;
+$function$;
+comment on function require_read_committed() is 'Lock-then-read is right under read committed only; under a frozen snapshot it is silently wrong.';
+
+CREATE OR REPLACE FUNCTION public.require_service(p_session json)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if coalesce(p_session ->> 'x-hasura-role', '') not in ('service', 'admin') then
+        raise exception 'forbidden: role % may not do this', p_session ->> 'x-hasura-role'
+            using errcode = '22B03';
+    end if;
+end;
+$function$;
+comment on function require_service(json) is 'Money functions are the service''s, whatever metadata says.';
+
+CREATE OR REPLACE FUNCTION public.settle_gateway_event(p_event gateway_events, p_attempt payment_attempts, p_outcome text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_status text := case p_outcome when 'paid' then 'captured' else p_outcome end;
+begin
+    if not exists (
+        select from payment_attempt_steps where before = p_attempt.status and after = v_status
+    ) then
+        perform note_gateway_event(p_event.id, 'ignored', p_attempt, format(
+            'the attempt is %s already', p_attempt.status
+        ));
+        return;
+    end if;
+
+    if v_status = 'captured' then
+        perform capture_payment_attempt(
+            p_attempt, p_event.notice ->> 'gateway_payment_id', p_event.occurred_at
+        );
+    else
+        perform move_payment_attempt(
+            p_attempt, v_status,
+            p_event.notice ->> 'failure_code', p_event.notice ->> 'failure_message'
+        );
+    end if;
+    perform note_gateway_event(p_event.id, 'applied', p_attempt, null);
+end;
+$function$;
+comment on function settle_gateway_event(gateway_events,payment_attempts,text) is 'Takes the step that a message calls for, if it is legal.';
+
+CREATE OR REPLACE FUNCTION public.touch_updated_at()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    new.updated_at := clock_now();
+    return new;
+end;
+$function$;
+comment on function touch_updated_at() is 'Keeps updated_at true, whoever writes.';
+
+CREATE OR REPLACE FUNCTION public.try_gateway_event(p_id uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_event gateway_events;
+begin
+    -- Replays queue here; whoever comes second finds the row closed.
+    select * into strict v_event from gateway_events where id = p_id for update;
+    if v_event.status <> 'received' then
+        return;
+    end if;
+
+    begin
+        perform apply_gateway_event(v_event);
+        set constraints all immediate;  -- a refusal belongs to this event, not to the commit
+        set constraints all deferred;
+    exception
+        when serialization_failure or deadlock_detected or lock_not_available then
+            raise;  -- passing trouble: the whole request is tried again
+        when others or assert_failure then
+            perform postpone_gateway_event(v_event, sqlerrm);
+    end;
+end;
+$function$;
+comment on function try_gateway_event(uuid) is 'Applies one message; its failure is kept, not thrown.';
+
+CREATE OR REPLACE FUNCTION public.write_credit_purchase(p_customer customers, p_key text, p_amount bigint, p_currency text)
+ RETURNS payment_intents
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_rate numeric := credit_rate(p_customer.organization_id, p_currency);
+    v_credits numeric := trunc(major_units(p_amount, p_currency) * v_rate, 4);
+    v_intent payment_intents;
+begin
+    if v_credits = 0 then
+        raise exception 'amount-out-of-range: % buys no credits at a rate of %', p_amount, v_rate
+            using errcode = '22B07';
+    end if;
+
+    insert into payment_intents (organization_id, livemode, customer_id, purpose, amount, currency)
+    values (
+        p_customer.organization_id, p_customer.livemode, p_customer.id, 'credit_purchase', p_amount,
+        p_currency
+    )
+    returning * into v_intent;
+
+    insert into credit_purchases (
+        organization_id, livemode, customer_id, payment_intent_id, idempotency_key, amount,
+        currency, credit_rate, credits_amount
+    )
+    values (
+        p_customer.organization_id, p_customer.livemode, p_customer.id, v_intent.id, p_key, p_amount,
+        p_currency, v_rate, v_credits
+    );
+    return v_intent;
+end;
+$function$;
+comment on function write_credit_purchase(customers,text,bigint,text) is 'The purchase and what is owed for it, rate frozen.';
+
+CREATE OR REPLACE FUNCTION public.write_ledger_entries(p_organization_id uuid, p_livemode boolean, p_ledger_transaction_id uuid, p_lines ledger_line[])
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_entries bigint;
+begin
+    insert into ledger_entries (
+        organization_id, livemode, ledger_transaction_id, ledger_account_id, currency,
+        amount, balance_after
+    )
+    select
+        p_organization_id, p_livemode, p_ledger_transaction_id, account.id, account.currency,
+        line.amount,
+        account.balance + sum(line.amount) over (partition by account.id order by line.position)
+    from unnest(p_lines) with ordinality as line (ledger_account_id, amount, position)
+    inner join ledger_accounts as account on account.id = line.ledger_account_id
+    where account.organization_id = p_organization_id and account.livemode = p_livemode
+        and account.status = 'active'
+    order by line.position;
+    get diagnostics v_entries = row_count;
+
+    update ledger_accounts
+    set balance = ledger_accounts.balance + line.amount
+    from (
+        select ledger_account_id, sum(amount) as amount
+        from unnest(p_lines)
+        group by ledger_account_id
+    ) as line
+    where ledger_accounts.id = line.ledger_account_id;
+    return v_entries;
+end;
+$function$;
+comment on function write_ledger_entries(uuid,boolean,uuid,ledger_line[]) is 'The second half of posting; the accounts are locked.';

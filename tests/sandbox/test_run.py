@@ -1,0 +1,285 @@
+"""`python -m sandbox` as a person meets it: started, read, interrupted, started again."""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from sandbox.supervisor import alone
+from sandbox.tokens import ADA, token
+
+ROOT = Path(__file__).parents[2]
+READY_SECONDS_MAX = 60  # the promise is ten on an idle machine; others run here, too
+
+pytestmark = pytest.mark.xdist_group("run")
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+class Run:
+    """One sandbox: its command, and what it has printed so far."""
+
+    def __init__(self, state: Path, *options: str, **variables: str) -> None:
+        self.state = state
+        self.ports = free_ports(3)
+        names = ("HASURA_PORT", "APP_PORT", "GATEWAYS_PORT")
+        ports = {name: str(port) for name, port in zip(names, self.ports, strict=True)}
+        kept = {name: text for name, text in os.environ.items() if name != "DATABASE_URL"}
+        self.output = state.with_suffix(f".{time.monotonic_ns()}.txt")
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "sandbox", "--state", str(state), *options],
+                cwd=ROOT,
+                env={**kept, **ports, **variables},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text()
+
+    @property
+    def graphql_url(self) -> str:
+        return f"http://localhost:{self.ports[0]}/v1/graphql"
+
+    def wait_for(self, text: str) -> str:
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while text not in self.said:
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.05)
+        return self.said
+
+    def end(self, number: int = signal.SIGINT) -> int:
+        """Signal it as a terminal does, to the whole group, and return its exit code."""
+        os.killpg(self.process.pid, number)
+        return self.process.wait(30)
+
+    def balances(self) -> list[str]:
+        return re.findall(r"Ada's balance  (\d+) credits", self.said)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def start(*options: str, **variables: str) -> Run:
+        runs.append(Run(tmp_path / "state", *options, **variables))
+        return runs[-1]
+
+    yield start
+    for one in runs:
+        if one.process.poll() is None:
+            one.end()
+    reset(tmp_path / "state")
+
+
+def reset(state: Path) -> str:
+    command = [sys.executable, "-m", "sandbox", "--state", str(state), "reset"]
+    return subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True).stdout
+
+
+def left_over(state: Path) -> list[str]:
+    """Name the living processes whose command names this state, but those that ask."""
+    deadline = time.monotonic() + 10
+    while True:
+        listed = subprocess.run(
+            ["ps", "-A", "-o", "stat=,args="], check=True, capture_output=True, text=True
+        ).stdout
+        found = [
+            line for line in listed.splitlines() if str(state) in line and not line.startswith("Z")
+        ]
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+
+
+def test_a_payment_is_played_and_its_credits_are_there_after_a_restart(run) -> None:
+    first = run()
+    first.wait_for("Ctrl-C")
+    assert first.balances() == ["0", "250"]
+    line = re.findall(r"^curl .*$", first.said, re.MULTILINE)[0]
+    assert pasted(line) == {
+        "data": {
+            "customers": [{"name": "Ada Lovelace"}],
+            "credit_wallets": [{"balance": "250.0000"}],
+        }
+    }
+    assert first.end() == 0
+    assert left_over(first.state) == []
+
+    second = run("--no-demo")
+    second.wait_for("Ctrl-C")
+    answer = httpx.post(
+        second.graphql_url,
+        json={"query": "{ credit_wallets { balance } }"},
+        headers={"Authorization": f"Bearer {token(ADA)}"},
+    )
+    assert answer.json() == {"data": {"credit_wallets": [{"balance": "250.0000"}]}}
+    assert "nothing new" in second.said
+    assert second.end(signal.SIGTERM) == 0
+
+    assert "emptied" in reset(second.state)
+    assert not second.state.exists()
+
+
+def pasted(line: str) -> object:
+    """Send what the printed curl line would: -H is a header, -d a body."""
+    words = shlex.split(line)
+    url = next(word for word in words if word.startswith("http"))
+    name, _, value = words[words.index("-H") + 1].partition(": ")
+    body = words[words.index("-d") + 1]
+    return httpx.post(url, content=body, headers={name: value}).json()
+
+
+def test_the_printed_tokens_open_what_their_roles_may_see(run) -> None:
+    sandbox = run("--no-demo")
+    sandbox.wait_for("Ctrl-C")
+    shown = re.findall(r"^  (\w+) +(\w+) +.*\n(eyJ\S+)$", sandbox.said, re.MULTILINE)
+    seen = {}
+    for name, role, printed in shown:
+        answer = httpx.post(
+            sandbox.graphql_url,
+            json={"query": "{ customers(order_by: {email: asc}) { email } }"},
+            headers={"Authorization": f"Bearer {printed}"},
+        ).json()
+        seen[name, role] = [row["email"].partition("@")[0] for row in answer["data"]["customers"]]
+
+    assert seen == {
+        ("ada", "customer"): ["ada"],
+        ("fiona", "finance"): ["ada", "grace"],
+        ("victor", "viewer"): ["ada", "grace"],
+        ("olga", "operator"): ["ada", "grace", "hedy"],
+    }
+    assert shown[0][2] in re.findall(r"^curl .*$", sandbox.said, re.MULTILINE)[0]
+
+
+def test_a_second_sandbox_in_the_same_place_is_refused_in_one_line(run) -> None:
+    first = run("--no-demo")
+    first.wait_for("Ctrl-C")
+    second = run("--no-demo")
+
+    assert second.process.wait(READY_SECONDS_MAX) == 1
+    assert second.said == (
+        f"munim: the sandbox already runs here, as process {first.process.pid}: "
+        "stop it with Ctrl-C first\n"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_sandbox_stops_while_it_starts(run, number: int) -> None:
+    sandbox = run()
+    sandbox.wait_for("starts")
+
+    assert sandbox.end(number) == 0
+    assert left_over(sandbox.state) == []
+
+
+def test_nothing_outlives_a_sandbox_that_is_killed(run) -> None:
+    sandbox = run("--no-demo")
+    sandbox.wait_for("Ctrl-C")
+    sandbox.process.kill()
+    sandbox.process.wait()
+
+    assert left_over(sandbox.state) == []
+
+
+def test_a_part_that_ends_by_itself_ends_all_and_is_named(run) -> None:
+    sandbox = run("--no-demo")
+    sandbox.wait_for("Ctrl-C")
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,args="], check=True, capture_output=True, text=True
+    ).stdout
+    numbers = [
+        int(line.split()[0])
+        for line in listed.splitlines()
+        if line.split()[1] == str(sandbox.process.pid) and "sandbox.engine" in line
+    ]
+    os.kill(numbers[0], signal.SIGKILL)
+
+    assert sandbox.process.wait(30) == 1
+    assert "munim: engine stopped (by signal 9)" in sandbox.said
+    assert left_over(sandbox.state) == []
+
+
+@pytest.mark.parametrize("variable", ["HASURA_PORT", "APP_PORT", "GATEWAYS_PORT"])
+def test_a_taken_port_is_told_before_anything_starts(run, variable: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        sandbox = run(**{variable: str(port)})
+        code = sandbox.process.wait(READY_SECONDS_MAX)
+
+    assert code == 1
+    assert sandbox.said.startswith(f"munim: port {port} is taken")
+    assert sandbox.said.endswith(f"with {variable}=<port>\n")
+    assert not list(sandbox.state.glob("logs/*"))
+
+
+def test_a_part_may_be_left_out(run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        sandbox = run("--without", "app", APP_PORT=str(port))
+        sandbox.wait_for("Ctrl-C")
+
+    assert "A payment" not in sandbox.said
+    assert sandbox.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://postgres@127.0.0.1:1/munim", "cannot be reached"),
+        ("mysql://127.0.0.1/munim", "cannot be reached"),
+    ],
+)
+def test_a_database_out_of_reach_is_told_in_one_line(run, url: str, reason: str) -> None:
+    sandbox = run(DATABASE_URL=url)
+
+    assert sandbox.process.wait(READY_SECONDS_MAX) == 1
+    assert [reason in line for line in sandbox.said.splitlines() if "munim:" in line] == [True]
+    assert left_over(sandbox.state) == []
+
+
+def test_a_database_of_the_caller_s_is_used_and_left_as_it_is(run, database: str) -> None:
+    sandbox = run(DATABASE_URL=database)
+    sandbox.wait_for("Ctrl-C")
+
+    assert sandbox.balances() == ["0", "250"]
+    assert not (sandbox.state / "postgres").exists()
+    assert database not in sandbox.said
+    assert sandbox.end() == 0
+
+
+def test_a_state_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    with alone(tmp_path):
+        pass
+    with alone(tmp_path):
+        done = subprocess.run(
+            [sys.executable, "-m", "sandbox", "--state", str(tmp_path), "reset"],
+            check=False,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+
+    assert done.returncode == 1
+    assert f"as process {os.getpid()}" in done.stderr
