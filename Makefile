@@ -67,6 +67,11 @@ for endpoint in discover(app):
 endef
 export ROUTES
 
+.PHONY: package-check
+package-check: .installed-for-test ## make the artifact for Lambda, and run it
+	@npm ci --no-fund --no-audit
+	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -m artifact tests/serverless
+
 .PHONY: bench
 bench: .installed-for-test ## run the benchmarks
 	@for file in $(wildcard bench/*.py); do echo "$$file"; $(PY) "$$file" || exit 1; done

@@ -19,8 +19,12 @@ class Signals:
     """
 
     def __init__(self) -> None:
-        self.heard = False
+        self._heard = False
         self._shielded = False
+
+    def ignore(self) -> None:
+        """Let nothing more interrupt: the program is stopping already."""
+        self._shielded = True
 
     @contextmanager
     def caught(self) -> Iterator[None]:
@@ -33,16 +37,19 @@ class Signals:
 
     @contextmanager
     def shielded(self) -> Iterator[None]:
-        """Finish the block first: for what must not be left half done, as a started process."""
+        """Finish the block first: for what must not be left half done, as a started process.
+
+        The terminal's Ctrl-C reaches what runs inside as well; that it failed then is no news.
+        """
         self._shielded = True
         try:
             yield
         finally:
             self._shielded = False
-        if self.heard:
-            raise StoppedError
+            if self._heard:
+                raise StoppedError
 
     def _hear(self, _number: int, _frame: FrameType | None) -> None:
-        first, self.heard = not self.heard, True
+        first, self._heard = not self._heard, True
         if first and not self._shielded:
             raise StoppedError

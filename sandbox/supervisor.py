@@ -156,7 +156,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         """Stop in the order in which the parts need each other: app, gateways, engine, Postgres."""
-        self.signals.heard = True
+        self.signals.ignore()
         for process in self.processes:
             process.stop()
         self.database.stop()

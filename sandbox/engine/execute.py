@@ -12,12 +12,12 @@ import asyncpg
 from . import introspection
 from .actions import Actions
 from .database import LOST, UNSENT
-from .errors import from_postgres
+from .errors import EngineError, from_postgres
 from .plan import Plan
 from .session import Session
 from .sql import Later
 from .state import State
-from .steps import Action, Introspection, Several, Sql, Step, Text
+from .steps import Action, Introspection, Nested, Several, Sql, Step, Text
 from .values import to_json
 
 BROKEN = (asyncpg.PostgresError, *UNSENT, OSError, asyncio.TimeoutError)
@@ -213,6 +213,8 @@ async def _inside(connection: Any, step: Step, call: Call) -> str:
         return step.text
     if isinstance(step, Several):
         return "[" + ",".join([await _inside(connection, item, call) for item in step.steps]) + "]"
+    if isinstance(step, Nested):
+        return await _nested(connection, step, call)
     assert isinstance(step, Sql)  # noqa: S101 -- other steps never share a transaction
     if step.session_first:
         sql = "SELECT set_config('hasura.user', $1, true)"
@@ -227,3 +229,33 @@ async def _inside(connection: Any, step: Step, call: Call) -> str:
     arguments = _arguments(after, call, dict(first.items()))
     found = await _send(connection.fetchval(after.sql, *arguments), "$", after.sql, arguments)
     return after.empty if found is None else str(found)
+
+
+async def _nested(connection: Any, step: Nested, call: Call) -> str:
+    """Insert row after row; the count is of all rows, the answer of the root's."""
+    later: dict[str, Any] = {"rows": []}
+    count = 0
+    for row in step.rows:
+        arguments = _arguments(row.sql, call, later)
+        sent = connection.fetchrow(row.sql.sql, *arguments)
+        found = await _send(sent, row.sql.path, row.sql.sql, arguments)
+        if found["_text"] is None and any(
+            isinstance(bind, Later) and bind.name.startswith(f"{row.label}.")
+            for other in step.rows
+            for bind in other.sql.binds
+        ):
+            raise EngineError(
+                "not-supported",
+                "cannot proceed to insert array relations since insert to table "
+                f'"{row.table}" affects zero rows',
+                row.sql.path,
+            )
+        count += int(found["_count"])
+        later |= {f"{row.label}.{name}": value for name, value in found.items()}
+        if row.is_root and found["_text"] is not None:
+            later["rows"].append(found["_text"])
+    later["n0"] = str(count)
+    arguments = _arguments(step.answer, call, later)
+    sql = step.answer.sql
+    found = await _send(connection.fetchval(sql, *arguments), "$", sql, arguments)
+    return "null" if found is None else str(found)

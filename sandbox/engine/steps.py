@@ -36,6 +36,25 @@ class Several:
 
 
 @dataclass(frozen=True, slots=True)
+class NestedRow:
+    """One row of a nested insert; later rows read its columns under its label."""
+
+    label: str
+    sql: Sql
+    is_root: bool
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """Rows inserted one after the other, then the answer about those of the root."""
+
+    key: str
+    rows: tuple[NestedRow, ...]
+    answer: Sql
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """JSON that is known when the plan is made."""
 
@@ -74,4 +93,4 @@ class Action:
     output: tuple[OutputField, ...]
 
 
-Step = Sql | Several | Text | Introspection | Action
+Step = Sql | Several | Nested | Text | Introspection | Action

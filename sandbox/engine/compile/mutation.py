@@ -35,7 +35,7 @@ def session(c: Compiler) -> str:
     )
 
 
-def _guarded(value: str, kind: str) -> str:
+def guarded(value: str, kind: str) -> str:
     """Return the value if every changed row passed its check; else the statement fails."""
     failed = f"concat({literal(CHECK_FAILED)}, (SELECT count(*) FROM {CHANGED}))::integer"
     passed = f'(SELECT bool_and("_ok") FROM {CHANGED}) IS NOT FALSE'
@@ -64,9 +64,9 @@ def finish(c: Compiler, item: Selected, change: Change) -> Sql:
         return _two_statements(c, item, change, with_)
     rows = f'(SELECT ({CHANGED}."_row").* FROM {CHANGED})'
     source = Source(change.access, rows, c.alias())
-    value = _answer(c, item, source, f"(SELECT count(*) FROM {CHANGED})", one=change.one)
+    value = answer_of(c, item, source, f"(SELECT count(*) FROM {CHANGED})", one=change.one)
     if change.check != "TRUE":
-        value = _guarded(value, "json")
+        value = guarded(value, "json")
     return Sql(item.key, f"{with_} SELECT {value}", tuple(c.statement.binds), mutation=True)
 
 
@@ -94,18 +94,18 @@ def _two_statements(c: Compiler, item: Selected, change: Change, with_: str) -> 
     """Read the answer in a second statement: one statement sees nothing of its own changes."""
     count = f"(SELECT count(*) FROM {CHANGED})"
     if change.check != "TRUE":
-        count = _guarded(count, "bigint")
+        count = guarded(count, "bigint")
     rows = f'(SELECT array_agg("_row")::text FROM {CHANGED})'
     first = f"{with_} SELECT ({count})::text AS n0, {rows} AS n1"
     after = Compiler(c.walk)
     given = f"({after.statement.bind(Later('n1'))})::{table_sql(change.access)}[]"
     source = Source(change.access, f"unnest({given})", after.alias())
-    second = "SELECT " + _answer(after, item, source, None, one=change.one)
+    second = "SELECT " + answer_of(after, item, source, None, one=change.one)
     follow = Sql(item.key, second, tuple(after.statement.binds))
     return Sql(item.key, first, tuple(c.statement.binds), mutation=True, follow=follow)
 
 
-def _answer(c: Compiler, item: Selected, source: Source, count: str | None, *, one: bool) -> str:
+def answer_of(c: Compiler, item: Selected, source: Source, count: str | None, *, one: bool) -> str:
     kind: Any = item.field.ref.named if item.field else None
     chosen = f"{source.sql} AS {source.alias}"
     if one:

@@ -9,7 +9,7 @@ from sandbox.engine.types import PgType
 
 from .access import Access
 from .model import Enum, InputField, InputObject, InputType, Null, Ref, Scalar, listed
-from .sources import ColumnIn
+from .sources import ColumnIn, RelationIn
 
 if TYPE_CHECKING:
     from .role import RoleSchema
@@ -19,9 +19,36 @@ Fields = dict[str, InputField]
 
 def insert_input(schema: RoleSchema, access: Access, name: str) -> InputType:
     def fields() -> Fields:
-        return _column_values(schema, access.insertable)
+        found = _column_values(schema, access.insertable)
+        for relationship in access.table.relationships.values():
+            target = schema.accesses.get(relationship.target)
+            if target is not None and target.insert is not None:
+                pattern = "{}_arr_rel_insert_input"
+                if not relationship.is_array:
+                    pattern = "{}_obj_rel_insert_input"
+                inner = Ref(schema.input(pattern, target))
+                found[relationship.name] = InputField(inner, RelationIn(relationship))
+        return found
 
     text = f'input type for inserting data into table "{access.table.table.name[1]}"'
+    return InputObject(name, fields, text)
+
+
+def relation_insert_input(array: str, schema: RoleSchema, access: Access, name: str) -> InputType:
+    """Build the input of related rows; `array` says whether they are many."""
+
+    def fields() -> Fields:
+        item = schema.input("{}_insert_input", access)
+        ref = listed(item, non_null=True) if array == "array" else Ref(item, non_null=True)
+        found = {"data": InputField(ref, None, Null.REFUSED)}
+        if access.update is not None and access.table.table.uniques:
+            conflict = schema.input("{}_on_conflict", access)
+            found["on_conflict"] = InputField(Ref(conflict), description="upsert condition")
+        return found
+
+    kind = "array" if array == "array" else "object"
+    label = access.table.table.name[1]
+    text = f'input type for inserting {kind} relation for remote table "{label}"'
     return InputObject(name, fields, text)
 
 

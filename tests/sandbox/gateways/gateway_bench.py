@@ -25,7 +25,7 @@ PATIENCE = 20.0
 # The server ends with whoever started it, even if that one is killed: its input ends then.
 ENDING_WITH_US = """
 import os, sys, threading
-threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 """
 PROGRAM = "import runpy\nrunpy.run_module('sandbox.gateways', run_name='__main__', alter_sys=True)"
 Data = dict[str, Any]
