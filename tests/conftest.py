@@ -18,6 +18,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     with Postgres(tmp_path_factory.mktemp("postgres"), fsync=False) as server:
         migrations.apply(server.url, MIGRATIONS)
         yield server
+    server.destroy()
 
 
 @pytest.fixture

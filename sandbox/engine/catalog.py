@@ -22,6 +22,7 @@ where n.nspname not in ('information_schema', 'pg_toast')
 TABLES = """
 select c.oid::int8 as oid, n.nspname, c.relname, c.relkind::text,
        obj_description(c.oid, 'pg_class') as comment,
+       pg_relation_is_updatable(c.oid, true) as writes,
        (select array_agg(json_build_object(
                 'name', a.attname, 'number', a.attnum, 'type', a.atttypid::int8,
                 'not_null', a.attnotnull,
@@ -57,6 +58,9 @@ where p.prokind = 'f'
 
 Name = tuple[str, str]
 
+# What pg_relation_is_updatable says: a view may take some of these, a table takes all.
+WRITES = {"update": 4, "insert": 8, "delete": 16}
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -79,7 +83,10 @@ class ForeignKey:
 
 @dataclass(slots=True)
 class Table:
-    """A table, a view or anything else that rows can be selected from."""
+    """A table, a view or anything else that rows can be selected from.
+
+    `writes` says which of insert, update and delete Postgres accepts for it.
+    """
 
     name: Name
     kind: str
@@ -88,10 +95,7 @@ class Table:
     primary_key: tuple[str, ...] = ()
     uniques: dict[str, tuple[str, ...]] = field(default_factory=dict)
     foreign_keys: list[ForeignKey] = field(default_factory=list)
-
-    @property
-    def is_view(self) -> bool:
-        return self.kind in ("v", "m")
+    writes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +190,7 @@ def _table(
         for item in _json_rows(row["columns"])
     }
     table = Table((row["nspname"], row["relname"]), row["relkind"], row["comment"], columns)
+    table.writes = frozenset(kind for kind, bit in WRITES.items() if row["writes"] & bit)
     own = numbers[row["oid"]]
     for item in _json_rows(row["constraints"]):
         local = tuple(own[number] for number in item["columns"])

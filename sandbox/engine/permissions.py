@@ -62,6 +62,8 @@ class Permissions:
         return _union(granted) if granted else None
 
     def write(self, table: TrackedTable, kind: str, role: str) -> WritePermission | None:
+        if kind not in table.table.writes:
+            return None
         if role == ADMIN:
             names = frozenset(table.table.columns)
             return WritePermission(names, {}, None, {})

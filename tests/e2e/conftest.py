@@ -56,6 +56,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             running.app.stop()
             for process in others:
                 process.stop()
+    postgres.destroy()
 
 
 @pytest.fixture

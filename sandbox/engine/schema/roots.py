@@ -70,8 +70,6 @@ def _named(access: Access, found: Fields) -> Fields:
 
 def mutation_fields(schema: RoleSchema, access: Access) -> Fields:
     found: Fields = {}
-    if access.table.table.kind == "m":
-        return found
     _inserts(schema, access, found)
     _updates(schema, access, found)
     _deletes(schema, access, found)
