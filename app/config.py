@@ -12,6 +12,7 @@ ENVIRONMENTS = ("sandbox", "test", "live")
 SECRET_LENGTH_MIN = 32
 # The sandbox writes its name into every secret it ships; gateways write _test_ into theirs.
 TOY_MARKS = ("sandbox", "_test_")
+LIVE_MARK = "_live_"
 
 T = TypeVar("T")
 
@@ -41,7 +42,9 @@ class Settings:
 def load(environ: Mapping[str, str]) -> Settings:
     """Read and check the service's own settings. Raises ConfigError."""
     settings = read(Settings, environ)
-    faults = [*_faults(settings), *(_live_faults(settings, environ) if settings.livemode else ())]
+    faults = _faults(settings, environ)
+    if settings.livemode:
+        faults += _live_faults(settings, environ)
     if faults:
         raise ConfigError("; ".join(faults))
     return settings
@@ -71,7 +74,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def _faults(settings: Settings) -> list[str]:
+def _faults(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     faults = [
         f"{name.upper()} must be a URL"
         for name in ("hasura_endpoint", "frontend_url")
@@ -79,6 +82,12 @@ def _faults(settings: Settings) -> list[str]:
     ]
     if settings.munim_env not in ENVIRONMENTS:
         faults.append(f"MUNIM_ENV must be one of {', '.join(ENVIRONMENTS)}")
+    if not settings.livemode:
+        faults += [
+            f"{name} is a live key, and MUNIM_ENV is not live"
+            for name, value in environ.items()
+            if name.endswith("_KEY") and LIVE_MARK in value
+        ]
     return faults
 
 

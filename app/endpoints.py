@@ -146,13 +146,12 @@ def _part(body: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _session(body: dict[str, Any], roles: frozenset[str]) -> dict[str, str]:
     variables = {name.lower(): value for name, value in _part(body, "session_variables").items()}
-    role = variables.get("x-hasura-role")
-    if role is not None and role not in roles:
-        message = f"role {role} may not do this"
+    if not all(isinstance(value, str) for value in variables.values()):
+        raise ValidationError({"session_variables": ["Not texts."]})
+    if variables.get("x-hasura-role", next(iter(roles))) not in roles:
+        message = f"role {variables['x-hasura-role']} may not do this"
         raise ForbiddenError(message)
     if not variables.get("x-hasura-user-id"):
         message = "session_variables name no x-hasura-user-id"
         raise UnauthorizedError(message)
-    if not all(isinstance(value, str) for value in variables.values()):
-        raise ValidationError({"session_variables": ["Not texts."]})
     return {name: variables[name] for name in ACTOR_VARIABLES if name in variables}

@@ -66,7 +66,7 @@ class PayloadTooLargeError(AppError):
 
 
 class CustomerNotFoundError(AppError):
-    """The session variables name no active customer."""
+    """The session variables name no active customer, or more than one."""
 
     code, status = "customer-not-found", 404
 

@@ -59,13 +59,15 @@ create view credit_checkouts as
     checkout_sessions.success_url,
     checkout_sessions.cancel_url,
     checkout_sessions.expires_at,
-    checkout_sessions.expires_at < (clock_now() + '00:31:00'::interval) AS is_closing
+    checkout_sessions.expires_at < (clock_now() + '00:31:00'::interval) AS is_closing,
+    checkout_sessions.expires_at < clock_now() AS is_over
    FROM credit_purchases
      JOIN payment_intents ON payment_intents.id = credit_purchases.payment_intent_id
      JOIN payment_attempts ON payment_attempts.payment_intent_id = payment_intents.id
      JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id;
 comment on view credit_checkouts is 'All that opening a purchase''s page takes, in one row.';
 comment on column credit_checkouts.is_closing is 'Too late to open the page: a gateway asks for half an hour at least.';
+comment on column credit_checkouts.is_over is 'The gateway has closed the page.';
 grant select on credit_checkouts to munim_hasura;
 
 create view credit_entries as
@@ -109,7 +111,7 @@ create table credit_purchases (
     constraint credit_purchase_belongs_to_an_intent FOREIGN KEY (organization_id, livemode, payment_intent_id) REFERENCES payment_intents(organization_id, livemode, id),
     constraint credit_purchase_is_granted_in_the_ledger FOREIGN KEY (organization_id, livemode, ledger_transaction_id) REFERENCES ledger_transactions(organization_id, livemode, id),
     constraint credit_purchases_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
-    constraint credit_purchase_buys_something CHECK (amount > 0 AND credits_amount > 0::numeric),
+    constraint credit_purchase_buys_something CHECK (amount > 0 AND credits_amount > 0::numeric AND credits_amount <= '1000000000000'::bigint::numeric),
     constraint credit_purchase_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255),
     constraint granted_credits_are_booked CHECK ((granted_at IS NULL) = (ledger_transaction_id IS NULL))
 );
@@ -192,6 +194,7 @@ comment on column events.sequence is 'Order among the events of one object, with
 CREATE INDEX events_by_organization ON public.events USING btree (organization_id, created_at);
 CREATE TRIGGER events_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON events FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select, trigger on events to munim_hasura;
+grant insert on events to munim_outbox;
 
 create table exceptions (
     id uuid not null default gen_random_uuid(),
@@ -260,6 +263,14 @@ create view invariant_account_balances as
 comment on view invariant_account_balances is 'I2: a balance is the sum of its account''s entries.';
 grant select on invariant_account_balances to munim_hasura;
 
+create view invariant_attempts_ask_for_what_is_owed as
+ SELECT payment_attempts.id AS payment_attempt_id
+   FROM payment_attempts
+     JOIN payment_intents ON payment_intents.id = payment_attempts.payment_intent_id
+  WHERE payment_attempts.amount <> payment_intents.amount OR payment_attempts.currency <> payment_intents.currency;
+comment on view invariant_attempts_ask_for_what_is_owed is 'An attempt is for its intent''s amount.';
+grant select on invariant_attempts_ask_for_what_is_owed to munim_hasura;
+
 create view invariant_captures_are_booked as
  SELECT payment_attempts.id AS payment_attempt_id,
     payment_attempts.status
@@ -268,6 +279,16 @@ create view invariant_captures_are_booked as
   WHERE (payment_attempts.status = 'captured'::text) <> (ledger_transactions.id IS NOT NULL);
 comment on view invariant_captures_are_booked is 'I4: captured and booked are the same attempts.';
 grant select on invariant_captures_are_booked to munim_hasura;
+
+create view invariant_captures_book_what_was_taken as
+ SELECT payment_attempts.id AS payment_attempt_id,
+    ledger_entries.amount
+   FROM payment_attempts
+     JOIN ledger_transactions ON ledger_transactions.reference_type = 'payment_attempt'::text AND ledger_transactions.reference_id = payment_attempts.id
+     JOIN ledger_entries ON ledger_entries.ledger_transaction_id = ledger_transactions.id
+  WHERE ledger_transactions.kind = 'capture'::text AND abs(ledger_entries.amount) <> payment_attempts.amount;
+comment on view invariant_captures_book_what_was_taken is 'I4: the same amount in both.';
+grant select on invariant_captures_book_what_was_taken to munim_hasura;
 
 create view invariant_ledger_balances as
  SELECT ledger_transaction_id,
@@ -293,7 +314,7 @@ create view invariant_purchases_keep_their_rate as
     credit_purchases.credits_amount
    FROM credit_purchases
      JOIN payment_intents ON payment_intents.id = credit_purchases.payment_intent_id
-  WHERE credit_purchases.credits_amount <> trunc(major_units(credit_purchases.amount, credit_purchases.currency) * credit_purchases.credit_rate, 4) OR payment_intents.amount <> credit_purchases.amount OR payment_intents.currency <> credit_purchases.currency;
+  WHERE credit_purchases.credits_amount <> trunc(major_units(credit_purchases.amount, credit_purchases.currency) * credit_purchases.credit_rate, 4) OR payment_intents.amount <> credit_purchases.amount OR payment_intents.currency <> credit_purchases.currency OR payment_intents.customer_id <> credit_purchases.customer_id;
 comment on view invariant_purchases_keep_their_rate is 'What is owed and what is granted both follow from the amount and the frozen rate.';
 grant select on invariant_purchases_keep_their_rate to munim_hasura;
 
@@ -337,6 +358,7 @@ comment on column ledger_accounts.balance is 'Sum of the account''s entries in m
 comment on column ledger_accounts.may_overdraw is 'False where the balance may never pass to the wrong side of zero, as in a customer''s wallet.';
 CREATE INDEX ledger_accounts_by_customer ON public.ledger_accounts USING btree (customer_id) WHERE (customer_id IS NOT NULL);
 CREATE TRIGGER ledger_account_is_kept BEFORE UPDATE ON ledger_accounts FOR EACH ROW EXECUTE FUNCTION keep_ledger_account();
+CREATE TRIGGER ledger_accounts_stay BEFORE DELETE OR TRUNCATE ON ledger_accounts FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on ledger_accounts to munim_hasura;
 
 create table ledger_entries (
@@ -429,6 +451,7 @@ create table payment_attempts (
     livemode boolean not null,
     payment_intent_id uuid not null,
     gateway text not null,
+    gateway_account text not null default ''::text,
     amount bigint not null,
     currency text not null,
     status text not null default 'created'::text,
@@ -450,6 +473,7 @@ create table payment_attempts (
 );
 comment on table payment_attempts is 'One try at one gateway. Its id is the gateway''s idempotency key and its reference to us.';
 comment on column payment_attempts.gateway is 'The adapter''s file name in app/gateways.';
+comment on column payment_attempts.gateway_account is 'Whose account at the gateway is charged; empty for the only one that the settings name.';
 comment on column payment_attempts.gateway_payment_id is 'The gateway''s payment: pi_… at Stripe.';
 CREATE INDEX payment_attempts_by_intent ON public.payment_attempts USING btree (payment_intent_id);
 CREATE INDEX payment_attempts_without_receipt ON public.payment_attempts USING btree (captured_at) WHERE ((status = 'captured'::text) AND (receipt_url IS NULL));
@@ -614,6 +638,34 @@ end;
 $function$;
 comment on function acting_customer(json) is 'The one active customer that a session speaks for. Two candidates are as wrong as none.';
 
+CREATE OR REPLACE FUNCTION public.apply_due_gateway_event(hasura_session json)
+ RETURNS SETOF gateway_events
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_id uuid;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    -- One message a transaction: two would take the locks of the second after those of the first.
+    select id into v_id
+    from gateway_events
+    where status = 'received' and next_try_at <= clock_now()
+        and livemode::text = hasura_session ->> 'x-hasura-livemode'
+    order by next_try_at
+    limit 1
+    for update skip locked;
+
+    perform try_gateway_event(v_id) where v_id is not null;
+    return query select * from gateway_events where id = v_id;
+end;
+$function$;
+comment on function apply_due_gateway_event(json) is 'The sweep: applies one message that is due, and answers it; no row when nothing is due.';
+grant execute on function apply_due_gateway_event(json) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.apply_gateway_event(p_event gateway_events)
  RETURNS void
  LANGUAGE plpgsql
@@ -625,7 +677,7 @@ declare
     v_reason text;
 begin
     if v_outcome = 'unknown' then
-        perform close_gateway_event(p_event.id, 'ignored', 'a type without effect');
+        perform note_gateway_event(p_event.id, 'ignored', v_attempt, 'a type without effect');
         return;
     end if;
 
@@ -641,39 +693,15 @@ begin
 
     v_reason := mismatch_of_notice(p_event, v_attempt);
     if v_reason is not null then
-        perform park_gateway_event(p_event, v_attempt, 'amount-mismatch', v_reason);
+        perform park_gateway_event(
+            p_event, v_attempt, split_part(v_reason, ': ', 1), split_part(v_reason, ': ', 2)
+        );
     else
         perform settle_gateway_event(p_event, v_attempt, v_outcome);
     end if;
 end;
 $function$;
 comment on function apply_gateway_event(gateway_events) is 'Matches a message to its attempt, compares, and acts.';
-
-CREATE OR REPLACE FUNCTION public.apply_gateway_events(hasura_session json, p_limit integer)
- RETURNS SETOF gateway_events
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_ids uuid[];
-begin
-    perform require_service(hasura_session);
-    select array_agg(id) into v_ids
-    from (
-        select id from gateway_events
-        where status = 'received' and next_try_at <= clock_now()
-        order by next_try_at
-        limit least(p_limit, 100)
-        for update skip locked
-    ) as due;
-
-    perform try_gateway_event(id) from unnest(v_ids) as id;
-    return query select * from gateway_events where id = any(v_ids);
-end;
-$function$;
-comment on function apply_gateway_events(json,integer) is 'The sweep: applies what is due, at most 100 messages.';
-grant execute on function apply_gateway_events(json,integer) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.attempt_of_notice(p_event gateway_events)
  RETURNS payment_attempts
@@ -688,13 +716,15 @@ begin
     select * into v_attempt
     from payment_attempts
     where id = (p_event.notice ->> 'payment_attempt_id')::uuid
-        and gateway = p_event.gateway and livemode = p_event.livemode;
+        and gateway = p_event.gateway and gateway_account = p_event.gateway_account
+        and livemode = p_event.livemode;
 
     if v_attempt.id is null then
         select payment_attempts.* into v_attempt
         from payment_attempts
         inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id
         where checkout_sessions.gateway = p_event.gateway
+            and payment_attempts.gateway_account = p_event.gateway_account
             and checkout_sessions.livemode = p_event.livemode
             and checkout_sessions.gateway_session_id = p_event.notice ->> 'gateway_session_id';
     end if;
@@ -757,7 +787,7 @@ begin
             (ledger_account(
                 v_organization_id, v_livemode, 'payments_received', 'liability', v_currency
             ), -p_attempt.amount)
-        ]::ledger_line []
+        ]::ledger_line[]
     );
     perform pay_payment_intent(p_attempt, p_occurred_at);
 end;
@@ -863,15 +893,6 @@ END;
 comment on function clock_now() is 'The time of this transaction; the only clock that SQL may read.';
 grant execute on function clock_now() to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.close_gateway_event(p_id uuid, p_status text, p_reason text)
- RETURNS void
- LANGUAGE sql
-BEGIN ATOMIC
- UPDATE gateway_events SET status = close_gateway_event.p_status, reason = close_gateway_event.p_reason
-   WHERE ((gateway_events.id = close_gateway_event.p_id) AND (gateway_events.status = 'received'::text));
-END;
-comment on function close_gateway_event(uuid,text,text) is 'Ends the life of an inbox row; a closed one stays as it is.';
-
 CREATE OR REPLACE FUNCTION public.credit_rate(p_organization_id uuid, p_currency text)
  RETURNS numeric
  LANGUAGE plpgsql
@@ -973,7 +994,7 @@ begin
                 p_intent.organization_id, p_intent.livemode, 'credits_issued', 'asset', 'XCR'
             ), v_units),
             (credit_wallet(v_customer), -v_units)
-        ]::ledger_line []
+        ]::ledger_line[]
     );
 
     update credit_purchases
@@ -1004,7 +1025,7 @@ declare
 begin
     perform post_ledger_transaction(
         v_organization_id, v_livemode,
-        format('suspense:%s', p_event.id), 'suspense', 'gateway_event', p_event.id,
+        suspense_key(p_event), 'suspense', 'gateway_event', p_event.id,
         p_event.occurred_at,
         array[
             (ledger_account(
@@ -1013,11 +1034,35 @@ begin
             (ledger_account(
                 v_organization_id, v_livemode, 'suspense', 'liability', v_currency
             ), -v_amount)
-        ]::ledger_line []
+        ]::ledger_line[]
     );
 end;
 $function$;
 comment on function hold_in_suspense(gateway_events,payment_attempts) is 'The gateway holds this money for us, but we do not know yet whose it is.';
+
+CREATE OR REPLACE FUNCTION public.is_in_suspense(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM ledger_transactions
+           WHERE ((ledger_transactions.organization_id = (is_in_suspense.p_attempt).organization_id) AND (ledger_transactions.livemode = (is_in_suspense.p_attempt).livemode) AND (ledger_transactions.key = suspense_key(is_in_suspense.p_event))))) AS "exists";
+END;
+comment on function is_in_suspense(gateway_events,payment_attempts) is 'Whether a message''s payment is booked as money of nobody.';
+
+CREATE OR REPLACE FUNCTION public.is_new_money(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT ((((p_event).notice ->> 'outcome'::text) = 'paid'::text) AND ((p_attempt).id IS NOT NULL) AND (((((p_event).notice ->> 'amount'::text))::numeric >= (1)::numeric) AND ((((p_event).notice ->> 'amount'::text))::numeric <= ('1000000000000000'::bigint)::numeric)) AND (EXISTS ( SELECT
+            FROM currencies
+           WHERE ((currencies.code = ((is_new_money.p_event).notice ->> 'currency'::text)) AND (currencies.code <> 'XCR'::text)))) AND (NOT is_in_suspense(p_event, p_attempt)) AND (NOT (EXISTS ( SELECT
+            FROM payment_attempts
+           WHERE ((payment_attempts.gateway = (is_new_money.p_event).gateway) AND (payment_attempts.livemode = (is_new_money.p_event).livemode) AND (payment_attempts.status = 'captured'::text) AND (payment_attempts.gateway_payment_id = ((is_new_money.p_event).notice ->> 'gateway_payment_id'::text)))))));
+END;
+comment on function is_new_money(gateway_events,payment_attempts) is 'Whether a parked message speaks of money that the gateway holds and no booking shows.';
 
 CREATE OR REPLACE FUNCTION public.keep_ledger_account()
  RETURNS trigger
@@ -1025,17 +1070,15 @@ CREATE OR REPLACE FUNCTION public.keep_ledger_account()
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 begin
-    if (new.id, new.organization_id, new.livemode, new.code, new.account_type, new.currency)
-        is distinct from
-        (old.id, old.organization_id, old.livemode, old.code, old.account_type, old.currency)
+    if (to_jsonb(new) - 'balance' - 'status') is distinct from (to_jsonb(old) - 'balance' - 'status')
     then
-        raise exception 'ledger account % keeps its code, type and currency for ever', old.id
+        raise exception 'ledger account % never changes but in balance and status', old.id
             using errcode = 'insufficient_privilege';
     end if;
     return new;
 end;
 $function$;
-comment on function keep_ledger_account() is 'What an account is never changes; its balance does.';
+comment on function keep_ledger_account() is 'Only the balance and the status of an account change.';
 
 CREATE OR REPLACE FUNCTION public.ledger_account(p_organization_id uuid, p_livemode boolean, p_code text, p_account_type text, p_currency text)
  RETURNS uuid
@@ -1043,24 +1086,28 @@ CREATE OR REPLACE FUNCTION public.ledger_account(p_organization_id uuid, p_livem
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_id uuid;
+    v_account ledger_accounts;
 begin
-    select id into v_id
+    select * into v_account
     from ledger_accounts
     where organization_id = p_organization_id and livemode = p_livemode
         and code = p_code and currency = p_currency;
 
-    if v_id is null then
+    if v_account.id is null then
         insert into ledger_accounts (organization_id, livemode, code, account_type, currency)
         values (p_organization_id, p_livemode, p_code, p_account_type, p_currency)
         on conflict on constraint ledger_account_code_is_taken_once do nothing;
 
-        select id into strict v_id
+        select * into strict v_account
         from ledger_accounts
         where organization_id = p_organization_id and livemode = p_livemode
             and code = p_code and currency = p_currency;
     end if;
-    return v_id;
+    if v_account.account_type <> p_account_type then
+        raise exception 'ledger account % is % and not %', p_code, v_account.account_type, p_account_type
+            using errcode = 'assert_failure';
+    end if;
+    return v_account.id;
 end;
 $function$;
 comment on function ledger_account(uuid,boolean,text,text,text) is 'The account of this code, opened at its first use.';
@@ -1080,17 +1127,18 @@ grant execute on function major_units(bigint,text) to munim_hasura;
 CREATE OR REPLACE FUNCTION public.mismatch_of_notice(p_event gateway_events, p_attempt payment_attempts)
  RETURNS text
  LANGUAGE sql
- IMMUTABLE
+ STABLE
 BEGIN ATOMIC
  SELECT
          CASE
              WHEN (((p_event).notice ->> 'outcome'::text) <> ALL (ARRAY['paid'::text, 'processing'::text])) THEN NULL::text
-             WHEN (((((p_event).notice ->> 'amount'::text))::bigint IS DISTINCT FROM (p_attempt).amount) OR (((p_event).notice ->> 'currency'::text) IS DISTINCT FROM (p_attempt).currency)) THEN format('the gateway says %s %s, the attempt is %s %s'::text, ((p_event).notice ->> 'amount'::text), ((p_event).notice ->> 'currency'::text), (p_attempt).amount, (p_attempt).currency)
-             WHEN (((p_attempt).status = 'captured'::text) AND (((p_event).notice ->> 'gateway_payment_id'::text) <> (p_attempt).gateway_payment_id)) THEN format('paid a second time, as %s'::text, ((p_event).notice ->> 'gateway_payment_id'::text))
+             WHEN (((((p_event).notice ->> 'amount'::text))::bigint IS DISTINCT FROM (p_attempt).amount) OR (((p_event).notice ->> 'currency'::text) IS DISTINCT FROM (p_attempt).currency)) THEN format('amount-mismatch: the gateway says %s %s, the attempt is %s %s'::text, ((p_event).notice ->> 'amount'::text), ((p_event).notice ->> 'currency'::text), (p_attempt).amount, (p_attempt).currency)
+             WHEN (((p_attempt).status = 'captured'::text) AND (((p_event).notice ->> 'gateway_payment_id'::text) <> (p_attempt).gateway_payment_id)) THEN format('duplicate-payment: paid again as %s'::text, ((p_event).notice ->> 'gateway_payment_id'::text))
+             WHEN (((p_attempt).status <> 'captured'::text) AND is_in_suspense(p_event, p_attempt)) THEN 'amount-mismatch: this payment is held in suspense already'::text
              ELSE NULL::text
          END AS "case";
 END;
-comment on function mismatch_of_notice(gateway_events,payment_attempts) is 'What speaks against acting on a message, or null.';
+comment on function mismatch_of_notice(gateway_events,payment_attempts) is 'What speaks against acting on a message, as `class: detail`, or null.';
 
 CREATE OR REPLACE FUNCTION public.move_payment_attempt(p_attempt payment_attempts, p_status text, p_failure_code text, p_failure_message text)
  RETURNS void
@@ -1176,11 +1224,11 @@ begin
 
     -- The customer's row orders their requests: of two with one key, the second finds the first.
     perform from customers where id = v_customer.id for no key update;
-    select coalesce(p_currency, default_currency) into strict v_currency
-    from organizations where id = v_customer.organization_id;
+    v_purchase_id := repeated_credit_purchase(v_customer, p_key, p_amount, p_currency, p_email);
 
-    v_purchase_id := repeated_credit_purchase(v_customer, p_key, p_amount, v_currency, p_email);
     if v_purchase_id is null then
+        select coalesce(p_currency, default_currency) into strict v_currency
+        from organizations where id = v_customer.organization_id;
         perform check_payment_amount(v_customer.organization_id, p_amount, v_currency);
         v_intent := write_credit_purchase(v_customer, p_key, p_amount, v_currency);
         perform open_checkout_session(v_intent, p_gateway, p_email, p_success_url, p_cancel_url);
@@ -1213,11 +1261,7 @@ CREATE OR REPLACE FUNCTION public.park_gateway_event(p_event gateway_events, p_a
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 begin
-    if p_event.notice ->> 'outcome' = 'paid'
-        and p_attempt.id is not null
-        and (p_event.notice ->> 'amount')::bigint > 0
-        and exists (select from currencies where code = p_event.notice ->> 'currency')
-    then
+    if is_new_money(p_event, p_attempt) then
         perform hold_in_suspense(p_event, p_attempt);
     end if;
     perform record_exception(
@@ -1316,7 +1360,7 @@ begin
     end if;
 end;
 $function$;
-comment on function postpone_gateway_event(gateway_events,text) is 'Ten tries in about eight hours, then a person looks.';
+comment on function postpone_gateway_event(gateway_events,text) is 'Ten tries in about four hours, then a person looks.';
 
 CREATE OR REPLACE FUNCTION public.receive_gateway_event(hasura_session json, p_gateway text, p_gateway_account text, p_livemode boolean, p_event_id text, p_type text, p_occurred_at timestamp with time zone, p_payload jsonb, p_notice jsonb)
  RETURNS SETOF gateway_events
@@ -1329,6 +1373,10 @@ declare
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
+    if p_livemode::text is distinct from hasura_session ->> 'x-hasura-livemode' then
+        raise exception 'forbidden: a message of the other mode (live or test) came to this endpoint'
+            using errcode = '22B03';
+    end if;
 
     insert into gateway_events (
         gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice
@@ -1344,11 +1392,7 @@ begin
     where gateway = p_gateway and gateway_account = p_gateway_account
         and livemode = p_livemode and event_id = p_event_id;
 
-    if p_livemode::text is distinct from hasura_session ->> 'x-hasura-livemode' then
-        perform close_gateway_event(v_id, 'ignored', 'sent to an endpoint of the other mode');
-    else
-        perform try_gateway_event(v_id);
-    end if;
+    perform try_gateway_event(v_id);
     return query select * from gateway_events where id = v_id;
 end;
 $function$;
@@ -1385,6 +1429,7 @@ grant execute on function record_checkout_session(json,uuid,text,text) to munim_
 CREATE OR REPLACE FUNCTION public.record_event(p_organization_id uuid, p_livemode boolean, p_type text, p_object_type text, p_object_id uuid, p_data jsonb)
  RETURNS void
  LANGUAGE plpgsql
+ SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 begin
@@ -1457,7 +1502,7 @@ begin
 
     if v_checkout.id is not null
         and (v_checkout.amount, v_checkout.currency, v_checkout.customer_email)
-        is distinct from (p_amount, p_currency, p_email)
+        is distinct from (p_amount, coalesce(p_currency, v_checkout.currency), p_email)
     then
         raise exception 'idempotency-key-reused: the key belongs to a request with other content'
             using errcode = '22B08';
@@ -1495,7 +1540,7 @@ begin
     end if;
 end;
 $function$;
-comment on function require_service(json) is 'Money functions are the service''s, whatever metadata says.';
+comment on function require_service(json) is 'Money functions are for the service, and for an administrator''s console; whatever metadata says.';
 
 CREATE OR REPLACE FUNCTION public.settle_gateway_event(p_event gateway_events, p_attempt payment_attempts, p_outcome text)
  RETURNS void
@@ -1529,6 +1574,15 @@ end;
 $function$;
 comment on function settle_gateway_event(gateway_events,payment_attempts,text) is 'Takes the step that a message calls for, if it is legal.';
 
+CREATE OR REPLACE FUNCTION public.suspense_key(p_event gateway_events)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT ((('suspense:'::text || (p_event).gateway) || ':'::text) || COALESCE(((p_event).notice ->> 'gateway_payment_id'::text), (p_event).event_id));
+END;
+comment on function suspense_key(gateway_events) is 'Names a gateway''s payment, so that it is held once.';
+
 CREATE OR REPLACE FUNCTION public.touch_updated_at()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1551,7 +1605,7 @@ declare
 begin
     -- Replays queue here; whoever comes second finds the row closed.
     select * into strict v_event from gateway_events where id = p_id for update;
-    if v_event.status <> 'received' then
+    if v_event.status <> 'received' or v_event.next_try_at > clock_now() then
         return;
     end if;
 
@@ -1579,8 +1633,9 @@ declare
     v_credits numeric := trunc(major_units(p_amount, p_currency) * v_rate, 4);
     v_intent payment_intents;
 begin
-    if v_credits = 0 then
-        raise exception 'amount-out-of-range: % buys no credits at a rate of %', p_amount, v_rate
+    if v_credits not between 0.0001 and 1000000000000 then
+        raise exception 'amount-out-of-range: % buys % credits at a rate of %',
+            p_amount, v_credits, v_rate
             using errcode = '22B07';
     end if;
 

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,12 +23,22 @@ ROOT = Path(__file__).parents[1]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 UV = "uv==0.13.8"
+REASON_LENGTH_MAX = 400
 LISTS = {"run": "requirements-sandbox.txt", "test": "requirements-dev.txt"}
 
 # What `python -m sandbox` and the programs that it starts import.
 MODULES = (
     *("asyncpg", "croniter", "flask", "gql", "graphql", "httptools", "httpx", "jinja2", "jwt"),
-    *("marshmallow", "reportlab", "requests", "serverless_wsgi", "starlette", "stripe", "uvicorn"),
+    *(
+        "marshmallow",
+        "reportlab",
+        "requests",
+        "serverless_wsgi",
+        "sniffio",
+        "starlette",
+        "stripe",
+        "uvicorn",
+    ),
     *("uvloop", "waitress", "websockets", "yaml"),
 )
 
@@ -145,10 +156,11 @@ def _run(command: list[str]) -> None:
 
 
 def _reason(said: list[str]) -> str:
-    errors = [
-        line for line in said if line.lower().startswith(("error", "\N{MULTIPLICATION SIGN}"))
-    ]
-    return (errors or said or ["it said nothing"])[0]
+    """Take the words from the first that looks like an error on, in one line."""
+    words = re.findall(r"[ -~]+", " ".join(said))  # without the frames that uv draws
+    text = re.sub(r" +", " ", " ".join(words)).strip() or "it said nothing"
+    start = re.search(r"error", text, re.IGNORECASE)
+    return text[start.start() if start else 0 :][:REASON_LENGTH_MAX]
 
 
 def _called(command: list[str]) -> subprocess.CompletedProcess[str]:

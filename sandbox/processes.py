@@ -22,27 +22,27 @@ PAUSE_SECONDS = 0.05
 
 # This program becomes the service. Before that it leaves a watcher behind, in the same group. The
 # watcher reads a pipe that only the sandbox holds open: a byte means that the service was stopped
-# in good order, end of file that the sandbox is gone, and then the watcher ends the group. The
-# service takes SIGINT even when the sandbox was started in the background, where it is ignored.
+# in good order, end of file that the sandbox is gone, and then the watcher ends the group. It knows
+# by another pipe, which only the service holds open, that the service is gone. The service takes
+# SIGINT even when the sandbox was started in the background, where it is ignored.
 KEEPER = """
-import os, signal, sys, time
+import os, select, signal, sys
 service = os.getpid()
+alive, living = os.pipe()
 if os.fork() == 0:
     if os.fork() == 0:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.close(living)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.dup2(1, 2)
         if os.read(0, 1) == b"":
             os.killpg(service, signal.SIGINT)
-            for _ in range(50):
-                time.sleep(0.1)
-                try:
-                    os.kill(service, 0)
-                except ProcessLookupError:
-                    os._exit(0)
-            os.killpg(service, signal.SIGKILL)
+            if not select.select([alive], [], [], 5)[0]:
+                os.killpg(service, signal.SIGKILL)
     os._exit(0)
 os.wait()
+os.close(alive)
+os.set_inheritable(living, True)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 os.execv(sys.argv[1], sys.argv[1:])

@@ -67,14 +67,14 @@ class Money:
     session: dict[str, str]
 
     def call(self, function: str, **arguments: object) -> list[dict[str, Any]]:
-        names = ", ".join(f"p_{name} => %({name})s" for name in arguments)
+        names = "".join(f", p_{name} => %({name})s" for name in arguments)
         values = {
             name: Jsonb(value) if isinstance(value, dict) else value
             for name, value in arguments.items()
         }
         self.db.execute("set local role munim_hasura")
         rows = self.db.execute(
-            f"select * from {function}(hasura_session => %(session)s, {names})",
+            f"select * from {function}(hasura_session => %(session)s{names})",
             {"session": json.dumps(self.session), **values},
         ).fetchall()
         self.db.execute("reset role")

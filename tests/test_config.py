@@ -46,6 +46,12 @@ def test_live_refuses_what_is_unsafe(change: dict[str, str], said: str) -> None:
         config.load(GOOD | change)
 
 
+@pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])
+def test_a_live_key_is_refused_where_nothing_else_is_live(key: str) -> None:
+    with pytest.raises(ConfigError, match="STRIPE_SECRET_KEY is a live key"):
+        config.load(GOOD | {"MUNIM_ENV": "test", "STRIPE_SECRET_KEY": key})
+
+
 def test_a_sandbox_may_use_its_well_known_secrets() -> None:
     relaxed = {"MUNIM_ENV": "sandbox", "ACTION_SECRET": "sandbox", "FRONTEND_URL": "http://x"}
 

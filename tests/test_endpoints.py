@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ CHECKOUT = {
     "cancel_url": "https://shop.example/payment-cancelled",
     "expires_at": "2026-11-22T09:00:00+00:00",
     "is_closing": False,
+    "is_over": False,
 }
 OPENED = CHECKOUT | {"gateway_session_id": "cs_1", "url": "https://pay.example/cs_1"}
 BODY = {
@@ -49,6 +51,17 @@ BODY = {
 }
 SECRET = {"ACTION-SECRET": "action-secret"}
 SESSIONS = "https://api.stripe.com/v1/checkout/sessions"
+
+
+class Rows:
+    """A number of rows that are taken one by one."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def next(self) -> list[dict[str, str]]:
+        self.left -= 1
+        return [{"id": "e", "status": "applied"}] if self.left >= 0 else []
 
 
 class Hasura:
@@ -61,7 +74,7 @@ class Hasura:
             "record_checkout_session": [OPENED],
             "fail_checkout": [CHECKOUT | {"status": "failed"}],
             "receive_gateway_event": [{"id": "e", "status": "applied", "reason": None}],
-            "apply_gateway_events": [{"id": "e", "status": "applied"}],
+            "apply_due_gateway_event": [],
             "payment_attempts": [],
             "record_receipt": [{"id": "a", "receipt_url": "https://r"}],
         }
@@ -72,6 +85,8 @@ class Hasura:
         field = operations()[body["operationName"]].field
         self.asked.append((body["operationName"], body.get("variables", {}), request.headers))
         answer = self.answers[field]
+        if isinstance(answer, Rows):
+            answer = answer.next()
         if isinstance(answer, str):
             error = {"message": answer, "extensions": {"path": "$", "code": "data-exception"}}
             return 200, {}, json.dumps({"errors": [error]})
@@ -151,6 +166,41 @@ def test_identity_comes_from_the_session_and_the_mode_from_the_service(client, h
     assert headers["x-hasura-admin-secret"] == "admin-secret"
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"status": "expired"}, "checkout-expired"),
+        ({"is_over": True}, "checkout-expired"),
+        ({"status": "failed", "failure_message": None}, "gateway-refused"),
+    ],
+)
+@pytest.mark.parametrize("row", ["opened", "unopened"])
+def test_a_page_that_has_ended_is_not_answered(client, hasura, page, change, said, row) -> None:
+    base = OPENED if row == "opened" else CHECKOUT | {"is_closing": "is_over" in change}
+    hasura.answers["open_credit_purchase"] = [base | change]
+    answer = client.post("/create-payment", json=BODY, headers=SECRET)
+
+    assert code(answer) == said
+    assert answer.json["message"]
+    assert page.call_count == 0
+
+
+def test_a_paid_purchase_still_answers_its_page(client, hasura) -> None:
+    hasura.answers["open_credit_purchase"] = [OPENED | {"status": "paid", "is_over": True}]
+
+    assert client.post("/create-payment", json=BODY, headers=SECRET).status_code == 200
+
+
+def test_the_callers_key_is_the_purchases_key(client, hasura, page) -> None:
+    client.post("/create-payment", json=changed("input", idempotency_key="k-1"), headers=SECRET)
+    client.post("/create-payment", json=BODY, headers=SECRET)
+    client.post("/create-payment", json=BODY, headers=SECRET)
+
+    keys = [v["key"] for name, v, _ in hasura.asked if name == "OpenCreditPurchase"]
+    assert keys[0] == "k-1"
+    assert len(set(keys)) == 3
+
+
 def test_a_page_that_is_open_already_is_answered_without_asking_stripe(client, hasura, page):
     hasura.answers["open_credit_purchase"] = [OPENED]
     answer = client.post("/create-payment", json=BODY, headers=SECRET)
@@ -216,6 +266,8 @@ def test_a_bigint_may_come_as_the_string_that_hasura_sends(client, hasura, page)
         {"currency": "DOLLARS"},
         {"idempotency_key": ""},
         {"idempotency_key": "k" * 256},
+        {"idempotency_key": "k\0"},
+        {"idempotency_key": "ключ"},
         {"credits": 5},
         {"customer_id": "c2"},
     ],
@@ -241,6 +293,13 @@ def test_a_session_without_a_user_is_refused(client, hasura, variables) -> None:
 
     assert (answer.status_code, code(answer)) == (401, "unauthorized")
     assert hasura.asked == []
+
+
+@pytest.mark.parametrize("role", [[], {}, 5, None])
+def test_a_role_that_is_no_text_is_refused(client, role) -> None:
+    body = changed("session_variables", **{"x-hasura-role": role})
+
+    assert client.post("/create-payment", json=body, headers=SECRET).status_code == 400
 
 
 @pytest.mark.parametrize("role", ["viewer", "finance", "admin", "anonymous"])
@@ -349,8 +408,53 @@ def test_a_signed_webhook_is_stored_in_one_statement(client, hasura, path) -> No
     ((_, variables, _),) = [a for a in hasura.asked if a[0] == "ReceiveGatewayEvent"]
     assert variables["eventId"] == "evt_1"
     assert variables["payload"] == json.loads(EVENT)
-    assert variables["notice"]["outcome"] == "paid"
-    assert variables["notice"]["amount"] == 2500
+    assert variables["notice"] == {
+        "outcome": "paid",
+        "payment_attempt_id": CHECKOUT["payment_attempt_id"],
+        "gateway_session_id": "cs_1",
+        "gateway_payment_id": "pi_1",
+        "amount": 2500,
+        "currency": "USD",
+        "failure_code": None,
+        "failure_message": None,
+    }
+    assert (variables["account"], variables["livemode"]) == ("", False)
+    assert variables["occurredAt"] == "2026-09-21T14:13:20+00:00"
+
+
+def test_a_webhooks_account_and_mode_are_passed_on_as_they_are(client, hasura) -> None:
+    body = json.dumps(json.loads(EVENT) | {"account": "acct_1", "livemode": True})
+    client.post("/stripe-webhook", data=body, headers=signature(body))
+
+    ((_, variables, _),) = [a for a in hasura.asked if a[0] == "ReceiveGatewayEvent"]
+    assert (variables["account"], variables["livemode"]) == ("acct_1", True)
+
+
+def test_text_that_postgres_cannot_keep_does_not_lose_a_webhook(client, hasura) -> None:
+    event = json.loads(EVENT)
+    event["data"]["object"]["customer_details"] = {"name": "A\0da \ud83d"}
+    body = json.dumps(event)
+    answer = client.post("/stripe-webhook", data=body, headers=signature(body))
+
+    ((_, variables, _),) = [a for a in hasura.asked if a[0] == "ReceiveGatewayEvent"]
+    kept = variables["payload"]["data"]["object"]["customer_details"]["name"]
+    assert (answer.status_code, kept) == (200, "A\ufffdda \ufffd")
+
+
+def test_a_live_service_says_so_to_the_database(web) -> None:
+    hasura = Hasura()
+    web.add_callback(responses.POST, "https://hasura.test/v1/graphql", callback=hasura)
+    live = ENVIRON | {
+        "MUNIM_ENV": "live",
+        "HASURA_ENDPOINT": "https://hasura.test/v1/graphql",
+        "HASURA_ADMIN_SECRET": "a" * 32,
+        "ACTION_SECRET": "b" * 32,
+        "STRIPE_SECRET_KEY": "sk_live_1",
+    }
+    create_app(live).test_client().post("/stripe-webhook", data=EVENT, headers=signature())
+
+    ((name, _, headers),) = hasura.asked  # and does not ask for a moved clock
+    assert (name, headers["x-hasura-livemode"]) == ("ReceiveGatewayEvent", "true")
 
 
 @pytest.mark.parametrize("skew", [-302, 302])
@@ -446,10 +550,25 @@ def test_one_receipt_that_fails_does_not_stop_the_others(client, hasura, web) ->
     assert answer.json == {"missing": 2, "stored": 1}
 
 
-def test_the_inbox_sweep_reports_what_it_tried(client) -> None:
+@pytest.mark.parametrize(("due", "tried"), [(0, 0), (3, 3), (50, 20)])
+def test_the_inbox_sweep_takes_one_message_at_a_time_and_not_for_ever(
+    client, hasura, due, tried
+) -> None:
+    hasura.answers["apply_due_gateway_event"] = Rows(due)
     answer = client.post("/crons/apply_gateway_events", json={}, headers=SECRET)
 
-    assert answer.json == {"tried": 1}
+    assert answer.json == {"tried": tried}
+
+
+def test_the_receipt_sweep_looks_between_a_minute_and_three_days_back(client, hasura) -> None:
+    client.post("/crons/store_missing_receipts", json={}, headers=SECRET)
+
+    ((_, asked, _),) = [a for a in hasura.asked if a[0] == "ReceiptsMissing"]
+    after, before = (
+        datetime.fromisoformat(asked[name]) for name in ("capturedAfter", "capturedBefore")
+    )
+    assert before - after == timedelta(days=3) - timedelta(minutes=1)
+    assert asked["limit"] == 20
 
 
 def test_a_request_id_is_echoed_or_made(client) -> None:

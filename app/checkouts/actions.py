@@ -31,6 +31,7 @@ def create_payment(ctx: Context, request: CreatePayment) -> dict[str, Any]:
         successUrl=f"{ctx.settings.frontend_url}/payment-success?session_id={{CHECKOUT_SESSION_ID}}",
         cancelUrl=f"{ctx.settings.frontend_url}/payment-cancelled",
     )
+    _refuse_what_has_ended(checkout)
     if not checkout["url"]:
         checkout = _open_page(ctx, checkout)
     return {
@@ -45,14 +46,18 @@ def create_payment(ctx: Context, request: CreatePayment) -> dict[str, Any]:
     }
 
 
-def _open_page(ctx: Context, checkout: dict[str, Any]) -> dict[str, Any]:
-    attempt_id = checkout["payment_attempt_id"]
+def _refuse_what_has_ended(checkout: dict[str, Any]) -> None:
     if checkout["status"] == "failed":
-        raise GatewayRefusedError(checkout["failure_message"])
-    if checkout["is_closing"]:
+        raise GatewayRefusedError(checkout["failure_message"] or "the payment failed")
+    if checkout["status"] == "expired" or (
+        checkout["status"] == "pending" and checkout["is_over" if checkout["url"] else "is_closing"]
+    ):
         message = "this checkout is over; buy again with a new idempotency_key"
         raise CheckoutExpiredError(message)
 
+
+def _open_page(ctx: Context, checkout: dict[str, Any]) -> dict[str, Any]:
+    attempt_id = checkout["payment_attempt_id"]
     try:
         page = ctx.gateway(checkout["gateway"]).open(_charge(checkout))
     except GatewayRefusedError as refusal:

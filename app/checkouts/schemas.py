@@ -46,7 +46,9 @@ class CreatePaymentSchema(Schema):
         validate=validate.Regexp(r"^[A-Z]{3}\Z", error="Not three capitals of ISO 4217."),
     )
     idempotency_key = fields.String(
-        load_default=None, allow_none=True, validate=validate.Length(1, 255)
+        load_default=None,
+        allow_none=True,
+        validate=validate.Regexp(r"^[\x20-\x7e]{1,255}\Z", error="Not 1 to 255 ASCII characters."),
     )
 
     @post_load

@@ -4,6 +4,9 @@ A gateway is a file here, and its file name is its name everywhere: in the datab
 settings' prefix, in its webhook's path. Listing the folder lists the gateways.
 """
 
+import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +19,8 @@ from typing import Any, ClassVar, Protocol
 from app import config
 from app.errors import NotFoundError
 from app.money import Money
+
+UNKEEPABLE = re.compile("[\\x00\\ud800-\\udfff]")
 
 
 class Outcome(StrEnum):
@@ -94,8 +99,42 @@ class Gateway(Protocol):
         ...
 
     def receipt_url(self, gateway_payment_id: str) -> str | None:
-        """Look the payer's receipt of a payment up. Raises GatewayUnavailableError."""
+        """Look the payer's receipt of a payment up; None while there is none.
+
+        Raises GatewayRefusedError when the gateway knows no such payment, GatewayUnavailableError.
+        """
         ...
+
+
+def parse(body: bytes) -> Any:
+    """Parse a gateway's JSON into what Postgres can keep as jsonb. Raises ValueError.
+
+    Postgres has no place for the character NUL and for half of a surrogate pair; U+FFFD stands in.
+    Numbers must be finite, and nesting stays within what a parser will do.
+    """
+    try:
+        return _keepable(json.loads(body, parse_constant=_finite, parse_float=_finite))
+    except RecursionError as failure:
+        message = "nested too deeply"
+        raise ValueError(message) from failure
+
+
+def _keepable(value: Any) -> Any:
+    if isinstance(value, str):
+        return UNKEEPABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, list):
+        return [_keepable(item) for item in value]
+    if isinstance(value, dict):
+        return {_keepable(key): _keepable(item) for key, item in value.items()}
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        message = f"{text} is no number of JSON"
+        raise ValueError(message)
+    return number
 
 
 def names() -> list[str]:

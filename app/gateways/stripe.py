@@ -3,10 +3,10 @@
 https://docs.stripe.com/api/checkout/sessions
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from app.errors import (
     InvalidInputError,
     SignatureInvalidError,
 )
-from app.gateways import Charge, Checkout, Delivery, Notice, Outcome
+from app.gateways import Charge, Checkout, Delivery, Notice, Outcome, parse
 from app.money import Money
 
 # Every event we subscribe to; any other is UNKNOWN. A completed session may still be unpaid.
@@ -39,6 +39,10 @@ STAMP_AGE_SECONDS_MAX = 300
 CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX = 3.05, 8
 
 KEYS_MAX = 5  # how many stored failures of one charge are stepped over
+
+# Stripe's units per ISO 4217 minor unit, where the two are not the same.
+# https://docs.stripe.com/currencies#special-cases
+UNITS = {"ISK": Fraction(100), "UGX": Fraction(100), "MGA": Fraction(1, 100)}
 
 T = TypeVar("T")
 
@@ -101,7 +105,7 @@ class Adapter:
                     "quantity": 1,
                     "price_data": {
                         "currency": charge.amount.currency.lower(),
-                        "unit_amount": charge.amount.amount,
+                        "unit_amount": _units(charge.amount),
                         "product_data": {"name": charge.title},
                     },
                 }
@@ -124,8 +128,8 @@ class Adapter:
     def read(self, delivery: Delivery, now: datetime) -> Notice:
         self._verify(delivery, now)
         try:
-            return _notice(json.loads(delivery.body))
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as failure:
+            return _notice(parse(delivery.body))
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as failure:
             message = "Stripe signed something that is not an event"
             raise InvalidInputError(message) from failure
 
@@ -205,10 +209,20 @@ def _outcome(kind: str, session: Mapping[str, Any]) -> Outcome:
     return outcome
 
 
+def _units(amount: Money) -> int:
+    units = amount.amount * UNITS.get(amount.currency, 1)
+    if units != int(units):
+        message = f"Stripe takes {amount.currency} without its minor unit"
+        raise GatewayRefusedError(message)
+    return int(units)
+
+
 def _amount(session: Mapping[str, Any]) -> Money | None:
     if session.get("amount_total") is None:
         return None
-    return Money(session["amount_total"], session["currency"].upper())
+    money = Money(session["amount_total"], session["currency"].upper())
+    minor = money.amount / Fraction(UNITS.get(money.currency, 1))
+    return Money(int(minor), money.currency) if minor == int(minor) else None
 
 
 def _uuid(text: str | None) -> str | None:

@@ -18,8 +18,10 @@ RECEIPT_AGE_MIN, RECEIPT_AGE_MAX = timedelta(minutes=1), timedelta(days=3)
 @cron
 def apply_gateway_events(ctx: Context) -> dict[str, int]:
     """Apply the messages that could not be applied when they came and are due again."""
-    events = ctx.hasura.run("ApplyGatewayEvents", limit=BATCH)
-    return {"tried": len(events)}
+    tried = 0
+    while tried < BATCH and ctx.hasura.run("ApplyDueGatewayEvent"):
+        tried += 1
+    return {"tried": tried}
 
 
 @cron

@@ -73,6 +73,15 @@ def test_credits_follow_the_currencys_exponent_and_are_cut_not_rounded(money: Mo
     assert money.open(key="k2", amount=1234)["credits_amount"] == Decimal("123.4000")
 
 
+def test_a_fifth_decimal_of_a_credit_is_cut_not_rounded(db, money, tenant) -> None:
+    db.execute(
+        "update system_settings set value = '0.123456' where organization_id = %s",
+        [tenant.organization_id],
+    )
+
+    assert money.open(amount=100)["credits_amount"] == Decimal("0.1234")
+
+
 @pytest.mark.parametrize("value", ["0", "", "ten", "-1", "1e3", "NaN", "0.0", "10 "])
 def test_a_rate_that_is_no_rate_sells_nothing(db, money, tenant, value) -> None:
     db.execute(
@@ -187,9 +196,42 @@ def test_a_page_is_recorded_once(money: Money) -> None:
     assert failure.value.sqlstate == "P0004"
 
 
-def test_a_page_of_somebody_elses_attempt_cannot_be_recorded(db, money) -> None:
+def test_a_key_is_the_same_purchase_when_the_default_currency_has_changed(db, money, tenant):
+    first = money.open()
+    db.execute(
+        "update organizations set default_currency = 'JPY' where id = %s",
+        [tenant.organization_id],
+    )
+
+    assert money.open() == first
+
+
+def test_more_credits_than_a_wallet_holds_are_not_sold(db, money, tenant) -> None:
+    db.execute(
+        "update system_settings set value = '999999999999' where organization_id = %s",
+        [tenant.organization_id],
+    )
+
+    with pytest.raises(psycopg.Error) as failure:
+        money.open(amount=100_000)
+    assert refused(failure) == "amount-out-of-range"
+
+
+@pytest.mark.parametrize("same_organization", [True, False])
+def test_a_page_of_somebody_elses_attempt_cannot_be_recorded(
+    db, money, tenant, same_organization
+) -> None:
     row = money.open()
-    stranger = Money(db, settle(db).session)
+    other = settle(db)
+    if same_organization:
+        neighbour = uuid4()
+        db.execute(
+            "insert into customers (id, organization_id, livemode, user_id, email)"
+            " values (%s, %s, false, 'neighbour', 'n@example.com')",
+            [neighbour, tenant.organization_id],
+        )
+        other = Tenant(tenant.organization_id, neighbour, "neighbour")
+    stranger = Money(db, other.session)
 
     with pytest.raises(psycopg.Error) as failure:
         stranger.record(row["payment_attempt_id"])
@@ -212,4 +254,13 @@ def test_a_refusal_ends_the_purchase_and_a_late_one_does_not(db, money) -> None:
 def test_an_old_checkout_says_that_it_is_closing(db, money) -> None:
     assert money.open()["is_closing"] is False
     db.execute("update clock set skew_seconds = 22.6 * 3600")
-    assert money.open()["is_closing"] is True
+    assert (money.open()["is_closing"], money.open()["is_over"]) == (True, False)
+    db.execute("update clock set skew_seconds = 23.1 * 3600")
+    assert money.open()["is_over"] is True
+
+
+def test_a_page_recorded_late_does_not_move_an_ended_payment(db, money) -> None:
+    row = money.open()
+    money.receive(row["payment_attempt_id"], "expired")
+
+    assert money.record(row["payment_attempt_id"])["status"] == "expired"

@@ -1,6 +1,7 @@
 """The adapter against answers of Stripe that a simulator would not give."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import parse_qs
 from uuid import uuid4
@@ -85,7 +86,46 @@ def test_a_page_is_asked_for_with_our_id_as_key_and_reference(adapter, charge) -
     assert form["payment_intent_data[metadata][payment_attempt_id]"] == charge.id
     assert form["line_items[0][price_data][unit_amount]"] == "2500"
     assert form["line_items[0][price_data][currency]"] == "usd"
+    assert form["line_items[0][quantity]"] == "1"
+    assert form["line_items[0][price_data][product_data][name]"] == "250 credits"
+    assert (form["success_url"], form["cancel_url"]) == (charge.success_url, charge.cancel_url)
+    assert form["expires_at"] == str(int(NOW.timestamp()))
+    assert form["customer_email"] == "ada@example.com"
     assert "payment_method_types" not in sent.body
+
+
+@pytest.mark.parametrize(
+    ("amount", "units"),
+    [
+        (Money(2500, "USD"), 2500),
+        (Money(2500, "JPY"), 2500),
+        (Money(2500, "KWD"), 2500),
+        (Money(2500, "HUF"), 2500),
+        (Money(2500, "UGX"), 250_000),  # ISO has no minor unit, Stripe writes two decimals
+        (Money(2500, "ISK"), 250_000),
+        (Money(2500, "MGA"), 25),  # ISO has two decimals, Stripe writes none
+    ],
+)
+@responses.activate
+def test_stripes_units_are_not_always_isos(adapter, charge, amount, units) -> None:
+    responses.post(SESSIONS, json={"id": "cs_1", "object": "checkout.session", "url": "https://p"})
+    adapter.open(replace(charge, amount=amount))
+    body = session_event(amount_total=units, currency=amount.currency.lower())
+
+    sent = parse_qs(responses.calls[0].request.body)
+    assert sent["line_items[0][price_data][unit_amount]"] == [str(units)]
+    assert adapter.read(signed(body), NOW).amount == amount
+
+
+def test_an_amount_that_stripe_cannot_write_is_refused_before_it_is_asked(adapter, charge) -> None:
+    with pytest.raises(GatewayRefusedError):
+        adapter.open(replace(charge, amount=Money(2550, "MGA")))
+
+
+def test_units_that_are_no_minor_units_are_no_amount(adapter) -> None:
+    body = session_event(amount_total=250_001, currency="ugx")
+
+    assert adapter.read(signed(body), NOW).amount is None
 
 
 @responses.activate
@@ -180,6 +220,7 @@ def test_either_secret_is_good_while_one_replaces_the_other(adapter, secret) -> 
     [
         ("checkout.session.completed", "paid", Outcome.PAID),
         ("checkout.session.completed", "unpaid", Outcome.PROCESSING),
+        ("checkout.session.completed", "no_payment_required", Outcome.PROCESSING),
         ("checkout.session.async_payment_succeeded", "paid", Outcome.PAID),
         ("checkout.session.async_payment_failed", "unpaid", Outcome.FAILED),
         ("checkout.session.expired", "unpaid", Outcome.EXPIRED),
@@ -273,6 +314,9 @@ def test_the_same_json_written_otherwise_is_refused(adapter) -> None:
         session_event(amount_total=25.5),
         session_event(currency="dollars"),
         session_event(metadata={"payment_attempt_id": 5}),
+        session_event().replace("1790000000", "1" + "0" * 20),
+        session_event().replace("1790000000", "NaN"),
+        session_event().replace("1790000000", "1e999"),
         "[" * 100_000,
     ],
 )

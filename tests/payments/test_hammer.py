@@ -88,3 +88,25 @@ def test_many_purchases_of_one_customer_add_up(database) -> None:
         wallet = db.execute("select balance from credit_wallets").fetchone()
         assert wallet["balance"] == 64 * 250
         assert broken_invariants(db) == {}
+
+
+def test_sweeps_and_webhooks_do_not_wait_for_each_other_in_a_ring(database) -> None:
+    tenant = new_tenant(database)
+    attempts = [opened(database, tenant, key=f"key-{n}") for n in range(48)]
+    with connect(database) as db:
+        db.execute("update ledger_accounts set status = 'closed'")
+        for attempt in attempts:
+            Money(db, tenant.session).receive(attempt)
+        db.execute("update ledger_accounts set status = 'active'")
+        db.execute("update gateway_events set next_try_at = clock_now()")
+
+    def work(money: Money, number: int) -> object:
+        if number % 2:
+            return money.call("apply_due_gateway_event")
+        return money.receive(attempts[number // 2])
+
+    hammer(database, tenant, 96, work)  # a deadlock would be raised here
+
+    with connect(database) as db:
+        assert db.execute("select balance from credit_wallets").fetchone()["balance"] == 48 * 250
+        assert broken_invariants(db) == {}

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from itertools import permutations
 from uuid import uuid4
 
@@ -155,11 +156,12 @@ def test_a_type_without_effect_is_kept_and_ignored(money) -> None:
     assert (event["status"], event["reason"]) == ("ignored", "a type without effect")
 
 
-def test_a_message_of_the_other_mode_changes_nothing(db, money, tenant) -> None:
+def test_a_message_of_the_other_mode_is_sent_back(db, money) -> None:
     row = money.open()
-    event = money.receive(row["payment_attempt_id"], livemode=True)
 
-    assert (event["status"], balance(db, tenant)) == ("ignored", 0)
+    with pytest.raises(psycopg.Error) as failure:
+        money.receive(row["payment_attempt_id"], livemode=True)
+    assert str(failure.value).startswith("forbidden")
 
 
 def test_a_message_from_another_gateway_does_not_touch_this_ones_attempt(db, money, tenant) -> None:
@@ -174,7 +176,9 @@ def test_a_second_payment_of_one_attempt_is_parked(db, money, tenant) -> None:
     money.receive(row["payment_attempt_id"], gateway_payment_id="pi_1")
     second = money.receive(row["payment_attempt_id"], gateway_payment_id="pi_2")
 
-    assert (second["status"], second["reason"]) == ("parked", "paid a second time, as pi_2")
+    listed = db.execute("select class from exceptions where object_id = %s", [second["id"]])
+    assert (second["status"], second["reason"]) == ("parked", "paid again as pi_2")
+    assert [x["class"] for x in listed] == ["duplicate-payment"]
     assert balance(db, tenant) == 250
     assert books(db, tenant)["suspense USD"] == -2500
     assert broken_invariants(db) == {}
@@ -193,13 +197,13 @@ def test_a_message_that_cannot_be_applied_is_kept_and_applied_later(db, money, t
 
     assert (event["status"], event["tries"], balance(db, tenant)) == ("received", 1, 0)
     assert broken_invariants(db) == {}
-    assert money.call("apply_gateway_events", limit=10) == []  # not due yet
+    assert money.call("apply_due_gateway_event") == []
 
     db.execute(
         "update ledger_accounts set status = 'active' where customer_id = %s", [tenant.customer_id]
     )
     db.execute("update clock set skew_seconds = 3600")
-    (applied,) = money.call("apply_gateway_events", limit=10)
+    (applied,) = money.call("apply_due_gateway_event")
     assert (applied["status"], balance(db, tenant)) == ("applied", 250)
 
 
@@ -209,7 +213,7 @@ def test_ten_failures_park_a_message_for_a_person(db, money, tenant) -> None:
     event = money.receive(row["payment_attempt_id"])
     for hour in range(1, 10):
         db.execute("update clock set skew_seconds = %s", [hour * 36_000])
-        money.call("apply_gateway_events", limit=10)
+        money.call("apply_due_gateway_event")
 
     row = db.execute("select * from gateway_events where id = %s", [event["id"]]).fetchone()
     listed = db.execute("select class from exceptions where object_id = %s", [event["id"]])
@@ -256,10 +260,212 @@ def test_a_receipt_is_stored_once_and_only_for_a_capture(db, money) -> None:
     assert after["receipt_url"] == "https://r.example/1"
 
 
-@pytest.mark.parametrize("function", ["receive_gateway_event", "apply_gateway_events"])
-def test_only_the_service_may_speak_for_a_gateway(db, tenant, function) -> None:
-    stranger = Money(db, tenant.session | {"x-hasura-role": "customer"})
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda stranger: stranger.receive(uuid4()),
+        lambda stranger: stranger.call("apply_due_gateway_event"),
+        lambda stranger: stranger.call(
+            "record_receipt", payment_attempt_id=uuid4(), receipt_url="https://r.example"
+        ),
+    ],
+)
+@pytest.mark.parametrize("role", ["customer", "owner", "finance"])
+def test_only_the_service_may_speak_for_a_gateway(db, tenant, call, role) -> None:
+    stranger = Money(db, tenant.session | {"x-hasura-role": role})
 
     with pytest.raises(psycopg.Error) as failure:
-        stranger.receive(uuid4()) if "receive" in function else stranger.call(function, limit=1)
+        call(stranger)
     assert str(failure.value).startswith("forbidden")
+
+
+def test_another_accounts_message_pays_nothing_of_ours(db, money, tenant) -> None:
+    row = money.open()
+    money.record(row["payment_attempt_id"])
+    event = money.receive(row["payment_attempt_id"], gateway_account="acct_stranger")
+
+    assert (event["status"], balance(db, tenant)) == ("parked", 0)
+    assert books(db, tenant) == {}
+
+
+@pytest.mark.parametrize(
+    ("amounts", "held"),
+    [
+        ([2400, 2400], 2400),  # one payment told in two events
+        ([2400, 2300], 2400),  # the same, told otherwise
+        ([2400, 2500], 2400),  # the right amount does not make it right any more
+        ([2400, 2500, 2500], 2400),
+    ],
+)
+def test_one_payment_is_held_once_whatever_is_told_of_it(db, money, tenant, amounts, held) -> None:
+    row = money.open()
+    for amount in amounts:
+        event = money.receive(row["payment_attempt_id"], amount=amount)
+        assert event["status"] == "parked"
+
+    assert books(db, tenant) == {"gateway USD": held, "suspense USD": -held}
+    assert balance(db, tenant) == 0
+    assert broken_invariants(db) == {}
+
+
+def test_a_wrong_amount_told_of_a_captured_payment_books_nothing_more(db, money, tenant) -> None:
+    row = money.open()
+    money.receive(row["payment_attempt_id"])
+    before = books(db, tenant)
+    event = money.receive(row["payment_attempt_id"], amount=2400)
+
+    assert event["status"] == "parked"
+    assert books(db, tenant) == before
+
+
+def test_replays_do_not_use_up_the_tries(db, money, tenant) -> None:
+    row = money.open()
+    break_wallet(db, tenant)
+    for _ in range(20):
+        event = money.receive(row["payment_attempt_id"], event_id="evt_1")
+
+    assert (event["status"], event["tries"]) == ("received", 1)
+
+
+def test_the_sweep_leaves_the_other_modes_messages_alone(db, money, tenant) -> None:
+    row = money.open()
+    break_wallet(db, tenant)
+    money.receive(row["payment_attempt_id"])
+    db.execute("update clock set skew_seconds = 3600")
+    live = Money(db, tenant.session | {"x-hasura-livemode": "true"})
+
+    assert live.call("apply_due_gateway_event") == []
+    assert len(money.call("apply_due_gateway_event")) == 1
+
+
+def test_a_message_of_the_other_mode_does_not_match_an_attempt(db, money, tenant) -> None:
+    row = money.open()
+    money.record(row["payment_attempt_id"])
+    live = Money(db, tenant.session | {"x-hasura-livemode": "true"})
+    by_id = live.receive(row["payment_attempt_id"], livemode=True)
+    by_session = live.receive(None, livemode=True)
+
+    assert (by_id["status"], by_session["status"]) == ("parked", "parked")
+    assert balance(db, tenant) == 0
+
+
+def test_one_gateway_payment_pays_one_attempt(db, money, tenant) -> None:
+    first, second = money.open(), money.open(key="key-2")
+    money.receive(first["payment_attempt_id"], gateway_payment_id="pi_1")
+    event = money.receive(second["payment_attempt_id"], gateway_payment_id="pi_1")
+
+    assert event["status"] == "received"  # refused by the database, kept for a person
+    assert balance(db, tenant) == 250
+
+
+@pytest.mark.parametrize("amount", [2499, 2501])
+def test_a_delayed_payment_of_another_amount_is_parked(db, money, amount) -> None:
+    row = money.open()
+    event = money.receive(row["payment_attempt_id"], "processing", amount=amount)
+
+    assert event["status"] == "parked"
+    assert money.open()["status"] == "pending"
+
+
+def test_a_capture_keeps_the_gateways_time_and_forgets_an_old_failure(db, money) -> None:
+    row = money.open()
+    money.receive(row["payment_attempt_id"], "failed", failure_code="declined")
+    money.receive(row["payment_attempt_id"], occurred_at="2026-01-02T03:04:05Z")
+
+    attempt = db.execute("select * from payment_attempts").fetchone()
+    assert attempt["captured_at"] == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert attempt["failure_code"] is None
+
+
+def test_a_success_is_told_with_its_ids_and_its_amount(db, money) -> None:
+    row = money.open()
+    money.receive(row["payment_attempt_id"])
+
+    told = db.execute(
+        "select data, sequence from events where type = 'payment.succeeded'"
+    ).fetchone()
+    assert told["sequence"] == 1
+    assert told["data"] == {
+        "payment_intent_id": str(row["payment_intent_id"]),
+        "payment_attempt_id": str(row["payment_attempt_id"]),
+        "gateway": "stripe",
+        "amount": 2500,
+        "currency": "USD",
+    }
+
+
+def test_the_facts_of_one_payment_are_numbered_without_gaps(db, money) -> None:
+    row = money.open()
+    for outcome in ("processing", "failed", "paid"):
+        money.receive(row["payment_attempt_id"], outcome)
+
+    told = db.execute(
+        "select type, sequence from events where object_id = %s order by sequence",
+        [row["payment_intent_id"]],
+    ).fetchall()
+    assert [(t["type"], t["sequence"]) for t in told] == [
+        ("payment.processing", 1),
+        ("payment.failed", 2),
+        ("payment.succeeded", 3),
+    ]
+
+
+def test_a_trigger_of_hasuras_cannot_borrow_the_owners_rights(db, money) -> None:
+    """The outbox is the one table that Hasura may put triggers on."""
+    row = money.open()
+    database = db.execute("select current_database() as it").fetchone()["it"]
+    db.execute(f"grant create on database {database} to munim_hasura")
+    db.execute("set local role munim_hasura")
+    db.execute("create schema evil")
+    db.execute(
+        "create function evil.steal() returns trigger language plpgsql as $$ begin"
+        " perform public.ledger_account(new.organization_id, false, 'loot', 'asset', 'USD');"
+        " return null; end $$"
+    )
+    db.execute(
+        "create trigger evil after insert on events for each row execute function evil.steal()"
+    )
+    db.execute("reset role")
+
+    with pytest.raises(psycopg.Error) as failure:
+        money.call(
+            "fail_checkout",
+            payment_attempt_id=row["payment_attempt_id"],
+            failure_code="x",
+            failure_message="y",
+        )
+    assert failure.value.sqlstate == "42501"
+
+
+# How each invariant can be broken, by an owner who goes past triggers and constraints.
+BREACHES = {
+    "invariant_ledger_balances": "update ledger_entries set amount = amount + 1 where amount > 0",
+    "invariant_account_balances": "update ledger_accounts set balance = balance - 1",
+    "invariant_captures_are_booked": "update ledger_transactions set kind = 'other'",
+    "invariant_paid_purchases_are_granted": "update payment_intents set status = 'pending'",
+    "invariant_received_payments_are_fulfilled": (
+        "update ledger_accounts set balance = 1 where code = 'payments_received'"
+    ),
+    "invariant_purchases_keep_their_rate": "update credit_purchases set credit_rate = 11",
+    "invariant_attempts_ask_for_what_is_owed": "update payment_attempts set amount = 2501",
+    "invariant_captures_book_what_was_taken": "update payment_attempts set amount = 2501",
+}
+
+
+@pytest.mark.parametrize("name", BREACHES)
+def test_an_invariant_names_what_breaks_it(db, money, name) -> None:
+    row = money.open()
+    money.receive(row["payment_attempt_id"])
+    db.execute("set constraints all immediate")
+    assert broken_invariants(db) == {}
+
+    db.execute("set local session_replication_role = replica")
+    db.execute("alter table ledger_accounts drop constraint ledger_account_is_not_overdrawn")
+    db.execute(BREACHES[name])
+    assert name in broken_invariants(db)
+
+
+def test_every_invariant_has_a_breach_that_it_was_tried_on(db) -> None:
+    views = db.execute("select viewname from pg_views where viewname like 'invariant\\_%'")
+
+    assert {view["viewname"] for view in views} == set(BREACHES)

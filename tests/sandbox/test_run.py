@@ -113,18 +113,20 @@ def reset(state: Path) -> str:
     return done.stdout
 
 
-def left_over(state: Path) -> list[str]:
-    """Name the living processes whose command names this state, but those that ask."""
-    home = (state / "postgres" / "home").resolve()  # another place when we are root
+def left_over(run: Run) -> list[str]:
+    """Name the living processes of a sandbox, but wait a little for them to go."""
+    engine, app, _ = run.ports
+    home = (run.state / "postgres" / "home").resolve()  # another place when we are root
+    marks = (str(run.state), str(home), f"--port {engine}", f"--listen=127.0.0.1:{app}")
     deadline = time.monotonic() + 10
     while True:
         listed = subprocess.run(
-            ["ps", "-A", "-o", "stat=,args="], check=True, capture_output=True, text=True
+            ["ps", "-Aww", "-o", "stat=,args="], check=True, capture_output=True, text=True
         ).stdout
         found = [
             line
             for line in listed.splitlines()
-            if (str(state) in line or str(home) in line) and not line.startswith("Z")
+            if any(mark in line for mark in marks) and not line.startswith("Z")
         ]
         if not found or time.monotonic() > deadline:
             return found
@@ -145,7 +147,7 @@ def test_the_credits_are_there_after_a_restart_and_gone_after_a_reset(run) -> No
     first = run()
     first.wait_for("Ctrl-C")
     assert first.end() == 0
-    assert left_over(first.state) == []
+    assert left_over(first) == []
 
     second = run("--no-demo")
     second.wait_for("Ctrl-C")
@@ -203,7 +205,7 @@ def test_a_sandbox_stops_while_it_starts(run, number: int) -> None:
     sandbox.wait_for("starts")
 
     assert sandbox.end(number) == 0
-    assert left_over(sandbox.state) == []
+    assert left_over(sandbox) == []
 
 
 def test_nothing_outlives_a_sandbox_that_is_killed(run) -> None:
@@ -212,14 +214,14 @@ def test_nothing_outlives_a_sandbox_that_is_killed(run) -> None:
     sandbox.process.kill()
     sandbox.process.wait()
 
-    assert left_over(sandbox.state) == []
+    assert left_over(sandbox) == []
 
 
 def test_a_part_that_ends_by_itself_ends_all_and_is_named(run) -> None:
     sandbox = run("--no-demo")
     sandbox.wait_for("Ctrl-C")
     listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,args="], check=True, capture_output=True, text=True
+        ["ps", "-Aww", "-o", "pid=,ppid=,args="], check=True, capture_output=True, text=True
     ).stdout
     numbers = [
         int(line.split()[0])
@@ -230,7 +232,7 @@ def test_a_part_that_ends_by_itself_ends_all_and_is_named(run) -> None:
 
     assert sandbox.process.wait(30) == 1
     assert "munim: engine stopped (by signal 9)" in sandbox.said
-    assert left_over(sandbox.state) == []
+    assert left_over(sandbox) == []
 
 
 @pytest.mark.parametrize("variable", ["HASURA_PORT", "APP_PORT", "GATEWAYS_PORT"])
@@ -264,7 +266,7 @@ def test_a_database_out_of_reach_is_told_in_one_line(run) -> None:
     assert told == [sandbox.said.splitlines()[-1]]
     assert "the database at 127.0.0.1:1/munim cannot be reached" in told[0]
     assert "secret" not in sandbox.said
-    assert left_over(sandbox.state) == []
+    assert left_over(sandbox) == []
 
 
 @pytest.fixture

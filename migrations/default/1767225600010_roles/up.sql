@@ -8,7 +8,18 @@ exception
 end;
 $$;
 
-grant munim_hasura to current_user;
+-- The role that writes the outbox. Hasura may put triggers there, and a trigger runs as whoever
+-- writes: so the writer must be nobody who could do more than Hasura.
+do $$
+begin
+    create role munim_outbox nologin;
+exception
+    when duplicate_object or unique_violation then null;
+end;
+$$;
+
+grant munim_hasura to munim_outbox;
+grant munim_hasura, munim_outbox to current_user;
 
 do $$
 begin

@@ -157,21 +157,23 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 begin
-    if (new.id, new.organization_id, new.livemode, new.code, new.account_type, new.currency)
-        is distinct from
-        (old.id, old.organization_id, old.livemode, old.code, old.account_type, old.currency)
+    if (to_jsonb(new) - 'balance' - 'status') is distinct from (to_jsonb(old) - 'balance' - 'status')
     then
-        raise exception 'ledger account % keeps its code, type and currency for ever', old.id
+        raise exception 'ledger account % never changes but in balance and status', old.id
             using errcode = 'insufficient_privilege';
     end if;
     return new;
 end;
 $$;
-comment on function keep_ledger_account is 'What an account is never changes; its balance does.';
+comment on function keep_ledger_account is 'Only the balance and the status of an account change.';
 
 create trigger ledger_account_is_kept
 before update on ledger_accounts
 for each row execute function keep_ledger_account();
+
+create trigger ledger_accounts_stay
+before delete or truncate on ledger_accounts
+for each statement execute function refuse_to_rewrite_history();
 
 create function ledger_account(
     p_organization_id uuid,
@@ -184,24 +186,28 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_id uuid;
+    v_account ledger_accounts;
 begin
-    select id into v_id
+    select * into v_account
     from ledger_accounts
     where organization_id = p_organization_id and livemode = p_livemode
         and code = p_code and currency = p_currency;
 
-    if v_id is null then
+    if v_account.id is null then
         insert into ledger_accounts (organization_id, livemode, code, account_type, currency)
         values (p_organization_id, p_livemode, p_code, p_account_type, p_currency)
         on conflict on constraint ledger_account_code_is_taken_once do nothing;
 
-        select id into strict v_id
+        select * into strict v_account
         from ledger_accounts
         where organization_id = p_organization_id and livemode = p_livemode
             and code = p_code and currency = p_currency;
     end if;
-    return v_id;
+    if v_account.account_type <> p_account_type then
+        raise exception 'ledger account % is % and not %', p_code, v_account.account_type, p_account_type
+            using errcode = 'assert_failure';
+    end if;
+    return v_account.id;
 end;
 $$;
 comment on function ledger_account is 'The account of this code, opened at its first use.';

@@ -29,7 +29,7 @@ create function record_event(
     p_object_id uuid,
     p_data jsonb
 ) returns void
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 begin
@@ -44,4 +44,10 @@ end;
 $$;
 comment on function record_event is 'Writes a fact to the outbox, in the transaction of the fact.';
 
+-- The outbox is written by a role that can do nothing else: see munim_outbox in roles.
+revoke insert, update, delete, truncate on events from public, munim_hasura;
+grant insert on events to munim_outbox;
 grant trigger on events to munim_hasura;
+grant create on schema public to munim_outbox;
+alter function record_event owner to munim_outbox;
+revoke create on schema public from munim_outbox;

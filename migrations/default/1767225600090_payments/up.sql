@@ -69,6 +69,7 @@ create table payment_attempts (
     livemode boolean not null,
     payment_intent_id uuid not null,
     gateway text not null,
+    gateway_account text not null default '',
     amount bigint not null,
     currency text not null references currencies (code),
     status text not null default 'created',
@@ -97,6 +98,8 @@ create table payment_attempts (
 comment on table payment_attempts is
 'One try at one gateway. Its id is the gateway''s idempotency key and its reference to us.';
 comment on column payment_attempts.gateway is 'The adapter''s file name in app/gateways.';
+comment on column payment_attempts.gateway_account is
+'Whose account at the gateway is charged; empty for the only one that the settings name.';
 comment on column payment_attempts.gateway_payment_id is 'The gateway''s payment: pi_… at Stripe.';
 
 create index payment_attempts_by_intent on payment_attempts (payment_intent_id);
@@ -194,7 +197,8 @@ begin
     end if;
 end;
 $$;
-comment on function require_service is 'Money functions are the service''s, whatever metadata says.';
+comment on function require_service is
+'Money functions are for the service, and for an administrator''s console; whatever metadata says.';
 
 create function receive_gateway_event(
     hasura_session json,
@@ -215,6 +219,10 @@ declare
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
+    if p_livemode::text is distinct from hasura_session ->> 'x-hasura-livemode' then
+        raise exception 'forbidden: a message of the other mode (live or test) came to this endpoint'
+            using errcode = '22B03';
+    end if;
 
     insert into gateway_events (
         gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice
@@ -230,11 +238,7 @@ begin
     where gateway = p_gateway and gateway_account = p_gateway_account
         and livemode = p_livemode and event_id = p_event_id;
 
-    if p_livemode::text is distinct from hasura_session ->> 'x-hasura-livemode' then
-        perform close_gateway_event(v_id, 'ignored', 'sent to an endpoint of the other mode');
-    else
-        perform try_gateway_event(v_id);
-    end if;
+    perform try_gateway_event(v_id);
     return query select * from gateway_events where id = v_id;
 end;
 $$;
@@ -242,15 +246,6 @@ comment on function receive_gateway_event is
 'Stores a verified message and applies it. Called again with the same event id: the same row, no '
 'second effect. When applying fails, the row is kept and tried again later.';
 grant execute on function receive_gateway_event to munim_hasura;
-
-create function close_gateway_event(p_id uuid, p_status text, p_reason text) returns void
-language sql volatile
-begin atomic
-update gateway_events
-set status = p_status, reason = p_reason
-where id = p_id and status = 'received';
-end;
-comment on function close_gateway_event is 'Ends the life of an inbox row; a closed one stays as it is.';
 
 create function try_gateway_event(p_id uuid) returns void
 language plpgsql volatile
@@ -261,7 +256,7 @@ declare
 begin
     -- Replays queue here; whoever comes second finds the row closed.
     select * into strict v_event from gateway_events where id = p_id for update;
-    if v_event.status <> 'received' then
+    if v_event.status <> 'received' or v_event.next_try_at > clock_now() then
         return;
     end if;
 
@@ -300,32 +295,34 @@ begin
     end if;
 end;
 $$;
-comment on function postpone_gateway_event is 'Ten tries in about eight hours, then a person looks.';
+comment on function postpone_gateway_event is 'Ten tries in about four hours, then a person looks.';
 
-create function apply_gateway_events(hasura_session json, p_limit integer)
-returns setof gateway_events
+create function apply_due_gateway_event(hasura_session json) returns setof gateway_events
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
-    v_ids uuid[];
+    v_id uuid;
 begin
     perform require_service(hasura_session);
-    select array_agg(id) into v_ids
-    from (
-        select id from gateway_events
-        where status = 'received' and next_try_at <= clock_now()
-        order by next_try_at
-        limit least(p_limit, 100)
-        for update skip locked
-    ) as due;
+    perform require_read_committed();
 
-    perform try_gateway_event(id) from unnest(v_ids) as id;
-    return query select * from gateway_events where id = any(v_ids);
+    -- One message a transaction: two would take the locks of the second after those of the first.
+    select id into v_id
+    from gateway_events
+    where status = 'received' and next_try_at <= clock_now()
+        and livemode::text = hasura_session ->> 'x-hasura-livemode'
+    order by next_try_at
+    limit 1
+    for update skip locked;
+
+    perform try_gateway_event(v_id) where v_id is not null;
+    return query select * from gateway_events where id = v_id;
 end;
 $$;
-comment on function apply_gateway_events is 'The sweep: applies what is due, at most 100 messages.';
-grant execute on function apply_gateway_events to munim_hasura;
+comment on function apply_due_gateway_event is
+'The sweep: applies one message that is due, and answers it; no row when nothing is due.';
+grant execute on function apply_due_gateway_event to munim_hasura;
 
 create function attempt_of_notice(p_event gateway_events) returns payment_attempts
 language plpgsql stable
@@ -338,13 +335,15 @@ begin
     select * into v_attempt
     from payment_attempts
     where id = (p_event.notice ->> 'payment_attempt_id')::uuid
-        and gateway = p_event.gateway and livemode = p_event.livemode;
+        and gateway = p_event.gateway and gateway_account = p_event.gateway_account
+        and livemode = p_event.livemode;
 
     if v_attempt.id is null then
         select payment_attempts.* into v_attempt
         from payment_attempts
         inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id
         where checkout_sessions.gateway = p_event.gateway
+            and payment_attempts.gateway_account = p_event.gateway_account
             and checkout_sessions.livemode = p_event.livemode
             and checkout_sessions.gateway_session_id = p_event.notice ->> 'gateway_session_id';
     end if;
@@ -363,7 +362,7 @@ declare
     v_reason text;
 begin
     if v_outcome = 'unknown' then
-        perform close_gateway_event(p_event.id, 'ignored', 'a type without effect');
+        perform note_gateway_event(p_event.id, 'ignored', v_attempt, 'a type without effect');
         return;
     end if;
 
@@ -379,7 +378,9 @@ begin
 
     v_reason := mismatch_of_notice(p_event, v_attempt);
     if v_reason is not null then
-        perform park_gateway_event(p_event, v_attempt, 'amount-mismatch', v_reason);
+        perform park_gateway_event(
+            p_event, v_attempt, split_part(v_reason, ': ', 1), split_part(v_reason, ': ', 2)
+        );
     else
         perform settle_gateway_event(p_event, v_attempt, v_outcome);
     end if;
@@ -387,24 +388,46 @@ end;
 $$;
 comment on function apply_gateway_event is 'Matches a message to its attempt, compares, and acts.';
 
-create function mismatch_of_notice(p_event gateway_events, p_attempt payment_attempts) returns text
+create function suspense_key(p_event gateway_events) returns text
 language sql immutable
+begin atomic
+select 'suspense:' || p_event.gateway || ':'
+    || coalesce(p_event.notice ->> 'gateway_payment_id', p_event.event_id);
+end;
+comment on function suspense_key is 'Names a gateway''s payment, so that it is held once.';
+
+create function is_in_suspense(p_event gateway_events, p_attempt payment_attempts) returns boolean
+language sql stable
+begin atomic
+select exists (
+    select from ledger_transactions
+    where organization_id = p_attempt.organization_id and livemode = p_attempt.livemode
+        and key = suspense_key(p_event)
+);
+end;
+comment on function is_in_suspense is 'Whether a message''s payment is booked as money of nobody.';
+
+create function mismatch_of_notice(p_event gateway_events, p_attempt payment_attempts) returns text
+language sql stable
 begin atomic
 select case
     when p_event.notice ->> 'outcome' not in ('paid', 'processing') then null
     when (p_event.notice ->> 'amount')::bigint is distinct from p_attempt.amount
         or p_event.notice ->> 'currency' is distinct from p_attempt.currency
         then format(
-            'the gateway says %s %s, the attempt is %s %s',
+            'amount-mismatch: the gateway says %s %s, the attempt is %s %s',
             p_event.notice ->> 'amount', p_event.notice ->> 'currency',
             p_attempt.amount, p_attempt.currency
         )
     when p_attempt.status = 'captured'
         and p_event.notice ->> 'gateway_payment_id' <> p_attempt.gateway_payment_id
-        then format('paid a second time, as %s', p_event.notice ->> 'gateway_payment_id')
+        then format('duplicate-payment: paid again as %s', p_event.notice ->> 'gateway_payment_id')
+    when p_attempt.status <> 'captured' and is_in_suspense(p_event, p_attempt)
+        then 'amount-mismatch: this payment is held in suspense already'
 end;
 end;
-comment on function mismatch_of_notice is 'What speaks against acting on a message, or null.';
+comment on function mismatch_of_notice is
+'What speaks against acting on a message, as `class: detail`, or null.';
 
 create function settle_gateway_event(
     p_event gateway_events, p_attempt payment_attempts, p_outcome text
@@ -461,11 +484,7 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 begin
-    if p_event.notice ->> 'outcome' = 'paid'
-        and p_attempt.id is not null
-        and (p_event.notice ->> 'amount')::bigint > 0
-        and exists (select from currencies where code = p_event.notice ->> 'currency')
-    then
+    if is_new_money(p_event, p_attempt) then
         perform hold_in_suspense(p_event, p_attempt);
     end if;
     perform record_exception(
@@ -476,6 +495,27 @@ begin
 end;
 $$;
 comment on function park_gateway_event is 'Keeps a message that must not be acted on, and lists it.';
+
+create function is_new_money(p_event gateway_events, p_attempt payment_attempts) returns boolean
+language sql stable
+begin atomic
+select p_event.notice ->> 'outcome' = 'paid'
+    and p_attempt.id is not null
+    and (p_event.notice ->> 'amount')::numeric between 1 and 1000000000000000
+    and exists (
+        select from currencies
+        where code = p_event.notice ->> 'currency' and code <> 'XCR'
+    )
+    and not is_in_suspense(p_event, p_attempt)
+    and not exists (
+        select from payment_attempts
+        where gateway = p_event.gateway and livemode = p_event.livemode
+            and status = 'captured'
+            and gateway_payment_id = p_event.notice ->> 'gateway_payment_id'
+    );
+end;
+comment on function is_new_money is
+'Whether a parked message speaks of money that the gateway holds and no booking shows.';
 
 create function hold_in_suspense(p_event gateway_events, p_attempt payment_attempts) returns void
 language plpgsql volatile
@@ -489,7 +529,7 @@ declare
 begin
     perform post_ledger_transaction(
         v_organization_id, v_livemode,
-        format('suspense:%s', p_event.id), 'suspense', 'gateway_event', p_event.id,
+        suspense_key(p_event), 'suspense', 'gateway_event', p_event.id,
         p_event.occurred_at,
         array[
             (ledger_account(

@@ -59,7 +59,9 @@ create table credit_purchases (
     constraint intent_pays_one_credit_purchase unique (payment_intent_id),
     constraint grant_belongs_to_one_credit_purchase unique (ledger_transaction_id),
     constraint credit_purchase_key_has_a_length check (length(idempotency_key) between 1 and 255),
-    constraint credit_purchase_buys_something check (amount > 0 and credits_amount > 0),
+    constraint credit_purchase_buys_something check (
+        amount > 0 and credits_amount > 0 and credits_amount <= 1000000000000
+    ),
     constraint granted_credits_are_booked check (
         (granted_at is null) = (ledger_transaction_id is null)
     )
@@ -121,12 +123,14 @@ select
     checkout_sessions.success_url,
     checkout_sessions.cancel_url,
     checkout_sessions.expires_at,
-    checkout_sessions.expires_at < clock_now() + interval '31 minutes' as is_closing
+    checkout_sessions.expires_at < clock_now() + interval '31 minutes' as is_closing,
+    checkout_sessions.expires_at < clock_now() as is_over
 from credit_purchases
 inner join payment_intents on payment_intents.id = credit_purchases.payment_intent_id
 inner join payment_attempts on payment_attempts.payment_intent_id = payment_intents.id
 inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id;
 comment on view credit_checkouts is 'All that opening a purchase''s page takes, in one row.';
+comment on column credit_checkouts.is_over is 'The gateway has closed the page.';
 comment on column credit_checkouts.is_closing is
 'Too late to open the page: a gateway asks for half an hour at least.';
 
@@ -238,7 +242,7 @@ begin
 
     if v_checkout.id is not null
         and (v_checkout.amount, v_checkout.currency, v_checkout.customer_email)
-        is distinct from (p_amount, p_currency, p_email)
+        is distinct from (p_amount, coalesce(p_currency, v_checkout.currency), p_email)
     then
         raise exception 'idempotency-key-reused: the key belongs to a request with other content'
             using errcode = '22B08';
@@ -260,8 +264,9 @@ declare
     v_credits numeric := trunc(major_units(p_amount, p_currency) * v_rate, 4);
     v_intent payment_intents;
 begin
-    if v_credits = 0 then
-        raise exception 'amount-out-of-range: % buys no credits at a rate of %', p_amount, v_rate
+    if v_credits not between 0.0001 and 1000000000000 then
+        raise exception 'amount-out-of-range: % buys % credits at a rate of %',
+            p_amount, v_credits, v_rate
             using errcode = '22B07';
     end if;
 
@@ -310,11 +315,11 @@ begin
 
     -- The customer's row orders their requests: of two with one key, the second finds the first.
     perform from customers where id = v_customer.id for no key update;
-    select coalesce(p_currency, default_currency) into strict v_currency
-    from organizations where id = v_customer.organization_id;
+    v_purchase_id := repeated_credit_purchase(v_customer, p_key, p_amount, p_currency, p_email);
 
-    v_purchase_id := repeated_credit_purchase(v_customer, p_key, p_amount, v_currency, p_email);
     if v_purchase_id is null then
+        select coalesce(p_currency, default_currency) into strict v_currency
+        from organizations where id = v_customer.organization_id;
         perform check_payment_amount(v_customer.organization_id, p_amount, v_currency);
         v_intent := write_credit_purchase(v_customer, p_key, p_amount, v_currency);
         perform open_checkout_session(v_intent, p_gateway, p_email, p_success_url, p_cancel_url);

@@ -1,3 +1,5 @@
+drop view invariant_captures_book_what_was_taken;
+drop view invariant_attempts_ask_for_what_is_owed;
 drop view invariant_purchases_keep_their_rate;
 drop view invariant_received_payments_are_fulfilled;
 drop view invariant_paid_purchases_are_granted;

@@ -51,6 +51,26 @@ where credit_purchases.credits_amount
         * credit_purchases.credit_rate, 4
     )
     or (payment_intents.amount, payment_intents.currency)
-    <> (credit_purchases.amount, credit_purchases.currency);
+    <> (credit_purchases.amount, credit_purchases.currency)
+    or payment_intents.customer_id <> credit_purchases.customer_id;
 comment on view invariant_purchases_keep_their_rate is
 'What is owed and what is granted both follow from the amount and the frozen rate.';
+
+create view invariant_attempts_ask_for_what_is_owed as
+select payment_attempts.id as payment_attempt_id
+from payment_attempts
+inner join payment_intents on payment_intents.id = payment_attempts.payment_intent_id
+where (payment_attempts.amount, payment_attempts.currency)
+    <> (payment_intents.amount, payment_intents.currency);
+comment on view invariant_attempts_ask_for_what_is_owed is 'An attempt is for its intent''s amount.';
+
+create view invariant_captures_book_what_was_taken as
+select payment_attempts.id as payment_attempt_id, ledger_entries.amount
+from payment_attempts
+inner join ledger_transactions
+    on ledger_transactions.reference_type = 'payment_attempt'
+    and ledger_transactions.reference_id = payment_attempts.id
+inner join ledger_entries on ledger_entries.ledger_transaction_id = ledger_transactions.id
+where ledger_transactions.kind = 'capture'
+    and abs(ledger_entries.amount) <> payment_attempts.amount;
+comment on view invariant_captures_book_what_was_taken is 'I4: the same amount in both.';
