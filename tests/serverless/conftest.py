@@ -24,6 +24,8 @@ CHECKOUT = {
     "currency": "USD",
     "credits_amount": "250.0000",
     "gateway_session_id": "cs_test_1",
+    "status": "pending",
+    "is_over": False,
     "url": "https://checkout.stripe.com/c/pay/cs_test_1",  # open already: no gateway is asked
     "expires_at": "2026-11-21T11:00:00+00:00",
 }

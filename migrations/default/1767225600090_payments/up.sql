@@ -399,7 +399,7 @@ comment on function suspense_key is 'Names a gateway''s payment, so that it is h
 create function is_in_suspense(p_event gateway_events, p_attempt payment_attempts) returns boolean
 language sql stable
 begin atomic
-select exists (
+select exists(
     select from ledger_transactions
     where organization_id = p_attempt.organization_id and livemode = p_attempt.livemode
         and key = suspense_key(p_event)
