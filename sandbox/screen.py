@@ -32,8 +32,14 @@ class Screen:
     ) -> None:
         self._stream = sys.stdout if stream is None else stream
         environ = os.environ if environ is None else environ
-        self.moves = self._stream.isatty() and environ.get("TERM") != "dumb"
+        self._was_terminal = self._stream.isatty()
+        self.moves = self._was_terminal and environ.get("TERM") != "dumb"
         self._colours = self.moves and not environ.get("NO_COLOR")
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the terminal that this began on is gone."""
+        return self._was_terminal and not self._stream.isatty()
 
     def paint(self, text: str, colour: str) -> str:
         return f"\033[{colour}m{text}\033[0m" if self._colours else text

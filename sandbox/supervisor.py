@@ -145,9 +145,12 @@ class Supervisor:
         return None
 
     def _watch(self) -> None:
-        while True:
+        # The signal of a closed terminal goes to the leader of its session, which may be make, and
+        # make does not always pass it on.
+        while not self.screen.is_closed:
             self._check()
             time.sleep(WATCH_SECONDS)
+        raise StoppedError
 
     def _check(self) -> None:
         for process in self.processes:

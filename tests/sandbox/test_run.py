@@ -1,6 +1,7 @@
 """`python -m sandbox` as a person meets it: started, read, interrupted, started again."""
 
 import os
+import pty
 import re
 import shlex
 import signal
@@ -39,7 +40,9 @@ def free_ports(count: int) -> list[int]:
 class Run:
     """One sandbox: its command, and what it has printed so far."""
 
-    def __init__(self, state: Path, *options: str, **variables: str) -> None:
+    def __init__(
+        self, state: Path, *options: str, terminal: int | None = None, **variables: str
+    ) -> None:
         self.state = state
         self.ports = free_ports(3)
         names = ("HASURA_PORT", "APP_PORT", "GATEWAYS_PORT")
@@ -51,7 +54,7 @@ class Run:
                 [sys.executable, "-m", "sandbox", "--state", str(state), *options],
                 cwd=ROOT,
                 env={**kept, **ports, **variables},
-                stdout=output,
+                stdout=output if terminal is None else terminal,
                 stderr=output,
                 start_new_session=True,
             )
@@ -85,7 +88,7 @@ class Run:
 def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     runs: list[Run] = []
 
-    def start(*options: str, **variables: str) -> Run:
+    def start(*options: str, **variables: Any) -> Run:
         runs.append(Run(tmp_path / "state", *options, **variables))
         return runs[-1]
 
@@ -205,6 +208,19 @@ def test_a_sandbox_stops_while_it_starts(run, number: int) -> None:
     sandbox.wait_for("starts")
 
     assert sandbox.end(number) == 0
+    assert left_over(sandbox) == []
+
+
+def test_a_sandbox_stops_when_its_terminal_goes_even_without_a_signal(run) -> None:
+    ours, its = pty.openpty()
+    sandbox = run("--no-demo", terminal=its)
+    os.close(its)
+    shown = b""
+    while b"Ctrl-C" not in shown:
+        shown += os.read(ours, 4096)
+    os.close(ours)
+
+    assert sandbox.process.wait(30) == 0
     assert left_over(sandbox) == []
 
 
