@@ -12,9 +12,9 @@ import httpx
 from .coerce import Fields, Given
 from .errors import EngineError, unparsed
 from .metadata import MetadataError, expand, headers
+from .outgoing import Outgoing
 from .schema.model import Enum, ObjectType, Ref, Scalar
 from .session import Session
-from .settings import VERSION
 from .steps import Action
 from .values import to_json
 
@@ -39,6 +39,8 @@ WITHHELD = frozenset(
         "user-agent",
     }
 )
+CALLS_MAX = 100  # at the same time
+TIMEOUT_SECONDS = 30.0  # where the action does not say
 BUILTIN_KINDS: dict[str, tuple[type, ...]] = {
     "Int": (int,),
     "Float": (int, Decimal, float),
@@ -49,15 +51,14 @@ BUILTIN_KINDS: dict[str, tuple[type, ...]] = {
 
 
 class Actions:
-    """Calls handlers over connections that stay open."""
+    """Calls handlers."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
-        limits = httpx.Limits(max_connections=100, max_keepalive_connections=50)
-        self.http = httpx.AsyncClient(limits=limits, follow_redirects=False, trust_env=False)
+        self.outgoing = Outgoing(CALLS_MAX)
 
     async def close(self) -> None:
-        await self.http.aclose()
+        await self.outgoing.close()
 
     async def call(
         self, step: Action, session: Session, leaves: Sequence[Any], text: str
@@ -79,15 +80,11 @@ class Actions:
             raise EngineError("unexpected", str(error), status=500) from error
         request = {"url": definition["handler"], "body": json.loads(body), "headers": []}
         try:
-            answer = await self.http.post(
-                url,
-                content=body.encode(),
-                headers=sent,
-                timeout=float(definition.get("timeout") or 30),
-            )
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            timeout_s = float(definition.get("timeout") or TIMEOUT_SECONDS)
+            answer = await self.outgoing.post(url, sent, body, timeout_s)
+        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
             text = "http exception when calling webhook"
-            internal = {"error": {"type": "http_exception", "message": str(error)}}
+            internal = {"error": {"type": "http_exception", "message": _reason(error)}}
             raise _failure(text, internal | {"request": request}) from error
         value = _value(answer, request)
         return _checked(step.root.output, value), answer.headers.get_list("set-cookie")
@@ -99,14 +96,11 @@ class Actions:
         configured = headers(definition.get("headers"), self.environ)
         for name in configured:
             sent.pop(name.lower(), None)
-        return (
-            sent
-            | {
-                "Content-Type": "application/json",
-                "User-Agent": f"hasura-graphql-engine/{VERSION}",
-            }
-            | configured
-        )
+        return sent | configured
+
+
+def _reason(error: Exception) -> str:
+    return "no answer in time" if isinstance(error, TimeoutError) else str(error)
 
 
 def _failure(message: str, internal: Any) -> EngineError:

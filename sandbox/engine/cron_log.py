@@ -62,10 +62,12 @@ create table if not exists hdb_catalog.hdb_scheduled_event_invocation_logs (
 );
 """
 
-# What was planned and has not come yet follows the metadata; what is due or retried stays.
+# What was planned and has not come yet follows the metadata; what is due or retried stays, unless
+# its trigger is gone.
 FORGET = """
 delete from hdb_catalog.hdb_cron_events
-where status = 'scheduled' and tries = 0 and scheduled_time > now()
+where status = 'scheduled'
+    and (trigger_name <> all($1::text[]) or (tries = 0 and scheduled_time > now()))
 """
 
 PLANNED = """

@@ -81,7 +81,9 @@ class CronTriggers:
             await connection.execute("select pg_advisory_xact_lock($1)", cron_log.INSTALL_LOCK)
             await connection.execute("set local client_min_messages = warning")
             await connection.execute(cron_log.TABLES)
-            await connection.execute(cron_log.FORGET)
+            # A trigger that cannot work is still there, and may work again.
+            names = [*self._crons, *self.problems]
+            await connection.execute(cron_log.FORGET, names)
             await self._plan(connection)
         for name, reason in self.problems.items():
             logger.warning("cron trigger %s: %s", name, reason)

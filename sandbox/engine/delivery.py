@@ -15,8 +15,9 @@ from typing import Any, Protocol
 
 import asyncpg
 
+from .outgoing import Outgoing
 from .settings import SettingsError
-from .webhooks import Hook, Response, Retry, Webhooks
+from .webhooks import Hook, Response, Retry, ask
 
 logger = logging.getLogger(__name__)
 
@@ -119,15 +120,15 @@ class Pump:
         self._closing = False
 
     async def run(self) -> None:
-        async with Webhooks() as webhooks:
+        async with Outgoing(self.pace.concurrent_max) as outgoing:
             settling = asyncio.create_task(self._settle())
             try:
                 while True:
-                    await self._step(webhooks)
+                    await self._step(outgoing)
             finally:
                 await self._land(settling)
 
-    async def _step(self, webhooks: Webhooks) -> None:
+    async def _step(self, outgoing: Outgoing) -> None:
         # A claim costs a round trip, so it waits until it is worth one.
         if len(self._flying) > self.pace.concurrent_max // 2:
             await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
@@ -140,7 +141,7 @@ class Pump:
             await asyncio.sleep(PAUSE_SECONDS)
             return
         for job in jobs:
-            task = asyncio.create_task(self._deliver(webhooks, job))
+            task = asyncio.create_task(self._deliver(outgoing, job))
             self._flying.add(task)
             task.add_done_callback(self._flying.discard)
         if not jobs:
@@ -161,14 +162,14 @@ class Pump:
                     self._finish(Result(job, State.RELEASED))
             raise
 
-    async def _deliver(self, webhooks: Webhooks, job: Job) -> None:
+    async def _deliver(self, outgoing: Outgoing, job: Job) -> None:
         if job.dead:
             self._finish(Result(job, State.DEAD))
         elif job.hook is None:
             self._finish(Result(job, State.RETRY, MISSING_TRIGGER_SECONDS))
         else:
             try:
-                response = await webhooks.post(job.hook, job.body)
+                response = await ask(outgoing, job.hook, job.body)
             except asyncio.CancelledError:
                 self._finish(Result(job, State.RELEASED))
                 raise

@@ -54,7 +54,7 @@ class Engine:
                 self.pool.terminate()
 
     async def _start_triggers(self) -> None:
-        for trigger in triggers(self.pool, self.state.document, self.settings.environ):
+        for trigger in await triggers(self.pool, self.state.document, self.settings.environ):
             await trigger.install()
             self.tasks.append(asyncio.create_task(trigger.run()))
 

@@ -48,14 +48,14 @@ class Plans:
 
     def __init__(self, deepest: int) -> None:
         self.deepest = deepest
-        self.kept: OrderedDict[tuple[int, str, str | None], Prepared] = OrderedDict()
+        self.kept: OrderedDict[tuple[RoleSchema, str, str | None], Prepared] = OrderedDict()
         self.misses = 0
 
     def get(
         self, schema: RoleSchema, text: str, name: str | None, given: dict[str, Any]
     ) -> tuple[Plan, list[Any]]:
         """Return the plan of a request and the leaves of its variables."""
-        key = (id(schema), text, name)
+        key = (schema, text, name)  # not its id: that is used again once a schema is gone
         prepared = self.kept.get(key)
         if prepared is None:
             prepared = self._prepare(schema, text, name)

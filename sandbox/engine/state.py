@@ -34,7 +34,7 @@ class State:
         self.plans = Plans(settings.depth_limit)
         self.roles = self.permissions.roles() | self.actions.roles()
         self._schemas: dict[tuple[str, bool], RoleSchema] = {}
-        self._introspection: dict[int, GraphQLSchema] = {}
+        self._introspection: dict[RoleSchema, GraphQLSchema] = {}
 
     def schema(self, role: str, *, backend: bool = False) -> RoleSchema:
         # Roles that nothing names share one empty schema, so that made-up names cost no memory.
@@ -53,10 +53,10 @@ class State:
         return found
 
     def introspection(self, schema: RoleSchema) -> GraphQLSchema:
-        found = self._introspection.get(id(schema))
+        found = self._introspection.get(schema)
         if found is None:
             found = graphql_schema(schema)
-            self._introspection[id(schema)] = found
+            self._introspection[schema] = found
         return found
 
 

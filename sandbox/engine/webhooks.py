@@ -1,17 +1,12 @@
 """Ask a webhook once: the exchange with its limits, and the response in Hasura's words."""
 
-import asyncio
 import json
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
-import httpx
+from .outgoing import Outgoing
 
-from .settings import VERSION
-
-USER_AGENT = f"hasura-graphql-engine/{VERSION}"
 LOGGED_CHARACTERS_MAX = 100_000
-HOSTS_MAX = 4  # whose connections one client keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,49 +61,15 @@ class Response:
         return json.dumps({"type": "webhook_response", "version": "2", "data": data})
 
 
-class Webhooks:
-    """Posts to webhooks over connections that stay open.
-
-    A client serves one exchange at a time, and the one that was used last is taken first. One
-    client for all would look through all its connections at every step of every exchange: with a
-    hundred of them that costs five times what the exchange itself does.
-    """
-
-    def __init__(self) -> None:
-        self._tls = httpx.create_ssl_context(trust_env=False)
-        self._idle: list[httpx.AsyncClient] = []
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for client in self._idle:
-            await client.aclose()
-
-    async def post(self, hook: Hook, body: str) -> Response:
-        """Send one body. Whatever goes wrong is a response with a fault."""
-        client = self._idle.pop() if self._idle else self._make_client()
-        try:
-            async with asyncio.timeout(hook.retry.timeout_s):
-                headers = {"Content-Type": "application/json", **hook.headers}
-                answer = await client.post(hook.url, content=body.encode(), headers=headers)
-        except TimeoutError:
-            return Response(fault=f"no answer within {hook.retry.timeout_s:g} seconds")
-        except Exception as error:  # noqa: BLE001  # whatever it is, this webhook was not reached
-            return Response(fault=f"{type(error).__name__}: {error}")
-        finally:
-            self._idle.append(client)
-        return Response(answer.status_code, answer.text, answer.headers.multi_items())
-
-    def _make_client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            verify=self._tls,
-            timeout=None,  # noqa: S113  # post() limits the whole exchange, not each of its reads
-            limits=httpx.Limits(max_connections=HOSTS_MAX),
-            headers={"User-Agent": USER_AGENT},
-            follow_redirects=False,
-            trust_env=False,
-        )
+async def ask(outgoing: Outgoing, hook: Hook, body: str) -> Response:
+    """Send one body. Whatever goes wrong is a response with a fault."""
+    try:
+        answer = await outgoing.post(hook.url, hook.headers, body, hook.retry.timeout_s)
+    except TimeoutError:
+        return Response(fault=f"no answer within {hook.retry.timeout_s:g} seconds")
+    except Exception as error:  # noqa: BLE001  # whatever it is, this webhook was not reached
+        return Response(fault=f"{type(error).__name__}: {error}")
+    return Response(answer.status_code, answer.text, answer.headers.multi_items())
 
 
 def logged_headers(items: Any) -> list[dict[str, str]]:

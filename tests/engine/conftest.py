@@ -20,6 +20,7 @@ def bare_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres
     """A server without any migration of the product: the engine knows nothing of it."""
     with Postgres(tmp_path_factory.mktemp("engine"), fsync=False) as server:
         yield server
+    server.destroy()
 
 
 def create_shop(server: Postgres) -> str:

@@ -38,6 +38,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.connections = 0
         self.answer: Callable[[int], Answer] = lambda _: Answer()
         self.url = ""
 
@@ -72,6 +73,7 @@ async def receiving() -> AsyncIterator[Receiver]:
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        receiver.connections += 1
         task = asyncio.create_task(receiver.serve(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)

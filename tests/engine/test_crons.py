@@ -224,15 +224,31 @@ def test_a_changed_schedule_replaces_what_lies_ahead_and_keeps_what_is_due(play:
     play(scene)
 
 
-def test_a_removed_trigger_has_nothing_ahead(play: Run) -> None:
+def test_a_removed_trigger_takes_its_events_along(play: Run) -> None:
     async def scene(stage: Play) -> None:
         await stage.engine().install()
+        await stage.pool.execute(DUE, 30)
+        await stage.pool.execute(
+            "update hdb_catalog.hdb_cron_events set tries = 1 where scheduled_time ="
+            " (select max(scheduled_time) from hdb_catalog.hdb_cron_events)"
+        )
         await stage.engine(trigger(name="other", schedule="* * * * *")).install()
         names = await stage.pool.fetch(
             "select distinct trigger_name from hdb_catalog.hdb_cron_events"
         )
 
         assert [row[0] for row in names] == ["other"]
+
+    play(scene)
+
+
+def test_a_trigger_that_cannot_work_keeps_what_is_due(play: Run) -> None:
+    async def scene(stage: Play) -> None:
+        await stage.engine().install()
+        await stage.pool.execute(DUE, 30)
+        await stage.engine(trigger(webhook="{{NOWHERE}}")).install()
+
+        assert await stage.statuses() == {"scheduled": 1}
 
     play(scene)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -68,6 +69,25 @@ def test_roles_do_not_share_plans(served: harness.Served) -> None:
     for role in ("user", "admin"):
         plans.get(served.engine.state.schema(role), QUERY, None, {})
     assert plans.misses == 2
+
+
+def test_a_plan_is_not_used_for_a_schema_that_took_the_place_of_another(
+    served: harness.Served,
+) -> None:
+    """After a reload a new schema may have the very address of one that is gone."""
+    state = served.engine.state
+    plans = Plans(deepest=40)
+
+    def ask(role: str) -> None:
+        parts = (state.tracked, state.permissions, state.actions, role)
+        made = RoleSchema(*parts, backend=False, options=state.options)
+        plans.get(made, "{ owner { id } }", None, {})
+
+    for _ in range(20):
+        ask("user")
+        gc.collect()
+        with pytest.raises(document.EngineError):
+            ask("nobody")
 
 
 def test_a_known_request_is_neither_parsed_nor_walked(

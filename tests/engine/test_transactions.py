@@ -92,6 +92,7 @@ def test_the_engine_outlives_a_restart_of_postgres(
             with Postgres(tmp_path / "own", port=port, fsync=False):
                 assert served.graphql(query) == expected
                 assert "data" in served.graphql(MOVE)
+    server.destroy()
 
 
 def test_a_query_whose_connection_was_cut_is_tried_again(

@@ -180,6 +180,7 @@ def prepared(compose: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
             owner.execute("create table hdb_catalog.event_log (id text)")
         migrations.apply(server.url, ROOT / "migrations" / "default", report=lambda _: None)
         yield server.url
+    server.destroy()
 
 
 @pytest.fixture

@@ -1,0 +1,66 @@
+"""The one way out: posts JSON over connections that stay open, for events, crons and actions."""
+
+import asyncio
+from collections.abc import Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Self
+
+import httpx
+
+from .settings import VERSION
+
+HEADERS = {
+    "Content-Type": "application/json",
+    "User-Agent": f"hasura-graphql-engine/{VERSION}",
+}
+HOSTS_MAX = 4  # whose connections one client keeps
+
+
+class Outgoing:
+    """Posts at most so many bodies at a time; the others wait for their turn.
+
+    A client serves one exchange at a time, and the one that was used last is taken first. One
+    client for all would look through all its connections at every step of every exchange: with a
+    hundred of them that costs five times what the exchange itself does.
+    """
+
+    def __init__(self, concurrent_max: int) -> None:
+        self._tls = httpx.create_ssl_context(trust_env=False)
+        self._turns = asyncio.Semaphore(concurrent_max)
+        self._idle: list[httpx.AsyncClient] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        while self._idle:
+            await self._idle.pop().aclose()
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: str, timeout_s: float
+    ) -> httpx.Response:
+        """Send one body; the limit holds for the wait and the whole exchange together.
+
+        Raises TimeoutError, or what httpx raises: httpx.HTTPError and httpx.InvalidURL.
+        """
+        async with asyncio.timeout(timeout_s), self._turns:
+            client = self._idle.pop() if self._idle else self._make_client()
+            try:
+                return await client.post(url, content=body.encode(), headers=headers)
+            finally:
+                self._idle.append(client)
+
+    def _make_client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            verify=self._tls,
+            timeout=None,  # noqa: S113  # post() limits the whole exchange, not each of its reads
+            limits=httpx.Limits(max_connections=HOSTS_MAX),
+            headers=HEADERS,
+            # A cookie that one answer sets must not be sent with the next, which is another's.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            follow_redirects=False,
+            trust_env=False,
+        )

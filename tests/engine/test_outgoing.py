@@ -1,0 +1,106 @@
+"""The way out: connections are used again, nothing is kept from one exchange to the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from engine.receiver import Answer, Receiver, receiving
+
+from sandbox.engine.outgoing import Outgoing
+
+Scene = Callable[[Receiver, Outgoing], Awaitable[None]]
+
+
+def play(scene: Scene, concurrent_max: int = 100) -> None:
+    async def run() -> None:
+        async with receiving() as receiver, Outgoing(concurrent_max) as outgoing:
+            await scene(receiver, outgoing)
+
+    asyncio.run(run())
+
+
+async def post(
+    receiver: Receiver, outgoing: Outgoing, timeout_s: float = 10, **headers: str
+) -> httpx.Response:
+    return await outgoing.post(f"{receiver.url}/hook", headers, "{}", timeout_s)
+
+
+def test_exchanges_take_as_many_connections_as_run_at_the_same_time() -> None:
+    async def scene(receiver: Receiver, outgoing: Outgoing) -> None:
+        receiver.answer = lambda _: Answer(wait_s=0.05)
+        for _ in range(3):
+            await asyncio.gather(*(post(receiver, outgoing) for _ in range(4)))
+            await post(receiver, outgoing)
+
+        assert len(receiver.requests) == 15
+        assert receiver.connections == 4
+
+    play(scene)
+
+
+def test_a_cookie_of_one_answer_is_not_sent_with_the_next_request() -> None:
+    async def scene(receiver: Receiver, outgoing: Outgoing) -> None:
+        receiver.answer = lambda _: Answer(headers={"Set-Cookie": "session=of-ann; Path=/"})
+        first = await post(receiver, outgoing)
+        await post(receiver, outgoing)
+        await post(receiver, outgoing, Cookie="mine=1")
+
+        assert first.headers["set-cookie"] == "session=of-ann; Path=/"
+        sent = [request.headers.get("cookie") for request in receiver.requests]
+        assert sent == [None, None, "mine=1"]
+
+    play(scene)
+
+
+def test_no_more_than_the_limit_run_at_once_and_the_wait_counts() -> None:
+    async def scene(receiver: Receiver, outgoing: Outgoing) -> None:
+        receiver.answer = lambda _: Answer(wait_s=0.5)
+        late = [asyncio.create_task(post(receiver, outgoing)) for _ in range(2)]
+        await receiver.wait_for(2)
+        with pytest.raises(TimeoutError):
+            await post(receiver, outgoing, timeout_s=0.05)
+
+        assert len(receiver.requests) == 2
+        await asyncio.gather(*late)
+
+    play(scene, concurrent_max=2)
+
+
+def test_after_an_exchange_that_took_too_long_the_next_ones_work() -> None:
+    async def scene(receiver: Receiver, outgoing: Outgoing) -> None:
+        receiver.answer = lambda number: Answer(wait_s=5 if number < 6 else 0)
+        for _ in range(6):
+            with pytest.raises(TimeoutError):
+                await post(receiver, outgoing, timeout_s=0.05)
+        answers = [await post(receiver, outgoing) for _ in range(3)]
+
+        assert [answer.status_code for answer in answers] == [200] * 3
+
+    play(scene, concurrent_max=1)
+
+
+def test_an_answer_that_never_ends_is_cut_at_the_limit() -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        while not reader.at_eof() and not writer.is_closing():
+            writer.write(b" ")
+            await asyncio.sleep(0.01)
+        writer.close()
+
+    async def run() -> float:
+        server: Any = await asyncio.start_server(drip, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        begun = asyncio.get_running_loop().time()
+        async with server, Outgoing(1) as outgoing:
+            with pytest.raises(TimeoutError):
+                await outgoing.post(url, {}, "{}", 0.3)
+            took_s = asyncio.get_running_loop().time() - begun
+            await asyncio.sleep(0.05)  # until the server has seen the end
+        return took_s
+
+    assert 0.3 <= asyncio.run(run()) < 3
