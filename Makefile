@@ -16,7 +16,7 @@ INSTALL = @unset PYTHONDONTWRITEBYTECODE; $(FIND_PYTHON); exec "$$found" -m sand
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: .installed-for-test ## make .venv with everything, for running and testing
@@ -74,7 +74,7 @@ package-check: .installed-for-test ## make the artifact for Lambda, and run it
 
 .PHONY: bench
 bench: .installed-for-test ## run the benchmarks
-	@for file in $(wildcard bench/*.py); do echo "$$file"; $(PY) "$$file" || exit 1; done
+	@for file in $(wildcard bench/*.py); do echo "$$file"; PYTHONPATH=. $(PY) "$$file" || exit 1; done
 
 # No registry's address goes into the files, so that they install from anywhere.
 LOCK = $(PY) -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
