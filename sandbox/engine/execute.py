@@ -172,7 +172,12 @@ class _Acquired:
             raise from_postgres(error, "$", "", []) from error
         return self.connection
 
-    async def __aexit__(self, *_error: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # asyncpg lets Postgres parse a statement before it encodes the arguments. One that it can
+        # not encode leaves Postgres waiting in a transaction, with locks: this ends it.
+        if kind is not None and issubclass(kind, Exception) and not self.connection.is_closed():
+            with suppress(*BROKEN):
+                await self.connection.execute("")
         await self.pool.release(self.connection)
 
 

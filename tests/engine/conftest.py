@@ -82,9 +82,20 @@ def stringified(
         yield running
 
 
+HOLDERS = """
+select pid, application_name, state, wait_event, now() - state_change as since, query
+from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null
+"""
+
+
 @pytest.fixture
 def shop(shop_url: str) -> Iterator[psycopg.Connection[Any]]:
     """The shop's rows as they were, and a connection to look at them."""
     with psycopg.connect(shop_url, autocommit=True) as connection:
-        connection.execute((harness.SHOP / "data.sql").read_text())
+        connection.execute("set lock_timeout = '10s'")
+        try:
+            connection.execute((harness.SHOP / "data.sql").read_text())
+        except psycopg.errors.LockNotAvailable:
+            pytest.fail(f"somebody holds the shop: {connection.execute(HOLDERS).fetchall()}")
         yield connection

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
+import pytest
 from engine import harness
 from engine.conftest import create_shop
 
@@ -118,3 +121,22 @@ def test_a_mutation_takes_a_new_connection_when_the_old_ones_are_gone(
         assert "data" in served.graphql(query)
     row = shop.execute("select balance_minor from wallet where id = 1").fetchall()
     assert row == [(997,)]
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\0"])
+def test_text_that_no_database_keeps_leaves_no_transaction_open(
+    served: harness.Served, shop: psycopg.Connection[Any], text: str
+) -> None:
+    field = f"alias_{uuid4().hex}"  # a statement that no connection has prepared yet
+    query = f"query ($t: String!) {{ owner(where: {{id: {{_neq: $t}}}}) {{ {field}: id }} }}"
+
+    body = json.dumps({"query": query, "variables": {"t": text}})
+    headers = {"x-hasura-admin-secret": harness.SECRET}
+    answer = served.client.post(f"{served.url}/v1/graphql", content=body, headers=headers)
+
+    assert "errors" in answer.json()
+    open_now = shop.execute(
+        "select query from pg_stat_activity where datname = current_database()"
+        " and pid <> pg_backend_pid() and xact_start is not null"
+    ).fetchall()
+    assert open_now == []
