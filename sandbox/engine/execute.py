@@ -175,10 +175,12 @@ class _Acquired:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # asyncpg lets Postgres parse a statement before it encodes the arguments. One that it can
         # not encode leaves Postgres waiting in a transaction, with locks: this ends it.
-        if kind is not None and issubclass(kind, Exception) and not self.connection.is_closed():
-            with suppress(*BROKEN):
-                await self.connection.execute("")
-        await self.pool.release(self.connection)
+        try:
+            if kind is not None and issubclass(kind, Exception) and not self.connection.is_closed():
+                with suppress(*BROKEN):
+                    await self.connection.execute("SELECT")
+        finally:
+            await self.pool.release(self.connection)
 
 
 def _is_alone(step: Sql) -> bool:
