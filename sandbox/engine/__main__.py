@@ -18,11 +18,12 @@ from typing import Any, cast
 import asyncpg
 import uvicorn
 
-from . import server, settings
+from . import settings
 from .engine import Engine
-from .introspection import sdl
 from .metadata import MetadataError
+from .schema.introspection import sdl
 from .settings import Settings, SettingsError
+from .transport import http
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -48,7 +49,7 @@ async def serve(chosen: Settings) -> None:
             yield
 
         config = uvicorn.Config(
-            server.create(engine, lifespan),
+            http.create(engine, lifespan),
             log_level="warning",
             access_log=False,
             server_header=False,

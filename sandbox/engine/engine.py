@@ -9,15 +9,17 @@ from typing import Any
 
 import asyncpg
 
-from . import database, requests, state
-from .actions import Actions
+from . import database
 from .auth import Authenticator
-from .background import triggers
+from .documents import requests
 from .errors import EngineError
-from .execute import Call, Executor
+from .execution import state
+from .execution.actions import Actions
+from .execution.execute import Call, Executor
+from .execution.state import State
 from .session import ADMIN, Session
 from .settings import Settings
-from .state import State
+from .triggers.background import triggers
 
 LOG = logging.getLogger("engine")
 

@@ -17,8 +17,9 @@ import httpx
 import uvicorn
 import yaml
 
-from sandbox.engine import server, settings
+from sandbox.engine import settings
 from sandbox.engine.engine import Engine
+from sandbox.engine.transport import http
 
 SHOP = Path(__file__).parent / "shop"
 SECRET = "an admin secret"
@@ -116,7 +117,7 @@ def serve(url: str, metadata: Path, environ: Mapping[str, str]) -> Iterator[Serv
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
-        server.create(engine), log_level="error", access_log=False, lifespan="off"
+        http.create(engine), log_level="error", access_log=False, lifespan="off"
     )
     web = uvicorn.Server(config)
     started = threading.Event()

@@ -13,7 +13,7 @@ import yaml
 from engine import harness
 from engine.receiver import new_database, open_pool
 
-from sandbox.engine.background import triggers
+from sandbox.engine.triggers.background import triggers
 from sandbox.postgres import Postgres
 
 NOWHERE = "http://127.0.0.1:1/"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from engine.receiver import Answer, Receiver, new_database, open_pool, receiving, running, until
 
-from sandbox.engine import crons
-from sandbox.engine.crons import CronTriggers
+from sandbox.engine.triggers import crons
+from sandbox.engine.triggers.crons import CronTriggers
 from sandbox.postgres import Postgres
 
 COUNT = "select count(*)::int from hdb_catalog.hdb_cron_events"

@@ -12,11 +12,11 @@ import asyncpg
 import pytest
 from engine.receiver import Answer, Receiver, new_database, open_pool, receiving, running, until
 
-from sandbox.engine.delivery import Result, decide
 from sandbox.engine.errors import EngineError
-from sandbox.engine.events import EventTriggers, spell_numbers
 from sandbox.engine.settings import SettingsError
-from sandbox.engine.webhooks import Response, Retry
+from sandbox.engine.triggers.delivery import Result, decide
+from sandbox.engine.triggers.events import EventTriggers, spell_numbers
+from sandbox.engine.triggers.webhooks import Response, Retry
 from sandbox.postgres import Postgres
 
 PAID = "create table paid (id int primary key, amount numeric, note text, extra json)"

@@ -15,8 +15,8 @@ from engine import harness
 from engine.conftest import create_shop
 
 from sandbox.engine import settings
+from sandbox.engine.documents.requests import Request
 from sandbox.engine.engine import Engine
-from sandbox.engine.requests import Request
 from sandbox.engine.session import Session
 from sandbox.postgres import Postgres
 

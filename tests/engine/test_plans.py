@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from engine import harness
 
-from sandbox.engine import document, plan
-from sandbox.engine.plan import Plans
+from sandbox.engine.compile.steps import Sql
+from sandbox.engine.documents import parsing
+from sandbox.engine.execution import plan
+from sandbox.engine.execution.plan import Plans
 from sandbox.engine.schema.role import RoleSchema
-from sandbox.engine.steps import Sql
 
 QUERY = """
 query ($where: owner_bool_exp, $limit: Int, $order: [owner_order_by!], $more: Boolean = false) {
@@ -86,7 +87,7 @@ def test_a_plan_is_not_used_for_a_schema_that_took_the_place_of_another(
     for _ in range(20):
         ask("user")
         gc.collect()
-        with pytest.raises(document.EngineError):
+        with pytest.raises(parsing.EngineError):
             ask("nobody")
 
 
@@ -99,7 +100,7 @@ def test_a_known_request_is_neither_parsed_nor_walked(
     def forbidden(*_args: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(document, "read", forbidden)
+    monkeypatch.setattr(parsing, "read", forbidden)
     monkeypatch.setattr(plan, "Walk", forbidden)
     again, others = plans.get(schema, QUERY, None, {"limit": 7})
     assert again is first
@@ -132,7 +133,7 @@ def test_the_cache_keeps_some_shapes_of_a_document_only(
 def test_values_that_are_refused_are_not_kept(schema: RoleSchema) -> None:
     plans = Plans(deepest=40)
     for _ in range(2):
-        with pytest.raises(document.EngineError):
+        with pytest.raises(parsing.EngineError):
             plans.get(schema, QUERY, None, {"where": {"nothing": 1}})
     assert plans.misses == 2
 
@@ -154,7 +155,7 @@ def test_client_values_never_become_sql_text(schema: RoleSchema) -> None:
 
 def test_a_query_that_is_too_deep_is_refused(schema: RoleSchema) -> None:
     query = "{ owner " + "{ boss " * 50 + "{ id }" + "}" * 50 + "}"
-    with pytest.raises(document.EngineError, match="too deep"):
+    with pytest.raises(parsing.EngineError, match="too deep"):
         Plans(deepest=40).get(schema, query, None, {})
 
 
@@ -167,5 +168,5 @@ def test_fragments_that_multiply_are_read_once_each(schema: RoleSchema) -> None:
 
 def test_a_literal_that_nests_without_end_is_no_query(schema: RoleSchema) -> None:
     query = "{ owner(where: " + "{_not: " * 20_000 + "{}" + "}" * 20_000 + ") { id } }"
-    with pytest.raises(document.EngineError, match="not a valid graphql query"):
+    with pytest.raises(parsing.EngineError, match="not a valid graphql query"):
         Plans(deepest=40).get(schema, query, None, {})

@@ -10,9 +10,9 @@ from engine import harness
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from sandbox.engine.documents.variables import Leaf, numbered, shape
 from sandbox.engine.schema.model import Ref
 from sandbox.engine.schema.role import RoleSchema
-from sandbox.engine.variables import Leaf, numbered, shape
 
 SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.text("ab", max_size=2)
 KEYS = st.sampled_from(

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from sandbox.engine.compile.sql import Later, cast, ident
+from sandbox.engine.compile.steps import Action, OutputField, Sql
+from sandbox.engine.documents.walk import Selected
 from sandbox.engine.schema.actions import ActionRelation, ActionRoot
 from sandbox.engine.schema.model import ObjectType
-from sandbox.engine.sql import Later, cast, ident
-from sandbox.engine.steps import Action, OutputField, Sql
-from sandbox.engine.walk import Selected
 
 from .compiler import Compiler, table_sql
 from .select import Source, related

@@ -7,13 +7,13 @@ from typing import Any
 
 from graphql import SelectionSetNode
 
-from sandbox.engine.coerce import Given
+from sandbox.engine.compile.sql import Constant, Slot, Slots, Statement, cast, ident, literal
+from sandbox.engine.documents.coerce import Given
+from sandbox.engine.documents.walk import Selected, Walk
 from sandbox.engine.schema.access import Access
 from sandbox.engine.schema.model import ObjectType
 from sandbox.engine.schema.role import RoleSchema
-from sandbox.engine.sql import Constant, Slot, Slots, Statement, cast, ident, literal
 from sandbox.engine.types import STRINGIFIED, TEXT, PgType
-from sandbox.engine.walk import Selected, Walk
 
 
 @dataclass(slots=True)

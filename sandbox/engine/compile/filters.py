@@ -6,9 +6,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from sandbox.engine.compile.sql import (
+    SessionJson,
+    SessionVariable,
+    cast,
+    constant_sql,
+    ident,
+    literal,
+)
 from sandbox.engine.errors import EngineError
-from sandbox.engine.sql import SessionJson, SessionVariable, cast, constant_sql, ident, literal
-from sandbox.engine.tracked import ComputedField, TrackedTable, name_of
+from sandbox.engine.tracking.tracked import ComputedField, TrackedTable, name_of
 from sandbox.engine.types import OPERATORS, TEXT, Operand, PgType
 
 from .compiler import Compiler, all_of, joined

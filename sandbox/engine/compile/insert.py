@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sandbox.engine.coerce import Fields
+from sandbox.engine.compile.steps import Nested, Sql, Text
+from sandbox.engine.documents.coerce import Fields
+from sandbox.engine.documents.walk import Selected
 from sandbox.engine.schema.sources import InsertRoot
-from sandbox.engine.steps import Nested, Sql, Text
-from sandbox.engine.walk import Selected
 
 from .compiler import Compiler
 from .insert_rows import conflict_sql, insert_sql

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.engine.coerce import Fields
+from sandbox.engine.compile.sql import ident
+from sandbox.engine.documents.coerce import Fields
 from sandbox.engine.schema.access import Access
-from sandbox.engine.sql import ident
 
 from .compiler import Compiler, all_of, table_sql
 from .filters import permit, preset

@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.engine.compile.sql import Later, SessionJson, literal
+from sandbox.engine.compile.steps import Sql, Text
+from sandbox.engine.documents.walk import Selected
 from sandbox.engine.errors import CHECK_FAILED
 from sandbox.engine.schema.access import Access
 from sandbox.engine.schema.model import ObjectType
 from sandbox.engine.schema.sources import ColumnOut, MutationPart
-from sandbox.engine.sql import Later, SessionJson, literal
-from sandbox.engine.steps import Sql, Text
-from sandbox.engine.walk import Selected
 
 from .compiler import Compiler, table_sql, typename
 from .select import Source, json_object, list_of, row

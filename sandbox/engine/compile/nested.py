@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sandbox.engine.coerce import Fields
+from sandbox.engine.compile.sql import Later, cast, ident
+from sandbox.engine.compile.steps import Nested, NestedRow, Sql
+from sandbox.engine.documents.coerce import Fields
+from sandbox.engine.documents.walk import Selected
 from sandbox.engine.errors import invalid
 from sandbox.engine.schema.access import Access
 from sandbox.engine.schema.sources import InsertRoot, RelationIn
-from sandbox.engine.sql import Later, cast, ident
-from sandbox.engine.steps import Nested, NestedRow, Sql
-from sandbox.engine.tracked import Relationship
-from sandbox.engine.walk import Selected
+from sandbox.engine.tracking.tracked import Relationship
 
 from .compiler import Compiler, table_sql
 from .insert_rows import conflict_sql, insert_sql

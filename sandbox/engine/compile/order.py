@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.engine.coerce import Fields
+from sandbox.engine.documents.coerce import Fields
 from sandbox.engine.errors import invalid
 from sandbox.engine.schema.access import Access
 from sandbox.engine.schema.sources import ColumnIn, ComputedIn, RelationIn
-from sandbox.engine.tracked import Relationship
+from sandbox.engine.tracking.tracked import Relationship
 
 from .compiler import Compiler, all_of, joined, table_sql
 from .filters import computed_call

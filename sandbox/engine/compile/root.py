@@ -9,6 +9,8 @@ from typing import Any
 
 from graphql import DocumentNode, SelectionSetNode
 
+from sandbox.engine.compile.steps import Introspection, Sql, Step, Text
+from sandbox.engine.documents.walk import TYPENAME, Selected, Walk
 from sandbox.engine.schema.actions import ActionRoot
 from sandbox.engine.schema.sources import (
     DeleteRoot,
@@ -17,8 +19,6 @@ from sandbox.engine.schema.sources import (
     SelectRoot,
     UpdateRoot,
 )
-from sandbox.engine.steps import Introspection, Sql, Step, Text
-from sandbox.engine.walk import TYPENAME, Selected, Walk
 
 from .action import action
 from .compiler import Compiler, all_of

@@ -7,8 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sandbox.engine.catalog import Function
-from sandbox.engine.coerce import Fields, Given
+from sandbox.engine.compile.sql import Constant, Slot, ident, literal
+from sandbox.engine.documents.coerce import Fields, Given
+from sandbox.engine.documents.walk import Selected
 from sandbox.engine.errors import EngineError, invalid
 from sandbox.engine.schema.access import Access
 from sandbox.engine.schema.sources import (
@@ -19,10 +20,9 @@ from sandbox.engine.schema.sources import (
     Count,
     RelationOut,
 )
-from sandbox.engine.sql import Constant, Slot, ident, literal
-from sandbox.engine.tracked import ComputedField
+from sandbox.engine.tracking.catalog import Function
+from sandbox.engine.tracking.tracked import ComputedField
 from sandbox.engine.types import FLOAT, JSONB, PgType
-from sandbox.engine.walk import Selected
 
 from .compiler import Compiler, all_of, joined, table_sql, typename
 from .filters import computed_call, permit, row_of, session_json

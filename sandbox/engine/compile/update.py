@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.engine.coerce import Fields
+from sandbox.engine.compile.sql import ident
+from sandbox.engine.compile.steps import Several, Sql, Text
+from sandbox.engine.documents.coerce import Fields
+from sandbox.engine.documents.walk import Selected
 from sandbox.engine.errors import invalid
 from sandbox.engine.schema.access import Access
 from sandbox.engine.schema.role import UPDATE_OPERATORS
 from sandbox.engine.schema.sources import DeleteRoot, UpdateRoot
-from sandbox.engine.sql import ident
-from sandbox.engine.steps import Several, Sql, Text
 from sandbox.engine.types import INTEGER, TEXT, PgType
-from sandbox.engine.walk import Selected
 
 from .compiler import Compiler, all_of, table_sql
 from .filters import permit, preset

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.engine.coerce import Fields, Given
-from sandbox.engine.permissions import Filter
+from sandbox.engine.compile.sql import ident
+from sandbox.engine.documents.coerce import Fields, Given
 from sandbox.engine.schema.access import Access
 from sandbox.engine.schema.sources import (
     ColumnIn,
@@ -17,8 +17,8 @@ from sandbox.engine.schema.sources import (
     Predicate,
     RelationIn,
 )
-from sandbox.engine.sql import ident
-from sandbox.engine.tracked import Relationship
+from sandbox.engine.tracking.permissions import Filter
+from sandbox.engine.tracking.tracked import Relationship
 from sandbox.engine.types import BIGINT, BOOLEAN, INTEGER, TEXT, Operand, PgType
 
 from .compiler import Compiler, all_of, joined, table_sql

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from sandbox.engine.permissions import SelectPermission, WritePermission
-from sandbox.engine.tracked import TrackedColumn, TrackedTable
+from sandbox.engine.tracking.permissions import SelectPermission, WritePermission
+from sandbox.engine.tracking.tracked import TrackedColumn, TrackedTable
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLError, ListTypeNode, NamedTypeNode, NonNullTypeNode, TypeNode, parse_type
 
-from sandbox.engine.tracked import Relationship, Tracked, name_of
+from sandbox.engine.tracking.tracked import Relationship, Tracked, name_of
 from sandbox.engine.types import TEXT
 from sandbox.engine.values import to_json
 

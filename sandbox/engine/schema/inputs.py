@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sandbox.engine.tracked import TrackedColumn
+from sandbox.engine.tracking.tracked import TrackedColumn
 from sandbox.engine.types import (
     BOOLEAN,
     DESCRIPTIONS,

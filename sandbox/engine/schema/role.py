@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, cast
 
-from sandbox.engine.catalog import Function, Name
-from sandbox.engine.permissions import Permissions
 from sandbox.engine.session import ADMIN
-from sandbox.engine.tracked import ComputedField, Tracked, TrackedColumn
+from sandbox.engine.tracking.catalog import Function, Name
+from sandbox.engine.tracking.permissions import Permissions
+from sandbox.engine.tracking.tracked import ComputedField, Tracked, TrackedColumn
 from sandbox.engine.types import BIGINT, BOOLEAN, INTEGER, JSON, JSONB, TEXT, PgType
 from sandbox.engine.values import encode_text
 

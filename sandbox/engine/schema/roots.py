@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.engine.tracked import Root, TrackedFunction
+from sandbox.engine.tracking.tracked import Root, TrackedFunction
 
 from .access import Access
 from .model import Field, InputField, Null, Ref, listed

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandbox.engine.permissions import Filter
-from sandbox.engine.tracked import ComputedField, Relationship, TrackedColumn, TrackedFunction
+from sandbox.engine.tracking.permissions import Filter
+from sandbox.engine.tracking.tracked import (
+    ComputedField,
+    Relationship,
+    TrackedColumn,
+    TrackedFunction,
+)
 from sandbox.engine.types import Operator
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sandbox.engine.tracked import ComputedField, Relationship
+from sandbox.engine.tracking.tracked import ComputedField, Relationship
 from sandbox.engine.types import FLOAT, INTEGER, TEXT
 
 from .access import Access

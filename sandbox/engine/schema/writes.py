@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.engine.tracked import TrackedColumn
+from sandbox.engine.tracking.tracked import TrackedColumn
 from sandbox.engine.types import PgType
 
 from .access import Access

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import EngineError
-from .session import Session
-from .types import PgType
-from .values import Encoder, to_json
+from sandbox.engine.errors import EngineError
+from sandbox.engine.session import Session
+from sandbox.engine.types import PgType
+from sandbox.engine.values import Encoder, to_json
 
 # What turns a request's variable leaves and its session into one bound argument.
 Bind = Callable[[Sequence[Any], Session], Any]

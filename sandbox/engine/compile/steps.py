@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .schema.actions import ActionRoot
+from sandbox.engine.schema.actions import ActionRoot
+
 from .sql import Bind
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import jwt
 
-from .errors import EngineError
-from .session import ADMIN, Session
-from .settings import Settings
+from sandbox.engine.errors import EngineError
+from sandbox.engine.session import ADMIN, Session
+from sandbox.engine.settings import Settings
 
 PREFIX = "x-hasura-"
 SECRETS = ("x-hasura-admin-secret", "x-hasura-access-key")

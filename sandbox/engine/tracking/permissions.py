@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .session import ADMIN
+from sandbox.engine.session import ADMIN
+
 from .tracked import Tracked, TrackedTable, dotted
 
 Filter = Mapping[str, Any]

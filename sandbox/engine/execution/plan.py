@@ -10,15 +10,15 @@ from typing import Any
 
 from graphql import FragmentSpreadNode, SelectionSetNode
 
-from . import document
-from .coerce import Coercion, Variables
-from .compile.root import compile_root
-from .document import Document
-from .errors import EngineError, invalid
-from .schema.role import RoleSchema
-from .steps import Action, Step
-from .variables import Binder, binder, declared_ref, numbered
-from .walk import Walk
+from sandbox.engine.compile.root import compile_root
+from sandbox.engine.compile.steps import Action, Step
+from sandbox.engine.documents import parsing
+from sandbox.engine.documents.coerce import Coercion, Variables
+from sandbox.engine.documents.parsing import Document
+from sandbox.engine.documents.variables import Binder, binder, declared_ref, numbered
+from sandbox.engine.documents.walk import Walk
+from sandbox.engine.errors import EngineError, invalid
+from sandbox.engine.schema.role import RoleSchema
 
 MOST_DOCUMENTS = 1000
 MOST_SHAPES = 200
@@ -63,7 +63,7 @@ class Plans:
                 _keep(self.kept, key, prepared, MOST_DOCUMENTS)
         else:
             self.kept.move_to_end(key)
-        values = document.check_values(prepared.document, given)
+        values = parsing.check_values(prepared.document, given)
         leaves: list[Any] = []
         shape = tuple(
             bind(values[name], leaves) if name in values else "absent"
@@ -75,7 +75,7 @@ class Plans:
         return plan, leaves
 
     def _prepare(self, schema: RoleSchema, text: str, name: str | None) -> Prepared:
-        parsed = document.read(text, name)
+        parsed = parsing.read(text, name)
         if _depth(parsed, parsed.operation.selection_set, {}) > self.deepest:
             raise invalid("the query is nested too deeply", "$")
         binders = tuple(

@@ -8,9 +8,9 @@ from typing import Any
 
 import asyncpg
 
-from .engine import Engine
-from .errors import EngineError, describe
-from .metadata import MetadataError
+from sandbox.engine.engine import Engine
+from sandbox.engine.errors import EngineError, describe
+from sandbox.engine.metadata import MetadataError
 
 Handler = Callable[[Engine, dict[str, Any], int], Awaitable[Any]]
 CALLS: dict[str, Handler] = {}

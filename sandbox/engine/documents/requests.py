@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from .errors import EngineError, unparsed
-from .values import kind_of
+from sandbox.engine.errors import EngineError, unparsed
+from sandbox.engine.values import kind_of
 
 NAME = re.compile(r"^[_A-Za-z][_0-9A-Za-z]*$")
 REQUEST = "parsing Hasura.GraphQL.Transport.HTTP.Protocol.GQLReq(GQLReq) failed, "

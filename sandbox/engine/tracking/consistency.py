@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from sandbox.engine.types import OPERATORS
+
 from .tracked import PERMISSION_KINDS, Tracked, TrackedTable, dotted, name_of
-from .types import OPERATORS
 
 COLUMN_OPERATORS = frozenset({"_ceq", "_cne", "_cneq", "_cgt", "_cgte", "_clt", "_clte"})
 KNOWN_OPERATORS = COLUMN_OPERATORS | OPERATORS.keys() | {"_ne"}

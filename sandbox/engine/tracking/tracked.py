@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from sandbox.engine.types import PgType
+
 from .catalog import Column, Function, Name, Table
-from .types import PgType
 
 ROOT_PATTERNS = {
     "select": "{}",

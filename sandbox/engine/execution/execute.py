@@ -9,16 +9,17 @@ from typing import Any
 
 import asyncpg
 
-from . import introspection
+from sandbox.engine.compile.sql import Later
+from sandbox.engine.compile.steps import Action, Introspection, Nested, Several, Sql, Step, Text
+from sandbox.engine.database import LOST, UNSENT
+from sandbox.engine.errors import EngineError, from_postgres
+from sandbox.engine.schema import introspection
+from sandbox.engine.session import Session
+from sandbox.engine.values import to_json
+
 from .actions import Actions
-from .database import LOST, UNSENT
-from .errors import EngineError, from_postgres
 from .plan import Plan
-from .session import Session
-from .sql import Later
 from .state import State
-from .steps import Action, Introspection, Nested, Several, Sql, Step, Text
-from .values import to_json
 
 BROKEN = (asyncpg.PostgresError, *UNSENT, OSError, asyncio.TimeoutError)
 

@@ -30,9 +30,10 @@ from graphql import (
     specified_directives,
 )
 
-from .schema.model import AnyType, Enum, Field, InputField, InputObject, ObjectType, Ref, Scalar
-from .schema.role import RoleSchema
-from .values import to_json
+from sandbox.engine.values import to_json
+
+from .model import AnyType, Enum, Field, InputField, InputObject, ObjectType, Ref, Scalar
+from .role import RoleSchema
 
 BUILTIN = {
     item.name: item for item in (GraphQLInt, GraphQLFloat, GraphQLString, GraphQLBoolean, GraphQLID)

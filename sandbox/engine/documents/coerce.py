@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .document import Declared, Use
-from .errors import invalid
-from .schema.model import Enum, InputField, InputObject, Null, Ref, Scalar
-from .values import EnumName, described
+from sandbox.engine.errors import invalid
+from sandbox.engine.schema.model import Enum, InputField, InputObject, Null, Ref, Scalar
+from sandbox.engine.values import EnumName, described
+
+from .parsing import Declared, Use
 from .variables import Leaf
 
 ABSENT = object()

@@ -9,12 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.engine.errors import EngineError
+from sandbox.engine.metadata import MetadataError, headers, webhook
+from sandbox.engine.settings import TRUE
+
 from . import delivery, event_log
 from .delivery import Job, Pace, Pump, Result, columns, setting
-from .errors import EngineError
 from .event_log import TableTrigger
-from .metadata import MetadataError, headers, webhook
-from .settings import TRUE
 from .webhooks import Hook, Retry, logged_headers
 
 logger = logging.getLogger(__name__)

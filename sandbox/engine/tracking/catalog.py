@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from .types import PgType
+from sandbox.engine.types import PgType
 
 TYPES = """
 select t.oid::int8 as oid, t.typname, t.typtype::text, t.typelem::int8 as typelem,

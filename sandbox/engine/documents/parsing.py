@@ -34,8 +34,8 @@ from graphql import (
     parse,
 )
 
-from .errors import EngineError, invalid
-from .values import EnumName
+from sandbox.engine.errors import EngineError, invalid
+from sandbox.engine.values import EnumName
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from . import api, requests
-from .engine import Engine
-from .errors import EngineError
-from .session import ADMIN, Session
-from .settings import VERSION
-from .values import to_json
+from sandbox.engine import api
+from sandbox.engine.documents import requests
+from sandbox.engine.engine import Engine
+from sandbox.engine.errors import EngineError
+from sandbox.engine.session import ADMIN, Session
+from sandbox.engine.settings import VERSION
+from sandbox.engine.values import to_json
 
 JSON = b"application/json; charset=utf-8"
 WORTH_GZIP = 700

@@ -13,11 +13,12 @@ from typing import Any
 
 from graphql import ListTypeNode, NonNullTypeNode, TypeNode
 
-from .document import type_text
-from .schema.model import Enum, InputObject, Ref, Scalar
-from .schema.role import RoleSchema
-from .types import TEXT
-from .values import encode_text
+from sandbox.engine.schema.model import Enum, InputObject, Ref, Scalar
+from sandbox.engine.schema.role import RoleSchema
+from sandbox.engine.types import TEXT
+from sandbox.engine.values import encode_text
+
+from .parsing import type_text
 
 Binder = Callable[[Any, list[Any]], Hashable]
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from .outgoing import Outgoing
+from sandbox.engine.outgoing import Outgoing
 
 LOGGED_CHARACTERS_MAX = 100_000
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import httpx
 
-from .coerce import Fields, Given
-from .errors import EngineError, unparsed
-from .metadata import MetadataError, expand, headers
-from .outgoing import Outgoing
-from .schema.model import Enum, ObjectType, Ref, Scalar
-from .session import Session
-from .steps import Action
-from .values import to_json
+from sandbox.engine.compile.steps import Action
+from sandbox.engine.documents.coerce import Fields, Given
+from sandbox.engine.errors import EngineError, unparsed
+from sandbox.engine.metadata import MetadataError, expand, headers
+from sandbox.engine.outgoing import Outgoing
+from sandbox.engine.schema.model import Enum, ObjectType, Ref, Scalar
+from sandbox.engine.session import Session
+from sandbox.engine.values import to_json
 
 # Headers of the client that are never forwarded to a handler.
 WITHHELD = frozenset(

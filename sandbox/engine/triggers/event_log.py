@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from .sql import ident, literal
+from sandbox.engine.compile.sql import ident, literal
 
 CHANNEL = "hdb_events"
 INSTALL_LOCK = 7_214_663_902_558_140_377  # any number, the same for every engine

@@ -8,16 +8,18 @@ from typing import Any
 import asyncpg
 from graphql import GraphQLSchema
 
-from . import catalog, metadata
-from .introspection import graphql_schema
-from .permissions import Permissions
+from sandbox.engine import metadata
+from sandbox.engine.compile.sql import ident
+from sandbox.engine.schema.actions import ActionTypes
+from sandbox.engine.schema.introspection import graphql_schema
+from sandbox.engine.schema.role import Options, RoleSchema
+from sandbox.engine.settings import Settings
+from sandbox.engine.tracking import catalog
+from sandbox.engine.tracking.join import track
+from sandbox.engine.tracking.permissions import Permissions
+from sandbox.engine.tracking.tracked import Tracked
+
 from .plan import Plans
-from .schema.actions import ActionTypes
-from .schema.role import Options, RoleSchema
-from .settings import Settings
-from .sql import ident
-from .tracked import Tracked
-from .tracking import track
 
 
 class State:

@@ -12,9 +12,10 @@ from typing import Any
 
 from croniter import CroniterError, croniter
 
+from sandbox.engine.metadata import MetadataError, headers, webhook
+
 from . import cron_log
 from .delivery import Job, Pace, Pump, Result, columns, setting
-from .metadata import MetadataError, headers, webhook
 from .webhooks import Hook, Retry, logged_headers
 
 logger = logging.getLogger(__name__)

@@ -15,12 +15,13 @@ from graphql import (
     print_ast,
 )
 
+from sandbox.engine.errors import invalid
+from sandbox.engine.schema.builtin import boolean
+from sandbox.engine.schema.model import Field, ObjectType
+from sandbox.engine.schema.role import RoleSchema
+
 from .coerce import Coercion
-from .document import Document, Use, value_of
-from .errors import invalid
-from .schema.builtin import boolean
-from .schema.model import Field, ObjectType
-from .schema.role import RoleSchema
+from .parsing import Document, Use, value_of
 from .variables import Leaf
 
 TYPENAME = "__typename"

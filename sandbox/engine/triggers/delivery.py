@@ -15,8 +15,9 @@ from typing import Any, Protocol
 
 import asyncpg
 
-from .outgoing import Outgoing
-from .settings import SettingsError
+from sandbox.engine.outgoing import Outgoing
+from sandbox.engine.settings import SettingsError
+
 from .webhooks import Hook, Response, Retry, ask
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""Plans, kept and run: SQL against the pool, actions against their handlers."""

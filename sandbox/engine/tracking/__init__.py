@@ -1,0 +1,1 @@
+"""What the metadata tracks, joined with what the database holds."""
