@@ -101,6 +101,12 @@ class LedgerKeyReusedError(AppError):
     code, status = "ledger-key-reused", 409
 
 
+class LedgerTransactionReversedError(AppError):
+    """A ledger transaction was taken back before."""
+
+    code, status = "ledger-transaction-reversed", 409
+
+
 class CheckoutExpiredError(AppError):
     """The checkout is over; a new one takes a new key."""
 

@@ -23,7 +23,7 @@ create table checkout_sessions (
     constraint checkout_sessions_pkey PRIMARY KEY (id),
     constraint attempt_has_one_checkout_session UNIQUE (payment_attempt_id),
     constraint gateway_session_is_opened_once UNIQUE (gateway, livemode, gateway_session_id),
-    constraint checkout_session_belongs_to_its_attempt FOREIGN KEY (organization_id, livemode, payment_attempt_id) REFERENCES payment_attempts(organization_id, livemode, id),
+    constraint checkout_session_belongs_to_its_attempt FOREIGN KEY (payment_attempt_id, organization_id, livemode) REFERENCES payment_attempts(id, organization_id, livemode),
     constraint opened_checkout_has_a_page CHECK ((gateway_session_id IS NULL) = (url IS NULL))
 );
 comment on table checkout_sessions is 'A gateway''s hosted page for one attempt. Everything the gateway is told is frozen here first, so that asking it twice is asking the same thing.';
@@ -104,12 +104,12 @@ create table credit_purchases (
     granted_at timestamp with time zone,
     created_at timestamp with time zone not null default clock_now(),
     constraint credit_purchases_pkey PRIMARY KEY (id),
-    constraint credit_purchase_key_is_used_once UNIQUE (organization_id, livemode, customer_id, idempotency_key),
+    constraint credit_purchase_key_is_used_once UNIQUE (customer_id, idempotency_key, organization_id, livemode),
     constraint grant_belongs_to_one_credit_purchase UNIQUE (ledger_transaction_id),
     constraint intent_pays_one_credit_purchase UNIQUE (payment_intent_id),
-    constraint credit_purchase_belongs_to_a_customer FOREIGN KEY (organization_id, livemode, customer_id) REFERENCES customers(organization_id, livemode, id),
-    constraint credit_purchase_belongs_to_an_intent FOREIGN KEY (organization_id, livemode, payment_intent_id) REFERENCES payment_intents(organization_id, livemode, id),
-    constraint credit_purchase_is_granted_in_the_ledger FOREIGN KEY (organization_id, livemode, ledger_transaction_id) REFERENCES ledger_transactions(organization_id, livemode, id),
+    constraint credit_purchase_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
+    constraint credit_purchase_belongs_to_an_intent FOREIGN KEY (payment_intent_id, organization_id, livemode) REFERENCES payment_intents(id, organization_id, livemode),
+    constraint credit_purchase_is_granted_in_the_ledger FOREIGN KEY (ledger_transaction_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode),
     constraint credit_purchases_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     constraint credit_purchase_buys_something CHECK (amount > 0 AND credits_amount > 0::numeric AND credits_amount <= '1000000000000'::bigint::numeric),
     constraint credit_purchase_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255),
@@ -158,10 +158,10 @@ create table customers (
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
     constraint customers_pkey PRIMARY KEY (id),
-    constraint customer_has_one_external_id UNIQUE (organization_id, livemode, external_id),
-    constraint customer_has_one_login UNIQUE (organization_id, livemode, user_id),
+    constraint customer_has_one_external_id UNIQUE (external_id, organization_id, livemode),
+    constraint customer_has_one_login UNIQUE (user_id, organization_id, livemode),
     constraint customer_has_one_stripe_id UNIQUE (stripe_customer_id),
-    constraint customer_stays_in_its_organization UNIQUE (organization_id, livemode, id),
+    constraint customer_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint customers_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
     constraint customer_email_is_an_address CHECK (length(email) <= 254 AND email ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text),
     constraint customer_status_is_known CHECK (status = ANY (ARRAY['active'::text, 'suspended'::text]))
@@ -263,6 +263,17 @@ create view invariant_account_balances as
 comment on view invariant_account_balances is 'I2: a balance is the sum of its account''s entries.';
 grant select on invariant_account_balances to munim_hasura;
 
+create view invariant_account_holds as
+ SELECT ledger_accounts.id AS ledger_account_id,
+    ledger_accounts.held,
+    COALESCE(sum(ledger_holds.amount), 0::numeric) AS holds
+   FROM ledger_accounts
+     LEFT JOIN ledger_holds ON ledger_holds.ledger_account_id = ledger_accounts.id AND ledger_holds.status = 'open'::text
+  GROUP BY ledger_accounts.id
+ HAVING ledger_accounts.held::numeric <> COALESCE(sum(ledger_holds.amount), 0::numeric);
+comment on view invariant_account_holds is 'I2: what is held is the sum of the account''s open holds.';
+grant select on invariant_account_holds to munim_hasura;
+
 create view invariant_attempts_ask_for_what_is_owed as
  SELECT payment_attempts.id AS payment_attempt_id
    FROM payment_attempts
@@ -270,6 +281,25 @@ create view invariant_attempts_ask_for_what_is_owed as
   WHERE payment_attempts.amount <> payment_intents.amount OR payment_attempts.currency <> payment_intents.currency;
 comment on view invariant_attempts_ask_for_what_is_owed is 'An attempt is for its intent''s amount.';
 grant select on invariant_attempts_ask_for_what_is_owed to munim_hasura;
+
+create view invariant_balances_follow_each_other as
+ WITH steps AS (
+         SELECT ledger_entries.id,
+            ledger_entries.ledger_account_id,
+            ledger_entries.amount,
+            ledger_entries.balance_after,
+            ledger_entries.created_at,
+            lag(ledger_entries.balance_after) OVER accounts AS balance_before,
+            lag(ledger_entries.created_at) OVER accounts AS created_before
+           FROM ledger_entries
+          WINDOW accounts AS (PARTITION BY ledger_entries.ledger_account_id ORDER BY ledger_entries.id)
+        )
+ SELECT id AS ledger_entry_id,
+    ledger_account_id
+   FROM steps
+  WHERE (COALESCE(balance_before, 0::bigint) + amount) <> balance_after OR created_at < created_before;
+comment on view invariant_balances_follow_each_other is 'I2: each balance follows from the one before it, and no entry is dated before its predecessor.';
+grant select on invariant_balances_follow_each_other to munim_hasura;
 
 create view invariant_captures_are_booked as
  SELECT payment_attempts.id AS payment_attempt_id,
@@ -300,6 +330,22 @@ create view invariant_ledger_balances as
 comment on view invariant_ledger_balances is 'I1: each transaction sums to zero in each currency.';
 grant select on invariant_ledger_balances to munim_hasura;
 
+create view invariant_ledger_blocks_are_chained as
+ WITH seals AS (
+         SELECT ledger_seals.ledger_block_number,
+            count(*) AS transactions,
+            string_agg(ledger_seals.hash, NULL::bytea ORDER BY ledger_seals."position") AS hashes
+           FROM ledger_seals
+          GROUP BY ledger_seals.ledger_block_number
+        )
+ SELECT ledger_blocks.number
+   FROM ledger_blocks
+     LEFT JOIN ledger_blocks previous ON previous.number = (ledger_blocks.number - 1)
+     LEFT JOIN seals ON seals.ledger_block_number = ledger_blocks.number
+  WHERE (ledger_blocks.number = 1) <> (previous.number IS NULL) OR ledger_blocks.previous_hash <> COALESCE(previous.hash, decode(repeat('00'::text, 32), 'hex'::text)) OR ledger_blocks.transactions IS DISTINCT FROM seals.transactions OR ledger_blocks.hash IS DISTINCT FROM sha256(ledger_blocks.previous_hash || seals.hashes);
+comment on view invariant_ledger_blocks_are_chained is 'I3: block follows block without a gap, and each hash covers its transactions and the one before.';
+grant select on invariant_ledger_blocks_are_chained to munim_hasura;
+
 create view invariant_paid_purchases_are_granted as
  SELECT credit_purchases.id AS credit_purchase_id,
     payment_intents.status
@@ -319,82 +365,174 @@ comment on view invariant_purchases_keep_their_rate is 'What is owed and what is
 grant select on invariant_purchases_keep_their_rate to munim_hasura;
 
 create view invariant_received_payments_are_fulfilled as
- SELECT id AS ledger_account_id,
+ SELECT organization_id,
+    livemode,
+    currency,
     balance
-   FROM ledger_accounts
+   FROM ledger_balances
   WHERE code = 'payments_received'::text AND balance <> 0;
 comment on view invariant_received_payments_are_fulfilled is 'No captured money waits: each capture is fulfilled in its own transaction.';
 grant select on invariant_received_payments_are_fulfilled to munim_hasura;
+
+create view invariant_sealed_transactions_are_whole as
+ SELECT ledger_seals.ledger_transaction_id,
+    ledger_seals.ledger_block_number
+   FROM ledger_seals
+     JOIN ledger_transactions ON ledger_transactions.id = ledger_seals.ledger_transaction_id
+  WHERE ledger_transaction_hash(ledger_transactions.*) <> ledger_seals.hash;
+comment on view invariant_sealed_transactions_are_whole is 'I3: a sealed transaction reads as it did when it was sealed.';
+grant select on invariant_sealed_transactions_are_whole to munim_hasura;
 
 create table ledger_accounts (
     id uuid not null default gen_random_uuid(),
     organization_id uuid not null,
     livemode boolean not null,
     code text not null,
+    part smallint not null default 0,
     account_type text not null,
     currency text not null,
     customer_id uuid,
     balance bigint not null default 0,
-    may_overdraw boolean not null default true,
+    held bigint not null default 0,
+    last_entry_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
+    minimum bigint,
+    maximum bigint,
     status text not null default 'active'::text,
     created_at timestamp with time zone not null default clock_now(),
     constraint ledger_accounts_pkey PRIMARY KEY (id),
-    constraint ledger_account_code_is_taken_once UNIQUE (organization_id, livemode, code, currency),
-    constraint ledger_account_stays_in_its_organization UNIQUE (organization_id, livemode, id, currency),
-    constraint ledger_account_belongs_to_a_customer FOREIGN KEY (organization_id, livemode, customer_id) REFERENCES customers(organization_id, livemode, id),
+    constraint ledger_account_code_is_taken_once UNIQUE (code, part, organization_id, livemode, currency),
+    constraint ledger_account_stays_in_its_organization UNIQUE (id, organization_id, livemode, currency),
+    constraint ledger_account_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
     constraint ledger_accounts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     constraint ledger_accounts_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
-    constraint ledger_account_code_is_readable CHECK (code ~ '^[a-z0-9_]+(:[a-z0-9_-]+)*$'::text),
-    constraint ledger_account_is_not_overdrawn CHECK (may_overdraw OR
-CASE
-    WHEN account_type = ANY (ARRAY['asset'::text, 'expense'::text]) THEN balance >= 0
-    ELSE balance <= 0
-END),
-    constraint ledger_account_status_is_known CHECK (status = ANY (ARRAY['active'::text, 'closed'::text])),
-    constraint ledger_account_type_is_known CHECK (account_type = ANY (ARRAY['asset'::text, 'liability'::text, 'equity'::text, 'revenue'::text, 'expense'::text]))
+    constraint ledger_account_stays_within_its_bounds CHECK (held >= 0 AND (balance - held) >= minimum AND (balance + held) <= maximum)
 );
 comment on table ledger_accounts is 'One balance in one currency. docs/ledger.md has the chart.';
+comment on column ledger_accounts.part is 'An account that a whole organisation shares is kept in 16 parts, so that postings seldom wait for each other; view ledger_balances sums them.';
 comment on column ledger_accounts.balance is 'Sum of the account''s entries in minor units: debits are positive, credits negative.';
-comment on column ledger_accounts.may_overdraw is 'False where the balance may never pass to the wrong side of zero, as in a customer''s wallet.';
+comment on column ledger_accounts.held is 'Sum of the account''s open holds: spoken for, not yet moved.';
+comment on column ledger_accounts.minimum is 'The balance, less what is held, never falls below it; null where there is no bound.';
+comment on column ledger_accounts.maximum is 'The balance, with what is held, never rises above it: zero for a wallet, whose credits are negative. Null where there is no bound.';
 CREATE INDEX ledger_accounts_by_customer ON public.ledger_accounts USING btree (customer_id) WHERE (customer_id IS NOT NULL);
-CREATE TRIGGER ledger_account_is_kept BEFORE UPDATE ON ledger_accounts FOR EACH ROW EXECUTE FUNCTION keep_ledger_account();
+CREATE TRIGGER ledger_account_is_one BEFORE INSERT OR UPDATE OF status ON ledger_accounts FOR EACH ROW EXECUTE FUNCTION check_ledger_account();
+CREATE TRIGGER ledger_account_keeps_what_it_is BEFORE UPDATE OF organization_id, livemode, code, part, account_type, currency, customer_id, created_at ON ledger_accounts FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 CREATE TRIGGER ledger_accounts_stay BEFORE DELETE OR TRUNCATE ON ledger_accounts FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on ledger_accounts to munim_hasura;
+
+create view ledger_balances as
+ SELECT organization_id,
+    livemode,
+    code,
+    account_type,
+    currency,
+    sum(balance)::bigint AS balance,
+    sum(held)::bigint AS held
+   FROM ledger_accounts
+  GROUP BY organization_id, livemode, code, account_type, currency;
+comment on view ledger_balances is 'The chart with its balances: the parts of an account in one row.';
+grant select on ledger_balances to munim_hasura;
+
+create table ledger_blocks (
+    number bigint not null,
+    transactions integer not null,
+    previous_hash bytea not null,
+    hash bytea not null,
+    horizon bigint not null,
+    sealed_at timestamp with time zone not null default clock_now(),
+    constraint ledger_blocks_pkey PRIMARY KEY (number),
+    constraint ledger_block_follows_one_other UNIQUE (previous_hash),
+    constraint ledger_block_hashes_are_sha256 CHECK (octet_length(hash) = 32 AND octet_length(previous_hash) = 32),
+    constraint ledger_block_number_counts CHECK (number >= 1),
+    constraint ledger_block_seals_something CHECK (transactions > 0)
+);
+comment on table ledger_blocks is 'Sealed transactions, block after block. hash = sha256(previous_hash, then the hash of each transaction by position); the first previous_hash is 32 zero bytes. Append-only.';
+comment on column ledger_blocks.horizon is 'Every database transaction below this number had ended when the block was sealed.';
+CREATE TRIGGER ledger_blocks_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger_blocks FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+grant select on ledger_blocks to munim_hasura;
 
 create table ledger_entries (
     id bigint not null generated always as identity,
     organization_id uuid not null,
     livemode boolean not null,
     ledger_transaction_id uuid not null,
+    position smallint not null,
     ledger_account_id uuid not null,
     currency text not null,
     amount bigint not null,
-    entry_type text generated always as (
-CASE
-    WHEN amount > 0 THEN 'debit'::text
-    ELSE 'credit'::text
-END) stored,
     balance_after bigint not null,
     created_at timestamp with time zone not null default clock_now(),
-    constraint ledger_entries_pkey PRIMARY KEY (id),
-    constraint ledger_entry_belongs_to_its_account FOREIGN KEY (organization_id, livemode, ledger_account_id, currency) REFERENCES ledger_accounts(organization_id, livemode, id, currency),
-    constraint ledger_entry_belongs_to_its_transaction FOREIGN KEY (organization_id, livemode, ledger_transaction_id) REFERENCES ledger_transactions(organization_id, livemode, id),
-    constraint ledger_entry_moves_something CHECK (amount <> 0)
+    constraint ledger_entries_pkey PRIMARY KEY (ledger_transaction_id, "position"),
+    constraint ledger_entry_has_its_place_in_its_account UNIQUE (ledger_account_id, created_at, id),
+    constraint ledger_entry_belongs_to_its_account FOREIGN KEY (ledger_account_id, organization_id, livemode, currency) REFERENCES ledger_accounts(id, organization_id, livemode, currency),
+    constraint ledger_entry_belongs_to_its_transaction FOREIGN KEY (ledger_transaction_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode)
 );
 comment on table ledger_entries is 'One leg of a transaction. Append-only.';
 comment on column ledger_entries.id is 'Rises in booking order within an account, since its row is locked while it is booked.';
 comment on column ledger_entries.amount is 'Minor units: a debit is positive, a credit negative.';
 comment on column ledger_entries.balance_after is 'The account''s balance once this entry was booked.';
-CREATE INDEX ledger_entries_by_account ON public.ledger_entries USING btree (ledger_account_id, id);
-CREATE INDEX ledger_entries_by_transaction ON public.ledger_entries USING btree (ledger_transaction_id);
+comment on column ledger_entries.created_at is 'Never falls within an account, as its ids never do.';
 CREATE TRIGGER ledger_entries_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger_entries FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
-CREATE CONSTRAINT TRIGGER ledger_transaction_balances AFTER INSERT ON ledger_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_ledger_transaction();
+CREATE CONSTRAINT TRIGGER ledger_transaction_still_balances AFTER INSERT ON ledger_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new."position" > 2) EXECUTE FUNCTION check_ledger_transaction();
 grant select on ledger_entries to munim_hasura;
+
+create table ledger_holds (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    key text not null,
+    ledger_account_id uuid not null,
+    currency text not null,
+    amount bigint not null,
+    status text not null default 'open'::text,
+    ledger_transaction_id uuid,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint ledger_holds_pkey PRIMARY KEY (id),
+    constraint ledger_hold_is_placed_once UNIQUE (key, organization_id, livemode),
+    constraint ledger_hold_belongs_to_its_account FOREIGN KEY (ledger_account_id, organization_id, livemode, currency) REFERENCES ledger_accounts(id, organization_id, livemode, currency),
+    constraint ledger_hold_ends_in_a_transaction FOREIGN KEY (ledger_transaction_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode),
+    constraint ledger_holds_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint ledger_hold_keeps_something CHECK (amount > 0),
+    constraint ledger_hold_key_names_a_fact CHECK (length(key) >= 3 AND length(key) <= 200),
+    constraint ledger_hold_status_is_known CHECK (status = ANY (ARRAY['open'::text, 'posted'::text, 'released'::text])),
+    constraint posted_hold_has_its_transaction CHECK ((status = 'posted'::text) = (ledger_transaction_id IS NOT NULL))
+);
+comment on table ledger_holds is 'An amount of an account that is spoken for: nobody else can move it, and nothing has moved yet. It ends once, posted or released.';
+comment on column ledger_holds.amount is 'Minor units, always positive, on whichever side the balance is.';
+CREATE INDEX ledger_holds_open ON public.ledger_holds USING btree (ledger_account_id) WHERE (status = 'open'::text);
+CREATE TRIGGER ledger_hold_is_kept BEFORE UPDATE ON ledger_holds FOR EACH ROW EXECUTE FUNCTION keep_ledger_hold();
+CREATE TRIGGER ledger_hold_updated_at BEFORE UPDATE ON ledger_holds FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+CREATE TRIGGER ledger_holds_stay BEFORE DELETE OR TRUNCATE ON ledger_holds FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+grant select on ledger_holds to munim_hasura;
 
 create type ledger_line as (
     ledger_account_id uuid,
     amount bigint
 );
+
+create type ledger_posting as (
+    key text,
+    kind text,
+    reference_type text,
+    reference_id uuid,
+    occurred_at timestamp with time zone,
+    lines ledger_line[]
+);
+
+create table ledger_seals (
+    ledger_transaction_id uuid not null,
+    ledger_block_number bigint not null,
+    position integer not null,
+    hash bytea not null,
+    constraint ledger_seals_pkey PRIMARY KEY (ledger_transaction_id),
+    constraint ledger_seal_has_its_place UNIQUE (ledger_block_number, "position"),
+    constraint ledger_seals_ledger_block_number_fkey FOREIGN KEY (ledger_block_number) REFERENCES ledger_blocks(number),
+    constraint ledger_seals_ledger_transaction_id_fkey FOREIGN KEY (ledger_transaction_id) REFERENCES ledger_transactions(id),
+    constraint ledger_seal_hash_is_sha256 CHECK (octet_length(hash) = 32)
+);
+comment on table ledger_seals is 'Where a transaction is sealed, and the sha256 of its text (see ledger_transaction_text). Append-only.';
+CREATE TRIGGER ledger_seals_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger_seals FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+grant select on ledger_seals to munim_hasura;
 
 create table ledger_transactions (
     id uuid not null default gen_random_uuid(),
@@ -404,19 +542,24 @@ create table ledger_transactions (
     kind text not null,
     reference_type text not null,
     reference_id uuid not null,
+    reverses_id uuid,
     occurred_at timestamp with time zone not null,
     created_at timestamp with time zone not null default clock_now(),
+    written_in bigint not null default pg_current_xact_id()::text::bigint,
     constraint ledger_transactions_pkey PRIMARY KEY (id),
-    constraint ledger_fact_is_booked_once UNIQUE (organization_id, livemode, key),
-    constraint ledger_transaction_stays_in_its_organization UNIQUE (organization_id, livemode, id),
-    constraint ledger_transactions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
-    constraint ledger_key_names_a_fact CHECK (length(key) >= 3 AND length(key) <= 200)
+    constraint ledger_fact_is_booked_once UNIQUE (key, organization_id, livemode),
+    constraint ledger_transaction_stays_in_its_organization UNIQUE (id, organization_id, livemode),
+    constraint ledger_transaction_reverses_its_own FOREIGN KEY (reverses_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode)
 );
 comment on table ledger_transactions is 'One booked fact. Append-only.';
 comment on column ledger_transactions.key is 'The fact in words and ids, as in capture:<attempt id>.';
+comment on column ledger_transactions.reverses_id is 'The transaction that this one takes back.';
 comment on column ledger_transactions.occurred_at is 'When the fact happened in the world; created_at is when it was booked.';
-CREATE INDEX ledger_transactions_by_reference ON public.ledger_transactions USING btree (reference_type, reference_id);
-CREATE CONSTRAINT TRIGGER ledger_transaction_is_not_empty AFTER INSERT ON ledger_transactions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_ledger_transaction();
+comment on column ledger_transactions.written_in is 'Number of the database transaction that wrote the row: what is below the oldest one still running is complete, and can be sealed.';
+CREATE INDEX ledger_transactions_by_reference ON public.ledger_transactions USING btree (reference_id);
+CREATE INDEX ledger_transactions_by_writer ON public.ledger_transactions USING brin (written_in);
+CREATE UNIQUE INDEX ledger_transaction_is_reversed_once ON public.ledger_transactions USING btree (reverses_id) WHERE (reverses_id IS NOT NULL);
+CREATE CONSTRAINT TRIGGER ledger_transaction_balances AFTER INSERT ON ledger_transactions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_ledger_transaction();
 CREATE TRIGGER ledger_transactions_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger_transactions FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on ledger_transactions to munim_hasura;
 
@@ -464,8 +607,8 @@ create table payment_attempts (
     updated_at timestamp with time zone not null default clock_now(),
     constraint payment_attempts_pkey PRIMARY KEY (id),
     constraint gateway_payment_belongs_to_one_attempt UNIQUE (gateway, livemode, gateway_payment_id),
-    constraint payment_attempt_stays_in_its_organization UNIQUE (organization_id, livemode, id),
-    constraint payment_attempt_belongs_to_its_intent FOREIGN KEY (organization_id, livemode, payment_intent_id) REFERENCES payment_intents(organization_id, livemode, id),
+    constraint payment_attempt_stays_in_its_organization UNIQUE (id, organization_id, livemode),
+    constraint payment_attempt_belongs_to_its_intent FOREIGN KEY (payment_intent_id, organization_id, livemode) REFERENCES payment_intents(id, organization_id, livemode),
     constraint payment_attempts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     constraint captured_attempt_knows_its_payment CHECK ((status = 'captured'::text) = (captured_at IS NOT NULL) AND (status <> 'captured'::text OR gateway_payment_id IS NOT NULL)),
     constraint payment_attempt_asks_for_money CHECK (amount > 0),
@@ -501,8 +644,8 @@ create table payment_intents (
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
     constraint payment_intents_pkey PRIMARY KEY (id),
-    constraint payment_intent_stays_in_its_organization UNIQUE (organization_id, livemode, id),
-    constraint payment_intent_belongs_to_a_customer FOREIGN KEY (organization_id, livemode, customer_id) REFERENCES customers(organization_id, livemode, id),
+    constraint payment_intent_stays_in_its_organization UNIQUE (id, organization_id, livemode),
+    constraint payment_intent_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
     constraint payment_intents_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     constraint payment_intents_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
     constraint payment_intent_asks_for_money CHECK (amount > 0),
@@ -747,7 +890,7 @@ begin
     from ledger_transactions
     where organization_id = p_organization_id and livemode = p_livemode and key = p_key;
 
-    select array_agg((ledger_account_id, amount)::ledger_line order by id) into v_booked
+    select array_agg((ledger_account_id, amount)::ledger_line order by position) into v_booked
     from ledger_entries
     where ledger_transaction_id = v_id;
 
@@ -782,10 +925,12 @@ begin
         p_occurred_at,
         array[
             (ledger_account(
-                v_organization_id, v_livemode, 'gateway:' || p_attempt.gateway, 'asset', v_currency
+                v_organization_id, v_livemode, 'gateway:' || p_attempt.gateway, 'asset', v_currency,
+                p_attempt.payment_intent_id
             ), p_attempt.amount),
             (ledger_account(
-                v_organization_id, v_livemode, 'payments_received', 'liability', v_currency
+                v_organization_id, v_livemode, 'payments_received', 'liability', v_currency,
+                p_attempt.payment_intent_id
             ), -p_attempt.amount)
         ]::ledger_line[]
     );
@@ -794,6 +939,26 @@ end;
 $function$;
 comment on function capture_payment_attempt(payment_attempts,text,timestamp with time zone) is 'The gateway has the money: books it, then pays.';
 
+CREATE OR REPLACE FUNCTION public.check_ledger_account()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if new.account_type not in ('asset', 'liability', 'equity', 'revenue', 'expense')
+        or new.status not in ('active', 'closed')
+        or new.part not between 0 and 15
+        or new.code !~ '^[a-z0-9_]+(:[a-z0-9_-]+)*$'
+    then
+        raise exception 'ledger account % is not one: type %, part %, status %',
+            new.code, new.account_type, new.part, new.status
+            using errcode = 'check_violation';
+    end if;
+    return new;
+end;
+$function$;
+comment on function check_ledger_account() is 'What a CHECK would say of columns that seldom change.';
+
 CREATE OR REPLACE FUNCTION public.check_ledger_transaction()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -801,36 +966,37 @@ CREATE OR REPLACE FUNCTION public.check_ledger_transaction()
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_transaction_id uuid := case tg_table_name
-        when 'ledger_entries' then (to_jsonb(new) ->> 'ledger_transaction_id')::uuid
-        else (to_jsonb(new) ->> 'id')::uuid
-    end;
-    v_unbalanced text;
+    v_id uuid := case when tg_table_name = 'ledger_transactions' then new.id end;
+    v_entries bigint;
+    v_amount bigint;
+    v_empty boolean;
+    v_one_currency boolean;
 begin
-    select string_agg(currency, ', ') into v_unbalanced
-    from (
-        select currency
-        from ledger_entries
-        where ledger_transaction_id = v_transaction_id
-        group by currency
-        having sum(amount) <> 0
-    ) as sums;
+    if v_id is null then
+        v_id := new.ledger_transaction_id;
+    end if;
+    select count(*), sum(amount), bool_or(amount = 0), min(currency) = max(currency)
+    into v_entries, v_amount, v_empty, v_one_currency
+    from ledger_entries
+    where ledger_transaction_id = v_id;
 
-    if v_unbalanced is not null then
-        raise exception 'ledger transaction % does not balance in %',
-            v_transaction_id, v_unbalanced
+    if v_entries < 2 or v_empty then
+        raise exception 'ledger transaction % has % entries, or one that moves nothing', v_id, v_entries
             using errcode = 'assert_failure';
     end if;
-    if not exists (
-        select from ledger_entries where ledger_transaction_id = v_transaction_id
+    if v_amount <> 0 or not v_one_currency and exists (
+        select from ledger_entries
+        where ledger_transaction_id = v_id
+        group by currency
+        having sum(amount) <> 0
     ) then
-        raise exception 'ledger transaction % has no entries', v_transaction_id
+        raise exception 'ledger transaction % does not balance', v_id
             using errcode = 'assert_failure';
     end if;
     return null;
 end;
 $function$;
-comment on function check_ledger_transaction() is 'At commit, whoever wrote: per currency the entries of a transaction sum to zero.';
+comment on function check_ledger_transaction() is 'At commit, whoever wrote: per currency the entries of a transaction sum to zero, and there are two at least.';
 
 CREATE OR REPLACE FUNCTION public.check_payment_amount(p_organization_id uuid, p_amount bigint, p_currency text)
  RETURNS void
@@ -926,11 +1092,11 @@ declare
     v_id uuid;
 begin
     insert into ledger_accounts (
-        organization_id, livemode, code, account_type, currency, customer_id, may_overdraw
+        organization_id, livemode, code, account_type, currency, customer_id, maximum
     )
     values (
         p_customer.organization_id, p_customer.livemode, v_code, 'liability', 'XCR', p_customer.id,
-        false
+        0
     )
     on conflict on constraint ledger_account_code_is_taken_once do nothing;
 
@@ -942,6 +1108,20 @@ begin
 end;
 $function$;
 comment on function credit_wallet(customers) is 'The customer''s wallet, opened at its first use.';
+
+CREATE OR REPLACE FUNCTION public.entry_type(p_entry ledger_entries)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((p_entry).amount > 0) THEN 'debit'::text
+             ELSE 'credit'::text
+         END AS "case";
+END;
+comment on function entry_type(ledger_entries) is 'The side of an entry, which its sign says.';
+grant execute on function entry_type(ledger_entries) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.fail_checkout(hasura_session json, p_payment_attempt_id uuid, p_failure_code text, p_failure_message text)
  RETURNS SETOF credit_checkouts
@@ -984,14 +1164,15 @@ begin
         array[
             (ledger_account(
                 p_intent.organization_id, p_intent.livemode, 'payments_received', 'liability',
-                p_intent.currency
+                p_intent.currency, p_intent.id
             ), p_intent.amount),
             (ledger_account(
                 p_intent.organization_id, p_intent.livemode, 'prepaid_credits', 'liability',
-                p_intent.currency
+                p_intent.currency, p_intent.id
             ), -p_intent.amount),
             (ledger_account(
-                p_intent.organization_id, p_intent.livemode, 'credits_issued', 'asset', 'XCR'
+                p_intent.organization_id, p_intent.livemode, 'credits_issued', 'asset', 'XCR',
+                p_intent.id
             ), v_units),
             (credit_wallet(v_customer), -v_units)
         ]::ledger_line[]
@@ -1029,10 +1210,12 @@ begin
         p_event.occurred_at,
         array[
             (ledger_account(
-                v_organization_id, v_livemode, 'gateway:' || p_event.gateway, 'asset', v_currency
+                v_organization_id, v_livemode, 'gateway:' || p_event.gateway, 'asset', v_currency,
+                p_attempt.payment_intent_id
             ), v_amount),
             (ledger_account(
-                v_organization_id, v_livemode, 'suspense', 'liability', v_currency
+                v_organization_id, v_livemode, 'suspense', 'liability', v_currency,
+                p_attempt.payment_intent_id
             ), -v_amount)
         ]::ledger_line[]
     );
@@ -1064,44 +1247,51 @@ BEGIN ATOMIC
 END;
 comment on function is_new_money(gateway_events,payment_attempts) is 'Whether a parked message speaks of money that the gateway holds and no booking shows.';
 
-CREATE OR REPLACE FUNCTION public.keep_ledger_account()
+CREATE OR REPLACE FUNCTION public.keep_ledger_hold()
  RETURNS trigger
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+declare
+    v_changing constant text[] := '{status,ledger_transaction_id,updated_at}';
 begin
-    if (to_jsonb(new) - 'balance' - 'status') is distinct from (to_jsonb(old) - 'balance' - 'status')
+    if old.status <> 'open'
+        or to_jsonb(new) - v_changing is distinct from to_jsonb(old) - v_changing
     then
-        raise exception 'ledger account % never changes but in balance and status', old.id
+        raise exception 'ledger hold % ends once, and never changes otherwise', old.id
             using errcode = 'insufficient_privilege';
     end if;
     return new;
 end;
 $function$;
-comment on function keep_ledger_account() is 'Only the balance and the status of an account change.';
+comment on function keep_ledger_hold() is 'A hold ends once, posted or released.';
 
-CREATE OR REPLACE FUNCTION public.ledger_account(p_organization_id uuid, p_livemode boolean, p_code text, p_account_type text, p_currency text)
+CREATE OR REPLACE FUNCTION public.ledger_account(p_organization_id uuid, p_livemode boolean, p_code text, p_account_type text, p_currency text, p_reference_id uuid DEFAULT NULL::uuid)
  RETURNS uuid
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
+    -- A fact finds the same part each time, so that booking it again is booking the same.
+    v_part smallint := coalesce(get_byte(uuid_send(p_reference_id), 15) & 15, 0);
     v_account ledger_accounts;
 begin
     select * into v_account
     from ledger_accounts
-    where organization_id = p_organization_id and livemode = p_livemode
-        and code = p_code and currency = p_currency;
+    where code = p_code and part = v_part and organization_id = p_organization_id
+        and livemode = p_livemode and currency = p_currency;
 
     if v_account.id is null then
-        insert into ledger_accounts (organization_id, livemode, code, account_type, currency)
-        values (p_organization_id, p_livemode, p_code, p_account_type, p_currency)
+        insert into ledger_accounts (
+            organization_id, livemode, code, part, account_type, currency
+        )
+        values (p_organization_id, p_livemode, p_code, v_part, p_account_type, p_currency)
         on conflict on constraint ledger_account_code_is_taken_once do nothing;
 
         select * into strict v_account
         from ledger_accounts
-        where organization_id = p_organization_id and livemode = p_livemode
-            and code = p_code and currency = p_currency;
+        where code = p_code and part = v_part and organization_id = p_organization_id
+            and livemode = p_livemode and currency = p_currency;
     end if;
     if v_account.account_type <> p_account_type then
         raise exception 'ledger account % is % and not %', p_code, v_account.account_type, p_account_type
@@ -1110,7 +1300,63 @@ begin
     return v_account.id;
 end;
 $function$;
-comment on function ledger_account(uuid,boolean,text,text,text) is 'The account of this code, opened at its first use.';
+comment on function ledger_account(uuid,boolean,text,text,text,uuid) is 'The account of this code, opened at its first use; of a shared one, the part that the reference falls to.';
+
+CREATE OR REPLACE FUNCTION public.ledger_balance_at(p_ledger_account_id uuid, p_at timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT COALESCE(( SELECT ledger_entries.balance_after
+            FROM ledger_entries
+           WHERE ((ledger_entries.ledger_account_id = ledger_balance_at.p_ledger_account_id) AND (ledger_entries.created_at <= ledger_balance_at.p_at))
+           ORDER BY ledger_entries.created_at DESC, ledger_entries.id DESC
+          LIMIT 1), (0)::bigint) AS "coalesce";
+END;
+comment on function ledger_balance_at(uuid,timestamp with time zone) is 'An account''s balance as of a moment, by the time of booking. Final once no posting runs that began before that moment.';
+
+CREATE OR REPLACE FUNCTION public.ledger_lock_order(p_lines ledger_line[])
+ RETURNS integer[]
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if cardinality(p_lines) = 2 then  -- nearly always, and worth a short way
+        return case
+            when (p_lines[1]).ledger_account_id <= (p_lines[2]).ledger_account_id then '{1,2}'
+            else '{2,1}'
+        end;
+    end if;
+    return (
+        select array_agg(line.position order by line.ledger_account_id, line.position)
+        from unnest(p_lines) with ordinality as line (ledger_account_id, amount, position)
+    );
+end;
+$function$;
+comment on function ledger_lock_order(ledger_line[]) is 'Positions of the lines by account: locks are taken in this order, so that two postings may wait for each other but never deadlock.';
+
+CREATE OR REPLACE FUNCTION public.ledger_transaction_hash(p_transaction ledger_transactions)
+ RETURNS bytea
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT sha256(convert_to(ledger_transaction_text(p_transaction), 'UTF8'::name)) AS sha256;
+END;
+comment on function ledger_transaction_hash(ledger_transactions) is 'The sha256 of a transaction''s text.';
+
+CREATE OR REPLACE FUNCTION public.ledger_transaction_text(p_transaction ledger_transactions)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT concat_ws('
+'::text, (p_transaction).id, (p_transaction).organization_id, ((p_transaction).livemode)::text, (p_transaction).key, (p_transaction).kind, (p_transaction).reference_type, (p_transaction).reference_id, COALESCE(((p_transaction).reverses_id)::text, '-'::text), ((EXTRACT(epoch FROM (p_transaction).occurred_at) * (1000000)::numeric))::bigint, ((EXTRACT(epoch FROM (p_transaction).created_at) * (1000000)::numeric))::bigint, ( SELECT string_agg(concat_ws(' '::text, ledger_entries."position", ledger_entries.ledger_account_id, ledger_entries.currency, ledger_entries.amount, ledger_entries.balance_after), '
+'::text ORDER BY ledger_entries."position") AS string_agg
+            FROM ledger_entries
+           WHERE (ledger_entries.ledger_transaction_id = (ledger_transaction_text.p_transaction).id))) AS concat_ws;
+END;
+comment on function ledger_transaction_text(ledger_transactions) is 'What a seal covers: ten lines of the transaction, times in microseconds since 1970, then a line `position account currency amount balance_after` an entry.';
 
 CREATE OR REPLACE FUNCTION public.major_units(p_amount bigint, p_currency text)
  RETURNS numeric
@@ -1242,6 +1488,23 @@ $function$;
 comment on function open_credit_purchase(json,text,bigint,text,text,text,text,text) is 'Writes a purchase of credits down before a gateway is asked. The same key: the same purchase.';
 grant execute on function open_credit_purchase(json,text,bigint,text,text,text,text,text) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.open_ledger_hold(p_id uuid)
+ RETURNS ledger_holds
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_hold ledger_holds;
+begin
+    select * into strict v_hold from ledger_holds where id = p_id for no key update;
+    if v_hold.status = 'open' then
+        update ledger_accounts set held = held - v_hold.amount where id = v_hold.ledger_account_id;
+    end if;
+    return v_hold;
+end;
+$function$;
+comment on function open_ledger_hold(uuid) is 'Locks a hold and, if it is open, gives its amount free.';
+
 CREATE OR REPLACE FUNCTION public.open_wallet_of_customer()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1298,23 +1561,106 @@ end;
 $function$;
 comment on function pay_payment_intent(payment_attempts,timestamp with time zone) is 'What was owed is paid; what it was for is fulfilled.';
 
-CREATE OR REPLACE FUNCTION public.post_ledger_transaction(p_organization_id uuid, p_livemode boolean, p_key text, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone, p_lines ledger_line[])
+CREATE OR REPLACE FUNCTION public.place_ledger_hold(p_organization_id uuid, p_livemode boolean, p_key text, p_ledger_account_id uuid, p_amount bigint)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_hold ledger_holds;
+begin
+    perform require_read_committed();
+
+    insert into ledger_holds (
+        organization_id, livemode, key, ledger_account_id, currency, amount
+    )
+    select organization_id, livemode, p_key, id, currency, p_amount
+    from ledger_accounts
+    where id = p_ledger_account_id and organization_id = p_organization_id
+        and livemode = p_livemode and status = 'active'
+    on conflict on constraint ledger_hold_is_placed_once do nothing
+    returning * into v_hold;
+
+    if v_hold.id is not null then
+        update ledger_accounts set held = held + p_amount where id = p_ledger_account_id;
+        return v_hold.id;
+    end if;
+
+    select * into v_hold
+    from ledger_holds
+    where key = p_key and organization_id = p_organization_id and livemode = p_livemode;
+    if v_hold.id is null then
+        raise exception 'ledger hold % names an account that is not open here', p_key
+            using errcode = 'assert_failure';
+    end if;
+    if (v_hold.ledger_account_id, v_hold.amount) <> (p_ledger_account_id, p_amount) then
+        raise exception 'ledger-key-reused: % holds another amount', p_key
+            using errcode = '22B02';
+    end if;
+    return v_hold.id;
+end;
+$function$;
+comment on function place_ledger_hold(uuid,boolean,text,uuid,bigint) is 'Speaks for an amount, once per key; refused by the account''s constraint when it is not there.';
+
+CREATE OR REPLACE FUNCTION public.post_ledger_hold(p_id uuid, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone, p_lines ledger_line[])
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_hold ledger_holds := open_ledger_hold(p_id);
+    v_transaction_id uuid;
+begin
+    if v_hold.status = 'released' then
+        raise exception 'ledger hold % is released and cannot be posted', p_id
+            using errcode = 'assert_failure';
+    end if;
+    if (
+        select coalesce(abs(sum(line.amount)), 0)
+        from unnest(p_lines) as line
+        where line.ledger_account_id = v_hold.ledger_account_id
+    ) not between 1 and v_hold.amount then
+        raise exception 'ledger hold % keeps %, and no more can be posted', p_id, v_hold.amount
+            using errcode = 'assert_failure';
+    end if;
+
+    v_transaction_id := post_ledger_transaction(
+        v_hold.organization_id, v_hold.livemode, v_hold.key, p_kind, p_reference_type,
+        p_reference_id, p_occurred_at, p_lines
+    );
+    update ledger_holds set status = 'posted', ledger_transaction_id = v_transaction_id
+    where id = p_id and status = 'open';
+    return v_transaction_id;
+end;
+$function$;
+comment on function post_ledger_hold(uuid,text,text,uuid,timestamp with time zone,ledger_line[]) is 'Ends a hold by moving its amount or a part of it, under the hold''s own key; the rest is free again.';
+
+CREATE OR REPLACE FUNCTION public.post_ledger_transaction(p_organization_id uuid, p_livemode boolean, p_key text, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone, p_lines ledger_line[], p_reverses_id uuid DEFAULT NULL::uuid)
  RETURNS uuid
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
     v_id uuid;
-    v_entries bigint;
+    v_now timestamptz := clock_now();
+    v_position integer;
+    v_account_id uuid;
+    v_amount bigint;
+    v_balance bigint;
+    v_currency text;
+    v_booked_at timestamptz;
 begin
-    perform require_read_committed();
+    if current_setting('transaction_isolation') <> 'read committed' then
+        perform require_read_committed();
+    end if;
 
     insert into ledger_transactions (
-        organization_id, livemode, key, kind, reference_type, reference_id, occurred_at
+        organization_id, livemode, key, kind, reference_type, reference_id, reverses_id,
+        occurred_at, created_at
     )
     values (
         p_organization_id, p_livemode, p_key, p_kind, p_reference_type, p_reference_id,
-        p_occurred_at
+        p_reverses_id, p_occurred_at, v_now
     )
     on conflict on constraint ledger_fact_is_booked_once do nothing
     returning id into v_id;
@@ -1323,20 +1669,78 @@ begin
         return booked_ledger_transaction(p_organization_id, p_livemode, p_key, p_lines);
     end if;
 
-    -- Locks are taken in id order, so two postings may wait for each other but never deadlock.
-    perform from ledger_accounts
-    where id in (select ledger_account_id from unnest(p_lines))
-    order by id for no key update;
+    foreach v_position in array coalesce(ledger_lock_order(p_lines), '{}') loop
+        v_account_id := (p_lines[v_position]).ledger_account_id;
+        v_amount := (p_lines[v_position]).amount;
 
-    v_entries := write_ledger_entries(p_organization_id, p_livemode, v_id, p_lines);
-    if v_entries <> cardinality(p_lines) or v_entries < 2 then
-        raise exception 'ledger transaction % names an account that is not open here', p_key
-            using errcode = 'assert_failure';
-    end if;
+        update ledger_accounts
+        set
+            balance = balance + v_amount,
+            last_entry_at = greatest(last_entry_at, v_now)
+        where id = v_account_id and organization_id = p_organization_id
+            and livemode = p_livemode and status = 'active'
+        returning balance, currency, last_entry_at into v_balance, v_currency, v_booked_at;
+        if not found then
+            raise exception 'ledger transaction % names an account that is not open here', p_key
+                using errcode = 'assert_failure';
+        end if;
+
+        insert into ledger_entries (
+            organization_id, livemode, ledger_transaction_id, position, ledger_account_id,
+            currency, amount, balance_after, created_at
+        )
+        values (
+            p_organization_id, p_livemode, v_id, v_position, v_account_id,
+            v_currency, v_amount, v_balance, v_booked_at
+        );
+    end loop;
     return v_id;
 end;
 $function$;
-comment on function post_ledger_transaction(uuid,boolean,text,text,text,uuid,timestamp with time zone,ledger_line[]) is 'The only way to book: once per key, and the same id when it is called again with the same lines.';
+comment on function post_ledger_transaction(uuid,boolean,text,text,text,uuid,timestamp with time zone,ledger_line[],uuid) is 'The only way to book one fact: once per key, and the same id when it is called again with the same lines.';
+
+CREATE OR REPLACE FUNCTION public.post_ledger_transactions(p_organization_id uuid, p_livemode boolean, p_postings ledger_posting[])
+ RETURNS SETOF uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_new text[];
+begin
+    perform require_read_committed();
+
+    with booked as (
+        insert into ledger_transactions (
+            organization_id, livemode, key, kind, reference_type, reference_id, occurred_at
+        )
+        select
+            p_organization_id, p_livemode, posting.key, posting.kind, posting.reference_type,
+            posting.reference_id, posting.occurred_at
+        from unnest(p_postings) as posting
+        order by posting.key  -- two batches with the same keys wait for each other in one order
+        on conflict on constraint ledger_fact_is_booked_once do nothing
+        returning key
+    )
+
+    select coalesce(array_agg(key), '{}') into v_new from booked;
+
+    perform from ledger_accounts
+    where id in (
+        select line.ledger_account_id
+        from unnest(p_postings) as posting, unnest(posting.lines) as line
+        where posting.key = any(v_new)
+    )
+    order by id for no key update;
+
+    perform write_ledger_entries(p_organization_id, p_livemode, p_postings, v_new);
+
+    return query
+    select booked_ledger_transaction(p_organization_id, p_livemode, posting.key, posting.lines)
+    from unnest(p_postings) with ordinality as posting
+    order by posting.ordinality;
+end;
+$function$;
+comment on function post_ledger_transactions(uuid,boolean,ledger_posting[]) is 'Books many facts of one organisation at once, as post_ledger_transaction would one by one. Answers their ids in the same order.';
 
 CREATE OR REPLACE FUNCTION public.postpone_gateway_event(p_event gateway_events, p_reason text)
  RETURNS void
@@ -1483,6 +1887,23 @@ end;
 $function$;
 comment on function refuse_to_rewrite_history() is 'Stops UPDATE, DELETE and TRUNCATE, the owner''s too.';
 
+CREATE OR REPLACE FUNCTION public.release_ledger_hold(p_id uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_hold ledger_holds := open_ledger_hold(p_id);
+begin
+    if v_hold.status = 'posted' then
+        raise exception 'ledger hold % is posted and cannot be released', p_id
+            using errcode = 'assert_failure';
+    end if;
+    update ledger_holds set status = 'released' where id = p_id and status = 'open';
+end;
+$function$;
+comment on function release_ledger_hold(uuid) is 'Ends a hold with nothing moved. Again: nothing happens.';
+
 CREATE OR REPLACE FUNCTION public.repeated_credit_purchase(p_customer customers, p_key text, p_amount bigint, p_currency text, p_email text)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -1541,6 +1962,93 @@ begin
 end;
 $function$;
 comment on function require_service(json) is 'Money functions are for the service, and for an administrator''s console; whatever metadata says.';
+
+CREATE OR REPLACE FUNCTION public.reverse_ledger_transaction(p_id uuid, p_key text, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_reversed ledger_transactions;
+    v_lines ledger_line[];
+begin
+    select * into strict v_reversed from ledger_transactions where id = p_id for no key update;
+    if exists (select from ledger_transactions where reverses_id = p_id and key <> p_key) then
+        raise exception 'ledger-transaction-reversed: % has been taken back before', p_id
+            using errcode = '22B09';
+    end if;
+
+    select array_agg((ledger_account_id, -amount)::ledger_line order by position) into v_lines
+    from ledger_entries
+    where ledger_transaction_id = p_id;
+
+    return post_ledger_transaction(
+        v_reversed.organization_id, v_reversed.livemode, p_key, p_kind, p_reference_type,
+        p_reference_id, p_occurred_at, v_lines, p_id
+    );
+end;
+$function$;
+comment on function reverse_ledger_transaction(uuid,text,text,text,uuid,timestamp with time zone) is 'Books the opposite of a transaction, once per transaction and the same again for the same key.';
+
+CREATE OR REPLACE FUNCTION public.seal_ledger_block(p_limit integer DEFAULT 10000)
+ RETURNS SETOF ledger_blocks
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_last ledger_blocks;
+    v_horizon bigint := (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint;
+    v_from bigint;
+    v_ids uuid[];
+    v_hashes bytea[];
+    v_previous bytea;
+begin
+    perform require_read_committed();
+    perform pg_advisory_xact_lock(hashtextextended('ledger_blocks', 0));  -- one sealer at a time
+
+    select * into v_last from ledger_blocks order by number desc limit 1;
+    v_previous := coalesce(v_last.hash, decode(repeat('00', 32), 'hex'));
+    -- All below the last block's horizon had ended then, so nothing unsealed is older. A database
+    -- restored elsewhere counts from the beginning again: then the whole ledger is looked through.
+    v_from := case when v_last.horizon <= v_horizon then v_last.horizon else 0 end;
+
+    select array_agg(to_seal.id), array_agg(to_seal.hash) into v_ids, v_hashes
+    from (
+        select
+            ledger_transactions.id,
+            ledger_transaction_hash(ledger_transactions) as hash
+        from ledger_transactions
+        where ledger_transactions.written_in >= coalesce(v_from, 0)
+            and not exists (
+                select from ledger_seals
+                where ledger_seals.ledger_transaction_id = ledger_transactions.id
+            )
+        order by ledger_transactions.written_in, ledger_transactions.id
+        limit p_limit
+    ) as to_seal;
+
+    if v_ids is null then
+        return;
+    end if;
+
+    return query
+    insert into ledger_blocks (number, transactions, previous_hash, hash, horizon)
+    values (
+        coalesce(v_last.number, 0) + 1, cardinality(v_ids), v_previous,
+        sha256(v_previous || (select string_agg(hash, '' order by position)
+            from unnest(v_hashes) with ordinality as sealed (hash, position))),
+        -- A block that was cut short leaves the rest to the next one.
+        case when cardinality(v_ids) < p_limit then v_horizon else coalesce(v_from, 0) end
+    )
+    returning *;
+
+    insert into ledger_seals (ledger_transaction_id, ledger_block_number, position, hash)
+    select sealed.id, coalesce(v_last.number, 0) + 1, sealed.position, sealed.hash
+    from unnest(v_ids, v_hashes) with ordinality as sealed (id, hash, position);
+end;
+$function$;
+comment on function seal_ledger_block(integer) is 'Seals what has been posted since the last block; no row when there is nothing. Postings go on meanwhile: what commits later is sealed by the next block.';
 
 CREATE OR REPLACE FUNCTION public.settle_gateway_event(p_event gateway_events, p_attempt payment_attempts, p_outcome text)
  RETURNS void
@@ -1659,38 +2167,71 @@ end;
 $function$;
 comment on function write_credit_purchase(customers,text,bigint,text) is 'The purchase and what is owed for it, rate frozen.';
 
-CREATE OR REPLACE FUNCTION public.write_ledger_entries(p_organization_id uuid, p_livemode boolean, p_ledger_transaction_id uuid, p_lines ledger_line[])
- RETURNS bigint
+CREATE OR REPLACE FUNCTION public.write_ledger_entries(p_organization_id uuid, p_livemode boolean, p_postings ledger_posting[], p_keys text[])
+ RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
+    v_lines bigint;
     v_entries bigint;
+    v_now timestamptz := clock_now();
 begin
-    insert into ledger_entries (
-        organization_id, livemode, ledger_transaction_id, ledger_account_id, currency,
-        amount, balance_after
-    )
-    select
-        p_organization_id, p_livemode, p_ledger_transaction_id, account.id, account.currency,
-        line.amount,
-        account.balance + sum(line.amount) over (partition by account.id order by line.position)
-    from unnest(p_lines) with ordinality as line (ledger_account_id, amount, position)
-    inner join ledger_accounts as account on account.id = line.ledger_account_id
-    where account.organization_id = p_organization_id and account.livemode = p_livemode
-        and account.status = 'active'
-    order by line.position;
-    get diagnostics v_entries = row_count;
+    with lines as (
+        select
+            ledger_transactions.id as ledger_transaction_id,
+            posting.ordinality,
+            line.position,
+            line.ledger_account_id,
+            line.amount,
+            sum(line.amount) over (
+                partition by line.ledger_account_id order by posting.ordinality, line.position
+            ) as moved
+        from (
+            select distinct on (key) *
+            from unnest(p_postings) with ordinality
+            where key = any(p_keys)
+            order by key, ordinality
+        ) as posting
+        inner join ledger_transactions
+            on ledger_transactions.key = posting.key
+            and ledger_transactions.organization_id = p_organization_id
+            and ledger_transactions.livemode = p_livemode
+        cross join unnest(posting.lines) with ordinality as line (ledger_account_id, amount, position)
+    ),
 
-    update ledger_accounts
-    set balance = ledger_accounts.balance + line.amount
-    from (
-        select ledger_account_id, sum(amount) as amount
-        from unnest(p_lines)
-        group by ledger_account_id
-    ) as line
-    where ledger_accounts.id = line.ledger_account_id;
-    return v_entries;
+    written as (
+        insert into ledger_entries (
+            organization_id, livemode, ledger_transaction_id, position, ledger_account_id,
+            currency, amount, balance_after, created_at
+        )
+        select
+            p_organization_id, p_livemode, lines.ledger_transaction_id, lines.position,
+            lines.ledger_account_id, account.currency, lines.amount, account.balance + lines.moved,
+            greatest(account.last_entry_at, v_now)
+        from lines
+        inner join ledger_accounts as account on account.id = lines.ledger_account_id
+        where account.organization_id = p_organization_id and account.livemode = p_livemode
+            and account.status = 'active'
+        order by lines.ordinality, lines.position
+        returning ledger_account_id, amount
+    ),
+
+    kept as (
+        update ledger_accounts
+        set
+            balance = ledger_accounts.balance + sums.amount,
+            last_entry_at = greatest(ledger_accounts.last_entry_at, v_now)
+        from (select ledger_account_id, sum(amount) as amount from written group by 1) as sums
+        where ledger_accounts.id = sums.ledger_account_id
+    )
+
+    select (select count(*) from lines), (select count(*) from written) into v_lines, v_entries;
+
+    if v_entries <> v_lines then
+        raise exception 'a ledger transaction names an account that is not open here'
+            using errcode = 'assert_failure';
+    end if;
 end;
 $function$;
-comment on function write_ledger_entries(uuid,boolean,uuid,ledger_line[]) is 'The second half of posting; the accounts are locked.';
+comment on function write_ledger_entries(uuid,boolean,ledger_posting[],text[]) is 'The second half of a batch; the accounts are locked.';

@@ -1,6 +1,7 @@
-"""The sandbox's commands: run it, empty it, print a token or the schema."""
+"""The sandbox's commands: run it, empty it, prove a ledger, print a token or the schema."""
 
 import argparse
+import asyncio
 import os
 import shutil
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-from sandbox import schema, tokens, world
+from sandbox import chain, schema, tokens, world
 from sandbox.database import DatabaseError
 from sandbox.demo import DemoError
 from sandbox.migrations import MigrationError
@@ -28,6 +29,7 @@ EXAMPLES = """examples:
   HASURA_PORT=8081 python -m sandbox       with GraphQL at another port
   DATABASE_URL=postgresql://... python -m sandbox    on a Postgres of yours
   python -m sandbox token --role finance   print a token
+  python -m sandbox verify-ledger --database-url postgresql://...    prove the hash chain
   python -m sandbox reset                  delete all data
 """
 
@@ -95,6 +97,23 @@ def print_schema(_options: argparse.Namespace) -> None:
     print(schema.dump(world.MIGRATIONS), end="")
 
 
+def verify_ledger(options: argparse.Namespace) -> None:
+    """Print what the chain covers and its newest hash; a broken chain ends in exit code 1."""
+    if not options.database_url:
+        raise WorldError("say which ledger: --database-url or DATABASE_URL")
+
+    def progress(read: int) -> None:
+        print(f"{read} transactions read", file=sys.stderr)
+
+    found = asyncio.run(chain.verify(options.database_url, options.known, progress))
+    print(f"{found.blocks} blocks, {found.transactions} transactions, {found.unsealed} unsealed")
+    print(f"head {found.head.hex()}")
+    for fault in found.broken:
+        print(fault)
+    if found.broken:
+        raise WorldError(f"the ledger's chain is broken in {len(found.broken)} places")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sandbox",
@@ -126,7 +145,26 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--user", choices=[user.name for user in tokens.USERS])
     made.add_argument("--role", choices=sorted({role for u in tokens.USERS for role in u.roles}))
     made.set_defaults(command=token)
+    checked = commands.add_parser("verify-ledger", help="prove the ledger's hash chain")
+    checked.add_argument("--database-url", default=os.environ.get("DATABASE_URL"))
+    checked.add_argument(
+        "--known",
+        type=_hash,
+        metavar="HEX",
+        help="a head printed earlier, which the chain must still contain",
+    )
+    checked.set_defaults(command=verify_ledger)
     return parser
+
+
+def _hash(text: str) -> bytes:
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        value = b""
+    if len(value) != 32:
+        raise argparse.ArgumentTypeError("a hash is 64 hexadecimal digits")
+    return value
 
 
 def _port(text: str) -> int:

@@ -15,7 +15,7 @@ def balance(db: Connection, tenant) -> int:
 
 def books(db: Connection, tenant) -> dict[str, int]:
     rows = db.execute(
-        "select split_part(code, ':', 1) as code, currency, balance from ledger_accounts"
+        "select split_part(code, ':', 1) as code, currency, balance from ledger_balances"
         " where organization_id = %s and balance <> 0",
         [tenant.organization_id],
     ).fetchall()
@@ -441,6 +441,12 @@ def test_a_trigger_of_hasuras_cannot_borrow_the_owners_rights(db, money) -> None
 BREACHES = {
     "invariant_ledger_balances": "update ledger_entries set amount = amount + 1 where amount > 0",
     "invariant_account_balances": "update ledger_accounts set balance = balance - 1",
+    "invariant_account_holds": "update ledger_accounts set held = 1",
+    "invariant_balances_follow_each_other": (
+        "update ledger_entries set balance_after = balance_after + 1"
+    ),
+    "invariant_sealed_transactions_are_whole": "update ledger_transactions set key = key || '!'",
+    "invariant_ledger_blocks_are_chained": "update ledger_blocks set hash = sha256(hash)",
     "invariant_captures_are_booked": "update ledger_transactions set kind = 'other'",
     "invariant_paid_purchases_are_granted": "update payment_intents set status = 'pending'",
     "invariant_received_payments_are_fulfilled": (
@@ -457,10 +463,11 @@ def test_an_invariant_names_what_breaks_it(db, money, name) -> None:
     row = money.open()
     money.receive(row["payment_attempt_id"])
     db.execute("set constraints all immediate")
+    db.execute("select seal_ledger_block()")
     assert broken_invariants(db) == {}
 
     db.execute("set local session_replication_role = replica")
-    db.execute("alter table ledger_accounts drop constraint ledger_account_is_not_overdrawn")
+    db.execute("alter table ledger_accounts drop constraint ledger_account_stays_within_its_bounds")
     db.execute(BREACHES[name])
     assert name in broken_invariants(db)
 

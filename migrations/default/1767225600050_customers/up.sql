@@ -10,9 +10,9 @@ create table customers (
     status text not null default 'active',
     created_at timestamptz not null default clock_now(),
     updated_at timestamptz not null default clock_now(),
-    constraint customer_stays_in_its_organization unique (organization_id, livemode, id),
-    constraint customer_has_one_login unique (organization_id, livemode, user_id),
-    constraint customer_has_one_external_id unique (organization_id, livemode, external_id),
+    constraint customer_stays_in_its_organization unique (id, organization_id, livemode),
+    constraint customer_has_one_login unique (user_id, organization_id, livemode),
+    constraint customer_has_one_external_id unique (external_id, organization_id, livemode),
     constraint customer_has_one_stripe_id unique (stripe_customer_id),
     constraint customer_email_is_an_address check (
         length(email) <= 254 and email ~ '^[^@[:space:]]+@[^@[:space:]]+$'

@@ -47,10 +47,10 @@ create table payment_intents (
     status text not null default 'pending',
     created_at timestamptz not null default clock_now(),
     updated_at timestamptz not null default clock_now(),
-    constraint payment_intent_stays_in_its_organization unique (organization_id, livemode, id),
+    constraint payment_intent_stays_in_its_organization unique (id, organization_id, livemode),
     constraint payment_intent_belongs_to_a_customer
-    foreign key (organization_id, livemode, customer_id)
-    references customers (organization_id, livemode, id),
+    foreign key (customer_id, organization_id, livemode)
+    references customers (id, organization_id, livemode),
     constraint payment_intent_purpose_is_known check (purpose in ('credit_purchase')),
     constraint payment_intent_asks_for_money check (amount > 0),
     constraint payment_intent_status_is_known check (
@@ -80,10 +80,10 @@ create table payment_attempts (
     captured_at timestamptz,
     created_at timestamptz not null default clock_now(),
     updated_at timestamptz not null default clock_now(),
-    constraint payment_attempt_stays_in_its_organization unique (organization_id, livemode, id),
+    constraint payment_attempt_stays_in_its_organization unique (id, organization_id, livemode),
     constraint payment_attempt_belongs_to_its_intent
-    foreign key (organization_id, livemode, payment_intent_id)
-    references payment_intents (organization_id, livemode, id),
+    foreign key (payment_intent_id, organization_id, livemode)
+    references payment_intents (id, organization_id, livemode),
     constraint gateway_payment_belongs_to_one_attempt
     unique (gateway, livemode, gateway_payment_id),
     constraint payment_attempt_asks_for_money check (amount > 0),
@@ -533,10 +533,12 @@ begin
         p_event.occurred_at,
         array[
             (ledger_account(
-                v_organization_id, v_livemode, 'gateway:' || p_event.gateway, 'asset', v_currency
+                v_organization_id, v_livemode, 'gateway:' || p_event.gateway, 'asset', v_currency,
+                p_attempt.payment_intent_id
             ), v_amount),
             (ledger_account(
-                v_organization_id, v_livemode, 'suspense', 'liability', v_currency
+                v_organization_id, v_livemode, 'suspense', 'liability', v_currency,
+                p_attempt.payment_intent_id
             ), -v_amount)
         ]::ledger_line[]
     );
@@ -568,10 +570,12 @@ begin
         p_occurred_at,
         array[
             (ledger_account(
-                v_organization_id, v_livemode, 'gateway:' || p_attempt.gateway, 'asset', v_currency
+                v_organization_id, v_livemode, 'gateway:' || p_attempt.gateway, 'asset', v_currency,
+                p_attempt.payment_intent_id
             ), p_attempt.amount),
             (ledger_account(
-                v_organization_id, v_livemode, 'payments_received', 'liability', v_currency
+                v_organization_id, v_livemode, 'payments_received', 'liability', v_currency,
+                p_attempt.payment_intent_id
             ), -p_attempt.amount)
         ]::ledger_line[]
     );

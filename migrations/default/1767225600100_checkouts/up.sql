@@ -13,8 +13,8 @@ create table checkout_sessions (
     created_at timestamptz not null default clock_now(),
     updated_at timestamptz not null default clock_now(),
     constraint checkout_session_belongs_to_its_attempt
-    foreign key (organization_id, livemode, payment_attempt_id)
-    references payment_attempts (organization_id, livemode, id),
+    foreign key (payment_attempt_id, organization_id, livemode)
+    references payment_attempts (id, organization_id, livemode),
     constraint attempt_has_one_checkout_session unique (payment_attempt_id),
     constraint gateway_session_is_opened_once unique (gateway, livemode, gateway_session_id),
     constraint opened_checkout_has_a_page check ((gateway_session_id is null) = (url is null))

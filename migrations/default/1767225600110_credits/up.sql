@@ -46,16 +46,16 @@ create table credit_purchases (
     granted_at timestamptz,
     created_at timestamptz not null default clock_now(),
     constraint credit_purchase_belongs_to_a_customer
-    foreign key (organization_id, livemode, customer_id)
-    references customers (organization_id, livemode, id),
+    foreign key (customer_id, organization_id, livemode)
+    references customers (id, organization_id, livemode),
     constraint credit_purchase_belongs_to_an_intent
-    foreign key (organization_id, livemode, payment_intent_id)
-    references payment_intents (organization_id, livemode, id),
+    foreign key (payment_intent_id, organization_id, livemode)
+    references payment_intents (id, organization_id, livemode),
     constraint credit_purchase_is_granted_in_the_ledger
-    foreign key (organization_id, livemode, ledger_transaction_id)
-    references ledger_transactions (organization_id, livemode, id),
+    foreign key (ledger_transaction_id, organization_id, livemode)
+    references ledger_transactions (id, organization_id, livemode),
     constraint credit_purchase_key_is_used_once
-    unique (organization_id, livemode, customer_id, idempotency_key),
+    unique (customer_id, idempotency_key, organization_id, livemode),
     constraint intent_pays_one_credit_purchase unique (payment_intent_id),
     constraint grant_belongs_to_one_credit_purchase unique (ledger_transaction_id),
     constraint credit_purchase_key_has_a_length check (length(idempotency_key) between 1 and 255),
@@ -143,11 +143,11 @@ declare
     v_id uuid;
 begin
     insert into ledger_accounts (
-        organization_id, livemode, code, account_type, currency, customer_id, may_overdraw
+        organization_id, livemode, code, account_type, currency, customer_id, maximum
     )
     values (
         p_customer.organization_id, p_customer.livemode, v_code, 'liability', 'XCR', p_customer.id,
-        false
+        0
     )
     on conflict on constraint ledger_account_code_is_taken_once do nothing;
 
@@ -409,14 +409,15 @@ begin
         array[
             (ledger_account(
                 p_intent.organization_id, p_intent.livemode, 'payments_received', 'liability',
-                p_intent.currency
+                p_intent.currency, p_intent.id
             ), p_intent.amount),
             (ledger_account(
                 p_intent.organization_id, p_intent.livemode, 'prepaid_credits', 'liability',
-                p_intent.currency
+                p_intent.currency, p_intent.id
             ), -p_intent.amount),
             (ledger_account(
-                p_intent.organization_id, p_intent.livemode, 'credits_issued', 'asset', 'XCR'
+                p_intent.organization_id, p_intent.livemode, 'credits_issued', 'asset', 'XCR',
+                p_intent.id
             ), v_units),
             (credit_wallet(v_customer), -v_units)
         ]::ledger_line[]

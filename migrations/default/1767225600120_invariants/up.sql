@@ -17,6 +17,67 @@ group by ledger_accounts.id
 having ledger_accounts.balance <> coalesce(sum(ledger_entries.amount), 0);
 comment on view invariant_account_balances is 'I2: a balance is the sum of its account''s entries.';
 
+create view invariant_account_holds as
+select
+    ledger_accounts.id as ledger_account_id,
+    ledger_accounts.held,
+    coalesce(sum(ledger_holds.amount), 0) as holds
+from ledger_accounts
+left join ledger_holds
+    on ledger_holds.ledger_account_id = ledger_accounts.id and ledger_holds.status = 'open'
+group by ledger_accounts.id
+having ledger_accounts.held <> coalesce(sum(ledger_holds.amount), 0);
+comment on view invariant_account_holds is 'I2: what is held is the sum of the account''s open holds.';
+
+create view invariant_balances_follow_each_other as
+with steps as (
+    select
+        id,
+        ledger_account_id,
+        amount,
+        balance_after,
+        created_at,
+        lag(balance_after) over accounts as balance_before,
+        lag(created_at) over accounts as created_before
+    from ledger_entries
+    window accounts as (partition by ledger_account_id order by id)
+)
+
+select id as ledger_entry_id, ledger_account_id
+from steps
+where coalesce(balance_before, 0) + amount <> balance_after or created_at < created_before;
+comment on view invariant_balances_follow_each_other is
+'I2: each balance follows from the one before it, and no entry is dated before its predecessor.';
+
+create view invariant_sealed_transactions_are_whole as
+select ledger_seals.ledger_transaction_id, ledger_seals.ledger_block_number
+from ledger_seals
+inner join ledger_transactions on ledger_transactions.id = ledger_seals.ledger_transaction_id
+where ledger_transaction_hash(ledger_transactions) <> ledger_seals.hash;
+comment on view invariant_sealed_transactions_are_whole is
+'I3: a sealed transaction reads as it did when it was sealed.';
+
+create view invariant_ledger_blocks_are_chained as
+with seals as (
+    select
+        ledger_block_number,
+        count(*) as transactions,
+        string_agg(hash, null order by position) as hashes  -- noqa: AL03
+    from ledger_seals
+    group by ledger_block_number
+)
+
+select ledger_blocks.number
+from ledger_blocks
+left join ledger_blocks as previous on previous.number = ledger_blocks.number - 1
+left join seals on seals.ledger_block_number = ledger_blocks.number
+where (ledger_blocks.number = 1) <> (previous.number is null)
+    or ledger_blocks.previous_hash <> coalesce(previous.hash, decode(repeat('00', 32), 'hex'))
+    or ledger_blocks.transactions is distinct from seals.transactions
+    or ledger_blocks.hash is distinct from sha256(ledger_blocks.previous_hash || seals.hashes);
+comment on view invariant_ledger_blocks_are_chained is
+'I3: block follows block without a gap, and each hash covers its transactions and the one before.';
+
 create view invariant_captures_are_booked as
 select payment_attempts.id as payment_attempt_id, payment_attempts.status
 from payment_attempts
@@ -35,9 +96,9 @@ where (payment_intents.status = 'paid') <> (credit_purchases.granted_at is not n
 comment on view invariant_paid_purchases_are_granted is 'I4: paid and granted are the same purchases.';
 
 create view invariant_received_payments_are_fulfilled as
-select ledger_accounts.id as ledger_account_id, ledger_accounts.balance
-from ledger_accounts
-where ledger_accounts.code = 'payments_received' and ledger_accounts.balance <> 0;
+select organization_id, livemode, currency, balance
+from ledger_balances
+where code = 'payments_received' and balance <> 0;
 comment on view invariant_received_payments_are_fulfilled is
 'No captured money waits: each capture is fulfilled in its own transaction.';
 

@@ -1,0 +1,130 @@
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from books import Connection, Tenant, broken_invariants
+
+
+@pytest.fixture
+def wallet(db: Connection, tenant: Tenant) -> UUID:
+    return db.execute(
+        "select id from ledger_accounts where customer_id = %s", [tenant.customer_id]
+    ).fetchone()["id"]
+
+
+@pytest.fixture
+def issued(db: Connection, tenant: Tenant) -> UUID:
+    return db.execute(
+        "select ledger_account(%s, false, 'credits_issued', 'asset', 'XCR') as id",
+        [tenant.organization_id],
+    ).fetchone()["id"]
+
+
+@pytest.fixture
+def hold(db: Connection, tenant: Tenant, wallet: UUID, issued: UUID, post):
+    """A wallet of 500, and a function that holds some of it."""
+    post("grant:1", [(issued, 500), (wallet, -500)])
+
+    def place(amount: int, key: str = "hold:1") -> UUID:
+        return db.execute(
+            "select place_ledger_hold(%s, false, %s, %s, %s) as id",
+            [tenant.organization_id, key, wallet, amount],
+        ).fetchone()["id"]
+
+    return place
+
+
+def spend(db: Connection, hold_id: UUID, lines: list[tuple[UUID, int]]) -> UUID:
+    return db.execute(
+        "select post_ledger_hold(%s, 'spend', 'test', %s, clock_now(), array(select row(a, m)::"
+        "ledger_line from unnest(%s::uuid[], %s::bigint[]) as l(a, m))) as id",
+        [hold_id, uuid4(), [a for a, _ in lines], [m for _, m in lines]],
+    ).fetchone()["id"]
+
+
+def state(db: Connection, wallet: UUID) -> tuple[int, int]:
+    row = db.execute("select balance, held from ledger_accounts where id = %s", [wallet]).fetchone()
+    return row["balance"], row["held"]
+
+
+def test_what_is_held_cannot_be_spent_or_held_again(db, hold, post, wallet, issued) -> None:
+    hold(300)
+    assert state(db, wallet) == (-500, 300)
+
+    for attempt in (
+        lambda: post("spend:1", [(wallet, 201), (issued, -201)]),
+        lambda: hold(201, "hold:2"),
+    ):
+        with pytest.raises(psycopg.Error) as failure, db.transaction():
+            attempt()
+        assert failure.value.sqlstate == "23514"
+    post("spend:2", [(wallet, 200), (issued, -200)])
+    assert broken_invariants(db) == {}
+
+
+def test_a_hold_is_placed_once_per_key(db, hold, wallet) -> None:
+    assert hold(300) == hold(300)
+    assert state(db, wallet) == (-500, 300)
+
+    with pytest.raises(psycopg.Error) as failure:
+        hold(301)
+    assert failure.value.sqlstate == "22B02"
+
+
+def test_a_released_hold_is_free_again_and_ends_once(db, hold, wallet, issued) -> None:
+    held = hold(300)
+    for _ in range(2):
+        db.execute("select release_ledger_hold(%s)", [held])
+
+    assert state(db, wallet) == (-500, 0)
+    with pytest.raises(psycopg.Error) as failure:
+        spend(db, held, [(wallet, 300), (issued, -300)])
+    assert failure.value.sqlstate == "P0004"
+
+
+@pytest.mark.parametrize("amount", [1, 299, 300])
+def test_posting_a_hold_moves_up_to_all_of_it_and_frees_the_rest(
+    db, hold, wallet, issued, amount
+) -> None:
+    held = hold(300)
+    first = spend(db, held, [(wallet, amount), (issued, -amount)])
+
+    assert spend(db, held, [(wallet, amount), (issued, -amount)]) == first
+    assert state(db, wallet) == (-500 + amount, 0)
+    assert broken_invariants(db) == {}
+    with pytest.raises(psycopg.Error) as failure:
+        db.execute("select release_ledger_hold(%s)", [held])
+    assert failure.value.sqlstate == "P0004"
+
+
+@pytest.mark.parametrize("amount", [0, 301])
+def test_posting_a_hold_moves_no_more_than_it_keeps(db, hold, wallet, issued, amount) -> None:
+    held = hold(300)
+    lines = [(wallet, amount), (issued, -amount)] if amount else [(issued, 5), (issued, -5)]
+
+    with pytest.raises(psycopg.Error) as failure:
+        spend(db, held, lines)
+    assert failure.value.sqlstate == "P0004"
+
+
+def test_an_account_of_another_organisation_cannot_be_held(db, hold, wallet) -> None:
+    with pytest.raises(psycopg.Error) as failure:
+        db.execute("select place_ledger_hold(%s, false, 'hold:9', %s, 1)", [uuid4(), wallet])
+    assert failure.value.sqlstate == "P0004"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update ledger_holds set amount = 1",
+        "update ledger_holds set status = 'open' where status <> 'open'",
+        "delete from ledger_holds",
+        "truncate ledger_holds",
+    ],
+)
+def test_a_hold_cannot_be_changed_by_hand(db, hold, statement) -> None:
+    db.execute("select release_ledger_hold(%s)", [hold(300)])
+
+    with pytest.raises(psycopg.Error) as failure:
+        db.execute(statement)
+    assert failure.value.sqlstate == "42501"

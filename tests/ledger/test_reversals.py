@@ -1,0 +1,74 @@
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from books import Connection, broken_invariants, settle
+from psycopg.rows import dict_row
+
+TRANSACTIONS, THREADS = 200, 16
+
+
+def reverse(db: Connection, transaction: UUID, key: str = "undo:1") -> UUID:
+    return db.execute(
+        "select reverse_ledger_transaction(%s, %s, 'reversal', 'test', %s, clock_now()) as id",
+        [transaction, key, uuid4()],
+    ).fetchone()["id"]
+
+
+def test_a_reversal_books_the_opposite_and_names_what_it_takes_back(db, post, accounts) -> None:
+    sale = post("sale:1", [("cash", 970), ("fees", 30), ("sales", -1000)])
+    undone = reverse(db, sale)
+
+    assert db.execute("select sum(abs(balance)) from ledger_accounts").fetchone()["sum"] == 0
+    row = db.execute("select reverses_id from ledger_transactions where id = %s", [undone])
+    assert row.fetchone()["reverses_id"] == sale
+    assert broken_invariants(db) == {}
+
+
+def test_a_transaction_is_reversed_once(db, post) -> None:
+    sale = post("sale:1", [("cash", 1000), ("sales", -1000)])
+    assert reverse(db, sale) == reverse(db, sale)
+
+    with pytest.raises(psycopg.Error) as failure:
+        reverse(db, sale, "undo:2")
+    assert failure.value.sqlstate == "22B09"
+
+
+def test_of_three_reversals_at_once_one_is_booked(database) -> None:
+    """Every transaction is reversed by three callers with keys of their own, at the same time."""
+    with psycopg.connect(database, row_factory=dict_row) as db:
+        tenant = settle(db)
+        sales = [
+            db.execute(
+                "select post_ledger_transaction(%(o)s, false, %(k)s, 's', 't', gen_random_uuid(),"
+                " clock_now(), array["
+                " (ledger_account(%(o)s, false, 'cash', 'asset', 'USD'), 5),"
+                " (ledger_account(%(o)s, false, 'sales', 'revenue', 'USD'), -5)]::ledger_line[])"
+                " as id",
+                {"o": tenant.organization_id, "k": f"sale:{number}"},
+            ).fetchone()["id"]
+            for number in range(TRANSACTIONS)
+        ]
+
+    def run(thread: int) -> list[str | None]:
+        with psycopg.connect(database, row_factory=dict_row, autocommit=True) as db:
+            return [
+                attempt(db, sales[number // 3], f"undo:{number}")
+                for number in range(thread, TRANSACTIONS * 3, THREADS)
+            ]
+
+    def attempt(db: Connection, sale: UUID, key: str) -> str | None:
+        try:
+            reverse(db, sale, key)
+        except psycopg.Error as failure:
+            return failure.sqlstate
+        return None
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        answers = [answer for part in pool.map(run, range(THREADS)) for answer in part]
+    assert answers.count(None) == TRANSACTIONS
+    assert answers.count("22B09") == TRANSACTIONS * 2
+    with psycopg.connect(database, row_factory=dict_row) as db:
+        assert db.execute("select sum(abs(balance)) from ledger_accounts").fetchone()["sum"] == 0
+        assert broken_invariants(db) == {}
