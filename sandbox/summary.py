@@ -21,6 +21,7 @@ def show(screen: Screen, ports: Ports, database: str, state: Path) -> None:
     screen.pairs(
         [
             ("GraphQL", ports.graphql_url),
+            ("console", ports.graphql_url.replace("/v1/graphql", "/console")),
             ("admin secret", world.HASURA_ADMIN_SECRET),
             ("App", f"{ports.app_url}/healthz"),
             ("Gateways", f"{ports.gateways_url}/"),

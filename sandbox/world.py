@@ -97,6 +97,7 @@ def engine_environment(ports: Ports, database_url: str) -> dict[str, str]:
         "HASURA_GRAPHQL_DATABASE_URL": in_role(database_url, DATABASE_ROLE),
         "HASURA_GRAPHQL_ADMIN_SECRET": HASURA_ADMIN_SECRET,
         "HASURA_GRAPHQL_JWT_SECRET": json.dumps({"type": JWT_ALGORITHM, "key": JWT_KEY}),
+        "HASURA_GRAPHQL_ENABLE_CONSOLE": "true",
         "HASURA_GRAPHQL_STRINGIFY_NUMERIC_TYPES": "true",
         "HASURA_GRAPHQL_INFER_FUNCTION_PERMISSIONS": "false",
         "APP_URL": f"http://{HOST}:{ports.app}",

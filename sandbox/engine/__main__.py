@@ -1,4 +1,4 @@
-"""`python -m sandbox.engine`: serve a metadata directory over a Postgres, or print a schema."""
+"""`python -m sandbox.engine`: serve metadata over a Postgres, print a schema, export metadata."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
@@ -23,7 +24,7 @@ from .engine import Engine
 from .metadata import MetadataError
 from .schema.introspection import sdl
 from .settings import Settings, SettingsError
-from .transport import http
+from .transport import connection, export, http
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -33,6 +34,12 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, help="port to listen on (8080)")
     parser.add_argument("--host", help="address to listen on (127.0.0.1)")
     parser.add_argument("--print-schema", metavar="ROLE", help="print the role's SDL and leave")
+    parser.add_argument(
+        "--export-metadata",
+        metavar="DIR",
+        help="write the metadata of the engine that runs at HASURA_GRAPHQL_ENDPOINT, or at --host "
+        "and --port, as a directory, and leave",
+    )
     return parser
 
 
@@ -50,11 +57,15 @@ async def serve(chosen: Settings) -> None:
 
         config = uvicorn.Config(
             http.create(engine, lifespan),
+            http=connection.Protocol,
             log_level="warning",
             access_log=False,
             server_header=False,
             date_header=False,
+            proxy_headers=False,  # the engine does not look at who the client is
             timeout_graceful_shutdown=10,
+            ws_max_size=chosen.body_limit,
+            ws_per_message_deflate=False,  # as Hasura; it would cost a compression a watcher
         )
         await _until_told(_Server(config), listener)
     finally:
@@ -111,11 +122,22 @@ async def _print(chosen: Settings, role: str) -> None:
         await engine.close()
 
 
+def _export(given: argparse.Namespace) -> None:
+    """Only a running engine knows what calls have made of its metadata."""
+    running = f"http://{given.host or '127.0.0.1'}:{given.port or 8080}"
+    endpoint = os.environ.get("HASURA_GRAPHQL_ENDPOINT") or running
+    secret = os.environ.get("HASURA_GRAPHQL_ADMIN_SECRET") or None
+    export.export(endpoint, secret, Path(given.export_metadata))
+
+
 def main() -> int:
     """Return the exit code; what cannot be started is told in one line."""
     given = arguments().parse_args()
     logging.basicConfig(level=logging.WARNING, format="engine: %(message)s")
     try:
+        if given.export_metadata:
+            _export(given)
+            return 0
         chosen = settings.read(os.environ, vars(given))
         run = _print(chosen, given.print_schema) if given.print_schema else serve(chosen)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

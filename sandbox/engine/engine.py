@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -16,12 +16,24 @@ from .errors import EngineError
 from .execution import state
 from .execution.actions import Actions
 from .execution.execute import Call, Executor
+from .execution.plan import Plan
 from .execution.state import State
 from .session import ADMIN, Session
 from .settings import Settings
-from .triggers.background import triggers
+from .subscriptions import Subscriptions
+from .triggers.async_actions import AsyncActions
+from .triggers.background import Background
+from .triggers.consistency import check_triggers
 
 LOG = logging.getLogger("engine")
+
+
+class Planned(NamedTuple):
+    """An operation that may be run: as what was served when it came, whatever is served since."""
+
+    state: State
+    plan: Plan
+    call: Call
 
 
 class Engine:
@@ -33,21 +45,38 @@ class Engine:
         self.actions = Actions(settings.environ)
         self.pool: asyncpg.Pool = None
         self.state: State
-        self.tasks: list[asyncio.Task[None]] = []
-        self._reloading = asyncio.Lock()
+        self.background: Background
+        self.asynchronous: AsyncActions | None = None  # as long as nobody listens
+        self.listeners: list[Callable[[], None]] = []  # called when the metadata has changed
+        self.version = 1  # of the metadata; the API calls it resource_version
+        self.changing = asyncio.Lock()  # held by whoever replaces the state
+        self._from_directory = True
 
     async def open(self, *, listening: bool) -> None:
         """Connect, read metadata and catalog; start the triggers when requests will come."""
         document = state.read(self.settings)
         isolation = database.isolation_of(document)
         self.pool = await database.open_pool(self.settings, isolation)
-        self.state = await state.build(self.pool, document, self.settings)
+        self.background = Background(self.pool, self.settings.environ)
         self.executor = Executor(self.pool, self.actions)
+        self.subscriptions = Subscriptions(self.executor, self.settings)
+        self.state = await self.build(document)
+        await self.authenticator.open()
         if listening:
-            await self._start_triggers()
+            self.asynchronous = AsyncActions(
+                self.pool, self.actions, self.settings.environ, self.shows_internal
+            )
+            await self.asynchronous.follow(self.state)
+            await self.background.start(document)
 
     async def close(self) -> None:
-        await self._stop_triggers()
+        if self.asynchronous is not None:
+            await self.asynchronous.stop()
+        if self.pool is not None:
+            await self.background.stop()
+            await self.subscriptions.close()
+            await self.executor.close()
+        await self.authenticator.close()
         await self.actions.close()
         if self.pool is not None:
             try:
@@ -55,32 +84,55 @@ class Engine:
             except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 self.pool.terminate()
 
-    async def _start_triggers(self) -> None:
-        for trigger in await triggers(self.pool, self.state.document, self.settings.environ):
-            await trigger.install()
-            self.tasks.append(asyncio.create_task(trigger.run()))
+    async def build(self, document: dict[str, Any], connection: Any = None) -> State:
+        """Build what this document would serve, faults listed; nothing is served differently yet.
 
-    async def _stop_triggers(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        for task in self.tasks:
-            with suppress(asyncio.CancelledError, Exception):
-                await task
-        self.tasks.clear()
+        A connection shows the database as its open transaction sees it.
+        """
+        if connection is None:
+            built = await state.build(self.pool, document, self.settings)
+        else:
+            built = await state.build_on(connection, document, self.settings)
+        check_triggers(document, self.settings.environ, built.tracked)
+        return built
 
-    async def reload(self, document: dict[str, Any] | None = None) -> None:
-        """Read the metadata (unless it is given) and the catalog again, then swap them in."""
-        async with self._reloading:
-            given = document is not None
-            document = document or state.read(self.settings)
-            self.state = await state.build(self.pool, document, self.settings)
-            if not given:
-                await self._stop_triggers()
-                await self._start_triggers()
+    async def adopt(self, built: State) -> None:
+        """Serve this state from now on. Changed metadata lives until the process ends."""
+        changed = built.document is not self.state.document
+        if changed:
+            await self.background.follow(built.document)
+            self.version += 1
+            self._from_directory = False
+        if self.asynchronous is not None:
+            await self.asynchronous.follow(built)
+        self.state = built
+        if changed:
+            self._tell()
 
-    async def refresh(self) -> None:
-        """Read the catalog again under the same metadata, after SQL has changed the schema."""
-        await self.reload(self.state.document)
+    def _tell(self) -> None:
+        for listener in self.listeners:
+            listener()
+
+    async def reload(
+        self, document: dict[str, Any] | None = None, *, triggers: bool = False
+    ) -> None:
+        """Read the catalog again, under this document or the one that is served.
+
+        The directory is read again, too, unless it is no longer what is served.
+        """
+        if document is not None:
+            self._from_directory = False
+        elif self._from_directory:
+            document = state.read(self.settings)
+        else:
+            document = self.state.document
+        built = await self.build(document)
+        await self.background.follow(document, anew=triggers)
+        await self.background.reinstall()
+        if self.asynchronous is not None:
+            await self.asynchronous.follow(built)
+        self.state = built
+        self._tell()
 
     def shows_internal(self, session: Session | None) -> bool:
         if self.settings.dev_mode:
@@ -88,15 +140,22 @@ class Engine:
         admin = session is not None and session.role == ADMIN
         return admin and self.settings.admin_internal_errors
 
-    async def answer(self, request: requests.Request, session: Session) -> tuple[str, list[str]]:
-        """Return the JSON of `data` and the cookies that action handlers set."""
+    def planned(self, request: requests.Request, session: Session) -> Planned:
+        """Check a request against the state of the moment; nothing is executed yet."""
         current = self.state
         schema = current.schema(session.role, backend=session.backend)
         plan, leaves = current.plans.get(
             schema, request.query, request.operation_name, request.variables
         )
-        call = Call(session, leaves, request.query, request.variables)
-        return await self.executor.run(current, plan, call), call.cookies
+        return Planned(current, plan, Call(session, leaves, request.query, request.variables))
+
+    async def answer(self, request: requests.Request, session: Session) -> tuple[str, list[str]]:
+        """Return the JSON of `data` and the cookies that action handlers set."""
+        state, plan, call = self.planned(request, session)
+        if plan.subscription:
+            text = "subscriptions are not supported over HTTP, use websockets instead"
+            raise EngineError("unexpected-payload", text)
+        return await self.executor.run(state, plan, call), call.cookies
 
     async def answer_guarded(
         self, request: requests.Request, session: Session

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self
 
 import httpx
 
+from .exchange import Transport
 from .settings import VERSION
 
 HEADERS = {
@@ -14,6 +16,16 @@ HEADERS = {
     "User-Agent": f"hasura-graphql-engine/{VERSION}",
 }
 HOSTS_MAX = 4  # whose connections one client keeps
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request in full: no header is added but those of the transport. One may come twice."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
 
 
 class Outgoing:
@@ -53,11 +65,23 @@ class Outgoing:
             finally:
                 self._idle.append(client)
 
+    async def send(self, request: Request, timeout_s: float) -> httpx.Response:
+        """Send a request as it is, with the limit and the errors of post()."""
+        async with asyncio.timeout(timeout_s), self._turns:
+            client = self._idle.pop() if self._idle else self._make_client()
+            headers = list(request.headers)
+            built = httpx.Request(
+                request.method, request.url, headers=headers, content=request.body or None
+            )
+            try:
+                return await client.send(built)
+            finally:
+                self._idle.append(client)
+
     def _make_client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            verify=self._tls,
+            transport=Transport(self._tls, HOSTS_MAX),
             timeout=None,  # noqa: S113  # post() limits the whole exchange, not each of its reads
-            limits=httpx.Limits(max_connections=HOSTS_MAX),
             headers=HEADERS,
             # A cookie that one answer sets must not be sent with the next, which is another's.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),

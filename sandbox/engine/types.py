@@ -18,10 +18,11 @@ GRAPHQL_NAMES = {
     "varchar": "String",
 }
 STRINGIFIED = frozenset({"int8", "numeric", "float8"})
-NUMERIC = frozenset({"int2", "int4", "int8", "float4", "float8", "numeric"})
+NUMERIC = frozenset({"int2", "int4", "int8", "float4", "float8", "numeric", "money"})
 STRINGS = frozenset({"text", "varchar", "citext", "bpchar", "name"})
-LIKE_TYPES = frozenset({"text", "varchar", "citext", "name"})
-INCOMPARABLE = frozenset({"bool", "json", "jsonb", "bytea"})
+LIKE_TYPES = frozenset({"text", "varchar", "citext", "bpchar"})
+# What min and max take. Hasura knows these types by name and offers nothing for any other.
+COMPARABLE = NUMERIC | LIKE_TYPES | {"date", "timestamp", "timestamptz", "timetz", "uuid", "ltree"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class PgType:
 
     @property
     def is_comparable(self) -> bool:
-        return self.element is None and self.name not in INCOMPARABLE
+        return self.element is None and (self.is_enum or self.name in COMPARABLE)
 
 
 TEXT = PgType("text", "text")

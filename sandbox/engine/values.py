@@ -18,6 +18,8 @@ Encoder = Callable[[Any, str], str]
 INT4 = (-(2**31), 2**31 - 1)
 BOUNDS = {"int2": (-(2**15), 2**15 - 1), "int4": INT4}
 TRUTHS = {"true": "true", "false": "false", "t": "true", "f": "false"}
+WHOLE_EXPONENT_MAX = 1024  # beyond it even a whole number is written with its exponent
+PLAIN_DIGITS_MAX = 7
 
 
 class EnumName(str):
@@ -77,6 +79,24 @@ def _exact_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def spell(number: Decimal) -> str:
+    """Write a number as Hasura does, exactly: 150, plain from 0.1 to ten million, or as 5.0e-2."""
+    sign, figures, exponent = number.as_tuple()
+    assert isinstance(exponent, int)  # noqa: S101 -- JSON has neither infinities nor NaN
+    minus, digits = "-" if sign and number else "", "".join(map(str, figures))
+    if 0 <= exponent <= WHOLE_EXPONENT_MAX:
+        return f"{minus}{digits}{'0' * exponent}" if number else "0"
+    point = len(digits) + exponent  # where the dot stands in the digits
+    digits = digits.rstrip("0")
+    if not digits:
+        return "0.0"
+    if point == 0:
+        return f"{minus}0.{digits}"
+    if 0 < point <= PLAIN_DIGITS_MAX:
+        return f"{minus}{digits[:point].ljust(point, '0')}.{digits[point:] or '0'}"
+    return f"{minus}{digits[0]}.{digits[1:] or '0'}e{point - 1}"
+
+
 def encode_text(value: Any, path: str) -> str:
     if isinstance(value, str) and not isinstance(value, EnumName):
         return value
@@ -90,7 +110,8 @@ def integer_encoder(lowest: int, highest: int) -> Encoder:
         if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
             kind = kind_of(value)
             raise unparsed(f"parsing Integer failed, expected Number, but encountered {kind}", path)
-        if value != int(value) or not lowest <= value <= highest:
+        # In this order: 1e999999999 is a number, too, but no int that fits anywhere.
+        if not lowest <= value <= highest or value != int(value):
             raise unparsed(
                 f"The value {value} lies outside the bounds or is not an integer. "
                 "Maybe it is a float, or is there integer overflow?",
@@ -135,7 +156,8 @@ def _has_enum(value: Any) -> bool:
 def encode_other(value: Any, path: str) -> str:
     """Hand text to Postgres as it is: uuid, dates, intervals, native enums, unknown types."""
     if isinstance(value, (bool, list, dict, EnumName)) or value is None:
-        raise unparsed(f"A string is expected, but encountered {kind_of(value)}", path)
+        found = "an enum value" if isinstance(value, EnumName) else kind_of(value)
+        raise unparsed(f"A string is expected, but encountered {found}", path)
     return str(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,13 +26,18 @@ def bare_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres
 
 def create_shop(server: Postgres) -> str:
     """Create a database with the shop's schema; return its URL."""
-    name = f"shop_{uuid4().hex[:12]}"
+    return create_world(server, harness.SHOP)
+
+
+def create_world(server: Postgres, world: Path) -> str:
+    """Create a database with the schema and the rows of a directory; return its URL."""
+    name = f"{world.name}_{uuid4().hex[:12]}"
     with psycopg.connect(server.url, autocommit=True) as admin:
         admin.execute(f"create database {name}")
     url = server.url.rsplit("/", 1)[0] + f"/{name}"
     with psycopg.connect(url) as connection:
-        connection.execute((harness.SHOP / "schema.sql").read_text())
-        connection.execute((harness.SHOP / "data.sql").read_text())
+        connection.execute((world / "schema.sql").read_text())
+        connection.execute((world / "data.sql").read_text())
     return url
 
 
@@ -92,10 +98,93 @@ where datname = current_database() and pid <> pg_backend_pid() and xact_start is
 @pytest.fixture
 def shop(shop_url: str) -> Iterator[psycopg.Connection[Any]]:
     """The shop's rows as they were, and a connection to look at them."""
-    with psycopg.connect(shop_url, autocommit=True) as connection:
+    with _fresh(shop_url, harness.SHOP) as connection:
+        yield connection
+
+
+@contextmanager
+def _fresh(url: str, world: Path) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("set lock_timeout = '10s'")
         try:
-            connection.execute((harness.SHOP / "data.sql").read_text())
+            connection.execute((world / "data.sql").read_text())
         except psycopg.errors.LockNotAvailable:
-            pytest.fail(f"somebody holds the shop: {connection.execute(HOLDERS).fetchall()}")
+            pytest.fail(f"somebody holds the rows: {connection.execute(HOLDERS).fetchall()}")
         yield connection
+
+
+@pytest.fixture(scope="session")
+def atlas_url(bare_postgres: Postgres) -> str:
+    return create_world(bare_postgres, harness.ATLAS)
+
+
+@pytest.fixture
+def atlas_rows(atlas_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """The atlas's rows as they were, and a connection to look at them."""
+    with _fresh(atlas_url, harness.ATLAS) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def atlas_metadata() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((harness.ATLAS / "metadata.yaml").read_text())
+    return document
+
+
+@pytest.fixture(scope="session")
+def atlas_directory(
+    atlas_metadata: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    directory = tmp_path_factory.mktemp("atlas") / "metadata"
+    return harness.write_metadata(atlas_metadata, directory)
+
+
+@pytest.fixture(scope="session")
+def atlas(atlas_url: str, atlas_directory: Path) -> Iterator[harness.Served]:
+    """The engine over the atlas."""
+    with harness.serve(atlas_url, atlas_directory, {}) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def atlas_stringified(atlas_url: str, atlas_directory: Path) -> Iterator[harness.Served]:
+    """The engine over the atlas, with big numbers as text."""
+    environ = {"HASURA_GRAPHQL_STRINGIFY_NUMERIC_TYPES": "true"}
+    with harness.serve(atlas_url, atlas_directory, environ) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def atlas_renamed(
+    atlas_url: str, atlas_metadata: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[harness.Served]:
+    """The engine over the atlas, whose source has a namespace, prefixes and suffixes."""
+    (source,) = atlas_metadata["sources"]
+    customization = {
+        "root_fields": {"namespace": "maps", "prefix": "my_", "suffix": "_now"},
+        "type_names": {"prefix": "Map_", "suffix": "_T"},
+        "naming_convention": "graphql-default",
+    }
+    document = {**atlas_metadata, "sources": [{**source, "customization": customization}]}
+    directory = tmp_path_factory.mktemp("atlas") / "metadata"
+    with harness.serve(atlas_url, harness.write_metadata(document, directory), {}) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def watched(
+    shop_url: str, shop_directory: Path, handler: harness.Handler
+) -> Iterator[harness.Served]:
+    """The engine over the shop, quick to look for changes, with tokens."""
+    environ = {
+        "HANDLER_URL": handler.url,
+        "HASURA_GRAPHQL_JWT_SECRET": '{"type": "HS256", "key": "%s"}' % ("k" * 32),
+        "HASURA_GRAPHQL_LIVE_QUERIES_MULTIPLEXED_REFETCH_INTERVAL": "100",
+        "HASURA_GRAPHQL_LIVE_QUERIES_MULTIPLEXED_BATCH_SIZE": "10",
+        "HASURA_GRAPHQL_STREAMING_QUERIES_MULTIPLEXED_REFETCH_INTERVAL": "100",
+        "HASURA_GRAPHQL_WEBSOCKET_KEEPALIVE": "1",
+        "HASURA_GRAPHQL_WEBSOCKET_CONNECTION_INIT_TIMEOUT": "1",
+        "HASURA_GRAPHQL_WEBSOCKET_OPERATIONS_LIMIT": "5",
+    }
+    with harness.serve(shop_url, shop_directory, environ) as running:
+        yield running

@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,9 +19,10 @@ import yaml
 
 from sandbox.engine import settings
 from sandbox.engine.engine import Engine
-from sandbox.engine.transport import http
+from sandbox.engine.transport import connection, http
 
 SHOP = Path(__file__).parent / "shop"
+ATLAS = Path(__file__).parent / "atlas"
 SECRET = "an admin secret"
 ENVIRONMENT = {"HASURA_GRAPHQL_ADMIN_SECRET": SECRET, "ACTION_SECRET": "for handlers"}
 
@@ -33,6 +34,7 @@ def write_metadata(document: dict[str, Any], directory: Path) -> Path:
         "version.yaml": {"version": 3},
         "databases/databases.yaml": document["sources"],
         "inherited_roles.yaml": document.get("inherited_roles", []),
+        "graphql_schema_introspection.yaml": document.get("graphql_schema_introspection", {}),
         "actions.yaml": _actions(document),
     }
     for name, value in files.items():
@@ -117,7 +119,11 @@ def serve(url: str, metadata: Path, environ: Mapping[str, str]) -> Iterator[Serv
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
-        http.create(engine), log_level="error", access_log=False, lifespan="off"
+        http.create(engine),
+        http=connection.Protocol,
+        log_level="error",
+        access_log=False,
+        lifespan="off",
     )
     web = uvicorn.Server(config)
     started = threading.Event()
@@ -198,7 +204,8 @@ def handler() -> Iterator[Handler]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(content.encode())))
             self.end_headers()
-            self.wfile.write(content.encode())
+            with suppress(ConnectionError):  # the engine may have given up
+                self.wfile.write(content.encode())
 
         def log_message(self, *_args: object) -> None:
             pass

@@ -22,8 +22,11 @@ SECONDS_MAX = 30.0
 class Request:
     path: str
     headers: dict[str, str]
-    body: dict[str, Any]
+    body: Any
     at: float
+    method: str = "POST"
+    text: str = ""
+    pairs: tuple[tuple[str, str], ...] = ()  # the headers as they came, each as often as it did
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Answer:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     wait_s: float = 0.0
+    text: str = "{}"
 
 
 class Receiver:
@@ -57,14 +61,25 @@ class Receiver:
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
-        body = json.loads(await reader.readexactly(int(headers["content-length"])))
-        path = lines[0].split(" ")[1]
+        text = (await reader.readexactly(int(headers.get("content-length", 0)))).decode()
+        method, path, _ = lines[0].split(" ")
         answer = self.answer(len(self.requests))
-        self.requests.append(Request(path, headers, body, asyncio.get_running_loop().time()))
+        given, now = _decoded(text), asyncio.get_running_loop().time()
+        parted = (line.partition(": ") for line in lines[1:] if line)
+        pairs = tuple((name, value) for name, _, value in parted)
+        self.requests.append(Request(path, headers, given, now, method, text, pairs))
         await asyncio.sleep(answer.wait_s)
         extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
-        head = f"HTTP/1.1 {answer.status} X\r\nContent-Length: 2\r\n{extra}\r\n{{}}"
-        writer.write(head.encode())
+        body = answer.text.encode()
+        head = f"HTTP/1.1 {answer.status} X\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
+        writer.write(head.encode() + body)
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 @asynccontextmanager

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
+import pytest
 from engine import harness
+
+from sandbox.engine.schema.actions import ActionTypes
+from sandbox.engine.tracking.tracked import Tracked
 
 QUERY = """mutation ($i: TopUpInput!) { topUp(input: $i) { payment_id } }"""
 GIVEN = {"i": {"wallet_id": 1, "amount": 5.5}}
@@ -50,6 +57,19 @@ def test_client_headers_are_forwarded_unless_configured_or_hop_by_hop(
     assert (headers["authorization"], headers["cookie"]) == ("Bearer x", "a=b")
 
 
+def test_a_handler_learns_no_secret_and_no_unchecked_session_variable(
+    served: harness.Served, handler: harness.Handler
+) -> None:
+    ask(served, GIVEN, user_agent="browser", origin="http://shop", x_hasura_other="1")
+
+    headers = handler.last["headers"]
+    assert not [name for name in headers if name.startswith("x-hasura-")]
+    assert headers["x-forwarded-user-agent"] == "browser"
+    assert headers["x-forwarded-origin"] == "http://shop"
+    assert headers["x-forwarded-host"] == served.url.removeprefix("http://")
+    assert "origin" not in headers
+
+
 def test_a_null_argument_is_sent_and_an_absent_one_is_not(
     served: harness.Served, handler: harness.Handler
 ) -> None:
@@ -79,3 +99,50 @@ def test_the_admin_sees_what_the_handler_did(served: harness.Served) -> None:
     assert admin["internal"]["response"]["body"] == "boom"
     assert admin["internal"]["request"]["url"] == "{{HANDLER_URL}}/top-up"
     assert "internal" not in user
+
+
+def test_the_admin_sees_why_an_answer_does_not_fit(served: harness.Served) -> None:
+    given = {"i": {"wallet_id": 1, "amount": 1, "answer": {"body": {"wallet_id": 1}}}}
+    internal = served.graphql(QUERY, given)["errors"][0]["extensions"]["internal"]
+
+    assert internal["error"] == "unexpected response"
+    assert internal["response"]["body"] == '{"wallet_id": 1}'
+    listed = {item["name"]: item for item in internal["request"]["headers"]}
+    assert listed["X-Action-Secret"] == {
+        "name": "X-Action-Secret",
+        "value_from_env": "ACTION_SECRET",
+    }
+    assert not [name for name in listed if name.startswith("x-hasura-")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"output_type": "TopUpInput"},
+            "the input type TopUpInput cannot be the type of an answer",
+        ),
+        (
+            {"arguments": [{"name": "a", "type": "[TopUpResult!]"}]},
+            "the object type TopUpResult cannot be the type of the argument a",
+        ),
+        (
+            {"headers": [{"name": "a", "value_from_env": "HASURA_GRAPHQL_ADMIN_SECRET"}]},
+            (
+                'environment variables starting with "HASURA_GRAPHQL_" are not allowed '
+                "in value_from_env: HASURA_GRAPHQL_ADMIN_SECRET"
+            ),
+        ),
+    ],
+)
+def test_an_action_that_makes_no_sense_is_listed_and_not_served(
+    shop_metadata: dict[str, Any], changes: dict[str, Any], reason: str
+) -> None:
+    action = copy.deepcopy(shop_metadata["actions"][0])
+    action["definition"] |= changes
+    tracked = Tracked()
+    types = ActionTypes([action], shop_metadata["custom_types"], tracked)
+
+    assert types.actions == []
+    (found,) = tracked.inconsistent
+    assert (found["type"], found["reason"]) == ("action", reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -23,7 +24,7 @@ CLAIMS = {
     "x-hasura-allowed-roles": ["user", "owner"],
     "X-Hasura-User-Id": "7",
     "x-hasura-teams": "{1,2}",
-    "x-hasura-level": 5,
+    "x-hasura-level": "5",
 }
 
 
@@ -38,14 +39,18 @@ def token(claims: Any = CLAIMS, key: Any = KEY, kind: str = "HS256", **payload: 
     return jwt.encode(body, key, algorithm=kind)
 
 
+def decide(found: Authenticator, headers: dict[str, str]) -> Session:
+    return asyncio.run(found.session(headers))
+
+
 def ask(found: Authenticator, text: str, **headers: str) -> Session:
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    return found.session({"authorization": f"Bearer {text}", **sent})
+    return decide(found, {"authorization": f"Bearer {text}", **sent})
 
 
 def refusal(found: Authenticator, headers: dict[str, str]) -> tuple[str, str, int]:
     with pytest.raises(EngineError) as failure:
-        found.session(headers)
+        decide(found, headers)
     assert failure.value.path == "$"
     return failure.value.code, failure.value.message, failure.value.status
 
@@ -94,8 +99,9 @@ def test_the_admin_secret_wins_over_a_bad_token() -> None:
 
 
 def test_the_admin_may_act_as_any_role() -> None:
-    session = authenticator().session(
-        {"x-hasura-admin-secret": harness.SECRET, "x-hasura-role": "r", "x-hasura-user-id": "1"}
+    session = decide(
+        authenticator(),
+        {"x-hasura-admin-secret": harness.SECRET, "x-hasura-role": "r", "x-hasura-user-id": "1"},
     )
     assert (session.role, session.variables) == (
         "r",
@@ -105,8 +111,8 @@ def test_the_admin_may_act_as_any_role() -> None:
 
 def test_without_a_secret_everybody_is_the_admin() -> None:
     found = Authenticator(settings.read({}, {"database_url": "x", "metadata": "y"}))
-    assert found.session({}).role == "admin"
-    assert found.session({"x-hasura-role": "user"}).role == "user"
+    assert decide(found, {}).role == "admin"
+    assert decide(found, {"x-hasura-role": "user"}).role == "user"
 
 
 def test_no_token_is_refused() -> None:
@@ -119,7 +125,7 @@ def test_no_token_is_refused() -> None:
 
 def test_no_token_is_the_unauthorized_role_where_there_is_one() -> None:
     found = authenticator(HASURA_GRAPHQL_UNAUTHORIZED_ROLE="anonymous")
-    session = found.session({"x-hasura-role": "admin"})
+    session = decide(found, {"x-hasura-role": "admin"})
     assert (session.role, session.variables) == ("anonymous", {"x-hasura-role": "anonymous"})
 
 
@@ -142,8 +148,7 @@ def test_a_malformed_header_is_refused(text: str) -> None:
         ({"exp": 1}, "Could not verify JWT: JWTExpired"),
         ({"aud": "other", "iss": "me"}, "Could not verify JWT: JWTNotInAudience"),
         ({"iss": "other", "aud": "us"}, "Could not verify JWT: JWTNotInIssuer"),
-        ({"aud": "us"}, "Could not verify JWT: JWTNotInIssuer"),
-        ({"iss": "me"}, "Could not verify JWT: JWTNotInAudience"),
+        ({"aud": ["other", 7], "iss": "me"}, "Could not verify JWT: JWTNotInAudience"),
     ],
 )
 def test_a_token_for_others_is_refused(payload: dict[str, Any], message: str) -> None:
@@ -251,13 +256,13 @@ def test_claims_may_be_mapped() -> None:
 def test_a_cookie_may_carry_the_token() -> None:
     header = {"type": "Cookie", "name": "auth"}
     found = authenticator({"type": "HS256", "key": KEY, "header": header})
-    assert found.session({"cookie": f"a=b; auth={token()}"}).role == "user"
+    assert decide(found, {"cookie": f"a=b; auth={token()}"}).role == "user"
 
 
 def test_a_header_of_ones_own_may_carry_the_token() -> None:
     header = {"type": "CustomHeader", "name": "X-Token"}
     found = authenticator({"type": "HS256", "key": KEY, "header": header})
-    assert found.session({"x-token": token()}).role == "user"
+    assert decide(found, {"x-token": token()}).role == "user"
 
 
 def test_two_tokens_at_once_are_refused() -> None:
@@ -273,7 +278,7 @@ def test_two_tokens_at_once_are_refused() -> None:
     headers = {"authorization": f"Bearer {token()}", "x-token": token(sub="2")}
 
     assert refusal(found, headers)[1] == "Could not verify JWT: Multiple JWTs found"
-    assert found.session({"x-token": token()}).role == "user"
+    assert decide(found, {"x-token": token()}).role == "user"
 
 
 def test_rsa_tokens_are_verified_with_the_public_key() -> None:
@@ -303,3 +308,167 @@ def test_a_token_secret_that_cannot_be_used_is_refused_at_the_start(text: str) -
     given = {"HASURA_GRAPHQL_JWT_SECRET": text}
     with pytest.raises(settings.SettingsError):
         settings.read(given, {"database_url": "x", "metadata": "y"})
+
+
+def test_a_token_says_when_it_ends() -> None:
+    ends = int(time.time()) + 60
+    assert ask(authenticator(), token(exp=ends)).expires_at == ends
+    assert ask(authenticator(), token()).expires_at is None
+
+
+def test_claims_about_issuer_and_audience_that_a_token_does_not_make_are_not_checked() -> None:
+    found = authenticator({"type": "HS256", "key": KEY, "audience": "us", "issuer": "me"})
+    assert ask(found, token()).role == "user"
+
+
+@pytest.mark.parametrize(
+    ("payload", "what"),
+    [
+        ({"iat": 2**40}, "JWTIssuedAtFuture"),
+        ({"nbf": 2**40}, "JWTNotYetValid"),
+        ({"exp": 1, "iat": 2**40}, "JWTExpired"),
+        ({"exp": True}, 'JWTClaimsSetDecodeError "Error in $.exp: not a time"'),
+        ({"exp": "9999999999"}, 'JWTClaimsSetDecodeError "Error in $.exp: not a time"'),
+    ],
+)
+def test_times_that_do_not_fit_are_refused(payload: dict[str, Any], what: str) -> None:
+    text = jwt.PyJWS().encode(json.dumps({NAMESPACE: CLAIMS, **payload}).encode(), KEY, "HS256")
+    assert refused_token(authenticator(), text) == ("invalid-jwt", f"Could not verify JWT: {what}")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a", "Invalid number of parts: Expected 3 parts; got 1"),
+        ("a.b.c.d", "Invalid number of parts: Expected 3 parts; got 4"),
+        ("a.b.c", "Invalid token"),
+        ("..", "Invalid token"),
+        ("\u00e9.\u00e9.\u00e9", "Invalid token"),
+        ("eyJhbGciOiJIUzI1NiJ9." + "A" * 100_000 + ".AA", None),
+    ],
+)
+def test_what_is_no_token_is_refused(text: str, reason: str | None) -> None:
+    what = "JWSError JWSInvalidSignature"
+    if reason:
+        what = f"JWSError (CompactDecodeError {reason})"
+    assert refused_token(authenticator(), text) == ("invalid-jwt", f"Could not verify JWT: {what}")
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        ([], "expecting a json object when claims_format is json"),
+        (
+            CLAIMS | {"x-hasura-allowed-roles": [1]},
+            (
+                "invalid x-hasura-allowed-roles; should be a list of roles: "
+                "parsing Text failed, expected String, but encountered Number"
+            ),
+        ),
+        (
+            CLAIMS | {"x-hasura-default-role": None},
+            (
+                "invalid x-hasura-default-role; should be a single role name: "
+                "parsing Text failed, expected String, but encountered Null"
+            ),
+        ),
+        (
+            CLAIMS | {"x-hasura-user-id": 7},
+            "x-hasura-* claims: parsing Text failed, expected String, but encountered Number",
+        ),
+        (
+            CLAIMS | {"x-hasura-teams": [1]},
+            "x-hasura-* claims: parsing Text failed, expected String, but encountered Array",
+        ),
+    ],
+)
+def test_claims_of_the_wrong_kind_are_refused(claims: Any, message: str) -> None:
+    assert refused_token(authenticator(), token(claims)) == ("jwt-invalid-claims", message)
+
+
+def test_claims_that_are_not_at_their_path_are_refused() -> None:
+    found = authenticator({"type": "HS256", "key": KEY, "claims_namespace_path": "$.a['b.c'][0]"})
+
+    assert ask(found, token(None, a={"b.c": [CLAIMS]})).role == "user"
+    assert refused_token(found, token(None, a={"b.c": []})) == (
+        "jwt-invalid-claims",
+        "claims not found at claims_namespace_path: '$.a['b.c'][0]'",
+    )
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        (CLAIMS, "expecting a string when claims_format is stringified_json"),
+        (
+            "[",
+            (
+                "expecting stringified json at: 'claims_namespace https://hasura.io/jwt/claims', "
+                "but found: ["
+            ),
+        ),
+    ],
+)
+def test_stringified_claims_have_to_be_text(claims: Any, message: str) -> None:
+    found = authenticator({"type": "HS256", "key": KEY, "claims_format": "stringified_json"})
+    assert refused_token(found, token(claims)) == ("jwt-invalid-claims", message)
+
+
+MAPPING = {
+    "x-hasura-allowed-roles": {"path": "$.roles"},
+    "x-hasura-default-role": {"path": "$.roles[0]", "default": "nobody"},
+    "x-hasura-user-id": {"path": "$.sub"},
+}
+
+
+@pytest.mark.parametrize(
+    ("payload", "code", "message"),
+    [
+        (
+            {"sub": "1"},
+            "jwt-missing-role-claims",
+            "JWT claim does not contain x-hasura-allowed-roles",
+        ),
+        (
+            {"roles": ["user"]},
+            "jwt-invalid-claims",
+            "JWT claim from claims_map, x-hasura-user-id not found",
+        ),
+        (
+            {"roles": [], "sub": "1"},
+            "access-denied",
+            "Your requested role is not in allowed roles",
+        ),
+    ],
+)
+def test_mapped_claims_have_to_be_there(payload: dict[str, Any], code: str, message: str) -> None:
+    found = authenticator({"type": "HS256", "key": KEY, "claims_map": MAPPING})
+    assert refused_token(found, token(None, **payload)) == (code, message)
+
+
+def test_whoever_shows_nothing_may_still_name_session_variables() -> None:
+    """As in Hasura: what the unauthorized role may see must not depend on them."""
+    found = authenticator(HASURA_GRAPHQL_UNAUTHORIZED_ROLE="anonymous")
+    headers = {"x-hasura-user-id": "7", "x-hasura-use-backend-only-permissions": "true"}
+    session = decide(found, headers)
+
+    assert session.variables == {"x-hasura-role": "anonymous", "x-hasura-user-id": "7"}
+    assert session.backend is False
+
+
+def test_there_may_be_several_admin_secrets() -> None:
+    environ = {"HASURA_GRAPHQL_ADMIN_SECRETS": '["one", "two"]'}
+    found = Authenticator(settings.read(environ, {"database_url": "x", "metadata": "y"}))
+
+    assert decide(found, {"x-hasura-admin-secret": "two"}).role == "admin"
+    assert decide(found, {"x-hasura-access-key": "one"}).role == "admin"
+    assert refusal(found, {"x-hasura-admin-secret": "three"})[0] == "access-denied"
+    assert refusal(found, {})[0] == "access-denied"
+
+
+@pytest.mark.parametrize("text", ["[", "{}", "[1]", '[""]'])
+def test_admin_secrets_that_are_no_list_of_texts_are_refused(text: str) -> None:
+    with pytest.raises(settings.SettingsError):
+        settings.read(
+            {"HASURA_GRAPHQL_ADMIN_SECRETS": text}, {"database_url": "x", "metadata": "y"}
+        )

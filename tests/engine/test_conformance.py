@@ -2,9 +2,9 @@
 
 A case has `name`, `section` (of the contract it proves) and `query`, and may have `variables`,
 `role`, `session`, `headers` (instead of the admin secret), `path`, `body` (instead of a GraphQL
-request), `engine: stringified`, `status`. It expects `data`, `error` (all but `internal`), `text`
-(a part of the answer as sent) or `answer` (the whole body), and with `sql` and `rows` what is in
-the database afterwards.
+request), `engine` (a fixture: served, stringified, atlas, ...), `status`. It expects `data`,
+`error` (all but `internal`), `text` (a part of the answer as sent) or `answer` (the whole body),
+and with `sql` and `rows` what is in the database afterwards.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ KEYS |= {"engine", "status", "data", "error", "text", "answer", "sql", "rows", "
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_engine_answers_as_hasura_does(
-    case: dict[str, Any],
-    served: harness.Served,
-    stringified: harness.Served,
-    shop: psycopg.Connection[Any],
+    case: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
     assert case.keys() <= KEYS
-    engine = stringified if case.get("engine") == "stringified" else served
+    name = case.get("engine", "served")
+    engine: harness.Served = request.getfixturevalue(name)
+    world = "atlas_rows" if name.startswith("atlas") else "shop"
+    rows: psycopg.Connection[Any] = request.getfixturevalue(world)
     answer = engine.client.post(
         engine.url + case.get("path", "/v1/graphql"), content=_body(case), headers=_headers(case)
     )
@@ -43,7 +43,7 @@ def test_the_engine_answers_as_hasura_does(
     assert answer.status_code == case.get("status", 200), answer.text
     _compare(case, answer.text)
     if "sql" in case:
-        found = [list(row) for row in shop.execute(case["sql"]).fetchall()]
+        found = [list(row) for row in rows.execute(case["sql"]).fetchall()]
         assert found == case["rows"]
 
 

@@ -16,7 +16,7 @@ DUE = (
     "insert into hdb_catalog.hdb_cron_events (trigger_name, scheduled_time)"
     " values ('nightly', date_trunc('second', now()) - $1::int * interval '1 second')"
 )
-FAST = {"ENGINE_CRON_FETCH_SECONDS": "0.02"}
+FAST = {"HASURA_GRAPHQL_SCHEDULED_EVENTS_FETCH_SECONDS": "0.02"}
 
 
 def trigger(**changes: Any) -> dict[str, Any]:
@@ -99,6 +99,23 @@ def test_a_due_event_is_delivered_with_the_body_of_the_contract(play: Run) -> No
             "payload": {"kind": "settle"},
             "comment": "why",
         }
+
+    play(scene)
+
+
+def test_no_digit_of_a_payload_is_lost(play: Run) -> None:
+    async def scene(stage: Play) -> None:
+        async with running(stage.engine()):
+            await stage.pool.execute(
+                "insert into hdb_catalog.hdb_scheduled_events"
+                " (webhook_conf, scheduled_time, payload, retry_conf)"
+                """ values (to_json($1::text), now(), '{"sum": 12345678901234567890.125}',"""
+                """ '{"tolerance_seconds": null, "num_retries": null}')""",
+                f"{stage.receiver.url}/once",
+            )
+            (request,) = await stage.receiver.wait_for(1)
+
+        assert '"sum":1.2345678901234567890125e19' in request.text
 
     play(scene)
 

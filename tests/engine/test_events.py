@@ -260,6 +260,7 @@ def test_retry_after_forces_another_try_when_retries_are_used_up(play: Run) -> N
         (500, "", 2, ("error", None)),
         (500, "3", 2, ("retry", 3.0)),
         (500, "3", 0, ("retry", 3.0)),
+        (500, " 3 ", 2, ("retry", 3.0)),
         (500, "0", 2, ("error", None)),
         (500, "-3", 2, ("error", None)),
         (500, "1.5", 2, ("error", None)),
@@ -319,9 +320,78 @@ def test_each_attempt_is_logged_without_the_secrets_of_its_headers(play: Run) ->
         assert row["trigger_name"] == "paid_changed"
         assert row["status"] == 200
         assert request["payload"] == stage.receiver.requests[0].body
-        assert request["headers"][1] == {"name": "B", "value_from_env": "SECRET"}
+        assert request["version"] == "2"
+        assert [header["name"] for header in request["headers"]] == [
+            "Content-Type",
+            "User-Agent",
+            "A",
+            "B",
+        ]
+        assert request["headers"][3] == {"name": "B", "value_from_env": "SECRET"}
         assert json.loads(row["response"])["data"]["body"] == "{}"
         assert "hidden-value" not in str(row)
+
+    play(scene)
+
+
+def test_a_refusal_is_logged_with_its_status_and_nothing_but_its_text(play: Run) -> None:
+    async def scene(stage: Play) -> None:
+        stage.receiver.answer = lambda _: Answer(404, {"X-A": "b"}, text="gone")
+        async with running(stage.engine()):
+            await stage.pool.execute(INSERT)
+            await stage.settled(1)
+        logs = "select status, response from hdb_catalog.event_invocation_logs"
+        row = await stage.pool.fetchrow(logs)
+
+        assert row["status"] == 404
+        assert json.loads(row["response"]) == {
+            "type": "client_error",
+            "version": "2",
+            "data": {"message": "gone"},
+        }
+
+    play(scene)
+
+
+def test_what_hasura_sends_by_itself_the_metadata_cannot_replace(play: Run) -> None:
+    async def scene(stage: Play) -> None:
+        items = [{"name": "content-type", "value": "a/b"}, {"name": "USER-AGENT", "value": "me"}]
+        async with running(stage.engine(trigger(headers=items))):
+            await stage.pool.execute(INSERT)
+            (request,) = await stage.receiver.wait_for(1)
+
+        assert request.headers["content-type"] == "application/json"
+        assert request.headers["user-agent"].startswith("hasura-graphql-engine/")
+
+    play(scene)
+
+
+def test_a_trigger_fires_for_replicated_rows_only_when_it_is_told_to(play: Run) -> None:
+    async def scene(stage: Play) -> None:
+        async def replicated(*, told: bool) -> int:
+            await stage.engine(trigger(trigger_on_replication=told)).install()
+            async with stage.pool.acquire() as connection, connection.transaction():
+                await connection.execute("set local session_replication_role = replica")
+                await connection.execute("delete from paid")
+                await connection.execute(INSERT)
+            return int(await stage.pool.fetchval(f"{COUNT} where payload ->> 'op' = 'INSERT'"))
+
+        assert [await replicated(told=told) for told in (False, True, False)] == [0, 1, 1]
+
+    play(scene)
+
+
+def test_settings_of_other_editions_are_accepted(play: Run) -> None:
+    async def scene(stage: Play) -> None:
+        cleanup = {"schedule": "0 0 * * *", "clear_older_than": 168, "paused": True}
+        retry = {"num_retries": None, "interval_sec": None, "timeout_sec": None, "tolerance": 1}
+        engine = stage.engine(trigger(cleanup_config=cleanup, retry_conf=retry))
+        async with running(engine):
+            await stage.pool.execute(INSERT)
+            (body,) = await stage.bodies(1)
+
+        assert not engine.problems
+        assert body["delivery_info"]["max_retries"] == 0
 
     play(scene)
 
@@ -460,6 +530,22 @@ def test_a_lock_of_an_engine_that_died_runs_out(play: Run) -> None:
     play(scene)
 
 
+def test_when_a_lock_runs_out_is_a_setting(play: Run) -> None:
+    async def scene(stage: Play) -> None:
+        await stage.engine().install()
+        await stage.pool.execute(INSERT)
+        await stage.pool.execute(
+            "update hdb_catalog.event_log set locked = now() - interval '20 minutes'"
+        )
+        patient = stage.engine(HASURA_GRAPHQL_EVENTS_LOCK_SECONDS="1300")
+        hasty = stage.engine(HASURA_GRAPHQL_EVENTS_LOCK_SECONDS="1100")
+
+        assert not await patient.claim(10)
+        assert len(await hasty.claim(10)) == 1
+
+    play(scene)
+
+
 def test_a_delivery_on_its_way_is_finished_when_the_engine_stops(play: Run) -> None:
     async def scene(stage: Play) -> None:
         stage.receiver.answer = lambda _: Answer(wait_s=0.3)
@@ -559,6 +645,7 @@ def test_an_event_can_be_made_by_hand_where_that_is_allowed(play: Run) -> None:
         assert body["id"] == event_id
         assert body["event"]["op"] == "MANUAL"
         assert body["event"]["data"] == {"old": None, "new": {"a": 1.5}}
+        assert body["event"]["session_variables"] == {"x-hasura-role": "admin"}
         assert body["table"] == {"schema": "public", "name": "paid"}
         with pytest.raises(EngineError, match="manual mode is not enabled"):
             await engine.invoke("other", {})

@@ -13,6 +13,7 @@ from sandbox.engine.documents import parsing
 from sandbox.engine.execution import plan
 from sandbox.engine.execution.plan import Plans
 from sandbox.engine.schema.role import RoleSchema
+from sandbox.engine.settings import Bounds
 
 QUERY = """
 query ($where: owner_bool_exp, $limit: Int, $order: [owner_order_by!], $more: Boolean = false) {
@@ -28,7 +29,7 @@ def schema(served: harness.Served) -> RoleSchema:
 
 def misses(schema: RoleSchema, *variables: dict[str, Any], query: str = QUERY) -> int:
     """Count the compilations that a sequence of requests needs."""
-    plans = Plans(deepest=40)
+    plans = Plans(Bounds())
     for given in variables:
         plans.get(schema, query, None, given)
     return plans.misses
@@ -66,7 +67,7 @@ def test_another_shape_is_another_plan(
 
 
 def test_roles_do_not_share_plans(served: harness.Served) -> None:
-    plans = Plans(deepest=40)
+    plans = Plans(Bounds())
     for role in ("user", "admin"):
         plans.get(served.engine.state.schema(role), QUERY, None, {})
     assert plans.misses == 2
@@ -77,7 +78,7 @@ def test_a_plan_is_not_used_for_a_schema_that_took_the_place_of_another(
 ) -> None:
     """After a reload a new schema may have the very address of one that is gone."""
     state = served.engine.state
-    plans = Plans(deepest=40)
+    plans = Plans(Bounds())
 
     def ask(role: str) -> None:
         parts = (state.tracked, state.permissions, state.actions, role)
@@ -94,7 +95,7 @@ def test_a_plan_is_not_used_for_a_schema_that_took_the_place_of_another(
 def test_a_known_request_is_neither_parsed_nor_walked(
     schema: RoleSchema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plans = Plans(deepest=40)
+    plans = Plans(Bounds())
     first, leaves = plans.get(schema, QUERY, None, {"limit": 1})
 
     def forbidden(*_args: object) -> None:
@@ -111,7 +112,7 @@ def test_the_cache_keeps_the_latest_documents_only(
     schema: RoleSchema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "MOST_DOCUMENTS", 2)
-    plans = Plans(deepest=40)
+    plans = Plans(Bounds())
     for key in "abacb":
         plans.get(schema, f"{{ {key}: __typename }}", None, {})
 
@@ -123,7 +124,7 @@ def test_the_cache_keeps_some_shapes_of_a_document_only(
     schema: RoleSchema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "MOST_SHAPES", 3)
-    plans = Plans(deepest=40)
+    plans = Plans(Bounds())
     for length in range(10):
         plans.get(schema, QUERY, None, {"order": [{"id": "asc"}] * length})
     (prepared,) = plans.kept.values()
@@ -131,7 +132,7 @@ def test_the_cache_keeps_some_shapes_of_a_document_only(
 
 
 def test_values_that_are_refused_are_not_kept(schema: RoleSchema) -> None:
-    plans = Plans(deepest=40)
+    plans = Plans(Bounds())
     for _ in range(2):
         with pytest.raises(parsing.EngineError):
             plans.get(schema, QUERY, None, {"where": {"nothing": 1}})
@@ -148,7 +149,7 @@ def test_a_variable_inside_a_json_literal_is_never_reused(served: harness.Served
 def test_client_values_never_become_sql_text(schema: RoleSchema) -> None:
     evil = "x'); drop table owner; --"
     query = f'{{ owner(where: {{id: {{_eq: "{evil}"}}}}) {{ id }} }}'
-    (step,) = Plans(deepest=40).get(schema, query, None, {})[0].steps
+    (step,) = Plans(Bounds()).get(schema, query, None, {})[0].steps
     assert isinstance(step, Sql)
     assert "drop table" not in step.sql
 
@@ -156,7 +157,7 @@ def test_client_values_never_become_sql_text(schema: RoleSchema) -> None:
 def test_a_query_that_is_too_deep_is_refused(schema: RoleSchema) -> None:
     query = "{ owner " + "{ boss " * 50 + "{ id }" + "}" * 50 + "}"
     with pytest.raises(parsing.EngineError, match="too deep"):
-        Plans(deepest=40).get(schema, query, None, {})
+        Plans(Bounds()).get(schema, query, None, {})
 
 
 def test_fragments_that_multiply_are_read_once_each(schema: RoleSchema) -> None:
@@ -168,5 +169,7 @@ def test_fragments_that_multiply_are_read_once_each(schema: RoleSchema) -> None:
 
 def test_a_literal_that_nests_without_end_is_no_query(schema: RoleSchema) -> None:
     query = "{ owner(where: " + "{_not: " * 20_000 + "{}" + "}" * 20_000 + ") { id } }"
+    with pytest.raises(parsing.EngineError, match="more than 100000 characters"):
+        Plans(Bounds()).get(schema, query, None, {})
     with pytest.raises(parsing.EngineError, match="not a valid graphql query"):
-        Plans(deepest=40).get(schema, query, None, {})
+        Plans(Bounds(characters=10**6, tokens=10**6)).get(schema, query, None, {})

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sandbox.engine.compile.sql import Later, cast, ident
@@ -39,16 +40,23 @@ def _output(c: Compiler, item: Selected, kind: Any) -> tuple[OutputField, ...]:
 def _relation(c: Compiler, item: Selected, source: ActionRelation) -> Sql:
     """Return the statement that reads the related rows; the answer's keys come later."""
     inner = Compiler(c.walk)
+    sql = related_rows(inner, item, source, lambda own: inner.statement.bind(Later(own)))
+    return Sql(item.key, f"SELECT {sql}", tuple(inner.statement.binds))
+
+
+def related_rows(
+    c: Compiler, item: Selected, source: ActionRelation, key_sql: Callable[[str], str]
+) -> str:
+    """Write the rows that belong to an answer, as JSON; `key_sql` writes a key of the answer."""
     relationship = source.relationship
-    target = inner.schema.accesses[relationship.target]
-    alias = inner.alias()
+    target = c.schema.accesses[relationship.target]
+    alias = c.alias()
     columns = target.table.table.columns
     keys = [
-        f"{cast(inner.statement.bind(Later(own)), columns[other].type)} AS {ident(own)}"
+        f"{cast(key_sql(own), columns[other].type)} AS {ident(own)}"
         for own, other in relationship.mapping
     ]
-    outer = inner.alias()
+    outer = c.alias()
     rows = Source(target, table_sql(target), alias, relationship.mapping, outer)
-    value = related(inner, rows, item, is_array=relationship.is_array)
-    sql = f"SELECT ({value}) FROM (SELECT {', '.join(keys)}) AS {outer}"
-    return Sql(item.key, sql, tuple(inner.statement.binds))
+    value = related(c, rows, item, is_array=relationship.is_array)
+    return f"(SELECT ({value}) FROM (SELECT {', '.join(keys)}) AS {outer})"

@@ -76,7 +76,7 @@ def _insert(rows: _Rows, row: _Row, reported: str) -> str:
         value = row.values.get(name)
         if value is None:
             continue
-        if relationship.is_array:
+        if relationship.is_child:
             children.append((name, relationship, value))
         else:
             fixed |= _parent(rows, row, name, value)
@@ -116,8 +116,11 @@ def _children(
     target = rows.c.schema.accesses[relationship.target]
     fixed = {other: f"{label}.{own}" for own, other in relationship.mapping}
     place = f"{row.path}.{name}.data"
-    for at, item in enumerate(value.get("data")):
-        child = _Row(target, item, value.get("on_conflict"), fixed, f"{place}[{at}]")
+    data = value.get("data")
+    items = data if relationship.is_array else [data]
+    for at, item in enumerate(items):
+        path = f"{place}[{at}]" if relationship.is_array else place
+        child = _Row(target, item, value.get("on_conflict"), fixed, path)
         taken = [key for key in _columns(child) if target.table.columns[key].name in fixed]
         if taken:
             names = ", ".join(f'"{key}"' for key in taken)

@@ -57,10 +57,13 @@ def _of_object(c: Compiler, value: Fields, access: Access, alias: str) -> list[O
 def _of_relation(c: Compiler, source: RelationIn, value: Fields, alias: str) -> list[Order]:
     target = c.schema.accesses[source.relationship.target]
     inner = c.alias()
+    lefts = _of_object(c, value, target, inner)
+    if not lefts:
+        return []  # before more is bound: Postgres refuses parameters that nothing uses
     where = _where(c, source.relationship, target, alias, inner)
     return [
         (f"(SELECT {left} FROM {table_sql(target)} AS {inner} WHERE {where} LIMIT 1)", direction)
-        for left, direction in _of_object(c, value, target, inner)
+        for left, direction in lefts
     ]
 
 

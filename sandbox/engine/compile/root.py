@@ -11,31 +11,43 @@ from graphql import DocumentNode, SelectionSetNode
 
 from sandbox.engine.compile.steps import Introspection, Sql, Step, Text
 from sandbox.engine.documents.walk import TYPENAME, Selected, Walk
+from sandbox.engine.errors import EngineError
+from sandbox.engine.schema.action_log import LogRoot, QueuedRoot
 from sandbox.engine.schema.actions import ActionRoot
 from sandbox.engine.schema.sources import (
     DeleteRoot,
     FunctionRoot,
     InsertRoot,
     SelectRoot,
+    StreamRoot,
     UpdateRoot,
 )
+from sandbox.engine.values import to_json
 
 from .action import action
+from .action_log import log, queued
 from .compiler import Compiler, all_of
 from .insert import insert
 from .mutation import SESSION, session
 from .select import Source, aggregated, call, filtered, row, rows, table_source
+from .stream import stream
 from .update import delete, key_condition, update
 
+# An aggregate reads the rows of a function more than once, but the function must run once only.
+CALLED = '"_called"'
 
-def compile_root(walk: Walk, item: Selected, kind: str) -> Step:
+
+def compile_root(walk: Walk, item: Selected) -> Step:
     """Return the step of one root field of the operation."""
     if item.field is None:
         if item.name == TYPENAME:
-            return Text(item.key, f'"{kind}_root"')
+            return Text(item.key, f'"{item.parent}"')
+        if walk.schema.role in walk.schema.options.unintrospected:
+            text = f'introspection is disabled for role: "{walk.schema.role}"'
+            raise EngineError("not-supported", text)
         return Introspection(item.key, _alone(walk, item))
     if item.field.source is None:
-        return Text(item.key, "null")
+        return Text(item.key, to_json(item.field.description))
     return COMPILERS[type(item.field.source)](Compiler(walk), item, item.field.source)
 
 
@@ -71,16 +83,23 @@ def _function(c: Compiler, item: Selected, root: FunctionRoot) -> Sql:
     called = call(c, tracked.function, given, tracked.session_argument, {})
     alias = c.alias()
     if not tracked.is_mutation:
-        called = f"(SELECT {alias}.* FROM {called} AS {alias}{_some_row(root, alias)})"
-        return _step(c, item, _called(c, item, root, called))
+        called = f"SELECT {alias}.* FROM {called} AS {alias}{_some_row(root, alias)}"
+        if root.aggregate:
+            with_ = f"WITH {CALLED} AS MATERIALIZED ({called})"
+            return _step(c, item, f"{with_} {_called(c, item, root, CALLED)}")
+        return _step(c, item, _called(c, item, root, f"({called})"))
     # The function waits for the session: LATERAL and OFFSET 0 keep the planner from swapping them.
     gate = f'{SESSION}."value" IS NOT NULL'
     inner = f"SELECT {alias}.* FROM {called} AS {alias} WHERE {gate}"
     if not tracked.function.returns_set:
         inner += f" AND NOT ({alias} IS NULL)"
     outer = c.alias()
-    gated = f"(SELECT {outer}.* FROM {SESSION}, LATERAL ({inner} OFFSET 0) AS {outer})"
-    sql = f"WITH {session(c)} {_called(c, item, root, gated)}"
+    gated = f"SELECT {outer}.* FROM {SESSION}, LATERAL ({inner} OFFSET 0) AS {outer}"
+    if root.aggregate:
+        with_ = f"WITH {session(c)}, {CALLED} AS MATERIALIZED ({gated})"
+        sql = f"{with_} {_called(c, item, root, CALLED)}"
+    else:
+        sql = f"WITH {session(c)} {_called(c, item, root, f'({gated})')}"
     return Sql(item.key, sql, tuple(c.statement.binds), mutation=True)
 
 
@@ -106,8 +125,11 @@ def _step(c: Compiler, item: Selected, sql: str) -> Sql:
 COMPILERS: dict[type, Callable[[Compiler, Selected, Any], Step]] = {
     SelectRoot: _select,
     FunctionRoot: _function,
+    StreamRoot: stream,
     InsertRoot: insert,
     UpdateRoot: update,
     DeleteRoot: delete,
     ActionRoot: action,
+    QueuedRoot: queued,
+    LogRoot: log,
 }

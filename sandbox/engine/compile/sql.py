@@ -91,6 +91,16 @@ class Later:
         raise EngineError("unexpected", f"the value of {self.name} is not there yet", status=500)
 
 
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a stream stands: what the request gave, until rows have been sent."""
+
+    initial: Bind
+
+    def __call__(self, leaves: Sequence[Any], session: Session) -> Any:
+        return self.initial(leaves, session)
+
+
 @dataclass(slots=True)
 class Statement:
     """One SQL statement being written: its parameters and its aliases."""

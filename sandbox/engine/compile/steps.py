@@ -29,6 +29,19 @@ class Sql:
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """The next rows past a cursor, and the cursor after them as text; both null without rows.
+
+    `cursor` is the place among the binds of the cursor's value.
+    """
+
+    key: str
+    sql: str
+    binds: tuple[Bind, ...]
+    cursor: int
+
+
+@dataclass(frozen=True, slots=True)
 class Several:
     """Statements that run in order; the answer is the list of theirs."""
 
@@ -94,4 +107,12 @@ class Action:
     output: tuple[OutputField, ...]
 
 
-Step = Sql | Several | Nested | Text | Introspection | Action
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A call of an asynchronous action: `insert` writes it down, outside of any transaction."""
+
+    key: str
+    insert: Sql
+
+
+Step = Sql | Stream | Several | Nested | Text | Introspection | Action | Queued

@@ -4,15 +4,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from sandbox.engine.compile.sql import ident
 from sandbox.engine.compile.steps import Several, Sql, Text
 from sandbox.engine.documents.coerce import Fields
 from sandbox.engine.documents.walk import Selected
-from sandbox.engine.errors import invalid
+from sandbox.engine.errors import EngineError, invalid
 from sandbox.engine.schema.access import Access
-from sandbox.engine.schema.role import UPDATE_OPERATORS
+from sandbox.engine.schema.descriptions import UPDATE_OPERATORS
 from sandbox.engine.schema.sources import DeleteRoot, UpdateRoot
 from sandbox.engine.types import INTEGER, TEXT, PgType
 
@@ -38,14 +39,7 @@ ASSIGNMENTS: dict[str, tuple[str, PgType | None]] = {
 def update(c: Compiler, item: Selected, root: UpdateRoot) -> Sql | Several | Text:
     path = f"{item.path}.args"
     if root.kind == "many":
-        steps = []
-        for at, each in enumerate(item.arguments["updates"]):
-            inner = Compiler(c.walk)
-            sets = _assignments(inner, root.access, each.items, f"{path}.updates[{at}]")
-            if sets:
-                where = boolean(inner, each.get("where"), root.access, ROW)
-                steps.append(_update(inner, item, root, sets, where))
-        return Several(item.key, tuple(steps))
+        return Several(item.key, tuple(_each_update(c, item, root, path)))
     one = root.kind == "by_pk"
     sets = _assignments(c, root.access, item.arguments, path)
     if not sets:
@@ -55,6 +49,22 @@ def update(c: Compiler, item: Selected, root: UpdateRoot) -> Sql | Several | Tex
     else:
         where = boolean(c, item.arguments["where"], root.access, ROW)
     return _update(c, item, root, sets, where)
+
+
+def _each_update(c: Compiler, item: Selected, root: UpdateRoot, path: str) -> Iterator[Sql]:
+    """Compile the updates of update_many. Empty ones are Hasura's to choke on, unless all are."""
+    updates = item.arguments["updates"]
+    compilers = [Compiler(c.walk) for _ in updates]
+    sets = [
+        _assignments(inner, root.access, each.items, f"{path}.updates[{at}]")
+        for at, (inner, each) in enumerate(zip(compilers, updates, strict=True))
+    ]
+    if any(sets) and not all(sets):
+        raise EngineError("unexpected", "database query error")
+    for inner, each, assigned in zip(compilers, updates, sets, strict=True):
+        if assigned:
+            where = boolean(inner, each.get("where"), root.access, ROW)
+            yield _update(inner, item, root, assigned, where)
 
 
 def key_condition(c: Compiler, access: Access, values: dict[str, Any], alias: str = ROW) -> str:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sandbox.engine.compile.sql import ident
@@ -20,6 +21,7 @@ from sandbox.engine.schema.sources import (
 from sandbox.engine.tracking.permissions import Filter
 from sandbox.engine.tracking.tracked import Relationship
 from sandbox.engine.types import BIGINT, BOOLEAN, INTEGER, TEXT, Operand, PgType
+from sandbox.engine.values import encode_json
 
 from .compiler import Compiler, all_of, joined, table_sql
 from .filters import computed_call, permit
@@ -59,6 +61,8 @@ def boolean(c: Compiler, expression: Fields | None, access: Access, alias: str) 
 def _one(c: Compiler, source: Any, value: Any, access: Access, alias: str) -> str:
     if isinstance(source, Logical):
         return _logical(c, source.name, value, access, alias)
+    if isinstance(source, (ColumnIn, ComputedIn)) and _says_nothing(value):
+        return "TRUE"
     if isinstance(source, ColumnIn):
         left = column_sql(c, access, alias, source.column.name, source.condition)
         return comparisons(c, left, value, source.column.type)
@@ -105,6 +109,9 @@ def _aggregate(c: Compiler, relationship: Relationship, value: Fields, alias: st
 def _predicate(
     c: Compiler, relationship: Relationship, function: str, options: Fields, alias: str
 ) -> str:
+    predicate: Fields = options.items["predicate"]
+    if _says_nothing(predicate):
+        return "TRUE"
     target = c.schema.accesses[relationship.target]
     inner = c.alias()
     where = all_of(
@@ -120,7 +127,7 @@ def _predicate(
     call = aggregate_call(function, columns, distinct=is_true(options.get("distinct")))
     left = f"(SELECT {call} FROM {table_sql(target)} AS {inner} WHERE {where})"
     kind = INTEGER if function == "count" else BOOLEAN
-    return comparisons(c, left, options.get("predicate"), kind)
+    return comparisons(c, left, predicate, kind)
 
 
 def aggregate_call(function: str, columns: list[str], *, distinct: bool) -> str:
@@ -133,6 +140,14 @@ def aggregate_call(function: str, columns: list[str], *, distinct: bool) -> str:
 
 def is_true(value: Any) -> bool:
     return isinstance(value, Given) and value.value is True
+
+
+def _says_nothing(value: Fields) -> bool:
+    """Tell a comparison without an operator.
+
+    Nothing may be bound for its left side: Postgres refuses parameters that no statement uses.
+    """
+    return all(isinstance(item, Fields) and _says_nothing(item) for item in value.items.values())
 
 
 def comparisons(c: Compiler, left: str, value: Fields, kind: PgType) -> str:
@@ -153,11 +168,27 @@ def _compare(c: Compiler, left: str, source: Comparison, operand: Any, kind: PgT
         inner = operand.get("String")
         return comparisons(c, f"({left})::text", inner, TEXT) if inner else "TRUE"
     if operator.operand is Operand.MANY:
-        return operator.sql.format(left, c.many(operand, kind))
+        return operator.sql.format(left, _many(c, operand, kind))
     if operator.operand is Operand.TEXTS:
         return operator.sql.format(left, c.many(operand, TEXT))
     right = c.value(operand, TEXT if operator.operand is Operand.TEXT else kind)
     return operator.sql.format(left, right)
+
+
+def _many(c: Compiler, operand: Any, kind: PgType) -> str:
+    """Write the list of _in. Two kinds of columns fail in the database, as they do with Hasura."""
+    if kind.element:
+        return f"NULL::{kind.element.sql}[]"
+    if kind.name == "jsonb":
+        parts = operand if isinstance(operand, list) else [operand]
+        unquoted = [replace(part, scalar=replace(part.scalar, encode=_unquoted)) for part in parts]
+        return c.many(unquoted if isinstance(operand, list) else unquoted[0], kind)
+    return c.many(operand, kind)
+
+
+def _unquoted(value: Any, path: str) -> str:
+    """Write JSON as an element of a Postgres array literal whose quotes nobody escaped."""
+    return encode_json(value, path).replace('"', "")
 
 
 def number(c: Compiler, value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from graphql import (
@@ -157,13 +158,17 @@ def _refuse_cycles(
             _refuse_cycles(item.selection_set, fragments, above, done)
 
 
+@cache
+def _children(kind: Any) -> tuple[str, ...]:
+    """Name what a kind of node may hold; graphql-core works that out anew each time."""
+    return tuple(key for key in kind.keys if key not in ("loc", "variable_definitions"))
+
+
 def _nodes(node: Any) -> Iterator[Any]:
     """Walk a syntax tree; variables' declarations are left out, they use nothing."""
     yield node
-    for key in node.keys:
+    for key in _children(node.__class__):
         child = getattr(node, key, None)
-        if key in ("loc", "variable_definitions"):
-            continue
         if isinstance(child, (list, tuple)):
             for item in child:
                 yield from _nodes(item)
@@ -192,8 +197,17 @@ def type_text(node: TypeNode) -> str:
     return node.name.value
 
 
+LONGEST_INTEGER = 1000  # digits
+
+
+def _integer(text: str) -> int:
+    if len(text) > LONGEST_INTEGER:
+        raise invalid("not a valid graphql query", "$.query")
+    return int(text)
+
+
 SCALARS: dict[type[ValueNode], Any] = {
-    IntValueNode: lambda node: int(node.value),
+    IntValueNode: lambda node: _integer(node.value),
     FloatValueNode: lambda node: Decimal(node.value),
     StringValueNode: lambda node: node.value,
     BooleanValueNode: lambda node: node.value,

@@ -30,7 +30,10 @@ INTROSPECTION = ("__schema", "__type")
 
 @dataclass(slots=True)
 class Selected:
-    """A field of the answer. `field` is None for __typename and introspection."""
+    """A field of the answer. `field` is None for __typename and introspection.
+
+    `parent` names the type that has the field.
+    """
 
     key: str
     name: str
@@ -39,6 +42,7 @@ class Selected:
     path: str
     below: list[SelectionSetNode]
     node: FieldNode
+    parent: str
 
     def argument(self, name: str) -> Any:
         return self.arguments.get(name)
@@ -129,7 +133,7 @@ class Walk:
         below = [node.selection_set] if node.selection_set else []
         root = kind in (self.schema.query, self.schema.mutation)
         if name == TYPENAME or (name in INTROSPECTION and root):
-            return Selected(key, name, None, {}, place, below, node)
+            return Selected(key, name, None, {}, place, below, node, kind.name)
         field = kind.fields.get(name)
         if field is None:
             raise invalid(f"field '{name}' not found in type: '{kind.name}'", place)
@@ -138,7 +142,7 @@ class Walk:
             if argument not in field.args:
                 raise invalid(f"'{name}' has no argument named '{argument}'", place)
         arguments = self.coercion.arguments(field.args, raw, f"{place}.args")
-        return Selected(key, name, field, arguments, place, below, node)
+        return Selected(key, name, field, arguments, place, below, node, kind.name)
 
     def _merge(self, first: Selected, node: FieldNode, path: str) -> None:
         name = node.name.value

@@ -1,44 +1,28 @@
-"""Synchronous actions: the request to the handler, and what its answer has to look like."""
+"""Actions: the request to the handler, and what its answer has to look like."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import httpx
 
+from sandbox.engine.compile.action_call import forwarded, plain
 from sandbox.engine.compile.steps import Action
-from sandbox.engine.documents.coerce import Fields, Given
 from sandbox.engine.errors import EngineError, unparsed
 from sandbox.engine.metadata import MetadataError, expand, headers
 from sandbox.engine.outgoing import Outgoing
+from sandbox.engine.schema.actions import ActionRoot
 from sandbox.engine.schema.model import Enum, ObjectType, Ref, Scalar
 from sandbox.engine.session import Session
 from sandbox.engine.values import to_json
 
-# Headers of the client that are never forwarded to a handler.
-WITHHELD = frozenset(
-    {
-        "accept",
-        "accept-datetime",
-        "accept-encoding",
-        "accept-language",
-        "cache-control",
-        "connection",
-        "content-length",
-        "content-md5",
-        "content-type",
-        "dnt",
-        "host",
-        "origin",
-        "referer",
-        "transfer-encoding",
-        "upgrade",
-        "user-agent",
-    }
-)
+from .transformed import content, told, transform
+
 CALLS_MAX = 100  # at the same time
 TIMEOUT_SECONDS = 30.0  # where the action does not say
 BUILTIN_KINDS: dict[str, tuple[type, ...]] = {
@@ -50,12 +34,32 @@ BUILTIN_KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class HandlerCall:
+    """What a handler is told. `headers` are the client's; `text` is missing when nobody waits."""
+
+    root: ActionRoot
+    input: dict[str, Any]
+    variables: dict[str, str]
+    headers: Mapping[str, str]
+    text: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "action": {"name": self.root.name},
+            "input": self.input,
+            "session_variables": self.variables,
+        }
+        return told if self.text is None else told | {"request_query": self.text}
+
+
 class Actions:
     """Calls handlers."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
         self.outgoing = Outgoing(CALLS_MAX)
+        self.queued = asyncio.Event()  # rung when a call was written down to be made later
 
     async def close(self) -> None:
         await self.outgoing.close()
@@ -64,35 +68,44 @@ class Actions:
         self, step: Action, session: Session, leaves: Sequence[Any], text: str
     ) -> tuple[Any, list[str]]:
         """Return the handler's checked answer and its Set-Cookie headers."""
-        definition = step.root.definition
-        body = to_json(
-            {
-                "action": {"name": step.root.name},
-                "input": {name: plain(value, leaves) for name, value in step.arguments.items()},
-                "session_variables": session.variables,
-                "request_query": text,
-            }
+        given = {name: plain(value, leaves) for name, value in step.arguments.items()}
+        return await self.ask(
+            HandlerCall(step.root, given, session.variables, session.headers, text)
         )
+
+    async def ask(self, call: HandlerCall) -> tuple[Any, list[str]]:
+        """Ask the handler once; raises EngineError for every answer that is not a good one."""
+        definition = call.root.definition
+        body = to_json(call.body())
         try:
             url = expand(definition["handler"], self.environ)
-            sent = self._headers(definition, session)
+            sent = self._headers(definition, call.headers)
         except MetadataError as error:
             raise EngineError("unexpected", str(error), status=500) from error
-        request = {"url": definition["handler"], "body": json.loads(body), "headers": []}
+        timeout_s = float(definition.get("timeout") or TIMEOUT_SECONDS)
+        transforms = call.root.transforms
+        changed = transform(transforms, url, sent, body, call.variables)
+        request = {
+            "url": definition["handler"],
+            "body": json.loads(body),
+            "headers": _told_headers(definition, call.headers),
+            "transformed_request": told(changed, timeout_s),
+        }
         try:
-            timeout_s = float(definition.get("timeout") or TIMEOUT_SECONDS)
-            answer = await self.outgoing.post(url, sent, body, timeout_s)
+            if changed is None:
+                answer = await self.outgoing.post(url, sent, body, timeout_s)
+            else:
+                answer = await self.outgoing.send(changed.request, timeout_s)
         except (TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
             text = "http exception when calling webhook"
             internal = {"error": {"type": "http_exception", "message": _reason(error)}}
             raise _failure(text, internal | {"request": request}) from error
-        value = _value(answer, request)
-        return _checked(step.root.output, value), answer.headers.get_list("set-cookie")
+        said = content(transforms, answer, changed, call.variables)
+        value = _checked_answer(call.root.output, answer, said, request)
+        return value, answer.headers.get_list("set-cookie")
 
-    def _headers(self, definition: dict[str, Any], session: Session) -> dict[str, str]:
-        sent = {}
-        if definition.get("forward_client_headers"):
-            sent = {k: v for k, v in session.headers.items() if k not in WITHHELD}
+    def _headers(self, definition: dict[str, Any], client: Mapping[str, str]) -> dict[str, str]:
+        sent = forwarded(client) if definition.get("forward_client_headers") else {}
         configured = headers(definition.get("headers"), self.environ)
         for name in configured:
             sent.pop(name.lower(), None)
@@ -107,8 +120,18 @@ def _failure(message: str, internal: Any) -> EngineError:
     return EngineError("unexpected", message, internal=internal)
 
 
-def _value(answer: httpx.Response, request: dict[str, Any]) -> Any:
-    """Return the JSON of a good answer; raise what a bad one stands for."""
+def _told_headers(definition: dict[str, Any], client: Mapping[str, str]) -> list[Any]:
+    """List the headers of a request for whoever may see them: no value from the environment."""
+    listed = list(definition.get("headers") or [])
+    if definition.get("forward_client_headers"):
+        listed += [{"name": k, "value": v} for k, v in forwarded(client).items()]
+    return listed
+
+
+def _checked_answer(
+    output: Ref, answer: httpx.Response, body: str | bytes, request: dict[str, Any]
+) -> Any:
+    """Return a good answer; raise what a bad one stands for."""
     internal = {
         "request": request,
         "response": {
@@ -117,12 +140,22 @@ def _value(answer: httpx.Response, request: dict[str, Any]) -> Any:
             "headers": [{"name": k, "value": v} for k, v in answer.headers.items()],
         },
     }
+    value = _value(answer, body, internal)
+    try:
+        return _checked(output, value)
+    except EngineError as error:
+        error.internal = {"error": "unexpected response"} | internal
+        raise
+
+
+def _value(answer: httpx.Response, body: str | bytes, internal: dict[str, Any]) -> Any:
+    """Return the JSON of an answer that says it is good."""
     good = 200 <= answer.status_code < 300
     refused = 400 <= answer.status_code < 500
     if not good and not refused:
         raise _failure("internal error", {"error": "unexpected status"} | internal)
     try:
-        value = json.loads(answer.content, parse_float=Decimal)
+        value = json.loads(body, parse_float=Decimal)
     except ValueError as error:
         text = "not a valid json response from webhook"
         raise _failure(text, {"error": "invalid json"} | internal) from error
@@ -207,25 +240,3 @@ def _scalar_name(value: Any) -> str:
     if isinstance(value, str):
         return "String"
     return "Int" if isinstance(value, int) else "Float"
-
-
-def plain(value: Any, leaves: Sequence[Any]) -> Any:
-    """Turn checked arguments back into JSON, with this request's variables in their places."""
-    if isinstance(value, Given):
-        return _plain_leaf(value, leaves)
-    if isinstance(value, Fields):
-        return {name: plain(item, leaves) for name, item in value.items.items()}
-    if isinstance(value, list):
-        return [plain(item, leaves) for item in value]
-    return value
-
-
-def _plain_leaf(value: Given, leaves: Sequence[Any]) -> Any:
-    found = value.value if value.index is None else leaves[value.index]
-    if not value.many:
-        value.scalar.encode(found, value.path)
-        return found
-    items = found if isinstance(found, list) else [found]
-    for at, item in enumerate(items):
-        value.scalar.encode(item, f"{value.path}[{at}]")
-    return items

@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import asyncpg
 
 from sandbox.engine.compile.sql import Later
-from sandbox.engine.compile.steps import Action, Introspection, Nested, Several, Sql, Step, Text
+from sandbox.engine.compile.steps import (
+    Action,
+    Introspection,
+    Nested,
+    Queued,
+    Several,
+    Sql,
+    Step,
+    Text,
+)
 from sandbox.engine.database import LOST, UNSENT
 from sandbox.engine.errors import EngineError, from_postgres
 from sandbox.engine.schema import introspection
@@ -18,6 +28,8 @@ from sandbox.engine.session import Session
 from sandbox.engine.values import to_json
 
 from .actions import Actions
+from .leases import Leases
+from .output import Output
 from .plan import Plan
 from .state import State
 
@@ -41,8 +53,11 @@ class Call:
 
 class Executor:
     def __init__(self, pool: asyncpg.Pool, actions: Actions) -> None:
-        self.pool = pool
+        self.leases = Leases(pool)
         self.actions = actions
+
+    async def close(self) -> None:
+        await self.leases.close()
 
     async def run(self, state: State, plan: Plan, call: Call) -> str:
         """Return the JSON of `data`; raises EngineError for the first failure."""
@@ -50,8 +65,7 @@ class Executor:
             answers = await self._together(plan, call)
         else:
             answers = [await self._step(state, step, call) for step in plan.steps]
-        pairs = zip(plan.steps, answers, strict=True)
-        return "{" + ",".join(f'"{step.key}":{answer}' for step, answer in pairs) + "}"
+        return plan.joined(answers)
 
     async def _together(self, plan: Plan, call: Call) -> list[str]:
         """Run database steps as one transaction: a lone statement is one by itself."""
@@ -59,7 +73,7 @@ class Executor:
         if len(steps) == 1 and isinstance(steps[0], Sql) and _is_alone(steps[0]):
             return [await self._alone(steps[0], call)]
         for last in (False, True):
-            async with _Acquired(self.pool) as connection:
+            async with _Acquired(self.leases) as connection:
                 try:
                     await connection.execute("BEGIN READ WRITE")
                 except LOST as error:
@@ -74,7 +88,7 @@ class Executor:
         """Give up a lost connection, and with it all that were opened before it was lost."""
         with suppress(asyncpg.InterfaceError):  # it may have left the pool by itself
             connection.terminate()
-        await self.pool.expire_connections()
+        await self.leases.expire()
 
     async def _step(self, state: State, step: Step, call: Call) -> str:
         if isinstance(step, Text):
@@ -83,6 +97,10 @@ class Executor:
             return await self._introspection(state, step, call)
         if isinstance(step, Action):
             return await self._action(step, call)
+        if isinstance(step, Queued):
+            identifier = await self._alone(step.insert, call)
+            self.actions.queued.set()
+            return identifier
         if isinstance(step, Sql) and _is_alone(step):
             return await self._alone(step, call)
         return (await self._together(Plan((step,), mutation=True, together=True), call))[0]
@@ -105,7 +123,7 @@ class Executor:
         """Run one statement on its own; a query is tried again when its connection was gone."""
         arguments = [bind(call.leaves, call.session) for bind in step.binds]
         for last in (False, True):
-            async with _Acquired(self.pool) as connection:
+            async with _Acquired(self.leases) as connection:
                 try:
                     found = await connection.fetchval(step.sql, *arguments)
                 except LOST as error:
@@ -118,59 +136,48 @@ class Executor:
                     return step.empty if found is None else str(found)
         raise AssertionError
 
+    async def fetch(self, sql: str, arguments: Sequence[Any]) -> list[Any]:
+        """Run a query for its rows; it is tried again when its connection was gone."""
+        for last in (False, True):
+            async with _Acquired(self.leases) as connection:
+                try:
+                    return list(await connection.fetch(sql, *arguments))
+                except LOST as error:
+                    await self._discard(connection)
+                    if last:
+                        raise from_postgres(error, "$", sql, [*arguments]) from error
+                except BROKEN as error:
+                    raise from_postgres(error, "$", sql, [*arguments]) from error
+        raise AssertionError
+
     async def _action(self, step: Action, call: Call) -> str:
         found, cookies = await self.actions.call(step, call.session, call.leaves, call.text)
         call.cookies += cookies
-        return await _Output(self, call).value(step.output, found)
+        rows = partial(self.rows, call=call)
+        return await Output(rows).value(step.output, found)
 
     async def rows(self, step: Sql, later: dict[str, Any], call: Call) -> str:
         """Run a statement that waits for keys of an action's answer."""
         arguments = _arguments(step, call, later)
-        async with _Acquired(self.pool) as connection:
+        async with _Acquired(self.leases) as connection:
             found = await _send(connection.fetchval(step.sql, *arguments), "$", step.sql, arguments)
         return "null" if found is None else str(found)
-
-
-class _Output:
-    """An action's answer, cut to what was selected, with related rows read by SQL."""
-
-    def __init__(self, executor: Executor, call: Call) -> None:
-        self.executor = executor
-        self.call = call
-
-    async def value(self, fields: tuple[Any, ...], found: Any) -> str:
-        if found is None or not fields:
-            return to_json(found)
-        if isinstance(found, list):
-            return "[" + ",".join([await self.value(fields, item) for item in found]) + "]"
-        parts = [f'"{item.key}":{await self._field(item, found)}' for item in fields]
-        return "{" + ",".join(parts) + "}"
-
-    async def _field(self, item: Any, found: dict[str, Any]) -> str:
-        if item.text is not None:
-            return str(item.text)
-        if item.sql is not None:
-            later = {name: _key(value) for name, value in found.items()}
-            return await self.executor.rows(item.sql, later, self.call)
-        return await self.value(item.below, found.get(item.name))
-
-
-def _key(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else to_json(value)
 
 
 class _Acquired:
     """A pooled connection; no connection at all reads as a connection error."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self.pool = pool
+    def __init__(self, leases: Leases) -> None:
+        self.leases = leases
         self.connection: Any = None
 
     async def __aenter__(self) -> Any:
         try:
-            self.connection = await self.pool.acquire(timeout=15)
-        except BROKEN as error:
+            self.connection = await self.leases.take()
+        except asyncpg.TooManyConnectionsError as error:
             raise from_postgres(error, "$", "", []) from error
+        except BROKEN as error:  # whatever kept it from being opened
+            raise EngineError("postgres-error", "connection error", status=500) from error
         return self.connection
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -181,7 +188,7 @@ class _Acquired:
                 with suppress(*BROKEN):
                     await self.connection.execute("SELECT")
         finally:
-            await self.pool.release(self.connection)
+            await self.leases.give(self.connection, failed=kind is not None)
 
 
 def _is_alone(step: Sql) -> bool:

@@ -3,35 +3,52 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from graphql import FragmentSpreadNode, SelectionSetNode
-
 from sandbox.engine.compile.root import compile_root
-from sandbox.engine.compile.steps import Action, Step
-from sandbox.engine.documents import parsing
+from sandbox.engine.compile.steps import Action, Queued, Step
+from sandbox.engine.documents import bounds, parsing
 from sandbox.engine.documents.coerce import Coercion, Variables
 from sandbox.engine.documents.parsing import Document
 from sandbox.engine.documents.variables import Binder, binder, declared_ref, numbered
-from sandbox.engine.documents.walk import Walk
-from sandbox.engine.errors import EngineError, invalid
+from sandbox.engine.documents.walk import Selected, Walk
+from sandbox.engine.errors import invalid
+from sandbox.engine.schema.model import Namespace, ObjectType
 from sandbox.engine.schema.role import RoleSchema
+from sandbox.engine.settings import Bounds
 
 MOST_DOCUMENTS = 1000
 MOST_SHAPES = 200
 LONGEST_KEPT = 100_000
 
 
+Space = tuple[str | None, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`together` says that the steps share one transaction."""
+    """`together` says that the steps share one transaction.
+
+    `spaces` is empty where no source has a namespace. Otherwise it has an entry for each field of
+    the root: the namespace's key and how many steps are inside, or None and 1.
+    """
 
     steps: tuple[Step, ...]
     mutation: bool
     together: bool
+    subscription: bool = False
+    spaces: tuple[Space, ...] = ()
+
+    def joined(self, answers: Sequence[str]) -> str:
+        """Write `data`, the answers of a namespace inside its field."""
+        pairs = [f'"{step.key}":{answer}' for step, answer in zip(self.steps, answers, strict=True)]
+        for at, (key, size) in enumerate(self.spaces):
+            if key is not None:
+                pairs[at : at + size] = [f'"{key}":{{{",".join(pairs[at : at + size])}}}']
+        return "{" + ",".join(pairs) + "}"
 
 
 @dataclass(slots=True)
@@ -46,8 +63,8 @@ class Prepared:
 class Plans:
     """A bounded cache; `misses` counts the compilations."""
 
-    def __init__(self, deepest: int) -> None:
-        self.deepest = deepest
+    def __init__(self, allowed: Bounds) -> None:
+        self.bounds = allowed
         self.kept: OrderedDict[tuple[RoleSchema, str, str | None], Prepared] = OrderedDict()
         self.misses = 0
 
@@ -63,6 +80,7 @@ class Plans:
                 _keep(self.kept, key, prepared, MOST_DOCUMENTS)
         else:
             self.kept.move_to_end(key)
+        bounds.check_variables(given, self.bounds)
         values = parsing.check_values(prepared.document, given)
         leaves: list[Any] = []
         shape = tuple(
@@ -75,9 +93,9 @@ class Plans:
         return plan, leaves
 
     def _prepare(self, schema: RoleSchema, text: str, name: str | None) -> Prepared:
+        bounds.check_text(text, self.bounds)
         parsed = parsing.read(text, name)
-        if _depth(parsed, parsed.operation.selection_set, {}) > self.deepest:
-            raise invalid("the query is nested too deeply", "$")
+        bounds.check_document(parsed, self.bounds)
         binders = tuple(
             (item.name, binder(declared_ref(item.type, schema)))
             for item in parsed.variables.values()
@@ -119,32 +137,46 @@ def _plan(walk: Walk) -> Plan:
         if name not in ("skip", "include", "cached"):
             text = f"directive '{name}' is not defined in the schema"
         raise invalid(text, "$")
-    if found.kind == "subscription":
-        text = "subscriptions are not supported over HTTP, use websockets instead"
-        raise EngineError("unexpected-payload", text)
+    selected, spaces = _opened(
+        walk, walk.fields([found.operation.selection_set], _root_type(walk), "$")
+    )
+    if found.kind == "subscription" and len(selected) != 1:
+        raise invalid("subscriptions must select one top level field", "$")
     mutation = found.kind == "mutation"
-    kind = walk.schema.mutation if mutation else walk.schema.query
-    if kind is None:
-        raise invalid("no mutations exist", "$")
-    selected = walk.fields([found.operation.selection_set], kind, "$")
-    steps = tuple(compile_root(walk, item, found.kind) for item in selected)
+    steps = tuple(compile_root(walk, item) for item in selected)
     together = mutation and not any(
-        isinstance(step, Action) or item.field is None
+        isinstance(step, (Action, Queued)) or item.field is None
         for step, item in zip(steps, selected, strict=True)
     )
-    return Plan(steps, mutation, together)
+    return Plan(steps, mutation, together, found.kind == "subscription", spaces)
 
 
-def _depth(found: Document, selection: SelectionSetNode | None, known: dict[str, int]) -> int:
-    """Return how deep the fields nest; `known` has the depths of fragments seen so far."""
-    deepest = 0
-    for node in selection.selections if selection else ():
-        if isinstance(node, FragmentSpreadNode):
-            name = node.name.value
-            if name not in known:
-                known[name] = _depth(found, found.fragments[name].selection_set, known)
-            deepest = max(deepest, known[name])
-        else:
-            inner = getattr(node, "selection_set", None)
-            deepest = max(deepest, 1 + _depth(found, inner, known))
-    return deepest
+def _opened(walk: Walk, selected: list[Selected]) -> tuple[list[Selected], tuple[Space, ...]]:
+    """Put the fields of each namespace in the place of the field that holds them."""
+    found: list[Selected] = []
+    spaces: list[Space] = []
+    for item in selected:
+        if item.field is None or not isinstance(item.field.source, Namespace):
+            found.append(item)
+            spaces.append((None, 1))
+            continue
+        kind = item.field.ref.named
+        assert isinstance(kind, ObjectType)  # noqa: S101 -- a namespace is always an object
+        inside = walk.fields(item.below, kind, item.path)
+        found += inside
+        spaces.append((item.key, len(inside)))
+    plain = all(key is None for key, _ in spaces)
+    return found, () if plain else tuple(spaces)
+
+
+def _root_type(walk: Walk) -> ObjectType:
+    kind = walk.document.kind
+    roots = {
+        "query": walk.schema.query,
+        "mutation": walk.schema.mutation,
+        "subscription": walk.schema.subscription,
+    }
+    root = roots[kind]
+    if root is None:
+        raise invalid(f"no {kind}s exist", "$")
+    return root

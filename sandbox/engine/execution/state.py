@@ -16,6 +16,7 @@ from sandbox.engine.schema.role import Options, RoleSchema
 from sandbox.engine.settings import Settings
 from sandbox.engine.tracking import catalog
 from sandbox.engine.tracking.join import track
+from sandbox.engine.tracking.naming import GRAPHQL_NAME
 from sandbox.engine.tracking.permissions import Permissions
 from sandbox.engine.tracking.tracked import Tracked
 
@@ -32,8 +33,14 @@ class State:
         self.actions = ActionTypes(
             document.get("actions") or [], document.get("custom_types") or {}, tracked
         )
-        self.options = Options(settings.infer_functions, settings.stringify)
-        self.plans = Plans(settings.depth_limit)
+        hidden = (document.get("graphql_schema_introspection") or {}).get("disabled_for_roles")
+        self.options = Options(
+            settings.infer_functions,
+            settings.stringify,
+            frozenset(hidden or ()),
+            settings.bounds.rows,
+        )
+        self.plans = Plans(settings.bounds)
         self.roles = self.permissions.roles() | self.actions.roles()
         self._schemas: dict[tuple[str, bool], RoleSchema] = {}
         self._introspection: dict[RoleSchema, GraphQLSchema] = {}
@@ -68,9 +75,14 @@ def read(settings: Settings) -> dict[str, Any]:
 
 async def build(pool: asyncpg.Pool, document: dict[str, Any], settings: Settings) -> State:
     async with pool.acquire() as connection:
-        found = await catalog.read(connection)
-        tracked = track(document.get("sources") or [], found)
-        await _read_enums(connection, tracked)
+        return await build_on(connection, document, settings)
+
+
+async def build_on(connection: Any, document: dict[str, Any], settings: Settings) -> State:
+    """Build from what this connection sees, the changes of its open transaction included."""
+    found = await catalog.read(connection)
+    tracked = track(document.get("sources") or [], found)
+    await _read_enums(connection, tracked)
     return State(document, tracked, settings)
 
 
@@ -90,4 +102,9 @@ async def _read_enums(connection: Any, tracked: Tracked) -> None:
             reason = f"the values of the enum table cannot be read: {error}"
             tracked.refuse("table", f"table {name}", reason, table.metadata)
             continue
-        table.enum_values = [(row[0], row[1] if len(names) > 1 else None) for row in rows]
+        values = [(row[0], row[1] if len(names) > 1 else None) for row in rows]
+        table.enum_values = [pair for pair in values if GRAPHQL_NAME.match(pair[0])]
+        bad = ", ".join(f'"{value}"' for value, _ in values if not GRAPHQL_NAME.match(value))
+        if bad:
+            reason = f"the values {bad} of the enum table are no valid GraphQL names"
+            tracked.refuse("table", f"table {name}", reason, table.metadata)

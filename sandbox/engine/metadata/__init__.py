@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import actions_sdl, yaml_files
+from . import actions_sdl, shape, yaml_files
 from .yaml_files import MetadataError
 
 __all__ = ["MetadataError", "expand", "headers", "load", "webhook"]
@@ -41,7 +41,7 @@ def load(directory: Path) -> dict[str, Any]:
         actions_file,
         actions_sdl.Sdl(directory / "actions.graphql"),
     )
-    return {
+    document = {
         "version": VERSION,
         "sources": _sources(directory),
         "actions": actions,
@@ -49,6 +49,11 @@ def load(directory: Path) -> dict[str, Any]:
         **{key: _list(directory / f"{name}.yaml") for name, key in LISTS.items()},
         **{name: _mapping(directory / f"{name}.yaml") for name in OBJECTS},
     }
+    try:
+        shape.check(document, shape.DOCUMENT)
+    except shape.ShapeError as error:
+        raise MetadataError(f"{directory}: {error.message} at {error.path}") from error
+    return document
 
 
 def expand(template: str, environ: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from sandbox.engine.tracking.naming import GRAPHQL_NAME
 from sandbox.engine.tracking.permissions import SelectPermission, WritePermission
 from sandbox.engine.tracking.tracked import TrackedColumn, TrackedTable
 
@@ -56,6 +57,12 @@ class Access:
         readable = {column.name: column for column in self.readable}
         names = self.table.table.primary_key
         return [readable[name] for name in names] if all(n in readable for n in names) else []
+
+    @cached_property
+    def constraints(self) -> dict[str, tuple[str, ...]]:
+        """Return the keys that an upsert may name: GraphQL can say their names."""
+        uniques = self.table.table.uniques
+        return {name: columns for name, columns in uniques.items() if GRAPHQL_NAME.match(name)}
 
     @cached_property
     def aggregates(self) -> bool:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLError, ListTypeNode, NamedTypeNode, NonNullTypeNode, TypeNode, parse_type
 
 from sandbox.engine.tracking.tracked import Relationship, Tracked, name_of
+from sandbox.engine.transforms import TransformError, Transforms
 from sandbox.engine.types import TEXT
 from sandbox.engine.values import to_json
 
 from . import builtin
+from .action_log import UUID, QueuedRoot, log_field
 from .model import AnyType, Enum, Field, InputField, InputObject, Null, ObjectType, Ref, Scalar
 from .tables import row_arguments
 
 if TYPE_CHECKING:
     from .role import RoleSchema
+
+RESERVED = "HASURA_GRAPHQL_"  # how the names of the engine's own variables start
 
 BUILTIN = {
     "Int": builtin.integer,
@@ -36,6 +40,7 @@ class ActionRoot:
     name: str
     definition: dict[str, Any]
     output: Ref
+    transforms: Transforms = field(default_factory=Transforms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +82,35 @@ class ActionTypes:
             parse_type(definition.get("output_type") or "")
         except GraphQLError:
             reason = "the type of the action's answer is missing or is not a GraphQL type"
-        if definition.get("kind") == "asynchronous":
-            reason = "asynchronous actions are not supported by this engine"
+        reason = reason or self._fault(definition)
         if reason:
             name = f"action {action['name']}"
             self.tracked.refuse("action", name, reason, action)
         return reason is None
+
+    def _fault(self, definition: dict[str, Any]) -> str | None:
+        """Say what is wrong with a definition whose answer has a type."""
+        output = _type_name(definition["output_type"])
+        if output in self.inputs:
+            return f"the input type {output} cannot be the type of an answer"
+        for item in definition.get("arguments") or []:
+            if (name := _type_name(item["type"])) in self.objects:
+                return f"the object type {name} cannot be the type of the argument {item['name']}"
+        for header in definition.get("headers") or []:
+            name = str(header.get("value_from_env") or "")
+            if name.startswith(RESERVED):
+                text = f'environment variables starting with "{RESERVED}" are not allowed '
+                return f"{text}in value_from_env: {name}"
+        try:
+            Transforms.read(definition)
+        except TransformError as error:
+            return f"request transform validation failed: {error}"
+        return None
+
+    @property
+    def asynchronous(self) -> frozenset[str]:
+        """Name the actions whose calls are kept in the log."""
+        return frozenset(item["name"] for item in self.actions if _is_asynchronous(item))
 
     def roles(self) -> set[str]:
         entries = (entry for action in self.actions for entry in action.get("permissions") or [])
@@ -92,18 +120,33 @@ class ActionTypes:
         """Return the root fields of the actions that the role may call."""
         found = {}
         for action in self.actions:
-            definition = action["definition"]
             roles = [entry["role"] for entry in action.get("permissions") or []]
-            if (definition.get("type") or "mutation") != kind:
-                continue
             if not schema.permissions.allowed(roles, schema.role):
                 continue
-            ref = self._output(schema, parse_type(definition["output_type"]))
-            args = self._inputs(schema, definition.get("arguments") or [])
-            source = ActionRoot(action["name"], definition, ref)
-            comment = action.get("comment") or None
-            found[action["name"]] = Field(action["name"], ref, source, args, comment)
+            field = self._field(schema, action, kind)
+            if field is not None:
+                found[field.name] = field
         return found
+
+    def _field(self, schema: RoleSchema, action: dict[str, Any], kind: str) -> Field | None:
+        name, definition = action["name"], action["definition"]
+        is_asynchronous, comment = _is_asynchronous(action), action.get("comment") or None
+        is_other = kind != (definition.get("type") or "mutation")
+        if is_other and not is_asynchronous:
+            return None
+        root = self.root(schema, action)
+        if is_other:
+            return log_field(schema, root, comment)
+        args = self._inputs(schema, definition.get("arguments") or [])
+        if is_asynchronous:
+            ref = Ref(schema.scalar(UUID), non_null=True)
+            return Field(name, ref, QueuedRoot(root), args, comment)
+        return Field(name, root.output, root, args, comment)
+
+    def root(self, schema: RoleSchema, action: dict[str, Any]) -> ActionRoot:
+        output = self._output(schema, parse_type(action["definition"]["output_type"]))
+        definition = action["definition"]
+        return ActionRoot(action["name"], definition, output, Transforms.read(definition))
 
     def _inputs(
         self, schema: RoleSchema, entries: Iterable[dict[str, Any]]
@@ -165,6 +208,17 @@ class ActionTypes:
             if field is not None:
                 found[field.name] = field
         return found
+
+
+def _is_asynchronous(action: dict[str, Any]) -> bool:
+    """Tell whether a call is answered later; a query is always answered at once."""
+    definition = action["definition"]
+    is_mutation = (definition.get("type") or "mutation") == "mutation"
+    return is_mutation and definition.get("kind") == "asynchronous"
+
+
+def _type_name(text: str) -> str:
+    return text.strip("[]! ")
 
 
 def _relation_field(schema: RoleSchema, entry: dict[str, Any]) -> Field | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
 from sandbox.engine.errors import invalid, unparsed
 from sandbox.engine.values import INT4, described
+
+WHOLE = re.compile(r"-?[0-9]{1,19}")  # what a text that stands for an offset may be
 
 
 def _outside(value: Any, path: str) -> Exception:
@@ -30,7 +33,8 @@ def limit(value: Any, path: str) -> str:
 def offset(value: Any, path: str) -> str:
     if isinstance(value, (float, Decimal)):
         raise _outside(value, path)
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if not is_number and not (type(value) is str and WHOLE.fullmatch(value)):
         text = f"expected a 32-bit integer for type 'Int', but found {described(value)}"
         raise invalid(text, path)
     return str(value)

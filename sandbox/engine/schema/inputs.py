@@ -21,6 +21,7 @@ from sandbox.engine.types import (
 from .access import Access
 from .model import Enum, InputField, InputObject, InputType, Null, Ref, listed
 from .sources import ColumnIn, Comparison, ComputedIn, Logical, Predicate, RelationIn
+from .streams import stream_cursor_input, stream_cursor_value_input
 from .writes import (
     constraint,
     inc_input,
@@ -194,7 +195,8 @@ def predicate(function: str, schema: RoleSchema, access: Access, name: str) -> I
             columns = schema.input("{}_select_column", access)
             found["arguments"] = InputField(listed(columns))
         elif function != "count":
-            label = f"{access.table.base}_select_column_{name}_arguments_columns"
+            pattern = f"{{}}_select_column_{{}}_aggregate_bool_exp_{function}_arguments_columns"
+            label = access.table.naming.type(pattern.format(*[access.table.base] * 2))
             names = {
                 column.graphql: "column name"
                 for column in access.readable
@@ -217,6 +219,8 @@ INPUTS: dict[str, Build] = {
     "{}_order_by": order_by,
     "{}_select_column": select_column,
     "{}_aggregate_order_by": aggregate_order_by,
+    "{}_stream_cursor_input": stream_cursor_input,
+    "{}_stream_cursor_value_input": stream_cursor_value_input,
     "{}_aggregate_bool_exp": aggregate_bool_exp,
     "{}_insert_input": insert_input,
     "{}_obj_rel_insert_input": partial(relation_insert_input, "object"),

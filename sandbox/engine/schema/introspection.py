@@ -59,12 +59,13 @@ KEPT_DIRECTIVES = ("include", "skip")
 def graphql_schema(schema: RoleSchema) -> GraphQLSchema:
     """Build the whole schema, everything sorted by name."""
     builder = _Builder()
-    mutation = schema.mutation
+    mutation, subscription = schema.mutation, schema.subscription
     directives = [item for item in specified_directives if item.name in KEPT_DIRECTIVES]
     return lexicographic_sort_schema(
         GraphQLSchema(
             query=builder.object(schema.query),
             mutation=builder.object(mutation) if mutation else None,
+            subscription=builder.object(subscription) if subscription else None,
             directives=[*directives, CACHED],
         )
     )

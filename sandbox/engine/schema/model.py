@@ -101,6 +101,11 @@ class InputField:
 
 
 @dataclass(frozen=True)
+class Namespace:
+    """The source of a root field that only holds the root fields of a customized source."""
+
+
+@dataclass(frozen=True)
 class Field:
     name: str
     ref: Ref

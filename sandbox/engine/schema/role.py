@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, cast
 
 from sandbox.engine.session import ADMIN
 from sandbox.engine.tracking.catalog import Function, Name
-from sandbox.engine.tracking.permissions import Permissions
-from sandbox.engine.tracking.tracked import ComputedField, Tracked, TrackedColumn
+from sandbox.engine.tracking.naming import GRAPHQL_NAME, Naming
+from sandbox.engine.tracking.permissions import Permissions, SelectPermission
+from sandbox.engine.tracking.tracked import ComputedField, Tracked, TrackedColumn, TrackedTable
 from sandbox.engine.types import BIGINT, BOOLEAN, INTEGER, JSON, JSONB, TEXT, PgType
 from sandbox.engine.values import encode_text
 
 from . import builtin
 from .access import Access
 from .actions import ActionTypes
+from .descriptions import NO_QUERIES, ORDERINGS, UPDATE_OPERATORS
 from .inputs import INPUTS, comparison_fields
-from .model import AnyType, Enum, Field, InputField, InputObject, Null, ObjectType, Ref, Scalar
-from .roots import function_fields, mutation_fields, query_fields
+from .model import (
+    AnyType,
+    Enum,
+    Field,
+    InputField,
+    InputObject,
+    Null,
+    ObjectType,
+    Ref,
+    Scalar,
+)
+from .roots import (
+    function_fields,
+    in_namespaces,
+    mutation_fields,
+    query_fields,
+    subscription_fields,
+)
 from .tables import OBJECTS
 
-ORDERINGS = {
-    "asc": "in ascending order, nulls last",
-    "asc_nulls_first": "in ascending order, nulls first",
-    "asc_nulls_last": "in ascending order, nulls last",
-    "desc": "in descending order, nulls first",
-    "desc_nulls_first": "in descending order, nulls first",
-    "desc_nulls_last": "in descending order, nulls last",
-}
-UPDATE_OPERATORS = {
-    "_set": "sets the columns of the filtered rows to the given values",
-    "_inc": "increments the numeric columns with given value of the filtered values",
-    "_append": "append existing jsonb value of filtered columns with new jsonb value",
-    "_prepend": "prepend existing jsonb value of filtered columns with new jsonb value",
-    "_delete_key": "delete key/value pair or string element. key/value pairs are matched based "
-    "on their key value",
-    "_delete_elem": "delete the array element with specified index (negative integers count "
-    "from the end). throws an error if top level container is not an array",
-    "_delete_at_path": "delete the field or element with specified path (for JSON arrays, "
-    "negative integers count from the end)",
-}
+FieldsOf = Callable[["RoleSchema", Access], dict[str, Field]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class Options:
 
     infer_functions: bool = True
     stringify: bool = False
+    unintrospected: frozenset[str] = frozenset()
+    row_limit: int = 0  # none
 
 
 class RoleSchema:
@@ -71,6 +73,7 @@ class RoleSchema:
         self.backend = backend or role == ADMIN
         self.options = options
         self.types: dict[str, AnyType] = {}
+        self.of_tables: dict[tuple[str, Name], AnyType] = {}
         self.scalars: dict[str, Scalar] = {}
         self.text = Scalar("String", TEXT, encode_text)
         self.boolean = Scalar("Boolean", BOOLEAN, builtin.boolean)
@@ -82,7 +85,14 @@ class RoleSchema:
     def _access(self, name: Name) -> Access:
         table = self.tracked.tables[name]
         writes = {kind: self._write(name, kind) for kind in ("insert", "update", "delete")}
-        return Access(table, self.permissions.select(table, self.role), **writes)
+        return Access(table, self._select(table), **writes)
+
+    def _select(self, table: TrackedTable) -> SelectPermission | None:
+        """Return what may be read; the engine's row limit holds as if the metadata named it."""
+        found, most = self.permissions.select(table, self.role), self.options.row_limit
+        if found is None or not most or self.role == ADMIN:
+            return found
+        return replace(found, limit=min(most, most if found.limit is None else found.limit))
 
     def _write(self, name: Name, kind: str) -> Any:
         permission = self.permissions.write(self.tracked.tables[name], kind, self.role)
@@ -100,30 +110,41 @@ class RoleSchema:
         return ObjectType("query_root", self._query_fields)
 
     def _query_fields(self) -> dict[str, Field]:
-        found: dict[str, Field] = {}
-        for access in self.accesses.values():
-            found |= query_fields(self, access)
-        found |= self._functions(mutations=False)
+        found = self._spaced(query_fields, "_query")
         found |= self.actions.fields(self, "query")
         if not found:
             name = "no_queries_available"
-            text = "There are no queries available to the current role."
-            found[name] = Field(name, Ref(self.text, non_null=True), None, {}, text)
+            found[name] = Field(name, Ref(self.text, non_null=True), None, {}, NO_QUERIES)
         return found
+
+    @cached_property
+    def subscription(self) -> ObjectType | None:
+        """Return what may be watched; nothing at all when the role may read nothing."""
+        found = self._spaced(subscription_fields, "_subscription")
+        found |= self.actions.fields(self, "subscription")
+        return ObjectType("subscription_root", lambda: found) if found else None
 
     @cached_property
     def mutation(self) -> ObjectType | None:
         """Return the mutations; none at all when the role may change nothing."""
-        found: dict[str, Field] = {}
-        for access in self.accesses.values():
-            found |= mutation_fields(self, access)
-        found |= self._functions(mutations=True)
+        found = self._spaced(mutation_fields, "_mutation_frontend")
         found |= self.actions.fields(self, "mutation")
         return ObjectType("mutation_root", lambda: found) if found else None
 
-    def _functions(self, *, mutations: bool) -> dict[str, Field]:
+    def _spaced(self, fields_of: FieldsOf, suffix: str) -> dict[str, Field]:
+        """Return the fields of all tables and functions, those of a namespace below its field."""
+        by_naming: dict[Naming, dict[str, Field]] = {}
+        for access in self.accesses.values():
+            by_naming.setdefault(access.table.naming, {}).update(fields_of(self, access))
+        mutations = fields_of is mutation_fields
+        for naming in {function.naming: None for function in self.tracked.functions}:
+            fields = self._functions(naming, mutations=mutations)
+            by_naming.setdefault(naming, {}).update(fields)
+        return in_namespaces(by_naming, suffix)
+
+    def _functions(self, naming: Naming, *, mutations: bool) -> dict[str, Field]:
         found: dict[str, Field] = {}
-        for function in self.tracked.functions:
+        for function in (item for item in self.tracked.functions if item.naming == naming):
             access = self.readable(function.table)
             if access is None or function.is_mutation is not mutations:
                 continue
@@ -142,14 +163,13 @@ class RoleSchema:
         for access in self.accesses.values():
             if not access.any:
                 continue
-            for pattern, build in (INPUTS | OBJECTS).items():
-                found[pattern.format(access.table.base)] = partial(build, self, access)
+            for pattern in INPUTS:
+                found[access.table.type_name(pattern)] = partial(self.input, pattern, access)
+            for pattern in OBJECTS:
+                found[access.table.type_name(pattern)] = partial(self.object, pattern, access)
             for column in access.readable:
-                found.setdefault(*self._comparison_factory(column))
+                found.setdefault(self._comparison_name(column), partial(self.comparison, column))
         return found
-
-    def _comparison_factory(self, column: TrackedColumn) -> tuple[str, Any]:
-        return self._comparison_name(column), lambda _name: self.comparison(column)
 
     def known(self, name: str) -> AnyType | None:
         """Return the type a document names, if the role has it and it is not a plain scalar."""
@@ -158,20 +178,23 @@ class RoleSchema:
         if name in self.types:
             return self.types[name]
         if name in self.factories:
-            return self.types.setdefault(name, self.factories[name](name))
+            return cast("AnyType", self.factories[name]())
         return self.actions.input_type(self, name)
 
     def input(self, pattern: str, access: Access) -> Any:
-        name = pattern.format(access.table.base)
-        if name not in self.types:
-            self.types[name] = INPUTS[pattern](self, access, name)
-        return self.types[name]
+        return self._of_table(pattern, access, INPUTS)
 
     def object(self, pattern: str, access: Access) -> ObjectType:
-        name = pattern.format(access.table.base)
-        if name not in self.types:
-            self.types[name] = OBJECTS[pattern](self, access, name)
-        return cast("ObjectType", self.types[name])
+        return cast("ObjectType", self._of_table(pattern, access, OBJECTS))
+
+    def _of_table(self, pattern: str, access: Access, builders: Mapping[str, Any]) -> AnyType:
+        """Build a type once. Tables whose types share a name never share the type itself."""
+        key = (pattern, access.table.name)
+        if key not in self.of_tables:
+            name = access.table.type_name(pattern)
+            self.of_tables[key] = builders[pattern](self, access, name)
+            self.types.setdefault(name, self.of_tables[key])
+        return self.of_tables[key]
 
     def scalar(self, kind: PgType) -> Scalar:
         """Return the scalar of a type; of an array, the scalar of its elements."""
@@ -182,7 +205,7 @@ class RoleSchema:
 
     def enum_of(self, name: Name) -> Enum:
         table = self.tracked.tables[name]
-        label = f"{table.base}_enum"
+        label = table.type_name("{}_enum")
         values: dict[str, str | None] = dict(table.enum_values or [])
         return cast("Enum", self.remember(label, Enum(label, values, None, TEXT)))
 
@@ -194,7 +217,8 @@ class RoleSchema:
 
     def _comparison_name(self, column: TrackedColumn) -> str:
         if column.enum:
-            return f"{self.tracked.tables[column.enum].base}_enum_comparison_exp"
+            enum_name = self.tracked.tables[column.enum].type_name("{}_enum")
+            return f"{enum_name}_comparison_exp"
         suffix = "_array_comparison_exp" if column.type.element else "_comparison_exp"
         return self.scalar(column.type).name + suffix
 
@@ -255,7 +279,11 @@ class RoleSchema:
                 for item in visible
             }
 
-        visible = [item for item in function.arguments if item.name not in hidden]
+        visible = [
+            item
+            for item in function.arguments
+            if item.name not in hidden and GRAPHQL_NAME.match(item.name)
+        ]
         optional = all(item.has_default for item in visible)
         kind = self.remember(name, InputObject(name, fields))
         text = f'input parameters for function "{function.name[1]}"'

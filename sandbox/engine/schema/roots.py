@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from sandbox.engine.tracking.naming import Naming
 from sandbox.engine.tracking.tracked import Root, TrackedFunction
 
 from .access import Access
-from .model import Field, InputField, Null, Ref, listed
+from .model import Field, InputField, Namespace, Null, ObjectType, Ref, listed
 from .sources import DeleteRoot, FunctionRoot, InsertRoot, SelectRoot, UpdateRoot
+from .streams import stream_field
 from .tables import row_arguments
 
 if TYPE_CHECKING:
@@ -36,26 +39,39 @@ def key_arguments(schema: RoleSchema, access: Access) -> dict[str, InputField]:
 def query_fields(schema: RoleSchema, access: Access) -> Fields:
     if access.select is None:
         return {}
+    found = _select_fields(schema, access)
+    return _named(access, {key: item for key, item in found.items() if access.select.allows(key)})
+
+
+def subscription_fields(schema: RoleSchema, access: Access) -> Fields:
+    if access.select is None:
+        return {}
+    found = _select_fields(schema, access)
+    if access.readable:
+        found["select_stream"] = stream_field(schema, access)
+    allowed = access.select.allows_live
+    return _named(access, {key: item for key, item in found.items() if allowed(key)})
+
+
+def _select_fields(schema: RoleSchema, access: Access) -> Fields:
     roots, found = access.table.roots, {}
     label = access.table.table.name[1]
     row = schema.object("{}", access)
-    if access.select.allows("select"):
-        text = described(roots["select"], f'fetch data from the table: "{label}"')
-        args = row_arguments(schema, access)
-        source = SelectRoot(access, "list")
-        found["select"] = Field("", listed(row, non_null=True), source, args, text)
-    if access.select.allows("select_by_pk") and access.primary_key:
+    text = described(roots["select"], f'fetch data from the table: "{label}"')
+    args = row_arguments(schema, access)
+    found["select"] = Field("", listed(row, non_null=True), SelectRoot(access, "list"), args, text)
+    if access.primary_key:
         default = f'fetch data from the table: "{label}" using primary key columns'
         text = described(roots["select_by_pk"], default)
         args = key_arguments(schema, access)
         found["select_by_pk"] = Field("", Ref(row), SelectRoot(access, "by_pk"), args, text)
-    if access.select.allows("select_aggregate") and access.aggregates:
+    if access.aggregates:
         default = f'fetch aggregated fields from the table: "{label}"'
         text = described(roots["select_aggregate"], default)
         ref = Ref(schema.object("{}_aggregate", access), non_null=True)
         args, source = row_arguments(schema, access), SelectRoot(access, "aggregate")
         found["select_aggregate"] = Field("", ref, source, args, text)
-    return _named(access, found)
+    return found
 
 
 def _named(access: Access, found: Fields) -> Fields:
@@ -65,6 +81,7 @@ def _named(access: Access, found: Fields) -> Fields:
             access.table.roots[key].name, item.ref, item.source, item.args, item.description
         )
         for key, item in found.items()
+        if not access.table.roots[key].taken
     }
 
 
@@ -82,7 +99,7 @@ def _inserts(schema: RoleSchema, access: Access, found: Fields) -> None:
     roots, label = access.table.roots, access.table.table.name[1]
     item = schema.input("{}_insert_input", access)
     shared = {}
-    if access.update is not None and access.table.table.uniques:
+    if access.update is not None and access.constraints:
         conflict = schema.input("{}_on_conflict", access)
         shared["on_conflict"] = InputField(Ref(conflict), description="upsert condition")
     args = {
@@ -162,7 +179,7 @@ def function_fields(schema: RoleSchema, access: Access, function: TrackedFunctio
     args: dict[str, InputField] = {}
     hidden = {function.session_argument or ""}
     if any(item.name not in hidden for item in function.function.arguments):
-        name = f"{function.base}_args"
+        name = function.naming.type(f"{function.base}_args")
         args["args"] = schema.function_arguments(name, function.function, hidden)
     rows = row_arguments(schema, access)
     text = f'execute function "{function.function.name[1]}" which returns "{function.table[1]}"'
@@ -170,7 +187,9 @@ def function_fields(schema: RoleSchema, access: Access, function: TrackedFunctio
     comment = function.root.comment if function.root.comment is not None else function.comment
     source = FunctionRoot(access, function, aggregate=False)
     found = {name: Field(name, ref, source, args | rows, text if comment is None else comment)}
-    if is_set and access.aggregates:
+    if function.root.taken:
+        found = {}
+    if is_set and access.aggregates and not function.aggregate_root.taken:
         name = function.aggregate_root.name
         text = (
             f'execute function "{function.function.name[1]}" and query aggregates on result '
@@ -180,4 +199,17 @@ def function_fields(schema: RoleSchema, access: Access, function: TrackedFunctio
         source = FunctionRoot(access, function, aggregate=True)
         text_or_comment = described(function.aggregate_root, text)
         found[name] = Field(name, ref, source, args | rows, text_or_comment)
+    return found
+
+
+def in_namespaces(by_naming: dict[Naming, Fields], suffix: str) -> Fields:
+    """Return the fields of the root type, those of a source with a namespace below its field."""
+    found: Fields = {}
+    for naming, fields in by_naming.items():
+        if naming.namespace and fields:
+            kind = ObjectType(naming.type(naming.namespace + suffix), partial(dict, fields))
+            space = Field(naming.namespace, Ref(kind, non_null=True), Namespace())
+            found[naming.namespace] = space
+        else:
+            found |= fields
     return found

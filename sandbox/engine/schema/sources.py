@@ -77,6 +77,13 @@ class SelectRoot:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamRoot:
+    """Rows past a cursor, in the order of the cursor's column."""
+
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionRoot:
     access: Access
     function: TrackedFunction

@@ -106,7 +106,7 @@ def _computed(schema: RoleSchema, access: Access, computed: ComputedField, found
         return
     args: dict[str, InputField] = {}
     if computed.visible_arguments():
-        name = f"{computed.function.name[1]}_{access.table.base}_args"
+        name = access.table.type_name(f"{computed.function.name[1]}_{{}}_args")
         hidden = {computed.table_argument, computed.session_argument or ""}
         args["args"] = schema.function_arguments(name, computed.function, hidden)
     default = f'A computed field, executes function "{computed.function.name[1]}"'

@@ -41,7 +41,7 @@ def relation_insert_input(array: str, schema: RoleSchema, access: Access, name: 
         item = schema.input("{}_insert_input", access)
         ref = listed(item, non_null=True) if array == "array" else Ref(item, non_null=True)
         found = {"data": InputField(ref, None, Null.REFUSED)}
-        if access.update is not None and access.table.table.uniques:
+        if access.update is not None and access.constraints:
             conflict = schema.input("{}_on_conflict", access)
             found["on_conflict"] = InputField(Ref(conflict), description="upsert condition")
         return found
@@ -133,7 +133,7 @@ def on_conflict(schema: RoleSchema, access: Access, name: str) -> InputType:
 def constraint(_schema: RoleSchema, access: Access, name: str) -> InputType:
     table = access.table.table
     names: dict[str, str | None] = {}
-    for key, columns in table.uniques.items():
+    for key, columns in access.constraints.items():
         quoted = ", ".join(f'"{column}"' for column in columns)
         names[key] = f"unique or primary key constraint on columns {quoted}"
     return Enum(name, names, f'unique or primary key constraints on table "{table.name[1]}"')

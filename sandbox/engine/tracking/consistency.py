@@ -1,13 +1,25 @@
-"""Permissions that name what does not exist: they are listed, dropped, and so deny everything."""
+"""What contradicts itself: permissions on nothing, two root fields of one name.
+
+It is listed and dropped, so a permission with a fault denies everything.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from sandbox.engine.types import OPERATORS
 
-from .tracked import PERMISSION_KINDS, Tracked, TrackedTable, dotted, name_of
+from .tracked import (
+    PERMISSION_KINDS,
+    Root,
+    Tracked,
+    TrackedFunction,
+    TrackedTable,
+    dotted,
+    name_of,
+)
 
 COLUMN_OPERATORS = frozenset({"_ceq", "_cne", "_cneq", "_cgt", "_cgte", "_clt", "_clte"})
 KNOWN_OPERATORS = COLUMN_OPERATORS | OPERATORS.keys() | {"_ne"}
@@ -73,3 +85,62 @@ def _in_named(tracked: Tracked, table: TrackedTable, key: str, value: Any) -> It
         yield from _in_expression(tracked, target, value)
     else:
         yield f'"{key}" is no column and no relationship of table "{dotted(table.name)}"'
+
+
+Place = tuple[str, str | None, str]
+
+
+def check_roots(tracked: Tracked) -> None:
+    """Leave out every root field whose name another one has: the first keeps it."""
+    owners: dict[Place, str] = {}
+    for table in tracked.tables.values():
+        label = f"table {dotted(table.name)} in source default"
+        for key, root in table.roots.items():
+            kind = _root_type(table, key)
+            if kind is not None:
+                place = (kind, table.naming.namespace, root.name)
+                table.roots[key] = _claimed(tracked, owners, place, root, label)
+    tracked.functions = [_function(tracked, owners, item) for item in tracked.functions]
+
+
+def _root_type(table: TrackedTable, key: str) -> str | None:
+    """Name the root type that has the field, or None where the table has no such field."""
+    if key.endswith("_by_pk") and not table.table.primary_key:
+        return None
+    verb = key.split("_", maxsplit=1)[0]
+    if verb == "select":
+        return "subscription_root"  # queries are there, too, and Hasura meets them there first
+    return "mutation_root" if verb in table.table.writes else None
+
+
+def _function(
+    tracked: Tracked, owners: dict[Place, str], function: TrackedFunction
+) -> TrackedFunction:
+    kind = "mutation_root" if function.is_mutation else "subscription_root"
+    label = f"function {dotted(function.function.name)} in source default"
+
+    def claimed(root: Root) -> Root:
+        place = (kind, function.naming.namespace, root.name)
+        return _claimed(tracked, owners, place, root, label)
+
+    aggregate = function.aggregate_root
+    return replace(
+        function,
+        root=claimed(function.root),
+        aggregate_root=claimed(aggregate) if function.function.returns_set else aggregate,
+    )
+
+
+def _claimed(
+    tracked: Tracked, owners: dict[Place, str], place: Place, root: Root, label: str
+) -> Root:
+    if place not in owners:
+        owners[place] = label
+        return root
+    reason = (
+        f"Encountered conflicting definitions in the selection set for '{place[0]}' for field "
+        f"'{place[2]}' defined in [{owners[place]}, {label}]. Fields must not be defined more than "
+        "once across all sources."
+    )
+    tracked.refuse("root_field", f"root field {place[2]} of {label}", reason, None)
+    return replace(root, taken=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from .catalog import Catalog, Function, Name, Table
-from .consistency import check_permissions
+from .consistency import check_permissions, check_roots
+from .naming import GRAPHQL_NAME, Naming, asks_for_camel_case, naming_of
 from .tracked import (
     PERMISSION_KINDS,
     ROOT_PATTERNS,
@@ -23,26 +23,33 @@ from .tracked import (
     root_of,
 )
 
-GRAPHQL_NAME = re.compile(r"^[_A-Za-z][_0-9A-Za-z]*$")
-
 
 def track(sources: Iterable[dict[str, Any]], catalog: Catalog) -> Tracked:
     """Join the metadata of every Postgres source with the catalog."""
     tracked = Tracked()
     for source in sources:
+        naming = _naming(tracked, source)
         for item in source.get("tables") or []:
-            _track_table(tracked, item, catalog)
+            _track_table(tracked, item, catalog, naming)
         for table in list(tracked.tables.values()):
             _track_relationships(tracked, table)
             _track_computed(tracked, table, catalog)
         for item in source.get("functions") or []:
-            _track_function(tracked, item, catalog)
+            _track_function(tracked, item, catalog, naming)
     _point_at_enums(tracked)
     check_permissions(tracked)
+    check_roots(tracked)
     return tracked
 
 
-def _track_table(tracked: Tracked, item: dict[str, Any], catalog: Catalog) -> None:
+def _naming(tracked: Tracked, source: dict[str, Any]) -> Naming:
+    if asks_for_camel_case(source):
+        reason = "the naming convention graphql-default is not supported: names are hasura-default"
+        tracked.refuse("source", f"source {source.get('name')}", reason, source["customization"])
+    return naming_of(source)
+
+
+def _track_table(tracked: Tracked, item: dict[str, Any], catalog: Catalog, naming: Naming) -> None:
     name = name_of(item["table"])
     table = catalog.tables.get(name)
     if table is None:
@@ -55,13 +62,18 @@ def _track_table(tracked: Tracked, item: dict[str, Any], catalog: Catalog) -> No
         reason = f'"{base}" is not a GraphQL name: give the table a custom_name'
         tracked.refuse("table", f"table {dotted(name)} in source default", reason, item)
         return
+    if any(other.type_name("{}") == naming.type(base) for other in tracked.tables.values()):
+        reason = f'Found conflicting definitions for GraphQL type "{naming.type(base)}"'
+        tracked.refuse("table", f"table {dotted(name)} in source default", reason, item)
+        return
     custom = configuration.get("custom_root_fields") or {}
     roots = {
-        key: root_of(custom.get(key), text.format(base)) for key, text in ROOT_PATTERNS.items()
+        key: root_of(custom.get(key), text.format(base), naming)
+        for key, text in ROOT_PATTERNS.items()
     }
     comment = configuration.get("comment", table.comment)
     columns = _columns(table, configuration)
-    tracked.tables[name] = TrackedTable(table, base, roots, columns, comment, item)
+    tracked.tables[name] = TrackedTable(table, base, roots, columns, comment, item, naming=naming)
     for kind in PERMISSION_KINDS:
         entries = item.get(f"{kind}_permissions") or []
         tracked.tables[name].permissions[kind] = {
@@ -76,7 +88,7 @@ def _columns(table: Table, configuration: dict[str, Any]) -> dict[str, TrackedCo
     for name, column in table.columns.items():
         config = configured.get(name) or {}
         graphql = config.get("custom_name") or renamed.get(name) or name
-        if not GRAPHQL_NAME.match(graphql):
+        if not GRAPHQL_NAME.match(graphql) or not GRAPHQL_NAME.match(column.type.graphql):
             continue  # Hasura leaves such a column out until it is renamed
         columns[graphql] = TrackedColumn(graphql, column, config.get("comment", column.comment))
     return columns
@@ -116,8 +128,22 @@ def _relationship(
         if local not in table.table.columns or other not in remote.table.columns:
             return f'column "{local}" or "{other}" does not exist'
     return Relationship(
-        item["name"], is_array, target, mapping, not_null and not is_array, item.get("comment")
+        item["name"],
+        is_array,
+        target,
+        mapping,
+        not_null and not is_array,
+        item.get("comment"),
+        is_child=is_array or _comes_after(using),
     )
+
+
+def _comes_after(using: dict[str, Any]) -> bool:
+    """Tell whether the key of an object relationship is the other table's, or is said to be."""
+    manual = using.get("manual_configuration")
+    if manual:
+        return bool(manual.get("insertion_order") == "after_parent")
+    return isinstance(using["foreign_key_constraint_on"], dict)
 
 
 def _by_key(
@@ -151,12 +177,11 @@ def _track_computed(tracked: Tracked, table: TrackedTable, catalog: Catalog) -> 
         definition = item["definition"]
         function = _only_function(catalog, name_of(definition["function"]))
         label = f"computed_field {item['name']} in table {dotted(table.name)}"
-        if isinstance(function, str):
-            tracked.refuse("computed_field", label, function, item)
-            continue
-        if not function.arguments or (function.table and function.table not in tracked.tables):
-            reason = "the function must take a row of the table and return a value or tracked rows"
-            tracked.refuse("computed_field", label, reason, item)
+        reason = function if isinstance(function, str) else _incomputable(function, tracked)
+        if isinstance(function, str) or reason:
+            text = f'the computed field "{item["name"]}" cannot be added to table '
+            text += f'"{dotted(table.name)}" because {reason}'
+            tracked.refuse("computed_field", label, text, item)
             continue
         table.computed[item["name"]] = ComputedField(
             item["name"],
@@ -166,6 +191,23 @@ def _track_computed(tracked: Tracked, table: TrackedTable, catalog: Catalog) -> 
             function.table,
             item.get("comment", function.comment),
         )
+
+
+def _incomputable(function: Function, tracked: Tracked) -> str | None:
+    """Return the reason why a function is no computed field of any table."""
+    label = f'the function "{dotted(function.name)}"'
+    if function.volatile:
+        return f"{label} is of type VOLATILE; cannot be added as a computed field"
+    if not function.arguments:
+        return f"{label} has no input arguments"
+    if function.table is None:
+        return None
+    target = dotted(function.table)
+    if not function.returns_set:
+        return f"{label} returning type {target} is not a BASE type"
+    if function.table not in tracked.tables:
+        return f'{label} returning set of table "{target}" is not tracked or not found in database'
+    return None
 
 
 def _only_function(catalog: Catalog, name: Name) -> Function | str:
@@ -188,7 +230,9 @@ def _unservable(function: Function, tracked: Tracked) -> str | None:
     return None
 
 
-def _track_function(tracked: Tracked, item: dict[str, Any], catalog: Catalog) -> None:
+def _track_function(
+    tracked: Tracked, item: dict[str, Any], catalog: Catalog, naming: Naming
+) -> None:
     name = name_of(item["function"])
     function = _only_function(catalog, name)
     reason = function if isinstance(function, str) else _unservable(function, tracked)
@@ -203,13 +247,14 @@ def _track_function(tracked: Tracked, item: dict[str, Any], catalog: Catalog) ->
         TrackedFunction(
             function=function,
             table=function.table,
-            root=root_of(custom.get("function"), base),
-            aggregate_root=root_of(custom.get("function_aggregate"), f"{base}_aggregate"),
+            root=root_of(custom.get("function"), base, naming),
+            aggregate_root=root_of(custom.get("function_aggregate"), f"{base}_aggregate", naming),
             base=base,
             is_mutation=function.volatile and exposed == "mutation",
             session_argument=configuration.get("session_argument"),
             roles=frozenset(entry["role"] for entry in item.get("permissions") or []),
             comment=item.get("comment", function.comment),
+            naming=naming,
         )
     )
 

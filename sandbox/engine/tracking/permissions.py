@@ -26,9 +26,13 @@ class SelectPermission:
     limit: int | None = None
     aggregations: bool = False
     roots: frozenset[str] | None = None
+    live_roots: frozenset[str] | None = None
 
     def allows(self, root: str) -> bool:
         return self.roots is None or root in self.roots
+
+    def allows_live(self, root: str) -> bool:
+        return self.live_roots is None or root in self.live_roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Permissions:
     def __init__(self, tracked: Tracked, inherited: Iterable[dict[str, Any]]) -> None:
         self.tracked = tracked
         self.parents = {item["role_name"]: list(item["role_set"]) for item in inherited}
+        self._break_cycles()
+        self._find_conflicts()
 
     def select(self, table: TrackedTable, role: str) -> SelectPermission | None:
         if role == ADMIN:
@@ -78,6 +84,36 @@ class Permissions:
         if granted:
             self._conflict(role, f"{kind} permission on {dotted(table.name)}")
         return None
+
+    def _break_cycles(self) -> None:
+        """Refuse the roles that inherit from themselves: they have no permission at all."""
+        for role in [role for role in self.parents if role in self._above(role)]:
+            names = sorted({role, *self._above(role)} & self.parents.keys())
+            listed = ", ".join(f'"{name}"' for name in names)
+            reason = f"found cycle(s) in roles: [{listed}]"
+            definition = {"role_name": role, "role_set": self.parents[role]}
+            self.tracked.refuse("inherited_role", f"inherited role {role}", reason, definition)
+        circular = [role for role in self.parents if role in self._above(role)]
+        for role in circular:
+            self.parents[role] = []
+
+    def _above(self, role: str) -> set[str]:
+        """Return every role that the role inherits from, however far."""
+        found: set[str] = set()
+        waiting = list(self.parents.get(role, []))
+        while waiting:
+            parent = waiting.pop()
+            if parent not in found:
+                found.add(parent)
+                waiting += self.parents.get(parent, [])
+        return found
+
+    def _find_conflicts(self) -> None:
+        """List what parents disagree on when the metadata is read, not when a role first asks."""
+        for role in self.parents:
+            for table in self.tracked.tables.values():
+                for kind in ("insert", "update", "delete"):
+                    self.write(table, kind, role)
 
     def _conflict(self, role: str, entity: str) -> None:
         reason = f"Could not inherit permission for the role '{role}' for the entity: '{entity}'"
@@ -111,7 +147,6 @@ def _column_names(listed: Any, table: TrackedTable) -> list[str]:
 
 
 def _select_of(entry: dict[str, Any], table: TrackedTable) -> SelectPermission:
-    roots = entry.get("query_root_fields")
     computed = [
         name
         for name, item in table.computed.items()
@@ -123,8 +158,18 @@ def _select_of(entry: dict[str, Any], table: TrackedTable) -> SelectPermission:
         filter=entry.get("filter") or {},
         limit=entry.get("limit"),
         aggregations=bool(entry.get("allow_aggregations")),
-        roots=None if roots is None else frozenset(roots),
+        roots=_root_list(entry.get("query_root_fields")),
+        live_roots=_root_list(entry.get("subscription_root_fields")),
     )
+
+
+def _root_list(listed: Iterable[str] | None) -> frozenset[str] | None:
+    return None if listed is None else frozenset(listed)
+
+
+def _any_root(lists: list[frozenset[str] | None]) -> frozenset[str] | None:
+    known = [item for item in lists if item is not None]
+    return frozenset().union(*known) if len(known) == len(lists) else None
 
 
 def _write_of(entry: dict[str, Any], table: TrackedTable) -> WritePermission:
@@ -143,16 +188,14 @@ def _union(granted: list[SelectPermission]) -> SelectPermission:
     if len(granted) == 1:
         return granted[0]
     limits = [permission.limit for permission in granted]
-    restricted = [permission.roots for permission in granted]
     return SelectPermission(
         columns=_merged(granted, [permission.columns for permission in granted]),
         computed=_merged(granted, [permission.computed for permission in granted]),
         filter=_any_of([permission.filter for permission in granted]),
         limit=None if None in limits else max(limit for limit in limits if limit is not None),
         aggregations=any(permission.aggregations for permission in granted),
-        roots=None
-        if None in restricted
-        else frozenset().union(*(names for names in restricted if names is not None)),
+        roots=_any_root([permission.roots for permission in granted]),
+        live_roots=_any_root([permission.live_roots for permission in granted]),
     )
 
 

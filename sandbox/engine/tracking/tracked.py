@@ -11,11 +11,13 @@ from typing import Any
 from sandbox.engine.types import PgType
 
 from .catalog import Column, Function, Name, Table
+from .naming import PLAIN, Naming
 
 ROOT_PATTERNS = {
     "select": "{}",
     "select_by_pk": "{}_by_pk",
     "select_aggregate": "{}_aggregate",
+    "select_stream": "{}_stream",
     "insert": "insert_{}",
     "insert_one": "insert_{}_one",
     "update": "update_{}",
@@ -29,10 +31,14 @@ PERMISSION_KINDS = ("select", "insert", "update", "delete")
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A root field's name, and the description the metadata gives it (None: the default one)."""
+    """A root field's name, and the description the metadata gives it (None: the default one).
+
+    `taken` says that another field has the name already: this one is not served.
+    """
 
     name: str
     comment: str | None = None
+    taken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,10 @@ class TrackedColumn:
 
 @dataclass(frozen=True, slots=True)
 class Relationship:
-    """`mapping` pairs local with remote SQL column names."""
+    """`mapping` pairs local with remote SQL column names.
+
+    `is_child` says that a related row is inserted after the row itself, whose key it takes.
+    """
 
     name: str
     is_array: bool
@@ -63,6 +72,7 @@ class Relationship:
     mapping: tuple[tuple[str, str], ...]
     not_null: bool
     comment: str | None = None
+    is_child: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +103,15 @@ class TrackedTable:
     relationships: dict[str, Relationship] = field(default_factory=dict)
     computed: dict[str, ComputedField] = field(default_factory=dict)
     permissions: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    naming: Naming = PLAIN
 
     @property
     def name(self) -> Name:
         return self.table.name
+
+    def type_name(self, pattern: str) -> str:
+        """Name one of the table's types; the pattern has {} where the table's name stands."""
+        return self.naming.type(pattern.format(self.base))
 
     def by_sql_name(self, name: str) -> TrackedColumn | None:
         return next((item for item in self.columns.values() if item.name == name), None)
@@ -113,6 +128,7 @@ class TrackedFunction:
     session_argument: str | None
     roles: frozenset[str]
     comment: str | None
+    naming: Naming = PLAIN
 
 
 @dataclass(slots=True)
@@ -144,7 +160,7 @@ def base_name(name: Name) -> str:
     return name[1] if name[0] == "public" else "_".join(name)
 
 
-def root_of(custom: Any, default: str) -> Root:
+def root_of(custom: Any, default: str, naming: Naming = PLAIN) -> Root:
     if isinstance(custom, dict):
-        return Root(custom.get("name") or default, custom.get("comment"))
-    return Root(custom or default)
+        return Root(naming.root(custom.get("name") or default), custom.get("comment"))
+    return Root(naming.root(custom or default))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -14,55 +14,74 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox.engine import api
-from sandbox.engine.documents import requests
+from sandbox.engine.api.explain import explain
+from sandbox.engine.documents import bounds, requests
 from sandbox.engine.engine import Engine
 from sandbox.engine.errors import EngineError
 from sandbox.engine.session import ADMIN, Session
-from sandbox.engine.settings import VERSION
+from sandbox.engine.settings import VERSION, Pace
 from sandbox.engine.values import to_json
+
+from . import console_page
+from . import headers as request_headers
+from .shortcut import Shortcut
+from .websocket import Endpoint, Sockets, not_here
 
 JSON = b"application/json; charset=utf-8"
 WORTH_GZIP = 700
-Headers = dict[str, str]
 
 
 def create(
     engine: Engine, lifespan: Callable[[Any], AbstractAsyncContextManager[None]] | None = None
-) -> Starlette:
+) -> ASGIApp:
     """Return the application; the lifespan opens and closes the engine."""
     admin = _Admin(engine)
+    asked: dict[str, ASGIApp] = {
+        "/v1/graphql": _GraphQL(engine, always_ok=True),
+        "/v1alpha1/graphql": _GraphQL(engine, always_ok=False),
+    }
     routes = [
-        Route("/v1/graphql", _GraphQL(engine, always_ok=True)),
-        Route("/v1alpha1/graphql", _GraphQL(engine, always_ok=False)),
+        *(Route(path, endpoint) for path, endpoint in asked.items()),
         Route("/v1/metadata", admin.calls, methods=["POST"]),
         Route("/v2/query", admin.calls, methods=["POST"]),
+        Route("/v1/graphql/explain", admin.explain, methods=["POST"]),
         Route("/v1alpha1/config", admin.config, methods=["GET"]),
         Route("/v1/version", _version, methods=["GET"]),
         Route("/healthz", admin.health, methods=["GET"]),
         Route("/hasura/healthz", admin.health, methods=["GET"]),
     ]
-    cors = engine.settings.cors
-    middleware = [
-        Middleware(
-            CORSMiddleware,
-            allow_origins=[] if "*" in cors else list(cors),
-            allow_origin_regex=".*" if "*" in cors else None,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            allow_credentials=True,
-            expose_headers=["*"],
-        )
+    if engine.settings.console:
+        routes += console_page.routes()
+    sockets = Sockets(engine)
+    watched: list[BaseRoute] = [
+        WebSocketRoute("/v1/graphql", Endpoint(sockets, plain=False)),
+        WebSocketRoute("/v1alpha1/graphql", Endpoint(sockets, plain=True)),
+        WebSocketRoute("/{path:path}", not_here),
     ]
+    cors = engine.settings.cors
     handlers: dict[Any, Any] = {404: _not_found, 405: _not_found}
-    return Starlette(
-        routes=routes,
-        middleware=middleware if cors else [],
+    app = Starlette(
+        routes=[*routes, *watched],
+        middleware=[_cors(cors)] if cors else [],
         exception_handlers=handlers,
         lifespan=lifespan,
+    )
+    return Shortcut(app, asked, cors=bool(cors))
+
+
+def _cors(origins: Sequence[str]) -> Middleware:
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=[] if "*" in origins else list(origins),
+        allow_origin_regex=".*" if "*" in origins else None,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        allow_credentials=True,
+        expose_headers=["*"],
     )
 
 
@@ -77,10 +96,6 @@ async def _not_found(_request: Request, _error: HTTPException) -> Response:
 
 async def _version(_request: Request) -> Response:
     return _body({"server_type": "ce", "version": VERSION})
-
-
-def _headers_of(scope: Scope) -> Headers:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 async def _read(receive: Receive, scope: Scope, limit: int) -> bytes:
@@ -106,13 +121,13 @@ class _GraphQL:
         self.always_ok = always_ok
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = _headers_of(scope)
+        headers = request_headers.read(scope)
         session: Session | None = None
         cookies: list[str] = []
         status, failed = 200, False
         try:
             body = await _read(receive, scope, self.engine.settings.body_limit)
-            session = self.engine.authenticator.session(headers)
+            session = await self.engine.authenticator.session(headers, body)
             text, cookies, failed = await self._answer(requests.decode(body), session)
         except EngineError as error:
             text, failed, status = self._error(error, session), True, error.status
@@ -139,6 +154,7 @@ class _GraphQL:
         if not isinstance(value, list):
             text, cookies = await self.engine.answer_guarded(requests.read(value), session)
             return f'{{"data":{text}}}', cookies, False
+        bounds.check_batch(len(value), self.engine.settings.bounds)
         batch = [requests.read(item, f"$[{at}]") for at, item in enumerate(value)]
         texts, cookies = [], []
         for item in batch:
@@ -177,6 +193,13 @@ class _Admin:
 
         return await self._as_admin(request, "restricted access : admin only", run)
 
+    async def explain(self, request: Request) -> Response:
+        async def run() -> Any:
+            body = await _read(request.receive, request.scope, self.engine.settings.body_limit)
+            return await explain(self.engine, requests.decode(body))
+
+        return await self._as_admin(request, "restricted access : admin only", run)
+
     async def config(self, request: Request) -> Response:
         async def run() -> Any:
             return self._config()
@@ -189,7 +212,7 @@ class _Admin:
     ) -> Response:
         session = None
         try:
-            session = self.engine.authenticator.session(dict(request.headers))
+            session = await self.engine.authenticator.session(dict(request.headers))
             _must_be_admin(session, refused)
             return _body(await run())
         except EngineError as error:
@@ -198,24 +221,27 @@ class _Admin:
 
     def _config(self) -> dict[str, Any]:
         settings = self.engine.settings
-        polling = {"batch_size": 100, "refetch_delay": 1}
         return {
             "version": VERSION,
             "is_function_permissions_inferred": settings.infer_functions,
             "is_remote_schema_permissions_enabled": False,
             "is_admin_secret_set": settings.admin_secret is not None,
-            "is_auth_hook_set": False,
+            "is_auth_hook_set": settings.auth_hook is not None,
             "is_jwt_set": bool(settings.jwt_secrets),
             "jwt": [_jwt_config(secret) for secret in settings.jwt_secrets],
             "is_allow_list_enabled": False,
-            "live_queries": polling,
-            "streaming_queries": polling,
+            "live_queries": _pace(settings.live),
+            "streaming_queries": _pace(settings.streaming),
             "console_assets_dir": None,
             "experimental_features": [],
             "is_prometheus_metrics_enabled": False,
             "default_naming_convention": "hasura-default",
             "feature_flags": [],
         }
+
+
+def _pace(pace: Pace) -> dict[str, Any]:
+    return {"batch_size": pace.batch, "refetch_delay": pace.interval_ms / 1000}
 
 
 def _jwt_config(secret: dict[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from typing import Any
 
 from croniter import CroniterError, croniter
 
-from sandbox.engine.metadata import MetadataError, headers, webhook
+from sandbox.engine.kriti.values import decode, encode
+from sandbox.engine.metadata import MetadataError
 
 from . import cron_log
 from .delivery import Job, Pace, Pump, Result, columns, setting
-from .webhooks import Hook, Retry, logged_headers
+from .webhooks import Hook, Retry
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ RETRY = {
 }
 FIELDS = 5  # croniter knows more, Hasura does not
 TOLERANCE_SECONDS = 21_600.0
+LOG_VERSION = "1"
 PLANNED_MAX = 100  # events of a trigger that lie ahead
 PLANNED_MIN = 50
 PLANNING_SECONDS = 60.0  # from one look at what lies ahead to the next
@@ -66,12 +68,12 @@ class CronTriggers:
             except (MetadataError, CroniterError) as error:
                 self.problems[item["name"]] = str(error)
         pace = Pace(
-            interval_s=setting(environ, "ENGINE_CRON_FETCH_SECONDS", 10),
+            interval_s=setting(environ, "HASURA_GRAPHQL_SCHEDULED_EVENTS_FETCH_SECONDS", 10),
             batch_max=int(setting(environ, "HASURA_GRAPHQL_EVENTS_FETCH_BATCH_SIZE", 100)),
             concurrent_max=int(setting(environ, "HASURA_GRAPHQL_EVENTS_HTTP_POOL_SIZE", 100)),
             grace_s=setting(environ, "HASURA_GRAPHQL_GRACEFUL_SHUTDOWN_TIMEOUT", 60),
         )
-        lock_s = setting(environ, "ENGINE_EVENTS_LOCK_SECONDS", 1800)
+        lock_s = setting(environ, "HASURA_GRAPHQL_EVENTS_LOCK_SECONDS", 1800)
         self._cron_pump = Pump(_CronEvents(pool, lock_s, self), pace)
         self._one_off_pump = Pump(_OneOffEvents(pool, lock_s, environ), pace)
         self._planned_at = -PLANNING_SECONDS
@@ -160,7 +162,8 @@ class _CronEvents:
             **({} if cron.comment is None else {"comment": cron.comment}),
         }
         dead = row["late_s"] > cron.tolerance_s
-        return Job(row["id"], cron.name, row["tries"], json.dumps(body), cron.hook, dead)
+        text = encode(body)
+        return Job(row["id"], cron.name, row["tries"], text, cron.hook, dead, LOG_VERSION)
 
 
 class _OneOffEvents:
@@ -195,8 +198,8 @@ class _OneOffEvents:
         except MetadataError as error:
             logger.warning("scheduled event %s: %s", row["id"], error)
             hook = None
-        dead = row["late_s"] > retry.get("tolerance_seconds", TOLERANCE_SECONDS)
-        return Job(row["id"], row["id"], row["tries"], json.dumps(body), hook, dead)
+        dead, text = row["late_s"] > _tolerance(retry), encode(body)
+        return Job(row["id"], row["id"], row["tries"], text, hook, dead, LOG_VERSION)
 
 
 def _cron(item: dict[str, Any], environ: Mapping[str, str]) -> Cron:
@@ -206,7 +209,7 @@ def _cron(item: dict[str, Any], environ: Mapping[str, str]) -> Cron:
         item.get("schedule", ""),
         item.get("payload"),
         item.get("comment"),
-        retry.get("tolerance_seconds", TOLERANCE_SECONDS),
+        _tolerance(retry),
         _hook(item, retry, environ),
     )
     if len(cron.schedule.split()) != FIELDS:
@@ -215,17 +218,20 @@ def _cron(item: dict[str, Any], environ: Mapping[str, str]) -> Cron:
     return cron
 
 
+def _tolerance(retry: Mapping[str, Any]) -> float:
+    """Return how late an event may be."""
+    value = retry.get("tolerance_seconds")
+    return TOLERANCE_SECONDS if value is None else float(value)
+
+
 def _hook(item: dict[str, Any], retry: dict[str, Any], environ: Mapping[str, str]) -> Hook:
-    return Hook(
-        webhook(item, environ),
-        headers(item.get("headers"), environ),
-        logged_headers(item.get("headers")),
-        Retry(**{RETRY[key]: value for key, value in retry.items() if key in RETRY}),
-    )
+    known = {RETRY[key]: value for key, value in retry.items() if key in RETRY}
+    given = Retry(**{key: value for key, value in known.items() if value is not None})
+    return Hook.read(item, given, environ)
 
 
 def _decoded(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
+    return None if text is None else decode(text)
 
 
 def _instant(moment: datetime) -> str:

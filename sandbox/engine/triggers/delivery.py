@@ -17,6 +17,7 @@ import asyncpg
 
 from sandbox.engine.outgoing import Outgoing
 from sandbox.engine.settings import SettingsError
+from sandbox.engine.transforms import TransformError
 
 from .webhooks import Hook, Response, Retry, ask
 
@@ -36,7 +37,10 @@ MISSING_TRIGGER_SECONDS = 60.0  # until the next look at an event whose trigger 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One claimed row of a queue. Without a hook it is not sent now."""
+    """One claimed row of a queue. Without a hook it is not sent now.
+
+    `version` is that of the log's form, which event triggers and scheduled ones do not share.
+    """
 
     id: str
     name: str
@@ -44,6 +48,7 @@ class Job:
     body: str = ""
     hook: Hook | None = None
     dead: bool = False
+    version: str = "2"
 
 
 class State(StrEnum):
@@ -68,7 +73,12 @@ class Result:
         if self.job.hook is None or self.response is None:
             return None
         headers = json.dumps(self.job.hook.headers_logged)
-        return f'{{"version": "2", "headers": {headers}, "payload": {self.job.body}}}'
+        payload = self.response.payload or self.job.body
+        return f'{{"version": "{self.job.version}", "headers": {headers}, "payload": {payload}}}'
+
+    @property
+    def response_logged(self) -> str | None:
+        return None if self.response is None else self.response.logged(self.job.version)
 
 
 class Queue(Protocol):
@@ -174,6 +184,11 @@ class Pump:
             except asyncio.CancelledError:
                 self._finish(Result(job, State.RELEASED))
                 raise
+            except TransformError as error:
+                # Trying again would change nothing, and nothing was sent that could be logged.
+                logger.warning("%s is not delivered, its transform fails: %s", job.name, error)
+                self._finish(Result(job, State.ERROR))
+                return
             state, wait_s = decide(response, job.tries, job.hook.retry)
             self._finish(Result(job, state, wait_s, response))
 
@@ -239,7 +254,7 @@ def columns(results: list[Result]) -> list[list[Any]]:
             result.wait_s,
             result.response.status if result.response else None,
             result.request_logged,
-            result.response.logged() if result.response else None,
+            result.response_logged,
         )
         for result in results
     ]

@@ -7,22 +7,25 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from sandbox.engine.errors import EngineError
-from sandbox.engine.metadata import MetadataError, headers, webhook
+from sandbox.engine.metadata import MetadataError
 from sandbox.engine.settings import TRUE
+from sandbox.engine.values import spell
 
 from . import delivery, event_log
 from .delivery import Job, Pace, Pump, Result, columns, setting
 from .event_log import TableTrigger
-from .webhooks import Hook, Retry, logged_headers
+from .webhooks import Hook, Retry
 
 logger = logging.getLogger(__name__)
 
 NAME_CHARACTERS_MAX = 42  # so that the names of the triggers on the table stay within 63
 RETRY = {"num_retries": "retries", "interval_sec": "interval_s", "timeout_sec": "timeout_s"}
 OPERATIONS = ("insert", "update", "delete")
+MANUAL_SESSION = {"x-hasura-role": "admin"}  # only the admin makes events by hand
 
 # A number with a fraction, or a string, which may look like one.
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+\.\d+')
@@ -37,6 +40,7 @@ class Trigger:
     table: str
     definition: dict[str, Any]
     hook: Hook | None
+    replicates: bool = False
 
 
 class EventTriggers:
@@ -52,7 +56,7 @@ class EventTriggers:
         self._triggers = {item.name: item for item in self._read(metadata, environ)}
         stringify = environ.get("HASURA_GRAPHQL_STRINGIFY_NUMERIC_TYPES", "")
         self._stringify = stringify.lower() in TRUE
-        self._lock_s = setting(environ, "ENGINE_EVENTS_LOCK_SECONDS", 1800)
+        self._lock_s = setting(environ, "HASURA_GRAPHQL_EVENTS_LOCK_SECONDS", 1800)
         pace = Pace(
             interval_s=setting(environ, "HASURA_GRAPHQL_EVENTS_FETCH_INTERVAL", 1000) / 1000,
             batch_max=int(setting(environ, "HASURA_GRAPHQL_EVENTS_FETCH_BATCH_SIZE", 100)),
@@ -78,7 +82,9 @@ class EventTriggers:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 
-    async def invoke(self, name: str, payload: Any) -> str:
+    async def invoke(
+        self, name: str, payload: Any, session: Mapping[str, str] = MANUAL_SESSION
+    ) -> str:
         """Make an event by hand. Returns its id."""
         trigger = self._triggers.get(name)
         if trigger is None:
@@ -87,7 +93,8 @@ class EventTriggers:
             text = f'manual mode is not enabled for event trigger: "{name}"'
             raise EngineError("not-supported", text)
         place = (name, trigger.schema, trigger.table)
-        event_id: str = await self._pool.fetchval(event_log.INVOKE, *place, json.dumps(payload))
+        texts = json.dumps(payload), json.dumps(dict(session))
+        event_id: str = await self._pool.fetchval(event_log.INVOKE, *place, *texts)
         self._pump.bell.set()
         return event_id
 
@@ -172,40 +179,24 @@ class EventTriggers:
                         hook = None
                     definition = item.get("definition") or {}
                     schema = place.get("schema", "public")
-                    yield Trigger(name, schema, place["name"], definition, hook)
+                    replicates = bool(item.get("trigger_on_replication"))
+                    yield Trigger(name, schema, place["name"], definition, hook, replicates)
 
 
 def spell_numbers(text: str) -> str:
     """Write fractions as Hasura does, which reads and writes them: 150.50 becomes 150.5."""
     if "." not in text:
         return text
-    return TOKEN.sub(lambda match: match[0] if match[0][0] == '"' else _spell(match[0]), text)
-
-
-def _spell(number: str) -> str:
-    """Keep the exact value: plain from 0.1 to ten million, else one digit before the dot."""
-    minus = "-" if number.startswith("-") else ""
-    whole, _, fraction = number.removeprefix("-").partition(".")
-    padded = (whole + fraction).rstrip("0")
-    digits = padded.lstrip("0")
-    point = len(whole) - (len(padded) - len(digits))  # where the dot stands in the digits
-    if not digits:
-        return f"{minus}0.0"
-    if point == 0:
-        return f"{minus}0.{digits}"
-    if 0 < point <= 7:
-        return f"{minus}{digits[:point].ljust(point, '0')}.{digits[point:] or '0'}"
-    return f"{minus}{digits[0]}.{digits[1:] or '0'}e{point - 1}"
+    return TOKEN.sub(
+        lambda match: match[0] if match[0][0] == '"' else spell(Decimal(match[0])), text
+    )
 
 
 def _hook(item: dict[str, Any], environ: Mapping[str, str]) -> Hook:
-    retry = item.get("retry_conf") or {}
-    return Hook(
-        webhook(item, environ),
-        headers(item.get("headers"), environ),
-        logged_headers(item.get("headers")),
-        Retry(**{RETRY[key]: value for key, value in retry.items() if value is not None}),
-    )
+    given = item.get("retry_conf") or {}
+    known = {RETRY[key]: value for key, value in given.items() if key in RETRY}
+    retry = Retry(**{key: value for key, value in known.items() if value is not None})
+    return Hook.read(item, retry, environ)
 
 
 def _parts(trigger: Trigger) -> Iterator[TableTrigger]:
@@ -216,4 +207,4 @@ def _parts(trigger: Trigger) -> Iterator[TableTrigger]:
         listened = spec.get("columns", "*")
         sent = spec.get("payload") or ("*" if operation == "update" else listened)
         place = (trigger.name, trigger.schema, trigger.table)
-        yield TableTrigger(*place, operation.upper(), listened, sent)
+        yield TableTrigger(*place, operation.upper(), listened, sent, trigger.replicates)

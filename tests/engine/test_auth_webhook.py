@@ -1,0 +1,237 @@
+"""The auth hook: what it is told, and what each of its answers means."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine import harness
+from engine.authority import Authority, authority
+
+from sandbox.engine import settings
+from sandbox.engine.auth import Authenticator, webhook
+from sandbox.engine.errors import EngineError
+from sandbox.engine.session import Session
+
+USER = {"X-Hasura-Role": "user", "X-Hasura-User-Id": "7", "Unrelated": "x"}
+BODY = {"query": "query A { a }", "operationName": "A", "variables": {"v": 1}}
+
+
+@pytest.fixture
+def hook() -> Iterator[Authority]:
+    with authority() as running:
+        running.say(USER)
+        yield running
+
+
+def authenticator(url: str, **environ: str) -> Authenticator:
+    given = {
+        "HASURA_GRAPHQL_ADMIN_SECRET": harness.SECRET,
+        "HASURA_GRAPHQL_AUTH_HOOK": url,
+        **environ,
+    }
+    return Authenticator(settings.read(given, {"database_url": "x", "metadata": "y"}))
+
+
+def decide(found: Authenticator, headers: dict[str, str], body: bytes | None = None) -> Session:
+    async def run() -> Session:
+        try:
+            return await found.session(headers, body)
+        finally:
+            await found.close()
+
+    return asyncio.run(run())
+
+
+def refusal(found: Authenticator) -> tuple[str, str, int]:
+    with pytest.raises(EngineError) as failure:
+        decide(found, {})
+    assert failure.value.path == "$"
+    return failure.value.code, failure.value.message, failure.value.status
+
+
+def test_the_hook_says_who_asks(hook: Authority) -> None:
+    session = decide(authenticator(hook.url), {"cookie": "a=b", "x-hasura-role": "admin"})
+
+    assert (session.role, session.expires_at, session.backend) == ("user", None, False)
+    assert session.variables == {"x-hasura-role": "user", "x-hasura-user-id": "7"}
+
+
+def test_a_hook_asked_with_get_gets_the_headers_of_the_client(hook: Authority) -> None:
+    headers = {
+        "cookie": "a=b",
+        "x-hasura-role": "r",
+        "user-agent": "mine",
+        "host": "me",
+        "dnt": "1",
+    }
+    decide(authenticator(hook.url), headers)
+
+    asked = hook.asked[0]
+    assert (asked.method, asked.body) == ("GET", None)
+    assert (asked.headers["cookie"], asked.headers["x-hasura-role"]) == ("a=b", "r")
+    assert asked.headers["user-agent"].startswith("hasura-graphql-engine/")
+    assert asked.headers["host"] != "me"
+    assert "dnt" not in asked.headers
+
+
+def test_a_hook_asked_with_post_gets_headers_and_request(hook: Authority) -> None:
+    found = authenticator(hook.url, HASURA_GRAPHQL_AUTH_HOOK_MODE="POST")
+    decide(found, {"authorization": "x", "host": "me"}, json.dumps(BODY).encode())
+
+    asked = hook.asked[0]
+    assert asked.method == "POST"
+    assert asked.headers["content-type"] == "application/json"
+    assert "authorization" not in asked.headers
+    assert asked.body == {"headers": {"authorization": "x", "host": "me"}, "request": BODY}
+
+
+@pytest.mark.parametrize(
+    ("body", "request_told"),
+    [
+        (
+            json.dumps([BODY, {"query": "{ b }"}]),
+            [BODY, {"query": "{ b }", "operationName": None, "variables": None}],
+        ),
+        ("not JSON", None),
+        ('{"query": 1}', None),
+    ],
+)
+def test_the_request_is_told_as_far_as_it_is_one(
+    hook: Authority, body: str, request_told: Any
+) -> None:
+    found = authenticator(hook.url, HASURA_GRAPHQL_AUTH_HOOK_MODE="POST")
+    decide(found, {}, body.encode())
+    assert hook.asked[0].body["request"] == request_told
+
+
+def test_the_request_may_be_kept_from_the_hook(hook: Authority) -> None:
+    environ = {
+        "HASURA_GRAPHQL_AUTH_HOOK_MODE": "post",
+        "HASURA_GRAPHQL_AUTH_HOOK_SEND_REQUEST_BODY": "false",
+    }
+    decide(authenticator(hook.url, **environ), {}, json.dumps(BODY).encode())
+    assert hook.asked[0].body == {"headers": {}}
+
+
+def test_the_admin_secret_comes_before_the_hook(hook: Authority) -> None:
+    headers = {"x-hasura-admin-secret": harness.SECRET}
+    assert decide(authenticator(hook.url), headers).role == "admin"
+    assert hook.asked == []
+
+
+@pytest.mark.parametrize(
+    ("more", "seconds"),
+    [
+        ({"Cache-Control": "max-age=60"}, 60),
+        ({"cache-control": "no-cache, max-age=60"}, 60),
+        ({"Cache-Control": "public", "Expires": "Thu, 01 Jan 1970 00:03:20 GMT"}, None),
+    ],
+)
+def test_the_hook_bounds_a_session(
+    hook: Authority, more: dict[str, str], seconds: int | None
+) -> None:
+    hook.say(USER | more)
+    ends = decide(authenticator(hook.url), {}).expires_at
+    assert ends is not None
+    assert ends == 200 if seconds is None else abs(ends - time.time() - seconds) < 5
+
+
+def test_a_hook_that_says_no_is_a_denial(hook: Authority) -> None:
+    hook.say(USER, 401)
+    assert refusal(authenticator(hook.url)) == (
+        "access-denied",
+        "Authentication hook unauthorized this request",
+        401,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [
+        (500, b"{}"),
+        (302, b"{}"),
+        (204, b""),
+        (201, json.dumps(USER).encode()),
+        (200, b"<html>"),
+        (200, b"[]"),
+        (200, b'{"x-hasura-role": 1}'),
+        (200, b"[" * 100_000),
+    ],
+)
+def test_any_other_answer_is_invalid(hook: Authority, status: int, content: bytes) -> None:
+    hook.status, hook.content = status, content
+    assert refusal(authenticator(hook.url)) == (
+        "unexpected",
+        "Invalid response from authorization hook",
+        500,
+    )
+
+
+def test_a_session_needs_a_role(hook: Authority) -> None:
+    hook.say({"x-hasura-user-id": "7"})
+    assert refusal(authenticator(hook.url))[:2] == (
+        "invalid-params",
+        "x-hasura-role not found in session variables",
+    )
+
+
+def test_a_hook_that_cannot_be_reached_is_told_as_such() -> None:
+    text = "webhook authentication request failed"
+    assert refusal(authenticator("http://127.0.0.1:1/")) == ("unexpected", text, 500)
+
+
+def test_a_hook_that_takes_too_long_or_says_too_much_is_given_up(
+    hook: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "webhook authentication request failed"
+    hook.content = b" " * 1024 * 1024
+    assert refusal(authenticator(hook.url))[1] == text
+
+    monkeypatch.setattr(webhook, "TIMEOUT_SECONDS", 0.05)
+    hook.say(USER)
+    hook.wait_s = 0.5
+    assert refusal(authenticator(hook.url))[1] == text
+
+
+def test_the_engine_serves_whom_the_hook_knows(
+    hook: Authority, shop_url: str, shop_directory: Path
+) -> None:
+    environ = {
+        "HASURA_GRAPHQL_AUTH_HOOK": hook.url,
+        "HASURA_GRAPHQL_AUTH_HOOK_MODE": "POST",
+        "HANDLER_URL": "http://127.0.0.1:1",
+    }
+    with harness.serve(shop_url, shop_directory, environ) as running:
+        hook.say({"x-hasura-role": "user", "x-hasura-user-id": "ann"})
+        asked = {"query": "{ wallet { owner_id } }"}
+        good = running.post("/v1/graphql", asked, {}).json()
+        hook.say({}, 401)
+        denied = running.post("/v1/graphql", asked, {})
+        alpha = running.post("/v1alpha1/graphql", asked, {})
+
+    assert {row["owner_id"] for row in good["data"]["wallet"]} == {"ann"}
+    assert hook.asked[0].body["request"]["query"] == asked["query"]
+    text = "Authentication hook unauthorized this request"
+    extensions = {"path": "$", "code": "access-denied"}
+    assert denied.json() == {"errors": [{"message": text, "extensions": extensions}]}
+    assert (denied.status_code, alpha.status_code) == (200, 401)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"HASURA_GRAPHQL_ADMIN_SECRET": ""},
+        {"HASURA_GRAPHQL_AUTH_HOOK_MODE": "PUT"},
+        {"HASURA_GRAPHQL_UNAUTHORIZED_ROLE": "anonymous"},
+        {"HASURA_GRAPHQL_JWT_SECRET": json.dumps({"type": "HS256", "key": "k" * 32})},
+    ],
+)
+def test_modes_that_contradict_each_other_are_refused_at_the_start(environ: dict[str, str]) -> None:
+    with pytest.raises(settings.SettingsError):
+        authenticator("http://127.0.0.1:1/", **environ)
