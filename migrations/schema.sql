@@ -939,6 +939,46 @@ end;
 $function$;
 comment on function capture_payment_attempt(payment_attempts,text,timestamp with time zone) is 'The gateway has the money: books it, then pays.';
 
+CREATE OR REPLACE FUNCTION public.check_invariants(hasura_session json)
+ RETURNS SETOF exceptions
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_view text;
+    v_rows bigint;
+    v_first jsonb;
+    v_object constant uuid := '00000000-0000-0000-0000-000000000000';
+begin
+    perform require_service(hasura_session);
+
+    for v_view in
+        select viewname from pg_views
+        where schemaname = 'public' and starts_with(viewname, 'invariant_')
+        order by viewname
+    loop
+        execute format(
+            'select count(*), (array_agg(to_jsonb(fault)))[1] from %I as fault', v_view
+        ) into v_rows, v_first;
+
+        if v_rows > 0 then
+            perform record_exception(
+                null, (hasura_session ->> 'x-hasura-livemode')::boolean, 'invariant-broken', v_view,
+                v_object, null, null, format('%s rows, as %s', v_rows, v_first)
+            );
+        else
+            update exceptions set resolved_at = clock_now()
+            where class = 'invariant-broken' and object_type = v_view and resolved_at is null;
+        end if;
+    end loop;
+    return query
+    select * from exceptions where class = 'invariant-broken' and resolved_at is null;
+end;
+$function$;
+comment on function check_invariants(json) is 'Reads every invariant, of all tenants and both modes. What is broken is listed once among the exceptions, and taken off when it holds again. Answers what is broken now.';
+grant execute on function check_invariants(json) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.check_ledger_account()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1853,9 +1893,10 @@ CREATE OR REPLACE FUNCTION public.record_exception(p_organization_id uuid, p_liv
  LANGUAGE sql
 BEGIN ATOMIC
  INSERT INTO exceptions (organization_id, livemode, class, object_type, object_id, amount, currency, detail)
-   VALUES (record_exception.p_organization_id, record_exception.p_livemode, record_exception.p_class, record_exception.p_object_type, record_exception.p_object_id, record_exception.p_amount, record_exception.p_currency, record_exception.p_detail) ON CONFLICT ON CONSTRAINT exception_is_listed_once DO NOTHING;
+   VALUES (record_exception.p_organization_id, record_exception.p_livemode, record_exception.p_class, record_exception.p_object_type, record_exception.p_object_id, record_exception.p_amount, record_exception.p_currency, record_exception.p_detail) ON CONFLICT ON CONSTRAINT exception_is_listed_once DO UPDATE SET detail = excluded.detail, resolved_at = NULL::timestamp with time zone
+   WHERE (exceptions.resolved_at IS NOT NULL);
 END;
-comment on function record_exception(uuid,boolean,text,text,uuid,bigint,text,text) is 'Lists an object under a class; once, however often called.';
+comment on function record_exception(uuid,boolean,text,text,uuid,bigint,text,text) is 'Lists an object under a class, once however often it is called; what was resolved is open again.';
 
 CREATE OR REPLACE FUNCTION public.record_receipt(hasura_session json, p_payment_attempt_id uuid, p_receipt_url text)
  RETURNS SETOF payment_attempts
@@ -1990,7 +2031,7 @@ end;
 $function$;
 comment on function reverse_ledger_transaction(uuid,text,text,text,uuid,timestamp with time zone) is 'Books the opposite of a transaction, once per transaction and the same again for the same key.';
 
-CREATE OR REPLACE FUNCTION public.seal_ledger_block(p_limit integer DEFAULT 10000)
+CREATE OR REPLACE FUNCTION public.seal_ledger_block(hasura_session json, p_limit integer DEFAULT 10000)
  RETURNS SETOF ledger_blocks
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2004,6 +2045,7 @@ declare
     v_hashes bytea[];
     v_previous bytea;
 begin
+    perform require_service(hasura_session);
     perform require_read_committed();
     perform pg_advisory_xact_lock(hashtextextended('ledger_blocks', 0));  -- one sealer at a time
 
@@ -2048,7 +2090,8 @@ begin
     from unnest(v_ids, v_hashes) with ordinality as sealed (id, hash, position);
 end;
 $function$;
-comment on function seal_ledger_block(integer) is 'Seals what has been posted since the last block; no row when there is nothing. Postings go on meanwhile: what commits later is sealed by the next block.';
+comment on function seal_ledger_block(json,integer) is 'Seals what has been posted since the last block; no row when there is nothing. Postings go on meanwhile: what commits later is sealed by the next block.';
+grant execute on function seal_ledger_block(json,integer) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.settle_gateway_event(p_event gateway_events, p_attempt payment_attempts, p_outcome text)
  RETURNS void

@@ -463,13 +463,34 @@ def test_an_invariant_names_what_breaks_it(db, money, name) -> None:
     row = money.open()
     money.receive(row["payment_attempt_id"])
     db.execute("set constraints all immediate")
-    db.execute("select seal_ledger_block()")
+    money.call("seal_ledger_block")
     assert broken_invariants(db) == {}
 
     db.execute("set local session_replication_role = replica")
     db.execute("alter table ledger_accounts drop constraint ledger_account_stays_within_its_bounds")
     db.execute(BREACHES[name])
     assert name in broken_invariants(db)
+
+
+def test_a_broken_invariant_is_an_exception_until_it_holds_again(db, money) -> None:
+    assert money.call("check_invariants") == []
+
+    db.execute(
+        "insert into ledger_accounts (organization_id, livemode, code, account_type, currency,"
+        " held) select id, false, 'lost', 'asset', 'USD', 1 from organizations limit 1"
+    )
+    for _ in range(2):
+        (fault,) = money.call("check_invariants")
+        assert (fault["class"], fault["object_type"]) == (
+            "invariant-broken",
+            "invariant_account_holds",
+        )
+        assert fault["detail"].startswith("1 rows, as {")
+
+    db.execute("update ledger_accounts set held = 0 where code = 'lost'")
+    assert money.call("check_invariants") == []
+    db.execute("update ledger_accounts set held = 1 where code = 'lost'")
+    assert len(money.call("check_invariants")) == 1
 
 
 def test_every_invariant_has_a_breach_that_it_was_tried_on(db) -> None:

@@ -1,3 +1,4 @@
+drop function require_service;
 alter default privileges in schema public revoke select on tables from munim_hasura;
 alter default privileges grant execute on functions to public;
 revoke usage on schema public from munim_hasura;

@@ -33,3 +33,17 @@ grant usage on schema public to munim_hasura;
 -- A function is callable by those who are granted it, and by nobody else.
 alter default privileges revoke execute on functions from public;
 alter default privileges in schema public grant select on tables to munim_hasura;
+
+create function require_service(p_session json) returns void
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+begin
+    if coalesce(p_session ->> 'x-hasura-role', '') not in ('service', 'admin') then
+        raise exception 'forbidden: role % may not do this', p_session ->> 'x-hasura-role'
+            using errcode = '22B03';
+    end if;
+end;
+$$;
+comment on function require_service is
+'Money functions are for the service, and for an administrator''s console; whatever metadata says.';

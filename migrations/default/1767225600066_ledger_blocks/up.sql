@@ -70,7 +70,8 @@ select sha256(convert_to(ledger_transaction_text(p_transaction), 'UTF8'));
 end;
 comment on function ledger_transaction_hash is 'The sha256 of a transaction''s text.';
 
-create function seal_ledger_block(p_limit integer default 10000) returns setof ledger_blocks
+create function seal_ledger_block(hasura_session json, p_limit integer default 10000)
+returns setof ledger_blocks
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
@@ -82,6 +83,7 @@ declare
     v_hashes bytea[];
     v_previous bytea;
 begin
+    perform require_service(hasura_session);
     perform require_read_committed();
     perform pg_advisory_xact_lock(hashtextextended('ledger_blocks', 0));  -- one sealer at a time
 
@@ -129,5 +131,6 @@ $$;
 comment on function seal_ledger_block is
 'Seals what has been posted since the last block; no row when there is nothing. Postings go on '
 'meanwhile: what commits later is sealed by the next block.';
+grant execute on function seal_ledger_block to munim_hasura;
 
 revoke insert, update, delete, truncate on ledger_blocks, ledger_seals from public, munim_hasura;

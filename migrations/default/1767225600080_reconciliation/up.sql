@@ -38,6 +38,8 @@ values (
     p_organization_id, p_livemode, p_class, p_object_type, p_object_id, p_amount, p_currency,
     p_detail
 )
-on conflict on constraint exception_is_listed_once do nothing;
+on conflict on constraint exception_is_listed_once do update
+set detail = excluded.detail, resolved_at = null
+where exceptions.resolved_at is not null;
 end;
-comment on function record_exception is 'Lists an object under a class; once, however often called.';
+comment on function record_exception is 'Lists an object under a class, once however often it is called; what was resolved is open again.';

@@ -16,7 +16,6 @@ drop function apply_due_gateway_event;
 drop function postpone_gateway_event;
 drop function try_gateway_event;
 drop function receive_gateway_event;
-drop function require_service;
 drop table gateway_events;
 drop table payment_attempts;
 drop table payment_intents;

@@ -186,20 +186,6 @@ create trigger gateway_event_updated_at
 before update on gateway_events
 for each row execute function touch_updated_at();
 
-create function require_service(p_session json) returns void
-language plpgsql stable
-set search_path = public, pg_temp
-as $$
-begin
-    if coalesce(p_session ->> 'x-hasura-role', '') not in ('service', 'admin') then
-        raise exception 'forbidden: role % may not do this', p_session ->> 'x-hasura-role'
-            using errcode = '22B03';
-    end if;
-end;
-$$;
-comment on function require_service is
-'Money functions are for the service, and for an administrator''s console; whatever metadata says.';
-
 create function receive_gateway_event(
     hasura_session json,
     p_gateway text,

@@ -1,3 +1,4 @@
+drop function check_invariants;
 drop view invariant_captures_book_what_was_taken;
 drop view invariant_attempts_ask_for_what_is_owed;
 drop view invariant_purchases_keep_their_rate;

@@ -135,3 +135,43 @@ inner join ledger_entries on ledger_entries.ledger_transaction_id = ledger_trans
 where ledger_transactions.kind = 'capture'
     and abs(ledger_entries.amount) <> payment_attempts.amount;
 comment on view invariant_captures_book_what_was_taken is 'I4: the same amount in both.';
+
+create function check_invariants(hasura_session json) returns setof exceptions
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_view text;
+    v_rows bigint;
+    v_first jsonb;
+    v_object constant uuid := '00000000-0000-0000-0000-000000000000';
+begin
+    perform require_service(hasura_session);
+
+    for v_view in
+        select viewname from pg_views
+        where schemaname = 'public' and starts_with(viewname, 'invariant_')
+        order by viewname
+    loop
+        execute format(
+            'select count(*), (array_agg(to_jsonb(fault)))[1] from %I as fault', v_view
+        ) into v_rows, v_first;
+
+        if v_rows > 0 then
+            perform record_exception(
+                null, (hasura_session ->> 'x-hasura-livemode')::boolean, 'invariant-broken', v_view,
+                v_object, null, null, format('%s rows, as %s', v_rows, v_first)
+            );
+        else
+            update exceptions set resolved_at = clock_now()
+            where class = 'invariant-broken' and object_type = v_view and resolved_at is null;
+        end if;
+    end loop;
+    return query
+    select * from exceptions where class = 'invariant-broken' and resolved_at is null;
+end;
+$$;
+comment on function check_invariants is
+'Reads every invariant, of all tenants and both modes. What is broken is listed once among the '
+'exceptions, and taken off when it holds again. Answers what is broken now.';
+grant execute on function check_invariants to munim_hasura;
