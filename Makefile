@@ -33,6 +33,11 @@ reset: .installed-for-run ## delete the sandbox's data
 test: .installed-for-test ## run the tests
 	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist loadgroup
 
+.PHONY: fuzz-engine
+fuzz-engine: .installed-for-test ## ask the engine random queries; EXAMPLES=1000 by default
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),1000) $(PY) -m pytest tests/engine/random_queries \
+	  -p no:randomly --timeout 0 --tb short -q
+
 .PHONY: check
 check: .installed-for-test ## run every linter and the type checker
 	@echo "ruff" && $(BIN)/ruff check --quiet .
@@ -73,8 +78,18 @@ package-check: .installed-for-test ## make the artifact for Lambda, and run it
 	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -m artifact tests/serverless
 
 .PHONY: bench
-bench: .installed-for-test ## run the benchmarks
-	@for file in $(wildcard bench/*.py); do echo "$$file"; PYTHONPATH=. $(PY) "$$file" || exit 1; done
+bench: .installed-for-test ## measure a posting beside the barest one
+	@PYTHONPATH=. $(PY) bench/posting.py
+
+.PHONY: bench-engine
+bench-engine: .installed-for-test ## measure the engine beside its peers; ARGS=--quick takes a minute
+	@if ! command -v npm > /dev/null; then \
+	  echo "munim: Node is missing, so PostGraphile is left out: apt install nodejs npm"; \
+	elif ! cmp -s bench/package-lock.json bench/node_modules/installed.json; then \
+	  npm ci --prefix bench --ignore-scripts --no-fund --no-audit --loglevel=error \
+	    && cp bench/package-lock.json bench/node_modules/installed.json \
+	    || echo "munim: npm could not install PostGraphile, so it is left out"; fi
+	@PYTHONPATH=. $(PY) bench/engine.py $(ARGS)
 
 # No registry's address goes into the files, so that they install from anywhere.
 LOCK = $(PY) -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \

@@ -86,6 +86,43 @@ def test_requests_leave_connections_to_others_when_they_are_done(shop_url: str) 
     play(shop_url, scene)
 
 
+def test_others_get_a_connection_while_requests_crowd(shop_url: str) -> None:
+    async def scene(found: Leases) -> None:
+        async def ask() -> None:
+            while not is_over:
+                connection = await found.take()
+                await asyncio.sleep(0)
+                await found.give(connection, failed=False)
+
+        is_over = False
+        crowd = [asyncio.create_task(ask()) for _ in range(SIZE * 4)]
+        await asyncio.sleep(0.5)
+        try:
+            others = [await found.pool.acquire(timeout=5) for _ in range(leases.LEFT_TO_OTHERS)]
+        finally:
+            is_over = True
+            await asyncio.gather(*crowd)
+        for connection in others:
+            await found.pool.release(connection)
+
+    play(shop_url, scene)
+
+
+def test_who_has_waited_for_too_long_is_told(
+    shop_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "WAIT_SECONDS_MAX", 0.1)
+
+    async def scene(found: Leases) -> None:
+        out = [await found.take() for _ in range(SIZE)]
+        with pytest.raises(TimeoutError):
+            await found.take()
+        for connection in out:
+            await found.give(connection, failed=False)
+
+    play(shop_url, scene)
+
+
 def test_a_small_pool_is_not_divided(shop_url: str) -> None:
     async def scene(found: Leases) -> None:
         connection = await found.take()

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,44 +36,43 @@ def has_node() -> bool:
 
 
 @pytest.fixture(scope="session")
-def installed() -> Path:
-    """The clients and their tests, in a folder of this environment; installed once per lock."""
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tests in a folder of their own, beside the packages of this environment."""
     if not has_node():
         unavailable()
     content = b"".join((CLIENTS / name).read_bytes() for name in PACKAGES)
-    folder = Path(sys.prefix) / "engine-clients" / hashlib.sha256(content).hexdigest()[:16]
-    if not (folder / "installed").exists():
-        _install(folder)
-    for part in ("http", "live", "engine.mjs"):
-        source, target = CLIENTS / part, folder / part
-        if source.is_dir():
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(source, target)
-        else:
-            shutil.copy(source, target)
+    packages = Path(sys.prefix) / "engine-clients" / hashlib.sha256(content).hexdigest()[:16]
+    if not packages.exists():
+        _install(packages)
+    folder = tmp_path_factory.mktemp("clients") / "tests"
+    shutil.copytree(CLIENTS, folder, ignore=shutil.ignore_patterns("node_modules"))
+    (folder / "node_modules").symlink_to(packages / "node_modules")
     return folder
 
 
-def _install(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for name in PACKAGES:
-        shutil.copy(CLIENTS / name, folder)
-    command = ["npm", "ci", "--no-fund", "--no-audit", "--ignore-scripts"]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (folder / "installed").touch()
+def _install(packages: Path) -> None:
+    """Install what the lock names, once: the folder is there when it is whole."""
+    packages.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=packages.parent) as temporary:
+        for name in PACKAGES:
+            shutil.copy(CLIENTS / name, temporary)
+        command = ["npm", "ci", "--no-fund", "--no-audit", "--ignore-scripts"]
+        done = subprocess.run(
+            command, cwd=temporary, capture_output=True, text=True, check=False, timeout=300
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        with suppress(OSError):  # another run was faster
+            Path(temporary).rename(packages)
+        Path(temporary).mkdir(exist_ok=True)
 
 
 @pytest.mark.timeout(420)  # the first run installs packages
 @pytest.mark.xdist_group("node clients")
 @pytest.mark.parametrize("part", ["http", "live"])
 def test_the_clients_of_javascript_work(
-    part: str, installed: Path, served: harness.Served, shop: psycopg.Connection[Any]
+    part: str, clients: Path, served: harness.Served, shop: psycopg.Connection[Any]
 ) -> None:
-    files = sorted(str(file) for file in (installed / part).glob("*.test.mjs"))
+    files = sorted(str(file) for file in (clients / part).glob("*.test.mjs"))
     environment = os.environ | {
         "ENGINE_URL": f"{served.url}/v1/graphql",
         "ENGINE_SECRET": harness.SECRET,

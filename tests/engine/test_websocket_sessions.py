@@ -23,7 +23,7 @@ KEY = "k" * 32
 both = pytest.mark.parametrize("subprotocol", [CURRENT, LEGACY])
 
 
-def bearer(user: str, expires_in: float = 60) -> dict[str, str]:
+def bearer(user: str, expires_in: float = 3600) -> dict[str, str]:
     claims = {
         "x-hasura-default-role": "user",
         "x-hasura-allowed-roles": ["user"],
