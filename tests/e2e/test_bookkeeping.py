@@ -27,7 +27,7 @@ def test_the_invariants_are_read_by_a_cron(product: World) -> None:
     assert product.tick("check_invariants") == {"broken": 0}
     listed = (
         "select object_type from exceptions"
-        " where resolved_at is null and object_type like 'invariant%'"
+        " where resolved_at is null and object_type like 'invariant%%'"
     )
 
     product.sql(
