@@ -41,28 +41,29 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     settings = config.load(environ)
     log.configure(settings.log_level)
 
+    hasura = _connect(settings)
+    clock = Clock(None if settings.livemode else partial(_read_skew, hasura))
+
     flask = Flask(__name__)
     flask.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
-    flask.before_request(_begin)
+    flask.before_request(partial(_begin, clock))
     flask.after_request(_end)
     flask.register_error_handler(AppError, _refuse)
     flask.register_error_handler(ValidationError, _refuse_input)
     flask.register_error_handler(HTTPException, _refuse_http)
     flask.register_error_handler(Exception, _fail)
 
-    contexts = _contexts(settings, environ)
+    contexts = partial(_context, settings, hasura, gateways.finder(environ), clock)
     for endpoint in endpoints.discover(sys.modules[__name__]):
         view = partial(_serve, endpoint, contexts, settings.action_secret)
         for path in endpoint.paths:
-            flask.add_url_rule(path, path, view, methods=["POST"])
+            flask.add_url_rule(path, path, view, methods=[endpoint.method])
     flask.add_url_rule("/healthz", "healthz", lambda: {"status": "ok"})
     return flask
 
 
-def _contexts(
-    settings: config.Settings, environ: Mapping[str, str]
-) -> Callable[[dict[str, str]], Context]:
-    hasura = connect(
+def _connect(settings: config.Settings) -> Hasura:
+    return connect(
         settings.hasura_endpoint,
         {
             "x-hasura-admin-secret": settings.hasura_admin_secret,
@@ -70,19 +71,20 @@ def _contexts(
             "x-hasura-livemode": str(settings.livemode).lower(),
         },
     )
-    clock = Clock(
-        None if settings.livemode else lambda: int(hasura.one("ReadClock")["skew_seconds"])
-    )
-    gateway = gateways.finder(environ)
-
-    def context(session_variables: dict[str, str]) -> Context:
-        return Context(settings, hasura.acting_for(session_variables), gateway, clock.now)
-
-    return context
 
 
 def _read_skew(hasura: Hasura) -> int:
     return int(hasura.one("ReadClock")["skew_seconds"])
+
+
+def _context(
+    settings: config.Settings,
+    hasura: Hasura,
+    gateway: Callable[[str], gateways.Gateway],
+    clock: Clock,
+    session_variables: dict[str, str],
+) -> Context:
+    return Context(settings, hasura.acting_for(session_variables), gateway, clock.now)
 
 
 def _serve(
@@ -96,7 +98,9 @@ def _serve(
     return jsonify(endpoint.serve(contexts, request, names))
 
 
-def _begin() -> None:
+def _begin(clock: Clock) -> None:
+    if request.path.startswith("/crons/"):
+        clock.forget()  # whoever moves the time calls the crons then
     given = request.headers.get("X-Request-Id", "")
     log.request_id.set(given if given.isprintable() and 0 < len(given) <= 64 else str(uuid4()))
     g.started = time.perf_counter()

@@ -18,6 +18,10 @@ class Clock:
         self._skew = timedelta()
         self._believed_until = 0.0
 
+    def forget(self) -> None:
+        """Ask the database again when the time is next wanted: it may just have been moved."""
+        self._believed_until = 0.0
+
     def now(self) -> datetime:
         """Answer the time, aware and in UTC."""
         if self._read_skew and time.monotonic() >= self._believed_until:

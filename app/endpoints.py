@@ -20,10 +20,18 @@ from app.context import Context
 from app.errors import ForbiddenError, InvalidInputError, UnauthorizedError
 from app.gateways import Delivery
 
-DOORS = ("actions", "crons", "events", "webhooks")  # the modules of a capability that have any
+DOORS = (
+    "actions",
+    "crons",
+    "events",
+    "rest",
+    "webhooks",
+)  # the modules of a capability that have any
 
 # What the caller's session may tell the database. The mode is ours to say, not theirs.
 ACTOR_VARIABLES = ("x-hasura-user-id", "x-hasura-organization-id", "x-hasura-customer-id")
+# The role that a person acts in; Hasura itself is always asked as role `service`.
+ACTOR_ROLE = "x-hasura-actor-role"
 
 Serve = Callable[[Callable[[dict[str, str]], Context], Request, dict[str, str]], Any]
 
@@ -36,6 +44,7 @@ class Endpoint:
     door: str
     paths: tuple[str, ...]
     serve: Serve
+    method: str = "POST"
 
     @property
     def needs_secret(self) -> bool:
@@ -80,6 +89,24 @@ def cron(handler: Callable[[Context], object]) -> Any:
 
     path = f"/crons/{handler.__name__}"
     return _mark(handler, Endpoint(handler.__name__, "cron", (path,), serve))
+
+
+def rest(method: str, path: str, schema: type[Schema] | None = None) -> Callable[[Any], Any]:
+    """Serve a REST call at a path whose <names> become the handler's arguments.
+
+    With a schema the handler gets what it loads of the body, after the context. The caller holds
+    ACTION-SECRET, and says in x-hasura-* headers for whom it acts; without them for the service.
+    """
+
+    def decorate(handler: Callable[..., object]) -> Any:
+        def serve(contexts: Any, request: Request, names: dict[str, str]) -> object:
+            given = {name.lower(): value for name, value in request.headers}
+            loaded = (schema().load(_object(request)),) if schema else ()
+            return handler(contexts(_actor(given)), *loaded, **names)
+
+        return _mark(handler, Endpoint(handler.__name__, "rest", (path,), serve, method))
+
+    return decorate
 
 
 def webhook(*paths: str) -> Callable[[Any], Any]:
@@ -148,10 +175,18 @@ def _session(body: dict[str, Any], roles: frozenset[str]) -> dict[str, str]:
     variables = {name.lower(): value for name, value in _part(body, "session_variables").items()}
     if not all(isinstance(value, str) for value in variables.values()):
         raise ValidationError({"session_variables": ["Not texts."]})
-    if variables.get("x-hasura-role", next(iter(roles))) not in roles:
+    variables.setdefault("x-hasura-role", min(roles))  # the seed of TCS sends none: a customer
+    if variables["x-hasura-role"] not in roles:
         message = f"role {variables['x-hasura-role']} may not do this"
         raise ForbiddenError(message)
     if not variables.get("x-hasura-user-id"):
         message = "session_variables name no x-hasura-user-id"
         raise UnauthorizedError(message)
-    return {name: variables[name] for name in ACTOR_VARIABLES if name in variables}
+    return _actor(variables)
+
+
+def _actor(variables: dict[str, str]) -> dict[str, str]:
+    actor = {name: variables[name] for name in ACTOR_VARIABLES if name in variables}
+    if "x-hasura-role" in variables:
+        actor[ACTOR_ROLE] = variables["x-hasura-role"]
+    return actor

@@ -95,6 +95,12 @@ class IdempotencyKeyReusedError(AppError):
     code, status = "idempotency-key-reused", 409
 
 
+class PaymentInProgressError(AppError):
+    """Another attempt of this payment may still take the money."""
+
+    code, status = "payment-in-progress", 409
+
+
 class LedgerKeyReusedError(AppError):
     """A fact is booked already, with other entries."""
 

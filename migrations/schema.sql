@@ -316,7 +316,7 @@ create view invariant_captures_book_what_was_taken as
    FROM payment_attempts
      JOIN ledger_transactions ON ledger_transactions.reference_type = 'payment_attempt'::text AND ledger_transactions.reference_id = payment_attempts.id
      JOIN ledger_entries ON ledger_entries.ledger_transaction_id = ledger_transactions.id
-  WHERE ledger_transactions.kind = 'capture'::text AND abs(ledger_entries.amount) <> payment_attempts.amount;
+  WHERE ledger_transactions.kind = 'capture'::text AND abs(ledger_entries.amount) <> payment_attempts.amount_captured;
 comment on view invariant_captures_book_what_was_taken is 'I4: the same amount in both.';
 grant select on invariant_captures_book_what_was_taken to munim_hasura;
 
@@ -382,6 +382,29 @@ create view invariant_sealed_transactions_are_whole as
   WHERE ledger_transaction_hash(ledger_transactions.*) <> ledger_seals.hash;
 comment on view invariant_sealed_transactions_are_whole is 'I3: a sealed transaction reads as it did when it was sealed.';
 grant select on invariant_sealed_transactions_are_whole to munim_hasura;
+
+create view invariant_surplus_is_owed_back as
+ SELECT ledger_balances.organization_id,
+    ledger_balances.livemode,
+    ledger_balances.currency,
+    ledger_balances.balance,
+    COALESCE(sum(payment_attempts.amount_captured - payment_attempts.amount_refunded), 0::numeric) AS owed
+   FROM ledger_balances
+     LEFT JOIN payment_attempts ON payment_attempts.organization_id = ledger_balances.organization_id AND payment_attempts.livemode = ledger_balances.livemode AND payment_attempts.currency = ledger_balances.currency AND payment_attempts.is_surplus
+  WHERE ledger_balances.code = 'surplus'::text
+  GROUP BY ledger_balances.organization_id, ledger_balances.livemode, ledger_balances.currency, ledger_balances.balance
+ HAVING (- ledger_balances.balance)::numeric <> COALESCE(sum(payment_attempts.amount_captured - payment_attempts.amount_refunded), 0::numeric);
+comment on view invariant_surplus_is_owed_back is 'I13: what was captured beyond what was owed is a debt until it is refunded.';
+grant select on invariant_surplus_is_owed_back to munim_hasura;
+
+create view invariant_unsettled_attempts_are_checked as
+ SELECT payment_attempts.id AS payment_attempt_id,
+    payment_attempts.status
+   FROM payment_attempts
+     LEFT JOIN exceptions ON exceptions.object_id = payment_attempts.id AND exceptions.class = 'payment-unresolved'::text AND exceptions.resolved_at IS NULL
+  WHERE (payment_attempts.status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text, 'processing'::text, 'authorized'::text])) AND payment_attempts.next_check_at IS NULL AND exceptions.id IS NULL;
+comment on view invariant_unsettled_attempts_are_checked is 'I11: what has not ended is asked about, or waits for a person.';
+grant select on invariant_unsettled_attempts_are_checked to munim_hasura;
 
 create table ledger_accounts (
     id uuid not null default gen_random_uuid(),
@@ -593,32 +616,52 @@ create table payment_attempts (
     organization_id uuid not null,
     livemode boolean not null,
     payment_intent_id uuid not null,
+    payment_method_id uuid,
     gateway text not null,
     gateway_account text not null default ''::text,
     amount bigint not null,
+    amount_captured bigint not null default 0,
+    amount_refunded bigint not null default 0,
     currency text not null,
     status text not null default 'created'::text,
+    is_surplus boolean not null default false,
     gateway_payment_id text,
     failure_code text,
     failure_message text,
+    decline_class text,
     receipt_url text,
     captured_at timestamp with time zone,
+    checks smallint not null default 0,
+    next_check_at timestamp with time zone,
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
     constraint payment_attempts_pkey PRIMARY KEY (id),
     constraint gateway_payment_belongs_to_one_attempt UNIQUE (gateway, livemode, gateway_payment_id),
     constraint payment_attempt_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint payment_attempt_belongs_to_its_intent FOREIGN KEY (payment_intent_id, organization_id, livemode) REFERENCES payment_intents(id, organization_id, livemode),
+    constraint payment_attempt_charges_its_payment_method FOREIGN KEY (payment_method_id, organization_id, livemode) REFERENCES payment_methods(id, organization_id, livemode),
     constraint payment_attempts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
-    constraint captured_attempt_knows_its_payment CHECK ((status = 'captured'::text) = (captured_at IS NOT NULL) AND (status <> 'captured'::text OR gateway_payment_id IS NOT NULL)),
+    constraint captured_attempt_knows_its_payment CHECK ((status = 'captured'::text) = (captured_at IS NOT NULL) AND (status = 'captured'::text) = (amount_captured > 0) AND ((status <> ALL (ARRAY['authorized'::text, 'captured'::text])) OR gateway_payment_id IS NOT NULL)),
+    constraint ended_attempt_is_not_checked CHECK (next_check_at IS NULL OR (status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text, 'processing'::text, 'authorized'::text]))),
+    constraint no_more_is_captured_than_asked_for CHECK (amount_captured >= 0 AND amount_captured <= amount),
+    constraint no_more_is_refunded_than_captured CHECK (amount_refunded >= 0 AND amount_refunded <= amount_captured),
     constraint payment_attempt_asks_for_money CHECK (amount > 0),
-    constraint payment_attempt_status_is_known CHECK (status = ANY (ARRAY['created'::text, 'pending'::text, 'processing'::text, 'captured'::text, 'failed'::text, 'expired'::text]))
+    constraint payment_attempt_decline_class_is_known CHECK (decline_class = ANY (ARRAY['soft'::text, 'hard'::text, 'authentication'::text, 'fraud'::text, 'gateway'::text])),
+    constraint payment_attempt_status_is_known CHECK (status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text, 'processing'::text, 'authorized'::text, 'captured'::text, 'failed'::text, 'expired'::text, 'canceled'::text]))
 );
 comment on table payment_attempts is 'One try at one gateway. Its id is the gateway''s idempotency key and its reference to us.';
+comment on column payment_attempts.payment_method_id is 'The saved method that was charged with the payer away; null where they came to a page.';
 comment on column payment_attempts.gateway is 'The adapter''s file name in app/gateways.';
 comment on column payment_attempts.gateway_account is 'Whose account at the gateway is charged; empty for the only one that the settings name.';
+comment on column payment_attempts.amount_refunded is 'Refunds that succeeded and those on their way, in minor units.';
+comment on column payment_attempts.status is 'created: the gateway may not have been asked yet; unknown: it was asked and gave no answer.';
+comment on column payment_attempts.is_surplus is 'Captured though its intent was paid or canceled already: the money goes back.';
 comment on column payment_attempts.gateway_payment_id is 'The gateway''s payment: pi_… at Stripe.';
+comment on column payment_attempts.decline_class is 'Why it failed, in a word that says what to do: docs/errors.md.';
+comment on column payment_attempts.next_check_at is 'When the gateway is asked what became of it; null when it has ended, or a person must look.';
 CREATE INDEX payment_attempts_by_intent ON public.payment_attempts USING btree (payment_intent_id);
+CREATE INDEX payment_attempts_by_method ON public.payment_attempts USING btree (payment_method_id) WHERE (payment_method_id IS NOT NULL);
+CREATE INDEX payment_attempts_to_check ON public.payment_attempts USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
 CREATE INDEX payment_attempts_without_receipt ON public.payment_attempts USING btree (captured_at) WHERE ((status = 'captured'::text) AND (receipt_url IS NULL));
 CREATE TRIGGER payment_attempt_takes_legal_steps BEFORE UPDATE OF status ON payment_attempts FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('payment_attempt_steps');
 CREATE TRIGGER payment_attempt_updated_at BEFORE UPDATE ON payment_attempts FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
@@ -640,6 +683,7 @@ create table payment_intents (
     purpose text not null,
     amount bigint not null,
     currency text not null,
+    capture_method text not null default 'automatic'::text,
     status text not null default 'pending'::text,
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
@@ -649,16 +693,43 @@ create table payment_intents (
     constraint payment_intents_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     constraint payment_intents_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
     constraint payment_intent_asks_for_money CHECK (amount > 0),
+    constraint payment_intent_capture_method_is_known CHECK (capture_method = 'automatic'::text OR capture_method = 'manual'::text AND purpose <> 'credit_purchase'::text),
     constraint payment_intent_purpose_is_known CHECK (purpose = 'credit_purchase'::text),
-    constraint payment_intent_status_is_known CHECK (status = ANY (ARRAY['pending'::text, 'processing'::text, 'paid'::text, 'failed'::text, 'expired'::text]))
+    constraint payment_intent_status_is_known CHECK (status = ANY (ARRAY['pending'::text, 'processing'::text, 'authorized'::text, 'paid'::text, 'failed'::text, 'expired'::text, 'canceled'::text]))
 );
 comment on table payment_intents is 'What is owed, and whether it was paid.';
 comment on column payment_intents.purpose is 'What the money is for; fulfilled once it is paid.';
 comment on column payment_intents.amount is 'Minor units of currency.';
+comment on column payment_intents.capture_method is 'automatic: the gateway takes the money at once; manual: it is authorised first, and taken, whole or in part, when we say so.';
 CREATE INDEX payment_intents_by_customer ON public.payment_intents USING btree (customer_id, created_at);
 CREATE TRIGGER payment_intent_takes_legal_steps BEFORE UPDATE OF status ON payment_intents FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('payment_intent_steps');
 CREATE TRIGGER payment_intent_updated_at BEFORE UPDATE ON payment_intents FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on payment_intents to munim_hasura;
+
+create table payment_methods (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    customer_id uuid not null,
+    gateway text not null,
+    gateway_account text not null default ''::text,
+    gateway_customer_id text not null,
+    gateway_payment_method_id text not null,
+    type text not null,
+    status text not null default 'active'::text,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint payment_methods_pkey PRIMARY KEY (id),
+    constraint payment_method_is_kept_once UNIQUE (gateway_payment_method_id, gateway, gateway_account, livemode, customer_id),
+    constraint payment_method_stays_in_its_organization UNIQUE (id, organization_id, livemode),
+    constraint payment_method_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
+    constraint payment_method_status_is_known CHECK (status = ANY (ARRAY['active'::text, 'detached'::text]))
+);
+comment on table payment_methods is 'What a customer saved at a gateway, to be charged while they are away. The gateway''s ids only: no number of a card or an account is ever kept here.';
+comment on column payment_methods.type is 'The gateway''s word: card, upi, sepa_debit, …';
+CREATE INDEX payment_methods_by_customer ON public.payment_methods USING btree (customer_id);
+CREATE TRIGGER payment_method_updated_at BEFORE UPDATE ON payment_methods FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on payment_methods to munim_hasura;
 
 create table payment_settings (
     organization_id uuid not null,
@@ -814,16 +885,29 @@ CREATE OR REPLACE FUNCTION public.apply_gateway_event(p_event gateway_events)
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-declare
-    v_attempt payment_attempts := attempt_of_notice(p_event);
-    v_outcome text := p_event.notice ->> 'outcome';
-    v_reason text;
 begin
-    if v_outcome = 'unknown' then
-        perform note_gateway_event(p_event.id, 'ignored', v_attempt, 'a type without effect');
+    if p_event.notice ->> 'outcome' = 'unknown' then
+        perform note_gateway_event(
+            p_event.id, 'ignored', attempt_of_notice(p_event), 'a type without effect'
+        );
         return;
     end if;
+    case coalesce(p_event.notice ->> 'subject', 'payment')
+        when 'payment' then perform apply_payment_notice(p_event);
+    end case;
+end;
+$function$;
+comment on function apply_gateway_event(gateway_events) is 'Hands a message to what it is about.';
 
+CREATE OR REPLACE FUNCTION public.apply_payment_notice(p_event gateway_events)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts := attempt_of_notice(p_event);
+    v_reason text;
+begin
     if v_attempt.id is null then
         perform park_gateway_event(p_event, v_attempt, 'unmatched-payment', 'no such attempt');
         return;
@@ -839,12 +923,17 @@ begin
         perform park_gateway_event(
             p_event, v_attempt, split_part(v_reason, ': ', 1), split_part(v_reason, ': ', 2)
         );
-    else
-        perform settle_gateway_event(p_event, v_attempt, v_outcome);
+        return;
     end if;
+
+    v_reason := settle_payment_attempt(v_attempt, p_event.notice, p_event.occurred_at);
+    perform note_gateway_event(
+        p_event.id, case when v_reason is null then 'applied' else 'ignored' end, v_attempt,
+        v_reason
+    );
 end;
 $function$;
-comment on function apply_gateway_event(gateway_events) is 'Matches a message to its attempt, compares, and acts.';
+comment on function apply_payment_notice(gateway_events) is 'Matches a message to its attempt, compares, and acts.';
 
 CREATE OR REPLACE FUNCTION public.attempt_of_notice(p_event gateway_events)
  RETURNS payment_attempts
@@ -871,10 +960,38 @@ begin
             and checkout_sessions.livemode = p_event.livemode
             and checkout_sessions.gateway_session_id = p_event.notice ->> 'gateway_session_id';
     end if;
+
+    if v_attempt.id is null then
+        select * into v_attempt
+        from payment_attempts
+        where gateway_payment_id = p_event.notice ->> 'gateway_payment_id'
+            and gateway = p_event.gateway and gateway_account = p_event.gateway_account
+            and livemode = p_event.livemode;
+    end if;
     return v_attempt;
 end;
 $function$;
 comment on function attempt_of_notice(gateway_events) is 'The attempt that a message is about, or a null row.';
+
+CREATE OR REPLACE FUNCTION public.attempt_status(p_attempt payment_attempts, p_outcome text)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT
+         CASE p_outcome
+             WHEN 'paid'::text THEN 'captured'::text
+             WHEN 'requires_action'::text THEN 'pending'::text
+             WHEN 'not_found'::text THEN
+             CASE
+                 WHEN (((p_attempt).created_at + '25:00:00'::interval) > clock_now()) THEN NULL::text
+                 WHEN ((p_attempt).payment_method_id IS NULL) THEN 'expired'::text
+                 ELSE 'failed'::text
+             END
+             ELSE p_outcome
+         END AS p_outcome;
+END;
+comment on function attempt_status(payment_attempts,text) is 'The status that a gateway''s word leads to; null where the word settles nothing yet.';
 
 CREATE OR REPLACE FUNCTION public.booked_ledger_transaction(p_organization_id uuid, p_livemode boolean, p_key text, p_lines ledger_line[])
  RETURNS uuid
@@ -903,41 +1020,67 @@ end;
 $function$;
 comment on function booked_ledger_transaction(uuid,boolean,text,ledger_line[]) is 'The same fact booked before; refuses another fact.';
 
-CREATE OR REPLACE FUNCTION public.capture_payment_attempt(p_attempt payment_attempts, p_gateway_payment_id text, p_occurred_at timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.capture_payment_attempt(p_attempt payment_attempts, p_gateway_payment_id text, p_amount bigint, p_occurred_at timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_organization_id uuid := p_attempt.organization_id;
-    v_livemode boolean := p_attempt.livemode;
-    v_currency text := p_attempt.currency;
+    v_attempt payment_attempts;
+    v_intent payment_intents;
 begin
+    select * into strict v_intent from payment_intents where id = p_attempt.payment_intent_id;
+
     update payment_attempts
     set
-        status = 'captured', captured_at = p_occurred_at, gateway_payment_id = p_gateway_payment_id,
-        failure_code = null, failure_message = null
-    where id = p_attempt.id;
+        status = 'captured', captured_at = p_occurred_at, amount_captured = p_amount,
+        gateway_payment_id = p_gateway_payment_id, next_check_at = null,
+        is_surplus = v_intent.status in ('paid', 'canceled'),
+        failure_code = null, failure_message = null, decline_class = null
+    where id = p_attempt.id
+    returning * into strict v_attempt;
 
-    perform post_ledger_transaction(
-        v_organization_id, v_livemode,
+    if v_attempt.is_surplus then
+        perform keep_surplus(v_attempt, p_occurred_at);
+    else
+        perform pay_payment_intent(v_intent, v_attempt, p_occurred_at);
+    end if;
+end;
+$function$;
+comment on function capture_payment_attempt(payment_attempts,text,bigint,timestamp with time zone) is 'The gateway has the money: it is booked, and what was owed is paid.';
+
+CREATE OR REPLACE FUNCTION public.capture_posting(p_attempt payment_attempts, p_amount bigint, p_code text, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    return (
         format('capture:%s', p_attempt.id), 'capture', 'payment_attempt', p_attempt.id,
         p_occurred_at,
         array[
             (ledger_account(
-                v_organization_id, v_livemode, 'gateway:' || p_attempt.gateway, 'asset', v_currency,
-                p_attempt.payment_intent_id
-            ), p_attempt.amount),
+                p_attempt.organization_id, p_attempt.livemode, 'gateway:' || p_attempt.gateway,
+                'asset', p_attempt.currency, p_attempt.payment_intent_id
+            ), p_amount),
             (ledger_account(
-                v_organization_id, v_livemode, 'payments_received', 'liability', v_currency,
-                p_attempt.payment_intent_id
-            ), -p_attempt.amount)
+                p_attempt.organization_id, p_attempt.livemode, p_code, 'liability',
+                p_attempt.currency, p_attempt.payment_intent_id
+            ), -p_amount)
         ]::ledger_line[]
-    );
-    perform pay_payment_intent(p_attempt, p_occurred_at);
+    )::ledger_posting;
 end;
 $function$;
-comment on function capture_payment_attempt(payment_attempts,text,timestamp with time zone) is 'The gateway has the money: books it, then pays.';
+comment on function capture_posting(payment_attempts,bigint,text,timestamp with time zone) is 'The gateway has the money, and we owe it to an account.';
+
+CREATE OR REPLACE FUNCTION public.check_delay(p_checks integer)
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT ((ARRAY['00:00:30'::interval, '00:02:00'::interval, '00:10:00'::interval, '01:00:00'::interval, '06:00:00'::interval] || array_fill('1 day'::interval, ARRAY[6])))[(p_checks + 1)];
+END;
+comment on function check_delay(integer) is 'How long to wait before a gateway is asked again about something that has not ended, after so many times; null when it is a person''s turn.';
 
 CREATE OR REPLACE FUNCTION public.check_invariants(hasura_session json)
  RETURNS SETOF exceptions
@@ -1088,6 +1231,46 @@ end;
 $function$;
 comment on function check_step() is 'Refuses a status that the named table of steps does not lead to.';
 
+CREATE OR REPLACE FUNCTION public.claim_payment_checks(hasura_session json, p_limit integer)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    for v_attempt in
+        update payment_attempts
+        set checks = checks + 1, next_check_at = clock_now() + check_delay(checks + 1)
+        where id in (
+            select id
+            from payment_attempts
+            where next_check_at <= clock_now()
+                and livemode::text = hasura_session ->> 'x-hasura-livemode'
+            order by next_check_at
+            limit p_limit
+            for no key update skip locked
+        )
+        returning *
+    loop
+        if v_attempt.next_check_at is null then
+            perform record_exception(
+                v_attempt.organization_id, v_attempt.livemode, 'payment-unresolved',
+                'payment_attempt', v_attempt.id, v_attempt.amount, v_attempt.currency,
+                format('%s since %s', v_attempt.status, v_attempt.created_at)
+            );
+        end if;
+        return next v_attempt;
+    end loop;
+end;
+$function$;
+comment on function claim_payment_checks(json,integer) is 'Answers attempts that are due to be asked about, and puts each off to its next time, so that who dies with them loses nothing. After the last time a person must look: see exceptions.';
+grant execute on function claim_payment_checks(json,integer) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.clock_now()
  RETURNS timestamp with time zone
  LANGUAGE sql
@@ -1098,6 +1281,44 @@ BEGIN ATOMIC
 END;
 comment on function clock_now() is 'The time of this transaction; the only clock that SQL may read.';
 grant execute on function clock_now() to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.credit_grant_posting(p_intent payment_intents, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_purchase credit_purchases;
+    v_customer customers;
+    v_units bigint;
+begin
+    select * into strict v_purchase
+    from credit_purchases where payment_intent_id = p_intent.id for no key update;
+    select * into strict v_customer from customers where id = v_purchase.customer_id;
+    v_units := v_purchase.credits_amount * 10000;
+
+    return (
+        format('credits:%s', v_purchase.id), 'credit_purchase', 'credit_purchase', v_purchase.id,
+        p_occurred_at,
+        array[
+            (ledger_account(
+                p_intent.organization_id, p_intent.livemode, 'payments_received', 'liability',
+                p_intent.currency, p_intent.id
+            ), p_intent.amount),
+            (ledger_account(
+                p_intent.organization_id, p_intent.livemode, 'prepaid_credits', 'liability',
+                p_intent.currency, p_intent.id
+            ), -p_intent.amount),
+            (ledger_account(
+                p_intent.organization_id, p_intent.livemode, 'credits_issued', 'asset', 'XCR',
+                p_intent.id
+            ), v_units),
+            (credit_wallet(v_customer), -v_units)
+        ]::ledger_line[]
+    )::ledger_posting;
+end;
+$function$;
+comment on function credit_grant_posting(payment_intents,timestamp with time zone) is 'Money received becomes credits in the wallet. Locks the purchase.';
 
 CREATE OR REPLACE FUNCTION public.credit_rate(p_organization_id uuid, p_currency text)
  RETURNS numeric
@@ -1172,8 +1393,10 @@ AS $function$
 declare
     v_attempt payment_attempts := acting_attempt(hasura_session, p_payment_attempt_id);
 begin
-    if v_attempt.status = 'created' then
-        perform move_payment_attempt(v_attempt, 'failed', p_failure_code, p_failure_message);
+    if v_attempt.status in ('created', 'unknown') then
+        perform move_payment_attempt(v_attempt, 'failed', jsonb_build_object(
+            'failure_code', p_failure_code, 'failure_message', p_failure_message
+        ));
     end if;
     return query select * from credit_checkouts where payment_attempt_id = v_attempt.id;
 end;
@@ -1181,57 +1404,29 @@ $function$;
 comment on function fail_checkout(json,uuid,text,text) is 'The gateway refused for good to open a page. Nothing happens to an attempt that has one.';
 grant execute on function fail_checkout(json,uuid,text,text) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.grant_purchased_credits(p_intent payment_intents, p_occurred_at timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.finish_credit_purchase(p_intent payment_intents, p_ledger_transaction_id uuid)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
     v_purchase credit_purchases;
-    v_customer customers;
-    v_units bigint;
-    v_transaction_id uuid;
 begin
-    select * into strict v_purchase
-    from credit_purchases where payment_intent_id = p_intent.id for no key update;
-    select * into strict v_customer from customers where id = v_purchase.customer_id;
-    v_units := v_purchase.credits_amount * 10000;
-
-    v_transaction_id := post_ledger_transaction(
-        p_intent.organization_id, p_intent.livemode,
-        format('credits:%s', v_purchase.id), 'credit_purchase', 'credit_purchase', v_purchase.id,
-        p_occurred_at,
-        array[
-            (ledger_account(
-                p_intent.organization_id, p_intent.livemode, 'payments_received', 'liability',
-                p_intent.currency, p_intent.id
-            ), p_intent.amount),
-            (ledger_account(
-                p_intent.organization_id, p_intent.livemode, 'prepaid_credits', 'liability',
-                p_intent.currency, p_intent.id
-            ), -p_intent.amount),
-            (ledger_account(
-                p_intent.organization_id, p_intent.livemode, 'credits_issued', 'asset', 'XCR',
-                p_intent.id
-            ), v_units),
-            (credit_wallet(v_customer), -v_units)
-        ]::ledger_line[]
-    );
-
     update credit_purchases
-    set ledger_transaction_id = v_transaction_id, granted_at = clock_now()
-    where id = v_purchase.id;
+    set ledger_transaction_id = p_ledger_transaction_id, granted_at = clock_now()
+    where payment_intent_id = p_intent.id
+    returning * into strict v_purchase;
 
     perform record_event(
         p_intent.organization_id, p_intent.livemode, 'credits.granted', 'credit_purchase',
         v_purchase.id, jsonb_build_object(
-            'credit_purchase_id', v_purchase.id, 'customer_id', v_customer.id,
+            'credit_purchase_id', v_purchase.id, 'customer_id', v_purchase.customer_id,
             'credits_amount', v_purchase.credits_amount
         )
     );
 end;
 $function$;
-comment on function grant_purchased_credits(payment_intents,timestamp with time zone) is 'Turns money received into credits in the wallet.';
+comment on function finish_credit_purchase(payment_intents,uuid) is 'The grant is booked: the purchase says so, and the world hears.';
 
 CREATE OR REPLACE FUNCTION public.hold_in_suspense(p_event gateway_events, p_attempt payment_attempts)
  RETURNS void
@@ -1305,6 +1500,29 @@ begin
 end;
 $function$;
 comment on function keep_ledger_hold() is 'A hold ends once, posted or released.';
+
+CREATE OR REPLACE FUNCTION public.keep_surplus(p_attempt payment_attempts, p_occurred_at timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform post_ledger_transactions(
+        p_attempt.organization_id, p_attempt.livemode,
+        array[capture_posting(p_attempt, p_attempt.amount_captured, 'surplus', p_occurred_at)]
+    );
+    perform record_exception(
+        p_attempt.organization_id, p_attempt.livemode, 'surplus-payment', 'payment_attempt',
+        p_attempt.id, p_attempt.amount_captured, p_attempt.currency,
+        'captured though the payment was settled otherwise'
+    );
+    perform record_event(
+        p_attempt.organization_id, p_attempt.livemode, 'payment.surplus', 'payment_intent',
+        p_attempt.payment_intent_id, payment_facts(p_attempt)
+    );
+end;
+$function$;
+comment on function keep_surplus(payment_attempts,timestamp with time zone) is 'Money that came though nothing was owed any more: booked, listed, and owed back.';
 
 CREATE OR REPLACE FUNCTION public.ledger_account(p_organization_id uuid, p_livemode boolean, p_code text, p_account_type text, p_currency text, p_reference_id uuid DEFAULT NULL::uuid)
  RETURNS uuid
@@ -1410,6 +1628,36 @@ END;
 comment on function major_units(bigint,text) is 'Minor units to a decimal with the currency''s own scale; exact.';
 grant execute on function major_units(bigint,text) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.mark_payment_unknown(hasura_session json, p_payment_attempt_id uuid, p_failure_message text)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    update payment_attempts
+    set status = 'unknown', failure_message = p_failure_message
+    where id = p_payment_attempt_id and status = 'created';
+
+    return query select * from payment_attempts where id = p_payment_attempt_id;
+end;
+$function$;
+comment on function mark_payment_unknown(json,uuid,text) is 'The gateway was asked and gave no answer. Nothing happens to an attempt of which more is known.';
+grant execute on function mark_payment_unknown(json,uuid,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.may_capture_less(p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (payment_intents.capture_method = 'manual'::text)
+    FROM payment_intents
+   WHERE (payment_intents.id = (may_capture_less.p_attempt).payment_intent_id);
+END;
+comment on function may_capture_less(payment_attempts) is 'Whether a part of what was asked for may be taken.';
+
 CREATE OR REPLACE FUNCTION public.mismatch_of_notice(p_event gateway_events, p_attempt payment_attempts)
  RETURNS text
  LANGUAGE sql
@@ -1417,8 +1665,12 @@ CREATE OR REPLACE FUNCTION public.mismatch_of_notice(p_event gateway_events, p_a
 BEGIN ATOMIC
  SELECT
          CASE
-             WHEN (((p_event).notice ->> 'outcome'::text) <> ALL (ARRAY['paid'::text, 'processing'::text])) THEN NULL::text
-             WHEN (((((p_event).notice ->> 'amount'::text))::bigint IS DISTINCT FROM (p_attempt).amount) OR (((p_event).notice ->> 'currency'::text) IS DISTINCT FROM (p_attempt).currency)) THEN format('amount-mismatch: the gateway says %s %s, the attempt is %s %s'::text, ((p_event).notice ->> 'amount'::text), ((p_event).notice ->> 'currency'::text), (p_attempt).amount, (p_attempt).currency)
+             WHEN (((p_event).notice ->> 'outcome'::text) <> ALL (ARRAY['paid'::text, 'authorized'::text, 'processing'::text])) THEN NULL::text
+             WHEN (((((p_event).notice ->> 'amount'::text))::bigint IS DISTINCT FROM (p_attempt).amount) OR (((p_event).notice ->> 'currency'::text) IS DISTINCT FROM (p_attempt).currency) OR ((COALESCE((((p_event).notice ->> 'captured_amount'::text))::bigint, (p_attempt).amount) <
+             CASE
+                 WHEN may_capture_less(p_attempt) THEN (1)::bigint
+                 ELSE (p_attempt).amount
+             END) OR (COALESCE((((p_event).notice ->> 'captured_amount'::text))::bigint, (p_attempt).amount) > (p_attempt).amount))) THEN format('amount-mismatch: the gateway says %s %s, the attempt is %s %s'::text, COALESCE(((p_event).notice ->> 'captured_amount'::text), ((p_event).notice ->> 'amount'::text)), ((p_event).notice ->> 'currency'::text), (p_attempt).amount, (p_attempt).currency)
              WHEN (((p_attempt).status = 'captured'::text) AND (((p_event).notice ->> 'gateway_payment_id'::text) <> (p_attempt).gateway_payment_id)) THEN format('duplicate-payment: paid again as %s'::text, ((p_event).notice ->> 'gateway_payment_id'::text))
              WHEN (((p_attempt).status <> 'captured'::text) AND is_in_suspense(p_event, p_attempt)) THEN 'amount-mismatch: this payment is held in suspense already'::text
              ELSE NULL::text
@@ -1426,32 +1678,45 @@ BEGIN ATOMIC
 END;
 comment on function mismatch_of_notice(gateway_events,payment_attempts) is 'What speaks against acting on a message, as `class: detail`, or null.';
 
-CREATE OR REPLACE FUNCTION public.move_payment_attempt(p_attempt payment_attempts, p_status text, p_failure_code text, p_failure_message text)
+CREATE OR REPLACE FUNCTION public.move_payment_attempt(p_attempt payment_attempts, p_status text, p_finding jsonb)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+declare
+    v_attempt payment_attempts;
 begin
     update payment_attempts
-    set status = p_status, failure_code = p_failure_code, failure_message = p_failure_message
-    where id = p_attempt.id;
+    set
+        status = p_status,
+        gateway_payment_id = coalesce(gateway_payment_id, p_finding ->> 'gateway_payment_id'),
+        failure_code = p_finding ->> 'failure_code',
+        failure_message = p_finding ->> 'failure_message',
+        decline_class = p_finding ->> 'decline_class',
+        next_check_at = case
+            when p_status in ('pending', 'processing', 'authorized')
+                then coalesce(next_check_at, clock_now() + check_delay(checks))
+        end
+    where id = p_attempt.id
+    returning * into strict v_attempt;
 
-    if p_status = 'pending' then
-        return;  -- the intent is pending from the start
+    if p_status = 'pending' or not exists (
+        select from payment_intent_steps
+        inner join payment_intents on payment_intents.status = payment_intent_steps.before
+        where payment_intents.id = p_attempt.payment_intent_id
+            and payment_intent_steps.after = p_status
+    ) then
+        return;  -- pending from the start, or settled by another attempt
     end if;
     update payment_intents set status = p_status where id = p_attempt.payment_intent_id;
 
     perform record_event(
         p_attempt.organization_id, p_attempt.livemode, 'payment.' || p_status, 'payment_intent',
-        p_attempt.payment_intent_id, jsonb_build_object(
-            'payment_intent_id', p_attempt.payment_intent_id, 'payment_attempt_id', p_attempt.id,
-            'gateway', p_attempt.gateway, 'amount', p_attempt.amount,
-            'currency', p_attempt.currency, 'failure_code', p_failure_code
-        )
+        p_attempt.payment_intent_id, payment_facts(v_attempt)
     );
 end;
 $function$;
-comment on function move_payment_attempt(payment_attempts,text,text,text) is 'Takes an attempt and its intent to pending, processing, failed or expired.';
+comment on function move_payment_attempt(payment_attempts,text,jsonb) is 'Takes an attempt, and its intent with it, to a status in which no money is captured.';
 
 CREATE OR REPLACE FUNCTION public.note_gateway_event(p_id uuid, p_status text, p_attempt payment_attempts, p_reason text)
  RETURNS void
@@ -1468,24 +1733,15 @@ CREATE OR REPLACE FUNCTION public.open_checkout_session(p_intent payment_intents
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_attempt_id uuid;
+    v_attempt payment_attempts := open_payment_attempt(p_intent, p_gateway, null);
 begin
-    insert into payment_attempts (
-        organization_id, livemode, payment_intent_id, gateway, amount, currency
-    )
-    values (
-        p_intent.organization_id, p_intent.livemode, p_intent.id, p_gateway, p_intent.amount,
-        p_intent.currency
-    )
-    returning id into v_attempt_id;
-
     -- Stripe keeps a page, and remembers an idempotency key, for 24 hours.
     insert into checkout_sessions (
         organization_id, livemode, payment_attempt_id, gateway, customer_email, success_url,
         cancel_url, expires_at
     )
     values (
-        p_intent.organization_id, p_intent.livemode, v_attempt_id, p_gateway, p_customer_email,
+        p_intent.organization_id, p_intent.livemode, v_attempt.id, p_gateway, p_customer_email,
         p_success_url, p_cancel_url, date_trunc('second', clock_now()) + interval '23 hours'
     );
 end;
@@ -1545,6 +1801,65 @@ end;
 $function$;
 comment on function open_ledger_hold(uuid) is 'Locks a hold and, if it is open, gives its amount free.';
 
+CREATE OR REPLACE FUNCTION public.open_payment_attempt(p_intent payment_intents, p_gateway text, p_payment_method_id uuid)
+ RETURNS payment_attempts
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_open payment_attempts;
+    v_attempt payment_attempts;
+begin
+    perform from payment_intents where id = p_intent.id for no key update;
+    select * into v_open
+    from payment_attempts
+    where payment_intent_id = p_intent.id
+        and status in ('created', 'unknown', 'pending', 'processing', 'authorized', 'captured');
+    if v_open.id is not null then
+        raise exception 'payment-in-progress: attempt % of this payment is %', v_open.id, v_open.status
+            using errcode = '22B10';
+    end if;
+
+    insert into payment_attempts (
+        organization_id, livemode, payment_intent_id, payment_method_id, gateway, amount, currency,
+        next_check_at
+    )
+    values (
+        p_intent.organization_id, p_intent.livemode, p_intent.id, p_payment_method_id, p_gateway,
+        p_intent.amount, p_intent.currency, clock_now() + check_delay(0)
+    )
+    returning * into v_attempt;
+
+    update payment_intents set status = 'pending' where id = p_intent.id and status = 'failed';
+    return v_attempt;
+end;
+$function$;
+comment on function open_payment_attempt(payment_intents,text,uuid) is 'Writes an attempt down before its gateway is asked. Refused while another one of the same intent may still take the money.';
+
+CREATE OR REPLACE FUNCTION public.open_payment_attempts(hasura_session json, p_payment_intent_id uuid)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_intent payment_intents;
+begin
+    perform require_service(hasura_session);
+    select * into v_intent from payment_intents where id = p_payment_intent_id;
+    perform require_access(
+        hasura_session, v_intent.organization_id, v_intent.livemode, v_intent.customer_id
+    );
+
+    return query
+    select * from payment_attempts
+    where payment_intent_id = p_payment_intent_id
+        and status in ('created', 'unknown', 'pending', 'processing', 'authorized');
+end;
+$function$;
+comment on function open_payment_attempts(json,uuid) is 'The attempts of a payment that have not ended; refused when the payment is not the session''s.';
+grant execute on function open_payment_attempts(json,uuid) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.open_wallet_of_customer()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1576,30 +1891,51 @@ end;
 $function$;
 comment on function park_gateway_event(gateway_events,payment_attempts,text,text) is 'Keeps a message that must not be acted on, and lists it.';
 
-CREATE OR REPLACE FUNCTION public.pay_payment_intent(p_attempt payment_attempts, p_occurred_at timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.pay_payment_intent(p_intent payment_intents, p_attempt payment_attempts, p_occurred_at timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_intent payment_intents;
+    v_postings ledger_posting[] := array[
+        capture_posting(p_attempt, p_attempt.amount_captured, 'payments_received', p_occurred_at)
+    ];
+    v_transaction_ids uuid[];
 begin
-    update payment_intents set status = 'paid' where id = p_attempt.payment_intent_id
-    returning * into strict v_intent;
-
-    perform record_event(
-        v_intent.organization_id, v_intent.livemode, 'payment.succeeded', 'payment_intent',
-        v_intent.id, jsonb_build_object(
-            'payment_intent_id', v_intent.id, 'payment_attempt_id', p_attempt.id,
-            'gateway', p_attempt.gateway, 'amount', v_intent.amount, 'currency', v_intent.currency
-        )
+    -- What is captured and what it pays for are booked in one call, which takes all locks in order.
+    case p_intent.purpose
+        when 'credit_purchase' then
+            v_postings := v_postings || credit_grant_posting(p_intent, p_occurred_at);
+    end case;
+    v_transaction_ids := array(
+        select post_ledger_transactions(p_intent.organization_id, p_intent.livemode, v_postings)
     );
-    case v_intent.purpose
-        when 'credit_purchase' then perform grant_purchased_credits(v_intent, p_occurred_at);
+
+    update payment_intents set status = 'paid' where id = p_intent.id;
+    perform record_event(
+        p_intent.organization_id, p_intent.livemode, 'payment.succeeded', 'payment_intent',
+        p_intent.id, payment_facts(p_attempt)
+    );
+    case p_intent.purpose
+        when 'credit_purchase' then
+            perform finish_credit_purchase(p_intent, v_transaction_ids[2]);
     end case;
 end;
 $function$;
-comment on function pay_payment_intent(payment_attempts,timestamp with time zone) is 'What was owed is paid; what it was for is fulfilled.';
+comment on function pay_payment_intent(payment_intents,payment_attempts,timestamp with time zone) is 'What was owed is paid; what it was for is fulfilled.';
+
+CREATE OR REPLACE FUNCTION public.payment_facts(p_attempt payment_attempts)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT jsonb_build_object('payment_intent_id', (p_attempt).payment_intent_id, 'payment_attempt_id', (p_attempt).id, 'gateway', (p_attempt).gateway, 'amount',
+         CASE
+             WHEN ((p_attempt).amount_captured > 0) THEN (p_attempt).amount_captured
+             ELSE (p_attempt).amount
+         END, 'currency', (p_attempt).currency, 'failure_code', (p_attempt).failure_code, 'decline_class', (p_attempt).decline_class) AS jsonb_build_object;
+END;
+comment on function payment_facts(payment_attempts) is 'What an event about a payment tells.';
 
 CREATE OR REPLACE FUNCTION public.place_ledger_hold(p_organization_id uuid, p_livemode boolean, p_key text, p_ledger_account_id uuid, p_amount bigint)
  RETURNS uuid
@@ -1861,8 +2197,8 @@ begin
             using errcode = 'assert_failure';
     end if;
 
-    if v_attempt.status = 'created' then  -- a webhook may have come first
-        perform move_payment_attempt(v_attempt, 'pending', null, null);
+    if v_attempt.status in ('created', 'unknown') then  -- a webhook may have come first
+        perform move_payment_attempt(v_attempt, 'pending', '{}');
     end if;
     return query select * from credit_checkouts where payment_attempt_id = v_attempt.id;
 end;
@@ -1974,6 +2310,32 @@ end;
 $function$;
 comment on function repeated_credit_purchase(customers,text,bigint,text,text) is 'The purchase that this key opened before, or null. Refuses a key with other content.';
 
+CREATE OR REPLACE FUNCTION public.require_access(p_session json, p_organization_id uuid, p_livemode boolean, p_customer_id uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_role text := p_session ->> 'x-hasura-actor-role';
+    v_allowed boolean;
+begin
+    v_allowed := p_livemode::text = p_session ->> 'x-hasura-livemode' and case
+        when v_role is null or v_role = 'operator' then
+            -- The service itself, and the platform's back office: one organisation, or any.
+            p_organization_id::text
+            = coalesce(p_session ->> 'x-hasura-organization-id', p_organization_id::text)
+        when v_role = 'customer' then (acting_customer(p_session)).id = p_customer_id
+        else p_organization_id::text = p_session ->> 'x-hasura-organization-id'
+    end;
+    if v_allowed is not true then
+        raise exception 'not-found: this session sees no such object'
+            using errcode = '22B04';
+    end if;
+end;
+$function$;
+comment on function require_access(json,uuid,boolean,uuid) is 'Refuses an object that is not the session''s: a customer''s own, or the organisation''s for its staff. What is somebody else''s looks as if it did not exist.';
+
 CREATE OR REPLACE FUNCTION public.require_read_committed()
  RETURNS void
  LANGUAGE plpgsql
@@ -2003,6 +2365,15 @@ begin
 end;
 $function$;
 comment on function require_service(json) is 'Money functions are for the service, and for an administrator''s console; whatever metadata says.';
+
+CREATE OR REPLACE FUNCTION public.resolve_exception(p_class text, p_object_type text, p_object_id uuid)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ UPDATE exceptions SET resolved_at = clock_now()
+   WHERE ((exceptions.class = resolve_exception.p_class) AND (exceptions.object_type = resolve_exception.p_object_type) AND (exceptions.object_id = resolve_exception.p_object_id) AND (exceptions.resolved_at IS NULL));
+END;
+comment on function resolve_exception(text,text,uuid) is 'Takes an object off the list: it was settled after all.';
 
 CREATE OR REPLACE FUNCTION public.reverse_ledger_transaction(p_id uuid, p_key text, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone)
  RETURNS uuid
@@ -2093,37 +2464,40 @@ $function$;
 comment on function seal_ledger_block(json,integer) is 'Seals what has been posted since the last block; no row when there is nothing. Postings go on meanwhile: what commits later is sealed by the next block.';
 grant execute on function seal_ledger_block(json,integer) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.settle_gateway_event(p_event gateway_events, p_attempt payment_attempts, p_outcome text)
- RETURNS void
+CREATE OR REPLACE FUNCTION public.settle_payment_attempt(p_attempt payment_attempts, p_finding jsonb, p_occurred_at timestamp with time zone)
+ RETURNS text
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_status text := case p_outcome when 'paid' then 'captured' else p_outcome end;
+    v_outcome text := p_finding ->> 'outcome';
+    v_status text := attempt_status(p_attempt, v_outcome);
 begin
+    if v_status is null then
+        return 'the gateway does not know it yet';
+    end if;
     if not exists (
         select from payment_attempt_steps where before = p_attempt.status and after = v_status
     ) then
-        perform note_gateway_event(p_event.id, 'ignored', p_attempt, format(
-            'the attempt is %s already', p_attempt.status
-        ));
-        return;
+        return format('the attempt is %s already', p_attempt.status);
     end if;
 
     if v_status = 'captured' then
         perform capture_payment_attempt(
-            p_attempt, p_event.notice ->> 'gateway_payment_id', p_event.occurred_at
+            p_attempt, p_finding ->> 'gateway_payment_id',
+            coalesce((p_finding ->> 'captured_amount')::bigint, p_attempt.amount), p_occurred_at
         );
     else
-        perform move_payment_attempt(
-            p_attempt, v_status,
-            p_event.notice ->> 'failure_code', p_event.notice ->> 'failure_message'
-        );
+        perform move_payment_attempt(p_attempt, v_status, p_finding);
     end if;
-    perform note_gateway_event(p_event.id, 'applied', p_attempt, null);
+
+    if v_status in ('captured', 'failed', 'expired', 'canceled') then
+        perform resolve_exception('payment-unresolved', 'payment_attempt', p_attempt.id);
+    end if;
+    return null;
 end;
 $function$;
-comment on function settle_gateway_event(gateway_events,payment_attempts,text) is 'Takes the step that a message calls for, if it is legal.';
+comment on function settle_payment_attempt(payment_attempts,jsonb,timestamp with time zone) is 'The one way from what a gateway says to what we book: takes the step that a finding calls for. Answers why nothing was to be done, or null. The intent and the attempt are locked.';
 
 CREATE OR REPLACE FUNCTION public.suspense_key(p_event gateway_events)
  RETURNS text

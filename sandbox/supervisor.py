@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox import demo, migrations, seeds, summary, world
+from sandbox import demo, migrations, running, seeds, summary, world
 from sandbox.database import Database, Embedded, External
 from sandbox.processes import Process, Service
+from sandbox.running import Running
 from sandbox.screen import Screen
 from sandbox.signals import Signals, StoppedError
 from sandbox.world import HOST, MIGRATIONS, SEEDS, Ports, WorldError
@@ -98,6 +99,7 @@ class Supervisor:
         for process in (engine, gateways, app):
             if process is not None:
                 self._await(process)
+        running.note(self.plan.state, Running(self.plan.ports, self.database.url))
         self.screen.pair("ready", f"in {time.monotonic() - started:.1f} s")
 
     def _check_ports(self) -> None:
@@ -160,6 +162,7 @@ class Supervisor:
     def _stop(self) -> None:
         """Stop in the order in which the parts need each other: app, gateways, engine, Postgres."""
         self.signals.ignore()
+        running.forget(self.plan.state)
         for process in self.processes:
             process.stop()
         self.database.stop()

@@ -110,6 +110,11 @@ class Money:
             "gateway_payment_id": f"pi_{attempt_id}",
             "amount": 2500,
             "currency": "USD",
+            "subject": "payment",
+            "captured_amount": None,
+            "failure_code": None,
+            "failure_message": None,
+            "decline_class": None,
         }
         event = {
             "gateway": "stripe",

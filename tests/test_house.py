@@ -22,12 +22,16 @@ import app
 from app import endpoints, errors, gateways, graphql
 from app.checkouts.schemas import CreatePaymentSchema
 from app.gateways import stripe
+from app.payments.schemas import VerifyPaymentSchema
 
 METADATA = ROOT / "hasura" / "metadata"
 FOUND = endpoints.discover(app)
 
 # The schema of each action's input; the test below fails for an action that is missing here.
-SCHEMAS: dict[str, type[Schema]] = {"create_payment": CreatePaymentSchema}
+SCHEMAS: dict[str, type[Schema]] = {
+    "create_payment": CreatePaymentSchema,
+    "verify_payment": VerifyPaymentSchema,
+}
 
 
 def names(door: str) -> set[str]:

@@ -1,5 +1,6 @@
 """Hosted checkouts: the page where a customer pays."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -7,7 +8,12 @@ from uuid import uuid4
 from app.checkouts.schemas import CreatePayment, CreatePaymentSchema
 from app.context import Context
 from app.endpoints import action
-from app.errors import CheckoutExpiredError, GatewayRefusedError
+from app.errors import (
+    CheckoutExpiredError,
+    GatewayRefusedError,
+    GatewayUnavailableError,
+    ServiceUnavailableError,
+)
 from app.gateways import Charge
 from app.money import Money
 
@@ -64,6 +70,10 @@ def _open_page(ctx: Context, checkout: dict[str, Any]) -> dict[str, Any]:
         ctx.hasura.one(
             "FailCheckout", attemptId=attempt_id, code=refusal.code, message=refusal.message
         )
+        raise
+    except GatewayUnavailableError as silence:
+        with suppress(ServiceUnavailableError):  # it is asked about all the same
+            ctx.hasura.run("MarkPaymentUnknown", attemptId=attempt_id, message=silence.message)
         raise
     row: dict[str, Any] = ctx.hasura.one(
         "RecordCheckoutSession", attemptId=attempt_id, sessionId=page.reference, url=page.url

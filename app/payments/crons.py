@@ -1,16 +1,18 @@
 """Sweeps find their work in the data, so a tick that is late, lost or doubled does no harm."""
 
 import logging
+import time
 from datetime import timedelta
 
 from app.context import Context
 from app.endpoints import cron
 from app.errors import AppError
-from app.payments import receipts
+from app.payments import checks, receipts
 
 log = logging.getLogger(__name__)
 
 BATCH = 20
+CHECK_SECONDS_MAX = 40  # Hasura waits a minute for a cron, and one question may take ten seconds
 # Younger captures are the event trigger's; older ones have no receipt to wait for.
 RECEIPT_AGE_MIN, RECEIPT_AGE_MAX = timedelta(minutes=1), timedelta(days=3)
 
@@ -22,6 +24,25 @@ def apply_gateway_events(ctx: Context) -> dict[str, int]:
     while tried < BATCH and ctx.hasura.run("ApplyDueGatewayEvent"):
         tried += 1
     return {"tried": tried}
+
+
+@cron
+def check_payments(ctx: Context) -> dict[str, int]:
+    """Ask the gateways about attempts that have not ended and are due, one after the other.
+
+    An attempt is put off to its next time before it is asked about, so that one that cannot be
+    asked about keeps nobody else waiting.
+    """
+    asked = answered = 0
+    give_up = time.monotonic() + CHECK_SECONDS_MAX
+    while time.monotonic() < give_up and (due := ctx.hasura.run("ClaimPaymentChecks", limit=1)):
+        asked += 1
+        try:
+            checks.check(ctx, due[0])
+            answered += 1
+        except AppError as failure:
+            log.warning("not checked: %s", failure, extra={"attempt_id": due[0]["id"]})
+    return {"asked": asked, "answered": answered}
 
 
 @cron

@@ -9,6 +9,9 @@ import asyncpg
 # The text a failed permission check carries through Postgres, see compile/mutation.py.
 CHECK_FAILED = "check constraint of an insert/update permission has failed"
 
+# What asyncpg says of a text that has no bytes, such as half a surrogate pair in a token's claim.
+UNENCODED = "invalid input for query argument"
+
 # Prefixes of the constraint violations.
 CONSTRAINTS = {
     "23502": "Not-NULL violation. ",
@@ -81,6 +84,8 @@ def from_postgres(error: Exception, path: str, sql: str, arguments: list[Any]) -
         return EngineError("postgres-error", "connection error", status=500)
     state = error.sqlstate or ""
     message = str(error.args[0]) if error.args else ""
+    if message.startswith(UNENCODED):
+        return EngineError("data-exception", 'invalid byte sequence for encoding "UTF8"', path)
     if state == "22P02" and CHECK_FAILED in message:
         return EngineError("permission-error", CHECK_FAILED, path)
     code, text = _of_sqlstate(state, message)

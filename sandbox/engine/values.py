@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from .errors import unparsed
+from .errors import invalid, unparsed
 
 Encoder = Callable[[Any, str], str]
 
@@ -60,8 +60,28 @@ def described(value: Any) -> str:
     return next(text for kind, text in DESCRIBED if isinstance(value, kind))
 
 
+def exact(text: str) -> Decimal:
+    """Read a number with a fraction or an exponent; raises ValueError for one beyond all bounds."""
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(text) from error
+
+
+def no_number(name: str) -> Any:
+    """Refuse NaN and the infinities, which Python reads and JSON does not have."""
+    raise ValueError(name)
+
+
 def to_json(value: Any) -> str:
     """Write JSON, keeping every digit of a number that was read as Decimal."""
+    try:
+        return _written(value)
+    except RecursionError as error:  # it could be read, which needs less of the stack
+        raise invalid("a value is nested too deeply", "$") from error
+
+
+def _written(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except TypeError:

@@ -55,6 +55,8 @@ def session_event(kind: str = "checkout.session.completed", **changes: object) -
     session = {
         "id": "cs_test_1",
         "object": "checkout.session",
+        "mode": "payment",
+        "status": "expired" if kind.endswith("expired") else "complete",
         "payment_status": "paid",
         "amount_total": 2500,
         "currency": "usd",

@@ -60,9 +60,10 @@ def with_types(actions: dict[str, Any]) -> dict[str, Any]:
     """Put what actions.graphql says of the actions and their types into the two lists."""
     document = parse((METADATA / "actions.graphql").read_text(encoding="utf-8"))
     kinds = (ObjectTypeDefinitionNode, ObjectTypeExtensionNode)
-    types = {node.name.value: node for node in document.definitions if isinstance(node, kinds)}
+    nodes = [node for node in document.definitions if isinstance(node, kinds)]
+    types = {node.name.value: node for node in nodes}
     for action in actions["actions"]:
-        kind, field = the_field(types, action["name"])
+        kind, field = the_field(nodes, action["name"])
         action["definition"] |= {
             "type": kind.lower(),
             "arguments": [typed(argument) for argument in field.arguments or ()],
@@ -73,12 +74,12 @@ def with_types(actions: dict[str, Any]) -> dict[str, Any]:
     return actions
 
 
-def the_field(types: dict[str, Any], name: str) -> tuple[str, FieldDefinitionNode]:
+def the_field(nodes: list[Any], name: str) -> tuple[str, FieldDefinitionNode]:
     (found,) = (
-        (root, field)
-        for root in ("Query", "Mutation")
-        if root in types
-        for field in types[root].fields or ()
+        (node.name.value, field)
+        for node in nodes
+        if node.name.value in ("Query", "Mutation")
+        for field in node.fields or ()
         if field.name.value == name
     )
     return found

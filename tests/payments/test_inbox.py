@@ -232,16 +232,20 @@ def test_every_step_of_an_attempt_that_is_not_listed_is_refused(db, money) -> No
         row = money.open(key=f"key-{number}")
         db.execute("set local session_replication_role = replica")
         db.execute(
-            "update payment_attempts set status = %s, gateway_payment_id = id::text,"
-            " captured_at = case when %s = 'captured' then clock_now() end where id = %s",
-            [before, before, row["payment_attempt_id"]],
+            "update payment_attempts set status = %(status)s, gateway_payment_id = id::text,"
+            " captured_at = case when %(status)s = 'captured' then clock_now() end,"
+            " amount_captured = case when %(status)s = 'captured' then amount else 0 end,"
+            " next_check_at = null where id = %(id)s",
+            {"status": before, "id": row["payment_attempt_id"]},
         )
         db.execute("set local session_replication_role = origin")
         with pytest.raises(psycopg.Error) as failure, db.transaction():
             db.execute(
-                "update payment_attempts set status = %s, captured_at ="
-                " case when %s = 'captured' then clock_now() end where id = %s",
-                [after, after, row["payment_attempt_id"]],
+                "update payment_attempts set status = %(status)s,"
+                " captured_at = case when %(status)s = 'captured' then clock_now() end,"
+                " amount_captured = case when %(status)s = 'captured' then amount else 0 end"
+                " where id = %(id)s",
+                {"status": after, "id": row["payment_attempt_id"]},
             )
         assert failure.value.sqlstate == "P0004"
         refused += 1
@@ -391,6 +395,8 @@ def test_a_success_is_told_with_its_ids_and_its_amount(db, money) -> None:
         "gateway": "stripe",
         "amount": 2500,
         "currency": "USD",
+        "failure_code": None,
+        "decline_class": None,
     }
 
 
@@ -454,7 +460,14 @@ BREACHES = {
     ),
     "invariant_purchases_keep_their_rate": "update credit_purchases set credit_rate = 11",
     "invariant_attempts_ask_for_what_is_owed": "update payment_attempts set amount = 2501",
-    "invariant_captures_book_what_was_taken": "update payment_attempts set amount = 2501",
+    "invariant_captures_book_what_was_taken": "update payment_attempts set amount_captured = 2499",
+    "invariant_surplus_is_owed_back": (
+        "insert into ledger_accounts (organization_id, livemode, code, account_type, currency,"
+        " balance) select id, false, 'surplus', 'liability', 'USD', -1 from organizations"
+    ),
+    "invariant_unsettled_attempts_are_checked": (
+        "update payment_attempts set status = 'unknown', captured_at = null, amount_captured = 0"
+    ),
 }
 
 

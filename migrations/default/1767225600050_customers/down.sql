@@ -1,2 +1,4 @@
+drop function require_access;
 drop function acting_customer;
+drop table payment_methods;
 drop table customers;

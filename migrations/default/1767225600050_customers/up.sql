@@ -30,6 +30,38 @@ create trigger customer_updated_at
 before update on customers
 for each row execute function touch_updated_at();
 
+create table payment_methods (
+    id uuid primary key default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    customer_id uuid not null,
+    gateway text not null,
+    gateway_account text not null default '',
+    gateway_customer_id text not null,
+    gateway_payment_method_id text not null,
+    type text not null,
+    status text not null default 'active',
+    created_at timestamptz not null default clock_now(),
+    updated_at timestamptz not null default clock_now(),
+    constraint payment_method_stays_in_its_organization unique (id, organization_id, livemode),
+    constraint payment_method_belongs_to_a_customer
+    foreign key (customer_id, organization_id, livemode)
+    references customers (id, organization_id, livemode),
+    constraint payment_method_is_kept_once
+    unique (gateway_payment_method_id, gateway, gateway_account, livemode, customer_id),
+    constraint payment_method_status_is_known check (status in ('active', 'detached'))
+);
+comment on table payment_methods is
+'What a customer saved at a gateway, to be charged while they are away. The gateway''s ids only: no '
+'number of a card or an account is ever kept here.';
+comment on column payment_methods.type is 'The gateway''s word: card, upi, sepa_debit, …';
+
+create index payment_methods_by_customer on payment_methods (customer_id);
+
+create trigger payment_method_updated_at
+before update on payment_methods
+for each row execute function touch_updated_at();
+
 create function acting_customer(p_session json) returns customers
 language plpgsql stable
 set search_path = public, pg_temp
@@ -57,3 +89,33 @@ end;
 $$;
 comment on function acting_customer is
 'The one active customer that a session speaks for. Two candidates are as wrong as none.';
+
+create function require_access(
+    p_session json, p_organization_id uuid, p_livemode boolean, p_customer_id uuid
+) returns void
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_role text := p_session ->> 'x-hasura-actor-role';
+    v_allowed boolean;
+begin
+    v_allowed := p_livemode::text = p_session ->> 'x-hasura-livemode' and case
+        when v_role is null or v_role = 'operator' then
+            -- The service itself, and the platform's back office: one organisation, or any.
+            p_organization_id::text
+            = coalesce(p_session ->> 'x-hasura-organization-id', p_organization_id::text)
+        when v_role = 'customer' then (acting_customer(p_session)).id = p_customer_id
+        else p_organization_id::text = p_session ->> 'x-hasura-organization-id'
+    end;
+    if v_allowed is not true then
+        raise exception 'not-found: this session sees no such object'
+            using errcode = '22B04';
+    end if;
+end;
+$$;
+comment on function require_access is
+'Refuses an object that is not the session''s: a customer''s own, or the organisation''s for its '
+'staff. What is somebody else''s looks as if it did not exist.';
+
+revoke insert, update, delete, truncate on payment_methods from public, munim_hasura;

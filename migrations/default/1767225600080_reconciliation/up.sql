@@ -43,3 +43,24 @@ set detail = excluded.detail, resolved_at = null
 where exceptions.resolved_at is not null;
 end;
 comment on function record_exception is 'Lists an object under a class, once however often it is called; what was resolved is open again.';
+
+create function resolve_exception(p_class text, p_object_type text, p_object_id uuid) returns void
+language sql volatile
+begin atomic
+update exceptions set resolved_at = clock_now()
+where class = p_class and object_type = p_object_type and object_id = p_object_id
+    and resolved_at is null;
+end;
+comment on function resolve_exception is 'Takes an object off the list: it was settled after all.';
+
+create function check_delay(p_checks integer) returns interval
+language sql immutable
+begin atomic
+select (
+    array['30 seconds', '2 minutes', '10 minutes', '1 hour', '6 hours']::interval[]
+    || array_fill(interval '1 day', array[6])
+)[p_checks + 1];
+end;
+comment on function check_delay is
+'How long to wait before a gateway is asked again about something that has not ended, after so many '
+'times; null when it is a person''s turn.';

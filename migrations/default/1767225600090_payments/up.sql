@@ -7,12 +7,24 @@ create table payment_intent_steps (
 comment on table payment_intent_steps is 'Every legal change of payment_intents.status.';
 insert into payment_intent_steps (before, after) values
 ('pending', 'processing'),
+('pending', 'authorized'),
 ('pending', 'paid'),
 ('pending', 'failed'),
 ('pending', 'expired'),
+('pending', 'canceled'),
+('processing', 'authorized'),
 ('processing', 'paid'),
 ('processing', 'failed'),
+('processing', 'canceled'),
+('authorized', 'paid'),
+('authorized', 'failed'),
+('authorized', 'expired'),
+('authorized', 'canceled'),
+('failed', 'pending'),  -- another attempt has begun
+('failed', 'processing'),
+('failed', 'authorized'),
 ('failed', 'paid'),  -- the gateway took the money after all
+('expired', 'authorized'),
 ('expired', 'paid');  -- the same, reported after the checkout had closed
 
 create table payment_attempt_steps (
@@ -22,19 +34,41 @@ create table payment_attempt_steps (
 );
 comment on table payment_attempt_steps is 'Every legal change of payment_attempts.status.';
 insert into payment_attempt_steps (before, after) values
+('created', 'unknown'),
 ('created', 'pending'),
 ('created', 'processing'),  -- the gateway's message overtook its answer
+('created', 'authorized'),
 ('created', 'captured'),
 ('created', 'failed'),
 ('created', 'expired'),
+('created', 'canceled'),
+('unknown', 'pending'),
+('unknown', 'processing'),
+('unknown', 'authorized'),
+('unknown', 'captured'),
+('unknown', 'failed'),
+('unknown', 'expired'),
+('unknown', 'canceled'),
 ('pending', 'processing'),
+('pending', 'authorized'),
 ('pending', 'captured'),
 ('pending', 'failed'),
 ('pending', 'expired'),
+('pending', 'canceled'),
+('processing', 'authorized'),
 ('processing', 'captured'),
 ('processing', 'failed'),
+('processing', 'canceled'),
+('authorized', 'captured'),
+('authorized', 'failed'),
+('authorized', 'expired'),
+('authorized', 'canceled'),
+('failed', 'processing'),
+('failed', 'authorized'),
 ('failed', 'captured'),
-('expired', 'captured');
+('expired', 'authorized'),
+('expired', 'captured'),
+('canceled', 'captured');
 
 create table payment_intents (
     id uuid primary key default gen_random_uuid(),
@@ -44,6 +78,7 @@ create table payment_intents (
     purpose text not null,
     amount bigint not null,
     currency text not null references currencies (code),
+    capture_method text not null default 'automatic',
     status text not null default 'pending',
     created_at timestamptz not null default clock_now(),
     updated_at timestamptz not null default clock_now(),
@@ -53,13 +88,19 @@ create table payment_intents (
     references customers (id, organization_id, livemode),
     constraint payment_intent_purpose_is_known check (purpose in ('credit_purchase')),
     constraint payment_intent_asks_for_money check (amount > 0),
+    constraint payment_intent_capture_method_is_known check (
+        capture_method = 'automatic' or (capture_method = 'manual' and purpose <> 'credit_purchase')
+    ),
     constraint payment_intent_status_is_known check (
-        status in ('pending', 'processing', 'paid', 'failed', 'expired')
+        status in ('pending', 'processing', 'authorized', 'paid', 'failed', 'expired', 'canceled')
     )
 );
 comment on table payment_intents is 'What is owed, and whether it was paid.';
 comment on column payment_intents.purpose is 'What the money is for; fulfilled once it is paid.';
 comment on column payment_intents.amount is 'Minor units of currency.';
+comment on column payment_intents.capture_method is
+'automatic: the gateway takes the money at once; manual: it is authorised first, and taken, whole or '
+'in part, when we say so.';
 
 create index payment_intents_by_customer on payment_intents (customer_id, created_at);
 
@@ -68,41 +109,82 @@ create table payment_attempts (
     organization_id uuid not null,
     livemode boolean not null,
     payment_intent_id uuid not null,
+    payment_method_id uuid,
     gateway text not null,
     gateway_account text not null default '',
     amount bigint not null,
+    amount_captured bigint not null default 0,
+    amount_refunded bigint not null default 0,
     currency text not null references currencies (code),
     status text not null default 'created',
+    is_surplus boolean not null default false,
     gateway_payment_id text,
     failure_code text,
     failure_message text,
+    decline_class text,
     receipt_url text,
     captured_at timestamptz,
+    checks smallint not null default 0,
+    next_check_at timestamptz,
     created_at timestamptz not null default clock_now(),
     updated_at timestamptz not null default clock_now(),
     constraint payment_attempt_stays_in_its_organization unique (id, organization_id, livemode),
     constraint payment_attempt_belongs_to_its_intent
     foreign key (payment_intent_id, organization_id, livemode)
     references payment_intents (id, organization_id, livemode),
+    constraint payment_attempt_charges_its_payment_method
+    foreign key (payment_method_id, organization_id, livemode)
+    references payment_methods (id, organization_id, livemode),
     constraint gateway_payment_belongs_to_one_attempt
     unique (gateway, livemode, gateway_payment_id),
     constraint payment_attempt_asks_for_money check (amount > 0),
     constraint payment_attempt_status_is_known check (
-        status in ('created', 'pending', 'processing', 'captured', 'failed', 'expired')
+        status in (
+            'created', 'unknown', 'pending', 'processing', 'authorized', 'captured', 'failed',
+            'expired', 'canceled'
+        )
     ),
     constraint captured_attempt_knows_its_payment check (
         (status = 'captured') = (captured_at is not null)
-        and (status <> 'captured' or gateway_payment_id is not null)
+        and (status = 'captured') = (amount_captured > 0)
+        and (status not in ('authorized', 'captured') or gateway_payment_id is not null)
+    ),
+    constraint no_more_is_captured_than_asked_for check (amount_captured between 0 and amount),
+    constraint no_more_is_refunded_than_captured check (
+        amount_refunded between 0 and amount_captured
+    ),
+    constraint payment_attempt_decline_class_is_known check (
+        decline_class in ('soft', 'hard', 'authentication', 'fraud', 'gateway')
+    ),
+    constraint ended_attempt_is_not_checked check (
+        next_check_at is null
+        or status in ('created', 'unknown', 'pending', 'processing', 'authorized')
     )
 );
 comment on table payment_attempts is
 'One try at one gateway. Its id is the gateway''s idempotency key and its reference to us.';
+comment on column payment_attempts.status is
+'created: the gateway may not have been asked yet; unknown: it was asked and gave no answer.';
 comment on column payment_attempts.gateway is 'The adapter''s file name in app/gateways.';
 comment on column payment_attempts.gateway_account is
 'Whose account at the gateway is charged; empty for the only one that the settings name.';
 comment on column payment_attempts.gateway_payment_id is 'The gateway''s payment: pi_… at Stripe.';
+comment on column payment_attempts.payment_method_id is
+'The saved method that was charged with the payer away; null where they came to a page.';
+comment on column payment_attempts.amount_refunded is
+'Refunds that succeeded and those on their way, in minor units.';
+comment on column payment_attempts.is_surplus is
+'Captured though its intent was paid or canceled already: the money goes back.';
+comment on column payment_attempts.decline_class is
+'Why it failed, in a word that says what to do: docs/errors.md.';
+comment on column payment_attempts.next_check_at is
+'When the gateway is asked what became of it; null when it has ended, or a person must look.';
 
 create index payment_attempts_by_intent on payment_attempts (payment_intent_id);
+create index payment_attempts_by_method on payment_attempts (payment_method_id)
+where payment_method_id is not null;
+create index payment_attempts_to_check on payment_attempts (next_check_at)
+where next_check_at is not null;
 create index payment_attempts_without_receipt on payment_attempts (captured_at)
 where status = 'captured' and receipt_url is null;
 
@@ -144,485 +226,359 @@ create trigger payment_attempt_updated_at
 before update on payment_attempts
 for each row execute function touch_updated_at();
 
-create table gateway_events (
-    id uuid primary key default gen_random_uuid(),
-    gateway text not null,
-    gateway_account text not null,
-    livemode boolean not null,
-    event_id text not null,
-    type text not null,
-    occurred_at timestamptz not null,
-    payload jsonb not null,
-    notice jsonb not null,
-    status text not null default 'received',
-    reason text,
-    organization_id uuid references organizations (id),
-    payment_attempt_id uuid references payment_attempts (id),
-    tries integer not null default 0,
-    next_try_at timestamptz not null default clock_now(),
-    created_at timestamptz not null default clock_now(),
-    updated_at timestamptz not null default clock_now(),
-    constraint gateway_event_is_received_once
-    unique (gateway, gateway_account, livemode, event_id),
-    constraint gateway_event_status_is_known check (
-        status in ('received', 'applied', 'ignored', 'parked')
-    ),
-    constraint gateway_event_says_why check (
-        status in ('received', 'applied') or reason is not null
-    )
-);
-comment on table gateway_events is
-'The inbox: every genuine message of a gateway, kept before anything is done about it.';
-comment on column gateway_events.payload is 'The message as it came.';
-comment on column gateway_events.notice is 'The same in our words, by the adapter.';
-comment on column gateway_events.status is
-'received: to be applied; applied: it changed something; ignored: it changes nothing, and reason '
-'says why; parked: a person must look, see exceptions.';
-
-create index gateway_events_to_apply on gateway_events (next_try_at) where status = 'received';
-create index gateway_events_by_attempt on gateway_events (payment_attempt_id);
-
-create trigger gateway_event_updated_at
-before update on gateway_events
-for each row execute function touch_updated_at();
-
-create function receive_gateway_event(
-    hasura_session json,
-    p_gateway text,
-    p_gateway_account text,
-    p_livemode boolean,
-    p_event_id text,
-    p_type text,
-    p_occurred_at timestamptz,
-    p_payload jsonb,
-    p_notice jsonb
-) returns setof gateway_events
-language plpgsql volatile security definer
+create function open_payment_attempt(
+    p_intent payment_intents, p_gateway text, p_payment_method_id uuid
+) returns payment_attempts
+language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_id uuid;
+    v_open payment_attempts;
+    v_attempt payment_attempts;
 begin
-    perform require_service(hasura_session);
-    perform require_read_committed();
-    if p_livemode::text is distinct from hasura_session ->> 'x-hasura-livemode' then
-        raise exception 'forbidden: a message of the other mode (live or test) came to this endpoint'
-            using errcode = '22B03';
+    perform from payment_intents where id = p_intent.id for no key update;
+    select * into v_open
+    from payment_attempts
+    where payment_intent_id = p_intent.id
+        and status in ('created', 'unknown', 'pending', 'processing', 'authorized', 'captured');
+    if v_open.id is not null then
+        raise exception 'payment-in-progress: attempt % of this payment is %', v_open.id, v_open.status
+            using errcode = '22B10';
     end if;
 
-    insert into gateway_events (
-        gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice
+    insert into payment_attempts (
+        organization_id, livemode, payment_intent_id, payment_method_id, gateway, amount, currency,
+        next_check_at
     )
     values (
-        p_gateway, p_gateway_account, p_livemode, p_event_id, p_type, p_occurred_at, p_payload,
-        p_notice
+        p_intent.organization_id, p_intent.livemode, p_intent.id, p_payment_method_id, p_gateway,
+        p_intent.amount, p_intent.currency, clock_now() + check_delay(0)
     )
-    on conflict on constraint gateway_event_is_received_once do nothing;
+    returning * into v_attempt;
 
-    select id into strict v_id
-    from gateway_events
-    where gateway = p_gateway and gateway_account = p_gateway_account
-        and livemode = p_livemode and event_id = p_event_id;
-
-    perform try_gateway_event(v_id);
-    return query select * from gateway_events where id = v_id;
+    update payment_intents set status = 'pending' where id = p_intent.id and status = 'failed';
+    return v_attempt;
 end;
 $$;
-comment on function receive_gateway_event is
-'Stores a verified message and applies it. Called again with the same event id: the same row, no '
-'second effect. When applying fails, the row is kept and tried again later.';
-grant execute on function receive_gateway_event to munim_hasura;
+comment on function open_payment_attempt is
+'Writes an attempt down before its gateway is asked. Refused while another one of the same intent '
+'may still take the money.';
 
-create function try_gateway_event(p_id uuid) returns void
-language plpgsql volatile
-set search_path = public, pg_temp
-as $$
-declare
-    v_event gateway_events;
-begin
-    -- Replays queue here; whoever comes second finds the row closed.
-    select * into strict v_event from gateway_events where id = p_id for update;
-    if v_event.status <> 'received' or v_event.next_try_at > clock_now() then
-        return;
-    end if;
-
-    begin
-        perform apply_gateway_event(v_event);
-        set constraints all immediate;  -- a refusal belongs to this event, not to the commit
-        set constraints all deferred;
-    exception
-        when serialization_failure or deadlock_detected or lock_not_available then
-            raise;  -- passing trouble: the whole request is tried again
-        when others or assert_failure then
-            perform postpone_gateway_event(v_event, sqlerrm);
-    end;
-end;
-$$;
-comment on function try_gateway_event is 'Applies one message; its failure is kept, not thrown.';
-
-create function postpone_gateway_event(p_event gateway_events, p_reason text) returns void
-language plpgsql volatile
-set search_path = public, pg_temp
-as $$
-begin
-    update gateway_events
-    set
-        tries = tries + 1,
-        reason = p_reason,
-        next_try_at = clock_now() + interval '30 seconds' * power(2, least(tries, 10)),
-        status = case when tries >= 9 then 'parked' else 'received' end
-    where id = p_event.id;
-
-    if p_event.tries >= 9 then
-        perform record_exception(
-            p_event.organization_id, p_event.livemode, 'event-not-applied', 'gateway_event',
-            p_event.id, null, null, p_reason
-        );
-    end if;
-end;
-$$;
-comment on function postpone_gateway_event is 'Ten tries in about four hours, then a person looks.';
-
-create function apply_due_gateway_event(hasura_session json) returns setof gateway_events
+create function mark_payment_unknown(
+    hasura_session json, p_payment_attempt_id uuid, p_failure_message text
+) returns setof payment_attempts
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
-declare
-    v_id uuid;
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
+    update payment_attempts
+    set status = 'unknown', failure_message = p_failure_message
+    where id = p_payment_attempt_id and status = 'created';
 
-    -- One message a transaction: two would take the locks of the second after those of the first.
-    select id into v_id
-    from gateway_events
-    where status = 'received' and next_try_at <= clock_now()
-        and livemode::text = hasura_session ->> 'x-hasura-livemode'
-    order by next_try_at
-    limit 1
-    for update skip locked;
-
-    perform try_gateway_event(v_id) where v_id is not null;
-    return query select * from gateway_events where id = v_id;
+    return query select * from payment_attempts where id = p_payment_attempt_id;
 end;
 $$;
-comment on function apply_due_gateway_event is
-'The sweep: applies one message that is due, and answers it; no row when nothing is due.';
-grant execute on function apply_due_gateway_event to munim_hasura;
+comment on function mark_payment_unknown is
+'The gateway was asked and gave no answer. Nothing happens to an attempt of which more is known.';
+grant execute on function mark_payment_unknown to munim_hasura;
 
-create function attempt_of_notice(p_event gateway_events) returns payment_attempts
-language plpgsql stable
+create function claim_payment_checks(hasura_session json, p_limit integer)
+returns setof payment_attempts
+language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
     v_attempt payment_attempts;
 begin
-    -- Our own reference first; the gateway's ids serve where a message does not carry it.
-    select * into v_attempt
-    from payment_attempts
-    where id = (p_event.notice ->> 'payment_attempt_id')::uuid
-        and gateway = p_event.gateway and gateway_account = p_event.gateway_account
-        and livemode = p_event.livemode;
+    perform require_service(hasura_session);
+    perform require_read_committed();
 
-    if v_attempt.id is null then
-        select payment_attempts.* into v_attempt
-        from payment_attempts
-        inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id
-        where checkout_sessions.gateway = p_event.gateway
-            and payment_attempts.gateway_account = p_event.gateway_account
-            and checkout_sessions.livemode = p_event.livemode
-            and checkout_sessions.gateway_session_id = p_event.notice ->> 'gateway_session_id';
-    end if;
-    return v_attempt;
-end;
-$$;
-comment on function attempt_of_notice is 'The attempt that a message is about, or a null row.';
-
-create function apply_gateway_event(p_event gateway_events) returns void
-language plpgsql volatile
-set search_path = public, pg_temp
-as $$
-declare
-    v_attempt payment_attempts := attempt_of_notice(p_event);
-    v_outcome text := p_event.notice ->> 'outcome';
-    v_reason text;
-begin
-    if v_outcome = 'unknown' then
-        perform note_gateway_event(p_event.id, 'ignored', v_attempt, 'a type without effect');
-        return;
-    end if;
-
-    if v_attempt.id is null then
-        perform park_gateway_event(p_event, v_attempt, 'unmatched-payment', 'no such attempt');
-        return;
-    end if;
-
-    -- Lock order: intent, attempt, ledger accounts by id.
-    perform from payment_intents where id = v_attempt.payment_intent_id for no key update;
-    select * into strict v_attempt
-    from payment_attempts where id = v_attempt.id for no key update;
-
-    v_reason := mismatch_of_notice(p_event, v_attempt);
-    if v_reason is not null then
-        perform park_gateway_event(
-            p_event, v_attempt, split_part(v_reason, ': ', 1), split_part(v_reason, ': ', 2)
-        );
-    else
-        perform settle_gateway_event(p_event, v_attempt, v_outcome);
-    end if;
-end;
-$$;
-comment on function apply_gateway_event is 'Matches a message to its attempt, compares, and acts.';
-
-create function suspense_key(p_event gateway_events) returns text
-language sql immutable
-begin atomic
-select 'suspense:' || p_event.gateway || ':'
-    || coalesce(p_event.notice ->> 'gateway_payment_id', p_event.event_id);
-end;
-comment on function suspense_key is 'Names a gateway''s payment, so that it is held once.';
-
-create function is_in_suspense(p_event gateway_events, p_attempt payment_attempts) returns boolean
-language sql stable
-begin atomic
-select exists(
-    select from ledger_transactions
-    where organization_id = p_attempt.organization_id and livemode = p_attempt.livemode
-        and key = suspense_key(p_event)
-);
-end;
-comment on function is_in_suspense is 'Whether a message''s payment is booked as money of nobody.';
-
-create function mismatch_of_notice(p_event gateway_events, p_attempt payment_attempts) returns text
-language sql stable
-begin atomic
-select case
-    when p_event.notice ->> 'outcome' not in ('paid', 'processing') then null
-    when (p_event.notice ->> 'amount')::bigint is distinct from p_attempt.amount
-        or p_event.notice ->> 'currency' is distinct from p_attempt.currency
-        then format(
-            'amount-mismatch: the gateway says %s %s, the attempt is %s %s',
-            p_event.notice ->> 'amount', p_event.notice ->> 'currency',
-            p_attempt.amount, p_attempt.currency
+    for v_attempt in
+        update payment_attempts
+        set checks = checks + 1, next_check_at = clock_now() + check_delay(checks + 1)
+        where id in (
+            select id
+            from payment_attempts
+            where next_check_at <= clock_now()
+                and livemode::text = hasura_session ->> 'x-hasura-livemode'
+            order by next_check_at
+            limit p_limit
+            for no key update skip locked
         )
-    when p_attempt.status = 'captured'
-        and p_event.notice ->> 'gateway_payment_id' <> p_attempt.gateway_payment_id
-        then format('duplicate-payment: paid again as %s', p_event.notice ->> 'gateway_payment_id')
-    when p_attempt.status <> 'captured' and is_in_suspense(p_event, p_attempt)
-        then 'amount-mismatch: this payment is held in suspense already'
-end;
-end;
-comment on function mismatch_of_notice is
-'What speaks against acting on a message, as `class: detail`, or null.';
-
-create function settle_gateway_event(
-    p_event gateway_events, p_attempt payment_attempts, p_outcome text
-) returns void
-language plpgsql volatile
-set search_path = public, pg_temp
-as $$
-declare
-    v_status text := case p_outcome when 'paid' then 'captured' else p_outcome end;
-begin
-    if not exists (
-        select from payment_attempt_steps where before = p_attempt.status and after = v_status
-    ) then
-        perform note_gateway_event(p_event.id, 'ignored', p_attempt, format(
-            'the attempt is %s already', p_attempt.status
-        ));
-        return;
-    end if;
-
-    if v_status = 'captured' then
-        perform capture_payment_attempt(
-            p_attempt, p_event.notice ->> 'gateway_payment_id', p_event.occurred_at
-        );
-    else
-        perform move_payment_attempt(
-            p_attempt, v_status,
-            p_event.notice ->> 'failure_code', p_event.notice ->> 'failure_message'
-        );
-    end if;
-    perform note_gateway_event(p_event.id, 'applied', p_attempt, null);
+        returning *
+    loop
+        if v_attempt.next_check_at is null then
+            perform record_exception(
+                v_attempt.organization_id, v_attempt.livemode, 'payment-unresolved',
+                'payment_attempt', v_attempt.id, v_attempt.amount, v_attempt.currency,
+                format('%s since %s', v_attempt.status, v_attempt.created_at)
+            );
+        end if;
+        return next v_attempt;
+    end loop;
 end;
 $$;
-comment on function settle_gateway_event is 'Takes the step that a message calls for, if it is legal.';
+comment on function claim_payment_checks is
+'Answers attempts that are due to be asked about, and puts each off to its next time, so that who '
+'dies with them loses nothing. After the last time a person must look: see exceptions.';
+grant execute on function claim_payment_checks to munim_hasura;
 
-create function note_gateway_event(
-    p_id uuid, p_status text, p_attempt payment_attempts, p_reason text
-) returns void
-language sql volatile
-begin atomic
-update gateway_events
-set
-    status = p_status,
-    reason = p_reason,
-    organization_id = p_attempt.organization_id,
-    payment_attempt_id = p_attempt.id
-where id = p_id;
-end;
-comment on function note_gateway_event is 'Closes an inbox row and says whom it was about.';
-
-create function park_gateway_event(
-    p_event gateway_events, p_attempt payment_attempts, p_class text, p_detail text
-) returns void
-language plpgsql volatile
-set search_path = public, pg_temp
-as $$
-begin
-    if is_new_money(p_event, p_attempt) then
-        perform hold_in_suspense(p_event, p_attempt);
-    end if;
-    perform record_exception(
-        p_attempt.organization_id, p_event.livemode, p_class, 'gateway_event', p_event.id,
-        (p_event.notice ->> 'amount')::bigint, p_event.notice ->> 'currency', p_detail
-    );
-    perform note_gateway_event(p_event.id, 'parked', p_attempt, p_detail);
-end;
-$$;
-comment on function park_gateway_event is 'Keeps a message that must not be acted on, and lists it.';
-
-create function is_new_money(p_event gateway_events, p_attempt payment_attempts) returns boolean
-language sql stable
-begin atomic
-select p_event.notice ->> 'outcome' = 'paid'
-    and p_attempt.id is not null
-    and (p_event.notice ->> 'amount')::numeric between 1 and 1000000000000000
-    and exists (
-        select from currencies
-        where code = p_event.notice ->> 'currency' and code <> 'XCR'
-    )
-    and not is_in_suspense(p_event, p_attempt)
-    and not exists (
-        select from payment_attempts
-        where gateway = p_event.gateway and livemode = p_event.livemode
-            and status = 'captured'
-            and gateway_payment_id = p_event.notice ->> 'gateway_payment_id'
-    );
-end;
-comment on function is_new_money is
-'Whether a parked message speaks of money that the gateway holds and no booking shows.';
-
-create function hold_in_suspense(p_event gateway_events, p_attempt payment_attempts) returns void
-language plpgsql volatile
-set search_path = public, pg_temp
-as $$
-declare
-    v_organization_id uuid := p_attempt.organization_id;
-    v_livemode boolean := p_attempt.livemode;
-    v_amount bigint := (p_event.notice ->> 'amount')::bigint;
-    v_currency text := p_event.notice ->> 'currency';
-begin
-    perform post_ledger_transaction(
-        v_organization_id, v_livemode,
-        suspense_key(p_event), 'suspense', 'gateway_event', p_event.id,
-        p_event.occurred_at,
-        array[
-            (ledger_account(
-                v_organization_id, v_livemode, 'gateway:' || p_event.gateway, 'asset', v_currency,
-                p_attempt.payment_intent_id
-            ), v_amount),
-            (ledger_account(
-                v_organization_id, v_livemode, 'suspense', 'liability', v_currency,
-                p_attempt.payment_intent_id
-            ), -v_amount)
-        ]::ledger_line[]
-    );
-end;
-$$;
-comment on function hold_in_suspense is
-'The gateway holds this money for us, but we do not know yet whose it is.';
-
-create function capture_payment_attempt(
-    p_attempt payment_attempts, p_gateway_payment_id text, p_occurred_at timestamptz
-) returns void
-language plpgsql volatile
-set search_path = public, pg_temp
-as $$
-declare
-    v_organization_id uuid := p_attempt.organization_id;
-    v_livemode boolean := p_attempt.livemode;
-    v_currency text := p_attempt.currency;
-begin
-    update payment_attempts
-    set
-        status = 'captured', captured_at = p_occurred_at, gateway_payment_id = p_gateway_payment_id,
-        failure_code = null, failure_message = null
-    where id = p_attempt.id;
-
-    perform post_ledger_transaction(
-        v_organization_id, v_livemode,
-        format('capture:%s', p_attempt.id), 'capture', 'payment_attempt', p_attempt.id,
-        p_occurred_at,
-        array[
-            (ledger_account(
-                v_organization_id, v_livemode, 'gateway:' || p_attempt.gateway, 'asset', v_currency,
-                p_attempt.payment_intent_id
-            ), p_attempt.amount),
-            (ledger_account(
-                v_organization_id, v_livemode, 'payments_received', 'liability', v_currency,
-                p_attempt.payment_intent_id
-            ), -p_attempt.amount)
-        ]::ledger_line[]
-    );
-    perform pay_payment_intent(p_attempt, p_occurred_at);
-end;
-$$;
-comment on function capture_payment_attempt is 'The gateway has the money: books it, then pays.';
-
-create function pay_payment_intent(p_attempt payment_attempts, p_occurred_at timestamptz)
-returns void
-language plpgsql volatile
+create function open_payment_attempts(hasura_session json, p_payment_intent_id uuid)
+returns setof payment_attempts
+language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
     v_intent payment_intents;
 begin
-    update payment_intents set status = 'paid' where id = p_attempt.payment_intent_id
-    returning * into strict v_intent;
-
-    perform record_event(
-        v_intent.organization_id, v_intent.livemode, 'payment.succeeded', 'payment_intent',
-        v_intent.id, jsonb_build_object(
-            'payment_intent_id', v_intent.id, 'payment_attempt_id', p_attempt.id,
-            'gateway', p_attempt.gateway, 'amount', v_intent.amount, 'currency', v_intent.currency
-        )
+    perform require_service(hasura_session);
+    select * into v_intent from payment_intents where id = p_payment_intent_id;
+    perform require_access(
+        hasura_session, v_intent.organization_id, v_intent.livemode, v_intent.customer_id
     );
-    case v_intent.purpose
-        when 'credit_purchase' then perform grant_purchased_credits(v_intent, p_occurred_at);
+
+    return query
+    select * from payment_attempts
+    where payment_intent_id = p_payment_intent_id
+        and status in ('created', 'unknown', 'pending', 'processing', 'authorized');
+end;
+$$;
+comment on function open_payment_attempts is
+'The attempts of a payment that have not ended; refused when the payment is not the session''s.';
+grant execute on function open_payment_attempts to munim_hasura;
+
+create function attempt_status(p_attempt payment_attempts, p_outcome text) returns text
+language sql stable
+begin atomic
+select case p_outcome
+    when 'paid' then 'captured'
+    when 'requires_action' then 'pending'
+    when 'not_found' then
+        -- A gateway's look-up may lag, and a lost request may still arrive: not so after a day.
+        case
+            when p_attempt.created_at + interval '25 hours' > clock_now() then null
+            when p_attempt.payment_method_id is null then 'expired'
+            else 'failed'
+        end
+    else p_outcome
+end;
+end;
+comment on function attempt_status is
+'The status that a gateway''s word leads to; null where the word settles nothing yet.';
+
+create function settle_payment_attempt(
+    p_attempt payment_attempts, p_finding jsonb, p_occurred_at timestamptz
+) returns text
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_outcome text := p_finding ->> 'outcome';
+    v_status text := attempt_status(p_attempt, v_outcome);
+begin
+    if v_status is null then
+        return 'the gateway does not know it yet';
+    end if;
+    if not exists (
+        select from payment_attempt_steps where before = p_attempt.status and after = v_status
+    ) then
+        return format('the attempt is %s already', p_attempt.status);
+    end if;
+
+    if v_status = 'captured' then
+        perform capture_payment_attempt(
+            p_attempt, p_finding ->> 'gateway_payment_id',
+            coalesce((p_finding ->> 'captured_amount')::bigint, p_attempt.amount), p_occurred_at
+        );
+    else
+        perform move_payment_attempt(p_attempt, v_status, p_finding);
+    end if;
+
+    if v_status in ('captured', 'failed', 'expired', 'canceled') then
+        perform resolve_exception('payment-unresolved', 'payment_attempt', p_attempt.id);
+    end if;
+    return null;
+end;
+$$;
+comment on function settle_payment_attempt is
+'The one way from what a gateway says to what we book: takes the step that a finding calls for. '
+'Answers why nothing was to be done, or null. The intent and the attempt are locked.';
+
+create function capture_posting(
+    p_attempt payment_attempts, p_amount bigint, p_code text, p_occurred_at timestamptz
+) returns ledger_posting
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    return (
+        format('capture:%s', p_attempt.id), 'capture', 'payment_attempt', p_attempt.id,
+        p_occurred_at,
+        array[
+            (ledger_account(
+                p_attempt.organization_id, p_attempt.livemode, 'gateway:' || p_attempt.gateway,
+                'asset', p_attempt.currency, p_attempt.payment_intent_id
+            ), p_amount),
+            (ledger_account(
+                p_attempt.organization_id, p_attempt.livemode, p_code, 'liability',
+                p_attempt.currency, p_attempt.payment_intent_id
+            ), -p_amount)
+        ]::ledger_line[]
+    )::ledger_posting;
+end;
+$$;
+comment on function capture_posting is 'The gateway has the money, and we owe it to an account.';
+
+create function capture_payment_attempt(
+    p_attempt payment_attempts,
+    p_gateway_payment_id text,
+    p_amount bigint,
+    p_occurred_at timestamptz
+) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts;
+    v_intent payment_intents;
+begin
+    select * into strict v_intent from payment_intents where id = p_attempt.payment_intent_id;
+
+    update payment_attempts
+    set
+        status = 'captured', captured_at = p_occurred_at, amount_captured = p_amount,
+        gateway_payment_id = p_gateway_payment_id, next_check_at = null,
+        is_surplus = v_intent.status in ('paid', 'canceled'),
+        failure_code = null, failure_message = null, decline_class = null
+    where id = p_attempt.id
+    returning * into strict v_attempt;
+
+    if v_attempt.is_surplus then
+        perform keep_surplus(v_attempt, p_occurred_at);
+    else
+        perform pay_payment_intent(v_intent, v_attempt, p_occurred_at);
+    end if;
+end;
+$$;
+comment on function capture_payment_attempt is
+'The gateway has the money: it is booked, and what was owed is paid.';
+
+create function keep_surplus(p_attempt payment_attempts, p_occurred_at timestamptz) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    perform post_ledger_transactions(
+        p_attempt.organization_id, p_attempt.livemode,
+        array[capture_posting(p_attempt, p_attempt.amount_captured, 'surplus', p_occurred_at)]
+    );
+    perform record_exception(
+        p_attempt.organization_id, p_attempt.livemode, 'surplus-payment', 'payment_attempt',
+        p_attempt.id, p_attempt.amount_captured, p_attempt.currency,
+        'captured though the payment was settled otherwise'
+    );
+    perform record_event(
+        p_attempt.organization_id, p_attempt.livemode, 'payment.surplus', 'payment_intent',
+        p_attempt.payment_intent_id, payment_facts(p_attempt)
+    );
+end;
+$$;
+comment on function keep_surplus is
+'Money that came though nothing was owed any more: booked, listed, and owed back.';
+
+create function pay_payment_intent(
+    p_intent payment_intents, p_attempt payment_attempts, p_occurred_at timestamptz
+) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_postings ledger_posting[] := array[
+        capture_posting(p_attempt, p_attempt.amount_captured, 'payments_received', p_occurred_at)
+    ];
+    v_transaction_ids uuid[];
+begin
+    -- What is captured and what it pays for are booked in one call, which takes all locks in order.
+    case p_intent.purpose
+        when 'credit_purchase' then
+            v_postings := v_postings || credit_grant_posting(p_intent, p_occurred_at);
+    end case;
+    v_transaction_ids := array(
+        select post_ledger_transactions(p_intent.organization_id, p_intent.livemode, v_postings)
+    );
+
+    update payment_intents set status = 'paid' where id = p_intent.id;
+    perform record_event(
+        p_intent.organization_id, p_intent.livemode, 'payment.succeeded', 'payment_intent',
+        p_intent.id, payment_facts(p_attempt)
+    );
+    case p_intent.purpose
+        when 'credit_purchase' then
+            perform finish_credit_purchase(p_intent, v_transaction_ids[2]);
     end case;
 end;
 $$;
 comment on function pay_payment_intent is 'What was owed is paid; what it was for is fulfilled.';
 
+create function payment_facts(p_attempt payment_attempts) returns jsonb
+language sql stable
+begin atomic
+select jsonb_build_object(
+    'payment_intent_id', p_attempt.payment_intent_id,
+    'payment_attempt_id', p_attempt.id,
+    'gateway', p_attempt.gateway,
+    'amount', case when p_attempt.amount_captured > 0 then p_attempt.amount_captured
+        else p_attempt.amount end,
+    'currency', p_attempt.currency,
+    'failure_code', p_attempt.failure_code,
+    'decline_class', p_attempt.decline_class
+);
+end;
+comment on function payment_facts is 'What an event about a payment tells.';
+
 create function move_payment_attempt(
-    p_attempt payment_attempts, p_status text, p_failure_code text, p_failure_message text
+    p_attempt payment_attempts, p_status text, p_finding jsonb
 ) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
+declare
+    v_attempt payment_attempts;
 begin
     update payment_attempts
-    set status = p_status, failure_code = p_failure_code, failure_message = p_failure_message
-    where id = p_attempt.id;
+    set
+        status = p_status,
+        gateway_payment_id = coalesce(gateway_payment_id, p_finding ->> 'gateway_payment_id'),
+        failure_code = p_finding ->> 'failure_code',
+        failure_message = p_finding ->> 'failure_message',
+        decline_class = p_finding ->> 'decline_class',
+        next_check_at = case
+            when p_status in ('pending', 'processing', 'authorized')
+                then coalesce(next_check_at, clock_now() + check_delay(checks))
+        end
+    where id = p_attempt.id
+    returning * into strict v_attempt;
 
-    if p_status = 'pending' then
-        return;  -- the intent is pending from the start
+    if p_status = 'pending' or not exists (
+        select from payment_intent_steps
+        inner join payment_intents on payment_intents.status = payment_intent_steps.before
+        where payment_intents.id = p_attempt.payment_intent_id
+            and payment_intent_steps.after = p_status
+    ) then
+        return;  -- pending from the start, or settled by another attempt
     end if;
     update payment_intents set status = p_status where id = p_attempt.payment_intent_id;
 
     perform record_event(
         p_attempt.organization_id, p_attempt.livemode, 'payment.' || p_status, 'payment_intent',
-        p_attempt.payment_intent_id, jsonb_build_object(
-            'payment_intent_id', p_attempt.payment_intent_id, 'payment_attempt_id', p_attempt.id,
-            'gateway', p_attempt.gateway, 'amount', p_attempt.amount,
-            'currency', p_attempt.currency, 'failure_code', p_failure_code
-        )
+        p_attempt.payment_intent_id, payment_facts(v_attempt)
     );
 end;
 $$;
 comment on function move_payment_attempt is
-'Takes an attempt and its intent to pending, processing, failed or expired.';
+'Takes an attempt, and its intent with it, to a status in which no money is captured.';
 
 create function record_receipt(
     hasura_session json, p_payment_attempt_id uuid, p_receipt_url text
@@ -643,4 +599,4 @@ comment on function record_receipt is 'Keeps the gateway''s receipt of a capture
 grant execute on function record_receipt to munim_hasura;
 
 revoke insert, update, delete, truncate
-on payment_intents, payment_attempts, gateway_events from public, munim_hasura;
+on payment_intents, payment_attempts from public, munim_hasura;

@@ -39,24 +39,15 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_attempt_id uuid;
+    v_attempt payment_attempts := open_payment_attempt(p_intent, p_gateway, null);
 begin
-    insert into payment_attempts (
-        organization_id, livemode, payment_intent_id, gateway, amount, currency
-    )
-    values (
-        p_intent.organization_id, p_intent.livemode, p_intent.id, p_gateway, p_intent.amount,
-        p_intent.currency
-    )
-    returning id into v_attempt_id;
-
     -- Stripe keeps a page, and remembers an idempotency key, for 24 hours.
     insert into checkout_sessions (
         organization_id, livemode, payment_attempt_id, gateway, customer_email, success_url,
         cancel_url, expires_at
     )
     values (
-        p_intent.organization_id, p_intent.livemode, v_attempt_id, p_gateway, p_customer_email,
+        p_intent.organization_id, p_intent.livemode, v_attempt.id, p_gateway, p_customer_email,
         p_success_url, p_cancel_url, date_trunc('second', clock_now()) + interval '23 hours'
     );
 end;

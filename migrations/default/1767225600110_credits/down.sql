@@ -1,4 +1,7 @@
-drop function grant_purchased_credits;
+drop function finish_credit_purchase;
+drop function credit_grant_posting;
+drop function open_credit_lot;
+drop function credits_expire_after_days;
 drop function fail_checkout;
 drop function record_checkout_session;
 drop function open_credit_purchase;

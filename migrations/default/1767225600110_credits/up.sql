@@ -42,9 +42,11 @@ create table credit_purchases (
     currency text not null references currencies (code),
     credit_rate numeric(20, 6) not null,
     credits_amount numeric(20, 4) not null,
+    expire_after_days integer,
     ledger_transaction_id uuid,
     granted_at timestamptz,
     created_at timestamptz not null default clock_now(),
+    constraint credit_purchase_stays_in_its_organization unique (id, organization_id, livemode),
     constraint credit_purchase_belongs_to_a_customer
     foreign key (customer_id, organization_id, livemode)
     references customers (id, organization_id, livemode),
@@ -68,6 +70,8 @@ create table credit_purchases (
 );
 comment on table credit_purchases is 'Credits bought, at the rate frozen when the purchase was opened.';
 comment on column credit_purchases.credit_rate is 'Credits for one major unit of currency.';
+comment on column credit_purchases.expire_after_days is
+'How long the credits stay once granted, frozen like the rate; null: for ever.';
 comment on column credit_purchases.granted_at is 'When the credits reached the wallet; null until then.';
 
 create index credit_purchases_by_customer on credit_purchases (customer_id, created_at);
@@ -279,11 +283,11 @@ begin
 
     insert into credit_purchases (
         organization_id, livemode, customer_id, payment_intent_id, idempotency_key, amount,
-        currency, credit_rate, credits_amount
+        currency, credit_rate, credits_amount, expire_after_days
     )
     values (
         p_customer.organization_id, p_customer.livemode, p_customer.id, v_intent.id, p_key, p_amount,
-        p_currency, v_rate, v_credits
+        p_currency, v_rate, v_credits, credits_expire_after_days(p_customer.organization_id)
     );
     return v_intent;
 end;
@@ -355,8 +359,8 @@ begin
             using errcode = 'assert_failure';
     end if;
 
-    if v_attempt.status = 'created' then  -- a webhook may have come first
-        perform move_payment_attempt(v_attempt, 'pending', null, null);
+    if v_attempt.status in ('created', 'unknown') then  -- a webhook may have come first
+        perform move_payment_attempt(v_attempt, 'pending', '{}');
     end if;
     return query select * from credit_checkouts where payment_attempt_id = v_attempt.id;
 end;
@@ -376,8 +380,10 @@ as $$
 declare
     v_attempt payment_attempts := acting_attempt(hasura_session, p_payment_attempt_id);
 begin
-    if v_attempt.status = 'created' then
-        perform move_payment_attempt(v_attempt, 'failed', p_failure_code, p_failure_message);
+    if v_attempt.status in ('created', 'unknown') then
+        perform move_payment_attempt(v_attempt, 'failed', jsonb_build_object(
+            'failure_code', p_failure_code, 'failure_message', p_failure_message
+        ));
     end if;
     return query select * from credit_checkouts where payment_attempt_id = v_attempt.id;
 end;
@@ -386,8 +392,47 @@ comment on function fail_checkout is
 'The gateway refused for good to open a page. Nothing happens to an attempt that has one.';
 grant execute on function fail_checkout to munim_hasura;
 
-create function grant_purchased_credits(p_intent payment_intents, p_occurred_at timestamptz)
-returns void
+create function credits_expire_after_days(p_organization_id uuid) returns integer
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_value text;
+begin
+    select value into v_value
+    from system_settings
+    where organization_id = p_organization_id and key = 'credits_expire_after_days';
+
+    if coalesce(v_value, '1') !~ '^[1-9][0-9]{0,4}$' then
+        raise exception 'setting-invalid: system_settings.credits_expire_after_days must be days'
+            using errcode = '22B05';
+    end if;
+    return v_value::integer;
+end;
+$$;
+comment on function credits_expire_after_days is
+'How many days credits stay, from system_settings; null without the setting: for ever.';
+
+create function open_credit_lot(p_purchase credit_purchases) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    insert into credit_lots (
+        organization_id, livemode, customer_id, credit_purchase_id, granted, remaining, amount,
+        amount_remaining, currency, expires_at
+    )
+    values (
+        p_purchase.organization_id, p_purchase.livemode, p_purchase.customer_id, p_purchase.id,
+        p_purchase.credits_amount, p_purchase.credits_amount, p_purchase.amount, p_purchase.amount,
+        p_purchase.currency, p_purchase.granted_at + make_interval(days => p_purchase.expire_after_days)
+    );
+end;
+$$;
+comment on function open_credit_lot is 'What a purchase granted, to be spent, refunded or expired.';
+
+create function credit_grant_posting(p_intent payment_intents, p_occurred_at timestamptz)
+returns ledger_posting
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
@@ -395,15 +440,13 @@ declare
     v_purchase credit_purchases;
     v_customer customers;
     v_units bigint;
-    v_transaction_id uuid;
 begin
     select * into strict v_purchase
     from credit_purchases where payment_intent_id = p_intent.id for no key update;
     select * into strict v_customer from customers where id = v_purchase.customer_id;
     v_units := v_purchase.credits_amount * 10000;
 
-    v_transaction_id := post_ledger_transaction(
-        p_intent.organization_id, p_intent.livemode,
+    return (
         format('credits:%s', v_purchase.id), 'credit_purchase', 'credit_purchase', v_purchase.id,
         p_occurred_at,
         array[
@@ -421,22 +464,36 @@ begin
             ), v_units),
             (credit_wallet(v_customer), -v_units)
         ]::ledger_line[]
-    );
+    )::ledger_posting;
+end;
+$$;
+comment on function credit_grant_posting is
+'Money received becomes credits in the wallet. Locks the purchase.';
 
+create function finish_credit_purchase(p_intent payment_intents, p_ledger_transaction_id uuid)
+returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_purchase credit_purchases;
+begin
     update credit_purchases
-    set ledger_transaction_id = v_transaction_id, granted_at = clock_now()
-    where id = v_purchase.id;
+    set ledger_transaction_id = p_ledger_transaction_id, granted_at = clock_now()
+    where payment_intent_id = p_intent.id
+    returning * into strict v_purchase;
+    perform open_credit_lot(v_purchase);
 
     perform record_event(
         p_intent.organization_id, p_intent.livemode, 'credits.granted', 'credit_purchase',
         v_purchase.id, jsonb_build_object(
-            'credit_purchase_id', v_purchase.id, 'customer_id', v_customer.id,
+            'credit_purchase_id', v_purchase.id, 'customer_id', v_purchase.customer_id,
             'credits_amount', v_purchase.credits_amount
         )
     );
 end;
 $$;
-comment on function grant_purchased_credits is 'Turns money received into credits in the wallet.';
+comment on function finish_credit_purchase is 'The grant is booked: the purchase says so, and the world hears.';
 
 revoke insert, update, delete, truncate
 on system_settings, payment_settings, credit_purchases, checkout_sessions from public, munim_hasura;

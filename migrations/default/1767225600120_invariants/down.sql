@@ -1,4 +1,6 @@
 drop function check_invariants;
+drop view invariant_unsettled_attempts_are_checked;
+drop view invariant_surplus_is_owed_back;
 drop view invariant_captures_book_what_was_taken;
 drop view invariant_attempts_ask_for_what_is_owed;
 drop view invariant_purchases_keep_their_rate;

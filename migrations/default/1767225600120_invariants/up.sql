@@ -133,8 +133,42 @@ inner join ledger_transactions
     and ledger_transactions.reference_id = payment_attempts.id
 inner join ledger_entries on ledger_entries.ledger_transaction_id = ledger_transactions.id
 where ledger_transactions.kind = 'capture'
-    and abs(ledger_entries.amount) <> payment_attempts.amount;
+    and abs(ledger_entries.amount) <> payment_attempts.amount_captured;
 comment on view invariant_captures_book_what_was_taken is 'I4: the same amount in both.';
+
+create view invariant_surplus_is_owed_back as
+select
+    ledger_balances.organization_id,
+    ledger_balances.livemode,
+    ledger_balances.currency,
+    ledger_balances.balance,
+    coalesce(sum(payment_attempts.amount_captured - payment_attempts.amount_refunded), 0) as owed
+from ledger_balances
+left join payment_attempts
+    on payment_attempts.organization_id = ledger_balances.organization_id
+    and payment_attempts.livemode = ledger_balances.livemode
+    and payment_attempts.currency = ledger_balances.currency
+    and payment_attempts.is_surplus
+where ledger_balances.code = 'surplus'
+group by
+    ledger_balances.organization_id, ledger_balances.livemode, ledger_balances.currency,
+    ledger_balances.balance
+having
+    -ledger_balances.balance
+    <> coalesce(sum(payment_attempts.amount_captured - payment_attempts.amount_refunded), 0);
+comment on view invariant_surplus_is_owed_back is
+'I13: what was captured beyond what was owed is a debt until it is refunded.';
+
+create view invariant_unsettled_attempts_are_checked as
+select payment_attempts.id as payment_attempt_id, payment_attempts.status
+from payment_attempts
+left join exceptions
+    on exceptions.object_id = payment_attempts.id
+    and exceptions.class = 'payment-unresolved' and exceptions.resolved_at is null
+where payment_attempts.status in ('created', 'unknown', 'pending', 'processing', 'authorized')
+    and payment_attempts.next_check_at is null and exceptions.id is null;
+comment on view invariant_unsettled_attempts_are_checked is
+'I11: what has not ended is asked about, or waits for a person.';
 
 create function check_invariants(hasura_session json) returns setof exceptions
 language plpgsql volatile security definer

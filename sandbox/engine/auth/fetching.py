@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -44,7 +45,11 @@ class Fetching:
         """GET, or POST where there is a body; raises FetchError."""
         if self._client is None:
             self._client = httpx.AsyncClient(
-                verify=httpx.create_ssl_context(trust_env=False), trust_env=False, timeout=timeout_s
+                verify=httpx.create_ssl_context(trust_env=False),
+                trust_env=False,
+                timeout=timeout_s,
+                # A cookie that is set for one client must not speak for the next.
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             )
         method = "GET" if body is None else "POST"
         sent = USER_AGENT | dict(headers)

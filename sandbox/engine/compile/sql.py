@@ -14,6 +14,10 @@ from sandbox.engine.values import Encoder, to_json
 # What turns a request's variable leaves and its session into one bound argument.
 Bind = Callable[[Sequence[Any], Session], Any]
 
+PARAMETERS_MAX = 32_767  # that asyncpg sends with one statement
+PLAIN_MAX = 30_000  # values that are parameters of their own
+PACKED_MAX = 1000  # values in one array: Postgres counts to the one it wants
+
 
 def ident(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
@@ -102,20 +106,54 @@ class Cursor:
 
 
 @dataclass(slots=True)
+class Packed:
+    """Values that share one parameter, a text array."""
+
+    items: list[Bind] = field(default_factory=list)
+
+    def __call__(self, leaves: Sequence[Any], session: Session) -> Any:
+        return [bind(leaves, session) for bind in self.items]
+
+
+@dataclass(slots=True)
 class Statement:
-    """One SQL statement being written: its parameters and its aliases."""
+    """One SQL statement being written: its parameters and its aliases.
+
+    Parameters of their own are what Postgres reads fastest, but there are only so many of them.
+    """
 
     binds: list[Bind] = field(default_factory=list)
     aliases: int = 0
+    known: dict[Bind, str] = field(default_factory=dict)
 
     def bind(self, bind: Bind) -> str:
         """Return the parameter for this value, the same one for the same value."""
-        if bind not in self.binds:
-            self.binds.append(bind)
-        return f"${self.binds.index(bind) + 1}::text"
+        try:
+            found = self.known.get(bind)
+        except TypeError:  # a value without a hash is not looked for: that would be slow
+            return self._added(bind)
+        if found is None:
+            found = self.known[bind] = self._added(bind)
+        return found
 
     def bind_many(self, bind: Bind) -> str:
-        return self.bind(bind) + "[]"
+        return f"{self._parameter(bind)}::text[]"
+
+    def _added(self, bind: Bind) -> str:
+        if len(self.binds) < PLAIN_MAX:
+            return f"{self._parameter(bind)}::text"
+        last = self.binds[-1]
+        if not isinstance(last, Packed) or len(last.items) == PACKED_MAX:
+            last = Packed()
+            self._parameter(last)
+        last.items.append(bind)
+        return f"(${len(self.binds)}::text[])[{len(last.items)}]"
+
+    def _parameter(self, bind: Bind) -> str:
+        if len(self.binds) == PARAMETERS_MAX:
+            raise EngineError("validation-failed", "the request has too many values")
+        self.binds.append(bind)
+        return f"${len(self.binds)}"
 
     def alias(self) -> str:
         self.aliases += 1

@@ -23,9 +23,11 @@ from sandbox.engine.settings import Bounds
 from .parsing import Document
 
 # Counts what the parser would have to read, at a small part of its cost. Whatever is malformed
-# counts, too: the parser refuses it afterwards.
+# counts, too: the parser refuses it afterwards. A string that does not end is one token, for to
+# look for its end again from each of its quotes would take seconds.
 TOKEN = re.compile(
-    r'"""(?:\\"""|[^"]|"(?!""))*"""|"(?:\\.|[^"\\\n])*"|-?\d[\w.+-]*|\w+|\.\.\.|[^\s,\ufeff#]|#[^\n]*'
+    r'"""(?:\\"""|[^"]|"(?!""))*(?:""")?|"(?:\\.|[^"\\\n])*"?'
+    r"|-?\d[\w.+-]*|\w+|\.\.\.|[^\s,\ufeff#]|#[^\n]*"
 )
 INTROSPECTION = frozenset({"__schema", "__type"})
 # Fields of the introspection that answer lists of types or lead to them: each level of them

@@ -36,7 +36,7 @@ from graphql import (
 )
 
 from sandbox.engine.errors import EngineError, invalid
-from sandbox.engine.values import EnumName
+from sandbox.engine.values import EnumName, exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +206,16 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+def _fraction(text: str) -> Decimal:
+    try:
+        return exact(text)
+    except ValueError as error:
+        raise invalid("not a valid graphql query", "$.query") from error
+
+
 SCALARS: dict[type[ValueNode], Any] = {
     IntValueNode: lambda node: _integer(node.value),
-    FloatValueNode: lambda node: Decimal(node.value),
+    FloatValueNode: lambda node: _fraction(node.value),
     StringValueNode: lambda node: node.value,
     BooleanValueNode: lambda node: node.value,
     EnumValueNode: lambda node: EnumName(node.value),

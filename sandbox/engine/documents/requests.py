@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from sandbox.engine.errors import EngineError, unparsed
-from sandbox.engine.values import kind_of
+from sandbox.engine.values import exact, kind_of, no_number
 
 NAME = re.compile(r"^[_A-Za-z][_0-9A-Za-z]*$")
+# Half a surrogate pair, which no encoding can say; what the group holds is something else.
+HALF_PAIR = re.compile(
+    r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+NOT_TEXT = "Cannot decode byte: Data.Text.Encoding: Invalid UTF-8 stream"
 REQUEST = "parsing Hasura.GraphQL.Transport.HTTP.Protocol.GQLReq(GQLReq) failed, "
 
 
@@ -29,12 +34,8 @@ def first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(name)
-
-
 DECODER = json.JSONDecoder(
-    parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=first_wins
+    parse_float=exact, parse_constant=no_number, object_pairs_hook=first_wins
 )
 
 
@@ -43,8 +44,9 @@ def decode(body: bytes) -> Any:
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
-        message = "Cannot decode byte: Data.Text.Encoding: Invalid UTF-8 stream"
-        raise EngineError("invalid-json", message) from error
+        raise EngineError("invalid-json", NOT_TEXT) from error
+    if ("\\ud" in text or "\\uD" in text) and any(not m[1] for m in HALF_PAIR.finditer(text)):
+        raise EngineError("invalid-json", NOT_TEXT)
     try:
         return DECODER.decode(text.strip(" \t\r\n"))
     except json.JSONDecodeError as error:

@@ -19,7 +19,7 @@ from sandbox.engine.outgoing import Outgoing
 from sandbox.engine.schema.actions import ActionRoot
 from sandbox.engine.schema.model import Enum, ObjectType, Ref, Scalar
 from sandbox.engine.session import Session
-from sandbox.engine.values import to_json
+from sandbox.engine.values import exact, no_number, to_json
 
 from .transformed import content, told, transform
 
@@ -155,8 +155,8 @@ def _value(answer: httpx.Response, body: str | bytes, internal: dict[str, Any]) 
     if not good and not refused:
         raise _failure("internal error", {"error": "unexpected status"} | internal)
     try:
-        value = json.loads(body, parse_float=Decimal)
-    except ValueError as error:
+        value = json.loads(body, parse_float=exact, parse_constant=no_number)
+    except (ValueError, RecursionError) as error:
         text = "not a valid json response from webhook"
         raise _failure(text, {"error": "invalid json"} | internal) from error
     if good:

@@ -180,6 +180,8 @@ class Socket:
             await operations.take(messages.read(text))
         except MalformedError as error:
             operations.protocol.malformed(str(error))
+        except EngineError as error:  # of a payload that is to be sent back
+            operations.protocol.malformed(error.message)
         if operations.session is not before:
             self._admitted(operations, first=before is None)
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.gateways.server.state import Document
+
 
 @dataclass(frozen=True, slots=True)
 class Decline:
@@ -48,6 +50,13 @@ LIVE_CARD = _declined(
 )
 
 
+AWAY = Decline(
+    "authentication_required",
+    "Your card was declined. This transaction requires authentication.",
+    "authentication_required",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Card:
     brand: str = "visa"
@@ -55,6 +64,20 @@ class Card:
     country: str = "US"
     decline: Decline | None = None
     challenge: bool = False  # whether the payer must prove who they are
+    challenge_always: bool = False  # even when it was proved as the card was saved
+    can_be_saved: bool = True  # a card that declines is declined as it is saved, too
+    disputed: bool = False
+    refund: str = "succeeded"  # or pending at first, or failed after it succeeded
+
+    @property
+    def at_setup(self) -> Decline | None:
+        """Say what comes of saving it."""
+        return None if self.can_be_saved else self.decline
+
+    @property
+    def away(self) -> Decline | None:
+        """Say what comes of charging it, once saved, while the payer is away."""
+        return AWAY if self.challenge_always else self.decline
 
 
 CARDS = {
@@ -67,17 +90,18 @@ CARDS = {
     "378282246310005": Card("amex"),
     "6011111111111117": Card("discover"),
     "4000002500003155": Card(challenge=True),
-    "4000002760003184": Card(challenge=True),
+    "4000002760003184": Card(challenge=True, challenge_always=True),
     "4000003560000123": Card(country="IN", challenge=True),
     "4000008260003178": Card(challenge=True, decline=NO_FUNDS),
-    "4000000000000002": Card(decline=GENERIC),
+    "4000000000000002": Card(decline=GENERIC, can_be_saved=False),
     "4000000000000341": Card(decline=GENERIC),
-    "4000000000009995": Card(decline=NO_FUNDS),
-    "4000000000009987": Card(decline=_declined("lost_card")),
-    "4000000000009979": Card(decline=_declined("stolen_card")),
-    "4100000000000019": Card(decline=_declined("fraudulent")),
+    "4000000000009995": Card(decline=NO_FUNDS, can_be_saved=False),
+    "4000000000009987": Card(decline=_declined("lost_card"), can_be_saved=False),
+    "4000000000009979": Card(decline=_declined("stolen_card"), can_be_saved=False),
+    "4100000000000019": Card(decline=_declined("fraudulent"), can_be_saved=False),
     "4000000000000069": Card(
-        decline=Decline("expired_card", "Your card has expired.", None, "confirm_card_data")
+        decline=Decline("expired_card", "Your card has expired.", None, "confirm_card_data"),
+        can_be_saved=False,
     ),
     "4000000000000127": Card(
         decline=Decline(
@@ -85,7 +109,8 @@ CARDS = {
             "Your card's security code is incorrect.",
             None,
             "confirm_card_data",
-        )
+        ),
+        can_be_saved=False,
     ),
     "4000000000000119": Card(
         decline=Decline(
@@ -93,18 +118,36 @@ CARDS = {
             "An error occurred while processing your card. Try again in a little bit.",
             None,
             "try_again_later",
-        )
+        ),
+        can_be_saved=False,
     ),
-    # These pay; what is special about them comes later, with refunds and disputes.
-    "4000000000000259": Card(),
-    "4000000000005126": Card(),
-    "4000000000007726": Card(),
+    # These pay; what is special about them comes later.
+    "4000000000000259": Card(disputed=True),
+    "4000000000005126": Card(refund="failed"),
+    "4000000000007726": Card(refund="pending"),
 }
 
 
 def card_for(number: str) -> Card:
     """Look a card up; a valid number that is no test card is declined as a live card."""
-    return CARDS.get(number) or Card(decline=LIVE_CARD)
+    return CARDS.get(number) or Card(decline=LIVE_CARD, can_be_saved=False)
+
+
+def special(method: Document) -> Card:
+    """Look up what is special about a saved method: about a bank account, that refunds wait."""
+    if method["type"] != "card":
+        return Card(refund="pending")
+    return card_for(method["_number"] or "")
+
+
+def away(method: Document) -> Document | None:
+    """Give the error that comes of charging a saved method while the payer is away."""
+    if method["type"] == "card":
+        decline = special(method).away
+    else:
+        bank = next(bank for bank in BANKS.values() if bank.type == method["type"])
+        decline = bank.failing.get(method["_number"] or "")
+    return decline.as_error() if decline else None
 
 
 def passes_luhn(number: str) -> bool:

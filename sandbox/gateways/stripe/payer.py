@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sandbox.gateways.server.state import Document
 from sandbox.gateways.stripe import payment_shapes
 from sandbox.gateways.stripe.customers import EMAIL
-from sandbox.gateways.stripe.methods import BANKS, Bank, Card, Decline, card_for, passes_luhn
+from sandbox.gateways.stripe.methods import BANKS, CARDS, Bank, Card, Decline, card_for, passes_luhn
 
 EXPIRY = re.compile(r"(\d{1,2})\s*/?\s*(\d{2}|\d{4})")
 
@@ -21,7 +21,9 @@ class Payer:
     country: str | None
     kind: str  # card, or the delayed method of the currency
     details: Document  # what stands under `kind` in the payment method
+    number: str | None = None  # of the test card or account; a real one is not kept
     decline: Decline | None = None
+    at_setup: Decline | None = None  # what comes of saving the method instead
     challenged: bool = False
 
     @property
@@ -70,7 +72,9 @@ def card_payer(number: str, expiry: tuple[int, int], *, email: str, name: str | 
         country=card.country,
         kind="card",
         details=payment_shapes.card_details(number, _as_document(card), expiry),
+        number=number if number in CARDS else None,
         decline=card.decline,
+        at_setup=card.at_setup,
         challenged=card.challenge,
     )
 
@@ -102,6 +106,7 @@ def bank_payer(bank: Bank, account: str, *, email: str, name: str | None) -> Pay
         country=bank.country,
         kind=bank.type,
         details={"last4": account[-4:]} if bank.type != "upi" else {"vpa": account},
+        number=account,
         decline=bank.failing.get(account),
     )
 

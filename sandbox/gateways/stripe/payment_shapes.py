@@ -25,15 +25,16 @@ def address(country: str | None) -> Document:
     return {**empty, "country": country}
 
 
-def new_intent(session: Document, now: int) -> Document:
-    """Make the payment intent of a session, made when the payer first tries to pay."""
-    given = session["_intent_data"]
+def new_intent(
+    amount: int, currency: str, kinds: list[str], given: Document, now: int
+) -> Document:
+    """Make a payment intent that nobody has tried to pay; `given` are the merchant's settings."""
     identifier = new_id("pi_3", 23).replace("3_", "3", 1)
     return {
         **dict.fromkeys(EMPTY_IN_INTENT),
         "id": identifier,
         "object": "payment_intent",
-        "amount": session["amount_total"],
+        "amount": amount,
         "amount_capturable": 0,
         "amount_details": {"tip": {}},
         "amount_received": 0,
@@ -41,14 +42,14 @@ def new_intent(session: Document, now: int) -> Document:
         "client_secret": f"{identifier}_secret_{new_id('', 25)[1:]}",
         "confirmation_method": "automatic",
         "created": now,
-        "currency": session["currency"],
-        "customer": session["customer"],
+        "currency": currency,
+        "customer": given.get("customer"),
         "description": given.get("description"),
         "livemode": False,
         "managed_payments": {"enabled": False},
         "metadata": given.get("metadata", {}),
         "payment_method_options": {},
-        "payment_method_types": session["payment_method_types"],
+        "payment_method_types": kinds,
         "receipt_email": given.get("receipt_email"),
         "setup_future_usage": given.get("setup_future_usage"),
         "shipping": given.get("shipping"),
@@ -56,10 +57,13 @@ def new_intent(session: Document, now: int) -> Document:
         "statement_descriptor_suffix": given.get("statement_descriptor_suffix"),
         "status": "requires_payment_method",
         "transfer_group": given.get("transfer_group"),
+        "_session": None,  # the page that it belongs to
     }
 
 
-def new_method(kind: str, details: Document, billing: Document, now: int) -> Document:
+def new_method(
+    kind: str, details: Document, billing: Document, number: str | None, now: int
+) -> Document:
     """Make a payment method; `details` stands under the name of its kind."""
     return {
         "id": new_id("pm_1", 23).replace("1_", "1", 1),
@@ -73,6 +77,7 @@ def new_method(kind: str, details: Document, billing: Document, now: int) -> Doc
         "metadata": {},
         "type": kind,
         kind: details,
+        "_number": number,  # decides what becomes of charges to come
     }
 
 

@@ -1,0 +1,289 @@
+"""Stripe: its pages, saved methods and refunds, by the official SDK, which pins the API version.
+
+https://docs.stripe.com/api
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import ClassVar
+
+import stripe
+from stripe.params import PaymentIntentCreateParams, RefundCreateParams
+from stripe.params.checkout import SessionCreateParams
+
+from app.config import ConfigError
+from app.errors import (
+    GatewayRefusedError,
+    GatewayUnavailableError,
+    InvalidInputError,
+    SignatureInvalidError,
+)
+from app.gateways import (
+    Charge,
+    Checkout,
+    Delivery,
+    Finding,
+    Notice,
+    Outcome,
+    Query,
+    RefundOrder,
+    SavedCharge,
+    Setup,
+    Subject,
+    parse,
+)
+from app.gateways.stripe import findings, search
+from app.gateways.stripe.answers import answer, error_of, is_stored, look_up
+from app.gateways.stripe.notices import notice
+from app.gateways.stripe.pages import payment_page, setup_page
+from app.gateways.stripe.units import units
+from app.money import Money
+
+# Both ways: a stamp from the future is as wrong as an old one, and the SDK lets it pass.
+STAMP_AGE_SECONDS_MAX = 300
+
+# One try of at most so long; whoever called us tries again with the same key.
+CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX = 3.05, 8
+
+KEYS_MAX = 5  # how many stored failures of one page are stepped over
+
+NO_PAYMENT = Finding(subject=Subject.PAYMENT, outcome=Outcome.FAILED)
+
+REFUND_REASONS = {"duplicate", "fraudulent", "requested_by_customer"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read from STRIPE_SECRET_KEY and so on. Several webhook secrets while one replaces another."""
+
+    secret_key: str = field(repr=False)
+    webhook_secret: tuple[str, ...] = field(repr=False)
+    api_url: str = "https://api.stripe.com"
+
+    def __post_init__(self) -> None:
+        if not self.secret_key.startswith(("sk_", "rk_")):
+            message = "STRIPE_SECRET_KEY must start with sk_ or rk_"
+            raise ConfigError(message)
+        if not all(secret.startswith("whsec_") for secret in self.webhook_secret):
+            message = "STRIPE_WEBHOOK_SECRET must start with whsec_"
+            raise ConfigError(message)
+
+
+class Adapter:
+    """Stripe's answers in our words."""
+
+    name: ClassVar[str] = "stripe"
+
+    def __init__(self, settings: Settings) -> None:
+        stripe.enable_telemetry = False
+        self.settings = settings
+        self.client = stripe.StripeClient(
+            settings.secret_key,
+            base_addresses={"api": settings.api_url},
+            http_client=stripe.RequestsClient(timeout=(CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX)),
+            max_network_retries=0,
+        )
+
+    def open(self, charge: Charge) -> Checkout:
+        return self._open(charge.id, payment_page(charge))
+
+    def open_setup(self, setup: Setup) -> Checkout:
+        return self._open(setup.id, setup_page(setup))
+
+    def charge(self, charge: SavedCharge) -> Finding:
+        """Charge under one key only: a stored 500 stays unknown, for another key might pay twice.
+
+        `error_on_requires_action` is not sent: it would break Indian cards, which wait a day.
+        """
+        try:
+            params: PaymentIntentCreateParams = {
+                "amount": units(charge.amount),
+                "currency": charge.amount.currency.lower(),
+                "customer": charge.gateway_customer_id,
+                "payment_method": charge.gateway_payment_method_id,
+                "confirm": True,
+                "off_session": True,
+                "description": charge.title,
+                "receipt_email": charge.email,
+                "metadata": {"payment_attempt_id": charge.id, findings.PAYER_IS_AWAY: "true"},
+            }
+            create = self.client.v1.payment_intents.create
+            intent = answer(lambda: create(params, {"idempotency_key": charge.id}))
+        except GatewayRefusedError as refusal:
+            return _declined(charge, refusal)
+        return findings.of_intent(intent.to_dict())
+
+    def capture(self, payment_attempt_id: str, gateway_payment_id: str, amount: Money) -> Finding:
+        """Capture without a key of ours: an intent lets itself be captured once, whoever asks."""
+        intents = self.client.v1.payment_intents
+        params = {"amount_to_capture": units(amount)}
+        return self._end(
+            payment_attempt_id,
+            gateway_payment_id,
+            lambda: intents.capture(gateway_payment_id, params),  # type: ignore[arg-type]  # a plain dict is such a dict
+        )
+
+    def cancel(self, payment_attempt_id: str, gateway_payment_id: str) -> Finding:
+        intents = self.client.v1.payment_intents
+        return self._end(
+            payment_attempt_id, gateway_payment_id, lambda: intents.cancel(gateway_payment_id)
+        )
+
+    def expire(self, payment_attempt_id: str, gateway_session_id: str) -> Finding:
+        sessions, expanded = self.client.v1.checkout.sessions, {"expand": ["payment_intent"]}
+        try:
+            session = answer(lambda: sessions.expire(gateway_session_id, expanded))  # type: ignore[arg-type]  # a plain dict is such a dict
+        except GatewayRefusedError:
+            session = answer(lambda: sessions.retrieve(gateway_session_id, expanded))  # type: ignore[arg-type]  # the same
+            if session.status == "open":
+                raise
+        found = findings.of_session(session.to_dict())
+        return replace(found, payment_attempt_id=payment_attempt_id)
+
+    def refund(self, order: RefundOrder) -> Finding:
+        """Refund under one key only, as with a charge."""
+        params: RefundCreateParams = {
+            "payment_intent": order.gateway_payment_id,
+            "amount": units(order.amount),
+            "reason": order.reason if order.reason in REFUND_REASONS else "requested_by_customer",
+            "metadata": {"refund_id": order.id},
+        }
+        try:
+            refund = answer(
+                lambda: self.client.v1.refunds.create(params, {"idempotency_key": order.id})
+            )
+        except GatewayRefusedError as refusal:
+            return _not_refunded(order, refusal)
+        return findings.of_refund(refund.to_dict())
+
+    def find(self, query: Query) -> Finding | None:
+        if query.gateway_payment_id:
+            return self._intent(query.gateway_payment_id)
+        if query.gateway_session_id:
+            return self._session(query.gateway_session_id, "payment_intent")
+        if query.gateway_customer_id:
+            return search.charge_by_reference(self.client, query)
+        return search.page_by_reference(self.client, query)
+
+    def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
+        return search.refund_by_reference(self.client, refund_id, gateway_payment_id)
+
+    def find_setup(self, autopay_mandate_id: str, gateway_session_id: str) -> Finding | None:
+        found = self._session(gateway_session_id, "setup_intent")
+        return found and replace(found, autopay_mandate_id=autopay_mandate_id)
+
+    def read(self, delivery: Delivery, now: datetime) -> Notice:
+        self._verify(delivery, now)
+        try:
+            return notice(parse(delivery.body))
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as failure:
+            message = "Stripe signed something that is not an event"
+            raise InvalidInputError(message) from failure
+
+    def receipt_url(self, gateway_payment_id: str) -> str | None:
+        intent = answer(
+            lambda: self.client.v1.payment_intents.retrieve(
+                gateway_payment_id, params={"expand": ["latest_charge"]}
+            )
+        )
+        charge = intent.latest_charge
+        return charge.receipt_url if isinstance(charge, stripe.Charge) else None
+
+    def _open(self, key: str, params: SessionCreateParams) -> Checkout:
+        """Ask under the key; under a numbered one once Stripe only repeats a stored 500.
+
+        Stripe keeps a failure under its key for a day. Asking under another key may open a page
+        twice, of which the payer sees one: no money moves by opening, and both name one attempt.
+        """
+        for each in (key, *(f"{key}:{number}" for number in range(2, KEYS_MAX + 1))):
+            try:
+                return self._page(each, params)
+            except GatewayUnavailableError as failure:
+                if not is_stored(failure.__cause__):
+                    raise
+        message = "Stripe repeats its failure"
+        raise GatewayUnavailableError(message)
+
+    def _page(self, key: str, params: SessionCreateParams) -> Checkout:
+        session = answer(
+            lambda: self.client.v1.checkout.sessions.create(params, {"idempotency_key": key})
+        )
+        if not session.id or not session.url:
+            message = "Stripe's answer has no page"
+            raise GatewayUnavailableError(message)
+        return Checkout(reference=session.id, url=session.url)
+
+    def _end(
+        self,
+        payment_attempt_id: str,
+        gateway_payment_id: str,
+        ask: Callable[[], stripe.PaymentIntent],
+    ) -> Finding:
+        """Ask, and when the intent's state forbids it say what that state is."""
+        try:
+            found = findings.of_intent(answer(ask).to_dict())
+        except GatewayRefusedError as refusal:
+            ended = self._intent(gateway_payment_id)
+            if ended is None or ended.outcome not in {Outcome.PAID, Outcome.CANCELED}:
+                raise refusal from None
+            found = ended
+        return replace(found, payment_attempt_id=payment_attempt_id)
+
+    def _intent(self, identifier: str) -> Finding | None:
+        intent = look_up(lambda: self.client.v1.payment_intents.retrieve(identifier))
+        return findings.of_intent(intent.to_dict()) if intent is not None else None
+
+    def _session(self, identifier: str, expanded: str) -> Finding | None:
+        session = look_up(
+            lambda: self.client.v1.checkout.sessions.retrieve(identifier, {"expand": [expanded]})
+        )
+        return findings.of_session(session.to_dict()) if session is not None else None
+
+    def _verify(self, delivery: Delivery, now: datetime) -> None:
+        header = delivery.headers.get("stripe-signature", "")
+        stamp = next((item[2:] for item in header.split(",") if item.startswith("t=")), "")
+        fresh = (
+            stamp.isdecimal()
+            and abs(now.timestamp() - int(stamp[:12])) <= STAMP_AGE_SECONDS_MAX
+            and any(_signed(delivery.body, header, key) for key in self.settings.webhook_secret)
+        )
+        if not fresh:
+            message = "this is not signed by Stripe, or not just now"
+            raise SignatureInvalidError(message)
+
+
+def _signed(body: bytes, header: str, secret: str) -> bool:
+    try:
+        return header.isascii() and stripe.WebhookSignature.verify_header(body, header, secret)
+    except (stripe.SignatureVerificationError, UnicodeDecodeError):
+        return False
+
+
+def _declined(charge: SavedCharge, refusal: GatewayRefusedError) -> Finding:
+    """Tell a charge that failed, with its intent where it came so far as to have one."""
+    error = error_of(refusal)
+    intent = error.get("payment_intent")
+    found = findings.of_intent(intent) if intent else NO_PAYMENT
+    return replace(
+        found,
+        outcome=Outcome.FAILED,
+        payment_attempt_id=charge.id,
+        gateway_customer_id=charge.gateway_customer_id,
+        gateway_payment_method_id=charge.gateway_payment_method_id,
+        amount=charge.amount,
+        **findings.failure(error, Outcome.FAILED),
+    )
+
+
+def _not_refunded(order: RefundOrder, refusal: GatewayRefusedError) -> Finding:
+    error = error_of(refusal)
+    return Finding(
+        subject=Subject.REFUND,
+        outcome=Outcome.FAILED,
+        refund_id=order.id,
+        gateway_payment_id=order.gateway_payment_id,
+        amount=order.amount,
+        failure_code=error.get("code") or refusal.code,
+        failure_message=refusal.message,
+    )

@@ -1,0 +1,49 @@
+"""What an answer of Stripe's is worth: a definite no, or nothing known."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import stripe
+
+from app.errors import GatewayRefusedError, GatewayUnavailableError
+
+T = TypeVar("T")
+
+
+def answer(ask: Callable[[], T]) -> T:
+    """Tell a definite no from an unknown outcome: only a 4xx about the request itself is a no."""
+    try:
+        return ask()
+    except (stripe.InvalidRequestError, stripe.CardError) as refusal:
+        raise GatewayRefusedError(refusal.user_message or "Stripe refused") from refusal
+    except stripe.StripeError as failure:
+        # A wrong key of ours, a rate limit, a 5xx, no connection, no time, no JSON.
+        message = f"Stripe did not answer ({type(failure).__name__})"
+        raise GatewayUnavailableError(message) from failure
+
+
+def look_up(ask: Callable[[], T]) -> T | None:
+    """Ask for one object; None when Stripe says that there is no such thing."""
+    try:
+        return answer(ask)
+    except GatewayRefusedError as refusal:
+        if error_of(refusal).get("code") == "resource_missing":
+            return None
+        raise
+
+
+def error_of(refusal: GatewayRefusedError) -> Mapping[str, Any]:
+    """Give Stripe's own error behind a refusal; our own refusals have only a code."""
+    cause = refusal.__cause__
+    body = cause.json_body if isinstance(cause, stripe.StripeError) else None
+    error = body.get("error") if isinstance(body, dict) else None
+    return error if isinstance(error, dict) else {"code": refusal.code, "message": refusal.message}
+
+
+def is_stored(failure: BaseException | None) -> bool:
+    """Say whether this is an old 5xx that Stripe repeats for its key, and will for a day."""
+    return (
+        isinstance(failure, stripe.StripeError)
+        and (failure.http_status or 0) >= 500
+        and (failure.headers or {}).get("idempotent-replayed") == "true"
+    )

@@ -1,0 +1,199 @@
+"""Stripe's objects in our words, the same whether a webhook or an answer brought them.
+
+An object is a plain mapping here. What refers to another object is an id or, expanded, the object.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from app.gateways import Finding, Outcome, Subject
+from app.gateways.stripe.declines import decline_class, reason
+from app.gateways.stripe.units import money
+
+Object = Mapping[str, Any]
+
+# On the intent of a saved method's charge: nobody is there to try again after a decline.
+PAYER_IS_AWAY = "off_session"
+
+# https://docs.stripe.com/payments/paymentintents/lifecycle
+INTENTS = {
+    "succeeded": Outcome.PAID,
+    "requires_capture": Outcome.AUTHORIZED,
+    "processing": Outcome.PROCESSING,
+    "requires_action": Outcome.REQUIRES_ACTION,
+    "requires_confirmation": Outcome.REQUIRES_ACTION,
+    "requires_payment_method": Outcome.REQUIRES_ACTION,  # declined, and the page is still open
+    "canceled": Outcome.CANCELED,
+}
+RAN_OUT = {"expired", "automatic"}  # of a page, of an authorization
+
+# https://docs.stripe.com/api/refunds/object#refund_object-status
+REFUNDS = {
+    "pending": Outcome.PENDING,
+    "requires_action": Outcome.PENDING,
+    "succeeded": Outcome.SUCCEEDED,
+    "failed": Outcome.FAILED,
+    "canceled": Outcome.CANCELED,
+}
+
+# An inquiry (warning_*) takes no money and is none of these until it becomes a dispute.
+# https://docs.stripe.com/api/disputes/object#dispute_object-status
+DISPUTES = {
+    "needs_response": Outcome.OPENED,
+    "under_review": Outcome.UNDER_REVIEW,
+    "won": Outcome.WON,
+    "lost": Outcome.LOST,
+}
+
+# https://docs.stripe.com/api/setup_intents/object#setup_intent_object-status
+SETUPS = {"succeeded": Outcome.SUCCEEDED, "canceled": Outcome.FAILED}
+
+
+def of_session(session: Object) -> Finding:
+    """Translate a page. With its intent expanded the finding is exact."""
+    if session.get("mode") == "setup":
+        return _of_setup_session(session)
+    intent = _expanded(session.get("payment_intent"))
+    outcome = _session_outcome(session, intent)
+    return Finding(
+        subject=Subject.PAYMENT,
+        outcome=outcome,
+        payment_attempt_id=ours(session, "payment_attempt_id"),
+        gateway_session_id=session["id"],
+        gateway_payment_id=identifier(session.get("payment_intent")),
+        gateway_customer_id=identifier(session.get("customer")),
+        amount=money(session.get("amount_total"), session.get("currency") or ""),
+        captured_amount=_captured(intent) if intent else None,
+        **failure(intent.get("last_payment_error") if intent else None, outcome),
+    )
+
+
+def _session_outcome(session: Object, intent: Object | None) -> Outcome:
+    if session["status"] == "expired":
+        return Outcome.EXPIRED
+    if session["status"] == "open":
+        return Outcome.REQUIRES_ACTION
+    if session["payment_status"] == "paid":
+        return Outcome.PAID
+    outcome = INTENTS.get(intent["status"], Outcome.UNKNOWN) if intent else Outcome.PROCESSING
+    # This page takes no second try.
+    return Outcome.FAILED if outcome is Outcome.REQUIRES_ACTION else outcome
+
+
+def of_intent(intent: Object) -> Finding:
+    outcome = INTENTS.get(intent["status"], Outcome.UNKNOWN)
+    error = intent.get("last_payment_error")
+    if intent["status"] == "requires_payment_method" and ours_is_away(intent) and error:
+        outcome = Outcome.FAILED
+    if outcome is Outcome.CANCELED and intent.get("cancellation_reason") in RAN_OUT:
+        outcome = Outcome.EXPIRED
+    return Finding(
+        subject=Subject.PAYMENT,
+        outcome=outcome,
+        payment_attempt_id=ours(intent, "payment_attempt_id"),
+        gateway_payment_id=intent["id"],
+        gateway_customer_id=identifier(intent.get("customer")),
+        gateway_payment_method_id=identifier(intent.get("payment_method")),
+        amount=money(intent["amount"], intent["currency"]),
+        captured_amount=_captured(intent),
+        reason=intent.get("cancellation_reason"),
+        **failure(error, outcome),
+    )
+
+
+def of_refund(refund: Object) -> Finding:
+    return Finding(
+        subject=Subject.REFUND,
+        outcome=REFUNDS.get(refund["status"], Outcome.UNKNOWN),
+        refund_id=ours(refund, "refund_id"),
+        gateway_refund_id=refund["id"],
+        gateway_payment_id=identifier(refund.get("payment_intent")),
+        amount=money(refund["amount"], refund["currency"]),
+        reason=refund.get("reason"),
+        failure_code=refund.get("failure_reason"),
+    )
+
+
+def of_dispute(dispute: Object) -> Finding:
+    return Finding(
+        subject=Subject.DISPUTE,
+        outcome=DISPUTES.get(dispute["status"], Outcome.UNKNOWN),
+        gateway_dispute_id=dispute["id"],
+        gateway_payment_id=identifier(dispute.get("payment_intent")),
+        amount=money(dispute["amount"], dispute["currency"]),
+        reason=dispute.get("reason"),
+    )
+
+
+def of_setup_intent(intent: Object) -> Finding:
+    """Translate a setup. One that failed is not over: its page takes another card."""
+    outcome = SETUPS.get(intent["status"], Outcome.UNKNOWN)
+    error = intent.get("last_setup_error") or {}
+    return Finding(
+        subject=Subject.SETUP,
+        outcome=outcome,
+        autopay_mandate_id=ours(intent, "autopay_mandate_id"),
+        gateway_customer_id=identifier(intent.get("customer")),
+        gateway_payment_method_id=identifier(intent.get("payment_method")),
+        reason=intent.get("cancellation_reason"),
+        failure_code=reason(error),
+        failure_message=error.get("message"),
+    )
+
+
+def _of_setup_session(session: Object) -> Finding:
+    """Translate a page that saves a method; only its intent, expanded, names the method."""
+    intent = _expanded(session.get("setup_intent"))
+    outcome, code = SETUPS.get(intent["status"] if intent else "", Outcome.UNKNOWN), None
+    if session["status"] == "expired":
+        outcome, code = Outcome.FAILED, "expired"
+    elif session["status"] == "open":
+        outcome = Outcome.REQUIRES_ACTION
+    return Finding(
+        subject=Subject.SETUP,
+        outcome=outcome,
+        autopay_mandate_id=ours(session, "autopay_mandate_id"),
+        gateway_session_id=session["id"],
+        gateway_customer_id=identifier(session.get("customer")),
+        gateway_payment_method_id=identifier(intent.get("payment_method")) if intent else None,
+        failure_code=code,
+    )
+
+
+def failure(error: Object | None, outcome: Outcome) -> dict[str, Any]:
+    """Say why a payment failed, or the last try at it; nothing once it went well."""
+    if not error or outcome not in {Outcome.FAILED, Outcome.REQUIRES_ACTION}:
+        return {}
+    return {
+        "failure_code": reason(error),
+        "failure_message": error.get("message"),
+        "decline_class": decline_class(error),
+    }
+
+
+def ours_is_away(intent: Object) -> bool:
+    return (intent.get("metadata") or {}).get(PAYER_IS_AWAY) == "true"
+
+
+def ours(of: Object, name: str) -> str | None:
+    """Read one of our ids from the metadata; what is no UUID is not ours."""
+    text = (of.get("metadata") or {}).get(name)
+    try:
+        return str(UUID(text)) if text else None
+    except ValueError:
+        return None
+
+
+def identifier(reference: Any) -> str | None:
+    """Name an object that is given as its id or as itself."""
+    found: str | None = reference["id"] if isinstance(reference, Mapping) else reference
+    return found
+
+
+def _expanded(reference: Any) -> Object | None:
+    return reference if isinstance(reference, Mapping) else None
+
+
+def _captured(intent: Object) -> Any:
+    return money(intent.get("amount_received"), intent["currency"])

@@ -1,0 +1,78 @@
+"""Finding a payment of which we have no id of Stripe's, only our own reference.
+
+Lists are used, which show what happened at once. Stripe's search by metadata does not: it is
+a minute late on good days, and what it does not show may exist.
+https://docs.stripe.com/search#data-freshness
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+
+import stripe
+
+from app.errors import GatewayUnavailableError
+from app.gateways import Finding, Query
+from app.gateways.stripe import findings
+from app.gateways.stripe.answers import answer
+
+SKEW = timedelta(minutes=5)  # how far Stripe's clock may be from ours
+PAGE_LIFE = timedelta(days=1)  # nobody opens a page or repeats a key later than that
+OBJECTS_MAX = 1000  # ten requests
+
+
+def page_by_reference(client: stripe.StripeClient, query: Query) -> Finding | None:
+    """Look through the pages that were opened when ours must have been."""
+    params: Any = {
+        "created": _created(query),
+        "limit": 100,
+        "expand": ["data.payment_intent"],
+    }
+    sessions = client.v1.checkout.sessions
+    for session in answer(lambda: _all(sessions.list(params).auto_paging_iter())):
+        if session.get("client_reference_id") == query.payment_attempt_id:
+            return findings.of_session(session)
+    return None
+
+
+def charge_by_reference(client: stripe.StripeClient, query: Query) -> Finding | None:
+    """Look through what was charged to the customer's saved methods."""
+    params: Any = {
+        "customer": query.gateway_customer_id,
+        "created": _created(query),
+        "limit": 100,
+    }
+    intents = client.v1.payment_intents
+    for intent in answer(lambda: _all(intents.list(params).auto_paging_iter())):
+        found = findings.of_intent(intent)
+        if found.payment_attempt_id == query.payment_attempt_id:
+            return found
+    return None
+
+
+def refund_by_reference(
+    client: stripe.StripeClient, refund_id: str, gateway_payment_id: str
+) -> Finding | None:
+    """Look through the refunds of a payment."""
+    params: Any = {"payment_intent": gateway_payment_id, "limit": 100}
+    refunds = client.v1.refunds
+    for refund in answer(lambda: _all(refunds.list(params).auto_paging_iter())):
+        found = findings.of_refund(refund)
+        if found.refund_id == refund_id:
+            return found
+    return None
+
+
+def _created(query: Query) -> dict[str, int]:
+    first, last = query.since - SKEW, query.since + PAGE_LIFE + SKEW
+    return {"gte": int(first.timestamp()), "lte": int(last.timestamp())}
+
+
+def _all(objects: Iterable[stripe.StripeObject]) -> list[dict[str, Any]]:
+    """Read a list to its end: only then is what it does not hold not there."""
+    found = [each.to_dict() for each in islice(objects, OBJECTS_MAX + 1)]
+    if len(found) > OBJECTS_MAX:
+        message = f"more than {OBJECTS_MAX} objects to look through"
+        raise GatewayUnavailableError(message)
+    return found

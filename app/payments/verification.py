@@ -1,0 +1,30 @@
+"""The verify path: what a payment's state is, after its gateway has been asked."""
+
+import logging
+from typing import Any
+
+from app.context import Context
+from app.errors import GatewayUnavailableError, NotFoundError
+from app.payments import checks
+
+log = logging.getLogger(__name__)
+
+
+def verify(ctx: Context, payment_intent_id: str) -> dict[str, Any]:
+    """Ask about every attempt that has not ended, then answer the payment's state.
+
+    A gateway that does not answer leaves the state as it is known. Raises NotFoundError for a
+    payment that the session does not see.
+    """
+    attempts = ctx.hasura.run("OpenPaymentAttempts", paymentIntentId=payment_intent_id)
+    for attempt in attempts:
+        try:
+            checks.check(ctx, attempt)
+        except GatewayUnavailableError as failure:
+            log.warning("not verified: %s", failure, extra={"attempt_id": attempt["id"]})
+    states = ctx.hasura.run("PaymentState", paymentIntentId=payment_intent_id)
+    if not states:
+        message = "there is no such payment"
+        raise NotFoundError(message)
+    state = states[0]
+    return {"payment_intent_id": state.pop("id"), **state}

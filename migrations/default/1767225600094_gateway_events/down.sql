@@ -1,0 +1,16 @@
+drop function hold_in_suspense;
+drop function is_new_money;
+drop function park_gateway_event;
+drop function note_gateway_event;
+drop function apply_payment_notice;
+drop function mismatch_of_notice;
+drop function may_capture_less;
+drop function is_in_suspense;
+drop function suspense_key;
+drop function apply_gateway_event;
+drop function attempt_of_notice;
+drop function apply_due_gateway_event;
+drop function postpone_gateway_event;
+drop function try_gateway_event;
+drop function receive_gateway_event;
+drop table gateway_events;

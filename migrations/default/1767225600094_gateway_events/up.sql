@@ -1,0 +1,392 @@
+create table gateway_events (
+    id uuid primary key default gen_random_uuid(),
+    gateway text not null,
+    gateway_account text not null,
+    livemode boolean not null,
+    event_id text not null,
+    type text not null,
+    occurred_at timestamptz not null,
+    payload jsonb not null,
+    notice jsonb not null,
+    status text not null default 'received',
+    reason text,
+    organization_id uuid references organizations (id),
+    payment_attempt_id uuid references payment_attempts (id),
+    tries integer not null default 0,
+    next_try_at timestamptz not null default clock_now(),
+    created_at timestamptz not null default clock_now(),
+    updated_at timestamptz not null default clock_now(),
+    constraint gateway_event_is_received_once
+    unique (gateway, gateway_account, livemode, event_id),
+    constraint gateway_event_status_is_known check (
+        status in ('received', 'applied', 'ignored', 'parked')
+    ),
+    constraint gateway_event_says_why check (
+        status in ('received', 'applied') or reason is not null
+    )
+);
+comment on table gateway_events is
+'The inbox: every genuine message of a gateway, kept before anything is done about it.';
+comment on column gateway_events.payload is 'The message as it came.';
+comment on column gateway_events.notice is 'The same in our words, by the adapter.';
+comment on column gateway_events.status is
+'received: to be applied; applied: it changed something; ignored: it changes nothing, and reason '
+'says why; parked: a person must look, see exceptions.';
+
+create index gateway_events_to_apply on gateway_events (next_try_at) where status = 'received';
+create index gateway_events_by_attempt on gateway_events (payment_attempt_id);
+
+create trigger gateway_event_updated_at
+before update on gateway_events
+for each row execute function touch_updated_at();
+
+create function receive_gateway_event(
+    hasura_session json,
+    p_gateway text,
+    p_gateway_account text,
+    p_livemode boolean,
+    p_event_id text,
+    p_type text,
+    p_occurred_at timestamptz,
+    p_payload jsonb,
+    p_notice jsonb
+) returns setof gateway_events
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_id uuid;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    if p_livemode::text is distinct from hasura_session ->> 'x-hasura-livemode' then
+        raise exception 'forbidden: a message of the other mode (live or test) came to this endpoint'
+            using errcode = '22B03';
+    end if;
+
+    insert into gateway_events (
+        gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice
+    )
+    values (
+        p_gateway, p_gateway_account, p_livemode, p_event_id, p_type, p_occurred_at, p_payload,
+        p_notice
+    )
+    on conflict on constraint gateway_event_is_received_once do nothing;
+
+    select id into strict v_id
+    from gateway_events
+    where gateway = p_gateway and gateway_account = p_gateway_account
+        and livemode = p_livemode and event_id = p_event_id;
+
+    perform try_gateway_event(v_id);
+    return query select * from gateway_events where id = v_id;
+end;
+$$;
+comment on function receive_gateway_event is
+'Stores a verified message and applies it. Called again with the same event id: the same row, no '
+'second effect. When applying fails, the row is kept and tried again later.';
+grant execute on function receive_gateway_event to munim_hasura;
+
+create function try_gateway_event(p_id uuid) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_event gateway_events;
+begin
+    -- Replays queue here; whoever comes second finds the row closed.
+    select * into strict v_event from gateway_events where id = p_id for update;
+    if v_event.status <> 'received' or v_event.next_try_at > clock_now() then
+        return;
+    end if;
+
+    begin
+        perform apply_gateway_event(v_event);
+        set constraints all immediate;  -- a refusal belongs to this event, not to the commit
+        set constraints all deferred;
+    exception
+        when serialization_failure or deadlock_detected or lock_not_available then
+            raise;  -- passing trouble: the whole request is tried again
+        when others or assert_failure then
+            perform postpone_gateway_event(v_event, sqlerrm);
+    end;
+end;
+$$;
+comment on function try_gateway_event is 'Applies one message; its failure is kept, not thrown.';
+
+create function postpone_gateway_event(p_event gateway_events, p_reason text) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    update gateway_events
+    set
+        tries = tries + 1,
+        reason = p_reason,
+        next_try_at = clock_now() + interval '30 seconds' * power(2, least(tries, 10)),
+        status = case when tries >= 9 then 'parked' else 'received' end
+    where id = p_event.id;
+
+    if p_event.tries >= 9 then
+        perform record_exception(
+            p_event.organization_id, p_event.livemode, 'event-not-applied', 'gateway_event',
+            p_event.id, null, null, p_reason
+        );
+    end if;
+end;
+$$;
+comment on function postpone_gateway_event is 'Ten tries in about four hours, then a person looks.';
+
+create function apply_due_gateway_event(hasura_session json) returns setof gateway_events
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_id uuid;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    -- One message a transaction: two would take the locks of the second after those of the first.
+    select id into v_id
+    from gateway_events
+    where status = 'received' and next_try_at <= clock_now()
+        and livemode::text = hasura_session ->> 'x-hasura-livemode'
+    order by next_try_at
+    limit 1
+    for update skip locked;
+
+    perform try_gateway_event(v_id) where v_id is not null;
+    return query select * from gateway_events where id = v_id;
+end;
+$$;
+comment on function apply_due_gateway_event is
+'The sweep: applies one message that is due, and answers it; no row when nothing is due.';
+grant execute on function apply_due_gateway_event to munim_hasura;
+
+create function attempt_of_notice(p_event gateway_events) returns payment_attempts
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts;
+begin
+    -- Our own reference first; the gateway's ids serve where a message does not carry it.
+    select * into v_attempt
+    from payment_attempts
+    where id = (p_event.notice ->> 'payment_attempt_id')::uuid
+        and gateway = p_event.gateway and gateway_account = p_event.gateway_account
+        and livemode = p_event.livemode;
+
+    if v_attempt.id is null then
+        select payment_attempts.* into v_attempt
+        from payment_attempts
+        inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id
+        where checkout_sessions.gateway = p_event.gateway
+            and payment_attempts.gateway_account = p_event.gateway_account
+            and checkout_sessions.livemode = p_event.livemode
+            and checkout_sessions.gateway_session_id = p_event.notice ->> 'gateway_session_id';
+    end if;
+
+    if v_attempt.id is null then
+        select * into v_attempt
+        from payment_attempts
+        where gateway_payment_id = p_event.notice ->> 'gateway_payment_id'
+            and gateway = p_event.gateway and gateway_account = p_event.gateway_account
+            and livemode = p_event.livemode;
+    end if;
+    return v_attempt;
+end;
+$$;
+comment on function attempt_of_notice is 'The attempt that a message is about, or a null row.';
+
+create function apply_gateway_event(p_event gateway_events) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    if p_event.notice ->> 'outcome' = 'unknown' then
+        perform note_gateway_event(
+            p_event.id, 'ignored', attempt_of_notice(p_event), 'a type without effect'
+        );
+        return;
+    end if;
+    case coalesce(p_event.notice ->> 'subject', 'payment')
+        when 'payment' then perform apply_payment_notice(p_event);
+    end case;
+end;
+$$;
+comment on function apply_gateway_event is 'Hands a message to what it is about.';
+
+create function apply_payment_notice(p_event gateway_events) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts := attempt_of_notice(p_event);
+    v_reason text;
+begin
+    if v_attempt.id is null then
+        perform park_gateway_event(p_event, v_attempt, 'unmatched-payment', 'no such attempt');
+        return;
+    end if;
+
+    -- Lock order: intent, attempt, ledger accounts by id.
+    perform from payment_intents where id = v_attempt.payment_intent_id for no key update;
+    select * into strict v_attempt
+    from payment_attempts where id = v_attempt.id for no key update;
+
+    v_reason := mismatch_of_notice(p_event, v_attempt);
+    if v_reason is not null then
+        perform park_gateway_event(
+            p_event, v_attempt, split_part(v_reason, ': ', 1), split_part(v_reason, ': ', 2)
+        );
+        return;
+    end if;
+
+    v_reason := settle_payment_attempt(v_attempt, p_event.notice, p_event.occurred_at);
+    perform note_gateway_event(
+        p_event.id, case when v_reason is null then 'applied' else 'ignored' end, v_attempt,
+        v_reason
+    );
+end;
+$$;
+comment on function apply_payment_notice is 'Matches a message to its attempt, compares, and acts.';
+
+create function suspense_key(p_event gateway_events) returns text
+language sql immutable
+begin atomic
+select 'suspense:' || p_event.gateway || ':'
+    || coalesce(p_event.notice ->> 'gateway_payment_id', p_event.event_id);
+end;
+comment on function suspense_key is 'Names a gateway''s payment, so that it is held once.';
+
+create function is_in_suspense(p_event gateway_events, p_attempt payment_attempts) returns boolean
+language sql stable
+begin atomic
+select exists(
+    select from ledger_transactions
+    where organization_id = p_attempt.organization_id and livemode = p_attempt.livemode
+        and key = suspense_key(p_event)
+);
+end;
+comment on function is_in_suspense is 'Whether a message''s payment is booked as money of nobody.';
+
+create function may_capture_less(p_attempt payment_attempts) returns boolean
+language sql stable
+begin atomic
+select capture_method = 'manual' from payment_intents where id = p_attempt.payment_intent_id;
+end;
+comment on function may_capture_less is 'Whether a part of what was asked for may be taken.';
+
+create function mismatch_of_notice(p_event gateway_events, p_attempt payment_attempts) returns text
+language sql stable
+begin atomic
+select case
+    when p_event.notice ->> 'outcome' not in ('paid', 'authorized', 'processing') then null
+    when (p_event.notice ->> 'amount')::bigint is distinct from p_attempt.amount
+        or p_event.notice ->> 'currency' is distinct from p_attempt.currency
+        or coalesce((p_event.notice ->> 'captured_amount')::bigint, p_attempt.amount)
+        not between case when may_capture_less(p_attempt) then 1 else p_attempt.amount end
+        and p_attempt.amount
+        then format(
+            'amount-mismatch: the gateway says %s %s, the attempt is %s %s',
+            coalesce(p_event.notice ->> 'captured_amount', p_event.notice ->> 'amount'), p_event.notice ->> 'currency',
+            p_attempt.amount, p_attempt.currency
+        )
+    when p_attempt.status = 'captured'
+        and p_event.notice ->> 'gateway_payment_id' <> p_attempt.gateway_payment_id
+        then format('duplicate-payment: paid again as %s', p_event.notice ->> 'gateway_payment_id')
+    when p_attempt.status <> 'captured' and is_in_suspense(p_event, p_attempt)
+        then 'amount-mismatch: this payment is held in suspense already'
+end;
+end;
+comment on function mismatch_of_notice is
+'What speaks against acting on a message, as `class: detail`, or null.';
+
+create function note_gateway_event(
+    p_id uuid, p_status text, p_attempt payment_attempts, p_reason text
+) returns void
+language sql volatile
+begin atomic
+update gateway_events
+set
+    status = p_status,
+    reason = p_reason,
+    organization_id = p_attempt.organization_id,
+    payment_attempt_id = p_attempt.id
+where id = p_id;
+end;
+comment on function note_gateway_event is 'Closes an inbox row and says whom it was about.';
+
+create function park_gateway_event(
+    p_event gateway_events, p_attempt payment_attempts, p_class text, p_detail text
+) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    if is_new_money(p_event, p_attempt) then
+        perform hold_in_suspense(p_event, p_attempt);
+    end if;
+    perform record_exception(
+        p_attempt.organization_id, p_event.livemode, p_class, 'gateway_event', p_event.id,
+        (p_event.notice ->> 'amount')::bigint, p_event.notice ->> 'currency', p_detail
+    );
+    perform note_gateway_event(p_event.id, 'parked', p_attempt, p_detail);
+end;
+$$;
+comment on function park_gateway_event is 'Keeps a message that must not be acted on, and lists it.';
+
+create function is_new_money(p_event gateway_events, p_attempt payment_attempts) returns boolean
+language sql stable
+begin atomic
+select p_event.notice ->> 'outcome' = 'paid'
+    and p_attempt.id is not null
+    and (p_event.notice ->> 'amount')::numeric between 1 and 1000000000000000
+    and exists (
+        select from currencies
+        where code = p_event.notice ->> 'currency' and code <> 'XCR'
+    )
+    and not is_in_suspense(p_event, p_attempt)
+    and not exists (
+        select from payment_attempts
+        where gateway = p_event.gateway and livemode = p_event.livemode
+            and status = 'captured'
+            and gateway_payment_id = p_event.notice ->> 'gateway_payment_id'
+    );
+end;
+comment on function is_new_money is
+'Whether a parked message speaks of money that the gateway holds and no booking shows.';
+
+create function hold_in_suspense(p_event gateway_events, p_attempt payment_attempts) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_organization_id uuid := p_attempt.organization_id;
+    v_livemode boolean := p_attempt.livemode;
+    v_amount bigint := (p_event.notice ->> 'amount')::bigint;
+    v_currency text := p_event.notice ->> 'currency';
+begin
+    perform post_ledger_transaction(
+        v_organization_id, v_livemode,
+        suspense_key(p_event), 'suspense', 'gateway_event', p_event.id,
+        p_event.occurred_at,
+        array[
+            (ledger_account(
+                v_organization_id, v_livemode, 'gateway:' || p_event.gateway, 'asset', v_currency,
+                p_attempt.payment_intent_id
+            ), v_amount),
+            (ledger_account(
+                v_organization_id, v_livemode, 'suspense', 'liability', v_currency,
+                p_attempt.payment_intent_id
+            ), -v_amount)
+        ]::ledger_line[]
+    );
+end;
+$$;
+comment on function hold_in_suspense is
+'The gateway holds this money for us, but we do not know yet whose it is.';
+
+revoke insert, update, delete, truncate on gateway_events from public, munim_hasura;

@@ -1,0 +1,15 @@
+drop function return_purchase_credits_posting;
+drop function purchase_credits_posting;
+drop function recall_posting;
+drop function release_purchase_credits;
+drop function give_back_recall;
+drop function open_credit_recall;
+drop function hold_purchase_credits;
+drop function recalled_credits;
+drop function takes_spent_credits;
+drop function credit_lines;
+drop function credit_lot_value;
+drop table credit_recalls;
+drop table credit_recall_steps;
+drop table credit_lots;
+drop table credit_grants;

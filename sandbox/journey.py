@@ -1,0 +1,258 @@
+"""A journey through virtual time: from one moment at which something is due to the next.
+
+What is due is read from the queues themselves. A queue is a partial index on one time column whose
+name says what is to be done, as `gateway_events_to_apply on (next_try_at) where status = …`, so a
+new one is found without being listed anywhere.
+
+At each stop the clock is set, the simulator is told, and the service's crons are called as Hasura
+would have called them, each once for all the ticks it missed: they find work in the data and not
+in the tick. Hasura's own scheduler goes on in real time, and harms nothing for the same reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import yaml
+from croniter import croniter
+
+from sandbox.world import ACTION_SECRET, METADATA, Ports, WorldError
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+ANSWER_SECONDS_MAX = 60.0  # what Hasura grants a cron
+LAST_ROUNDS_MAX = 1_000  # at the target time stands still; work that never ends must not hold it
+
+# Reads everything and changes nothing, so one call at the end says as much as one at every stop.
+WATCHERS = frozenset({"check_invariants"})
+
+QUEUES = """
+select tables.oid::regclass::text as table_name, quote_ident(columns.attname) as due_at,
+    pg_get_expr(pg_index.indpred, pg_index.indrelid) as is_open
+from pg_index
+inner join pg_class as indexes on indexes.oid = pg_index.indexrelid
+inner join pg_class as tables on tables.oid = pg_index.indrelid
+inner join pg_attribute as columns
+    on columns.attrelid = tables.oid and columns.attnum = pg_index.indkey[0]
+where tables.relnamespace = 'public'::regnamespace
+    and pg_index.indpred is not null
+    and columns.atttypid = 'timestamptz'::regtype
+    and indexes.relname like '%\\_to\\_%'
+order by indexes.relname
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One queue: how much of it is overdue, since when, and when the next of it will be."""
+
+    table: str
+    overdue: int
+    oldest: datetime | None
+    coming: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """A cron trigger of the metadata."""
+
+    name: str
+    path: str
+    schedule: str
+
+    def tick_after(self, moment: datetime) -> datetime:
+        found: datetime = croniter(self.schedule, moment).get_next(datetime)
+        return found
+
+    def tick_before(self, moment: datetime) -> datetime:
+        """Answer the last tick at or before a moment."""
+        found: datetime = croniter(self.schedule, moment + timedelta(seconds=1)).get_prev(datetime)
+        return found
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether it ticks less than hourly: then each tick is a stop."""
+        first = self.tick_after(datetime(2026, 1, 1, tzinfo=UTC))
+        return self.tick_after(first) - first > HOUR
+
+
+@dataclass(slots=True)
+class Story:
+    """What happened on the way."""
+
+    stops: int = 0
+    calls: int = 0
+    failures: dict[str, str] = field(default_factory=dict)  # the last failure of each cron
+
+
+def crons(metadata: Path = METADATA) -> list[Cron]:
+    text = (metadata / "cron_triggers.yaml").read_text(encoding="utf-8")
+    return [
+        Cron(one["name"], one["webhook"].removeprefix("{{APP_URL}}"), one["schedule"])
+        for one in yaml.safe_load(text) or []
+    ]
+
+
+class Journey:
+    """Moves one sandbox's time forward."""
+
+    def __init__(self, database: Any, web: httpx.AsyncClient, ports: Ports) -> None:
+        self.database = database
+        self.web = web
+        self.ports = ports
+        self.crons = crons()
+        self.story = Story()
+        self.now = datetime.now(UTC)
+        self._called: dict[str, datetime] = {}
+        self._stuck: tuple[object, timedelta] = (None, MINUTE)
+        self._queues: list[Mapping[str, str]] = []
+
+    async def go(self, target: datetime, report: Callable[[datetime, Story], None]) -> Story:
+        """Travel to a moment. Cut short anywhere it leaves time at the last stop, and all whole."""
+        self._queues = await self.database.fetch(QUEUES)
+        self.now = await self.database.fetchval("select clock_now()")
+        self._called = {cron.name: self.now for cron in self.crons}
+        while (stop := await self._next_stop()) < target:
+            await self._stop(stop)
+            report(self.now, self.story)
+        await self._arrive(target)
+        return self.story
+
+    async def due(self) -> list[Due]:
+        """Look at every queue."""
+        if not self._queues:
+            self._queues = await self.database.fetch(QUEUES)
+        return [await self._look(queue) for queue in self._queues]
+
+    async def _look(self, queue: Mapping[str, str]) -> Due:
+        table, column, is_open = queue["table_name"], queue["due_at"], queue["is_open"]
+        row = await self.database.fetchrow(
+            f"select count(*) filter (where {column} <= clock_now()) as overdue,"  # noqa: S608  # names and conditions of our own schema
+            f" min({column}) filter (where {column} <= clock_now()) as oldest,"
+            f" min({column}) filter (where {column} > clock_now()) as coming"
+            f" from {table} where {is_open}"
+        )
+        return Due(table, row["overdue"], row["oldest"], row["coming"])
+
+    async def _next_stop(self) -> datetime:
+        queues = await self.due()
+        moments = [on_the_minute(queue.coming) for queue in queues if queue.coming]
+        moments += [cron.tick_after(self.now) for cron in self.crons if cron.is_rare]
+        overdue = [queue for queue in queues if queue.overdue]
+        if overdue:
+            moments.append(self.now.replace(second=0, microsecond=0) + self._patience(overdue))
+        return min(moments, default=datetime.max.replace(tzinfo=UTC))
+
+    def _patience(self, overdue: list[Due]) -> timedelta:
+        """Wait a minute while work is being done, and twice as long each time when none was."""
+        before, wait = self._stuck
+        seen = [(queue.table, queue.overdue, queue.oldest) for queue in overdue]
+        wait = min(wait * 2, DAY) if seen == before else MINUTE
+        self._stuck = (seen, wait)
+        return wait
+
+    async def _stop(self, moment: datetime) -> None:
+        await self._set(moment)
+        self.story.stops += 1
+        ticks = {
+            cron: tick
+            for cron in self.crons
+            if cron.name not in WATCHERS
+            and (tick := cron.tick_before(self.now)) > self._called[cron.name]
+        }
+        await self._run(sorted(ticks, key=lambda cron: (ticks[cron], cron.name)))
+
+    async def _arrive(self, target: datetime) -> None:
+        """At the end call every cron, and those that sweep until nothing more gets done."""
+        await self._set(max(target, self.now))
+        sweeps = [cron for cron in self.crons if cron.name not in WATCHERS]
+        await self._run(sweeps)
+        for _ in range(LAST_ROUNDS_MAX):
+            before = [(queue.overdue, queue.oldest) for queue in await self.due()]
+            if not any(overdue for overdue, _ in before):
+                break
+            await self._run(sweeps)
+            if before == [(queue.overdue, queue.oldest) for queue in await self.due()]:
+                break
+        await self._run([cron for cron in self.crons if cron.name in WATCHERS])
+        self.story.stops += 1
+
+    async def _set(self, moment: datetime) -> None:
+        self.now = await set_clock(self.database, moment)
+
+    async def _run(self, crons: list[Cron]) -> None:
+        """Call crons one after the other; the simulator is told once the service knows the time.
+
+        The service asks for the time anew at each tick. Only then may webhooks carry the new time.
+        """
+        for place, cron in enumerate(crons):
+            await self._call(cron)
+            if place == 0:
+                await tell_simulator(self.database, self.web, self.ports)
+        if not crons:
+            await tell_simulator(self.database, self.web, self.ports)
+
+    async def _call(self, cron: Cron) -> None:
+        try:
+            answer = await self.web.post(
+                f"{self.ports.app_url}{cron.path}",
+                headers={"ACTION-SECRET": ACTION_SECRET},
+                json={
+                    "id": str(uuid4()),
+                    "name": cron.name,
+                    "payload": {},
+                    "scheduled_time": self.now.isoformat(),
+                },
+                timeout=ANSWER_SECONDS_MAX,
+            )
+        except httpx.HTTPError as failure:
+            raise WorldError(f"the app does not answer {cron.path}: {failure!r}") from failure
+        self._called[cron.name] = self.now
+        self.story.calls += 1
+        self.story.failures.pop(cron.name, None)
+        if not answer.is_success:
+            self.story.failures[cron.name] = f"{answer.status_code} {answer.text[:120].strip()}"
+
+
+def on_the_minute(moment: datetime) -> datetime:
+    """Answer the first minute at or after a moment: crons tick on minutes."""
+    whole = moment.replace(second=0, microsecond=0)
+    return whole if whole == moment else whole + MINUTE
+
+
+async def set_clock(database: Any, moment: datetime) -> datetime:
+    """Set the clock to a moment, in whole seconds, and never back; answer what it says then."""
+    return await _skew(
+        database, "greatest(skew_seconds, ceil(extract(epoch from $1 - now())))", moment
+    )
+
+
+async def set_clock_back(database: Any, skew_seconds: int) -> datetime:
+    """Set the skew itself. Whoever calls has seen that nothing is recorded after that time."""
+    return await _skew(database, "$1", skew_seconds)
+
+
+async def _skew(database: Any, wanted: str, value: object) -> datetime:
+    found: datetime = await database.fetchval(
+        f"with moved as (update clock set skew_seconds = {wanted} returning skew_seconds)"  # noqa: S608  # one of the two texts above
+        " select now() + skew_seconds * interval '1 second' from moved",
+        value,
+    )
+    return found
+
+
+async def tell_simulator(database: Any, web: httpx.AsyncClient, ports: Ports) -> None:
+    """Have the simulated gateways live in the same time."""
+    skew = await database.fetchval("select skew_seconds from clock")
+    url = f"{ports.gateways_url}/_sandbox/clock"
+    try:
+        answer = await web.post(url, json={"skew_seconds": skew, "offset_seconds": skew})
+    except httpx.HTTPError as failure:
+        raise WorldError(f"the gateways do not answer: {failure!r}") from failure
+    if not answer.is_success:
+        raise WorldError(f"the gateways refuse the time: {answer.text[:200]}")
