@@ -101,6 +101,18 @@ class PaymentInProgressError(AppError):
     code, status = "payment-in-progress", 409
 
 
+class CreditsSpentError(AppError):
+    """The credits that the refund must take back are used."""
+
+    code, status = "credits-spent", 409
+
+
+class NotCapturableError(AppError):
+    """Nothing of the payment is authorised, or another amount is being captured."""
+
+    code, status = "not-capturable", 409
+
+
 class LedgerKeyReusedError(AppError):
     """A fact is booked already, with other entries."""
 

@@ -63,9 +63,26 @@ create view credit_checkouts as
     checkout_sessions.expires_at < clock_now() AS is_over
    FROM credit_purchases
      JOIN payment_intents ON payment_intents.id = credit_purchases.payment_intent_id
-     JOIN payment_attempts ON payment_attempts.payment_intent_id = payment_intents.id
-     JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id;
-comment on view credit_checkouts is 'All that opening a purchase''s page takes, in one row.';
+     CROSS JOIN LATERAL ( SELECT checkout_sessions_1.id,
+            checkout_sessions_1.organization_id,
+            checkout_sessions_1.livemode,
+            checkout_sessions_1.payment_attempt_id,
+            checkout_sessions_1.gateway,
+            checkout_sessions_1.gateway_session_id,
+            checkout_sessions_1.url,
+            checkout_sessions_1.customer_email,
+            checkout_sessions_1.success_url,
+            checkout_sessions_1.cancel_url,
+            checkout_sessions_1.expires_at,
+            checkout_sessions_1.created_at,
+            checkout_sessions_1.updated_at
+           FROM checkout_sessions checkout_sessions_1
+             JOIN payment_attempts payment_attempts_1 ON payment_attempts_1.id = checkout_sessions_1.payment_attempt_id
+          WHERE payment_attempts_1.payment_intent_id = payment_intents.id
+          ORDER BY (payment_attempts_1.status = 'captured'::text) DESC, payment_attempts_1.is_surplus, payment_attempts_1.created_at DESC, payment_attempts_1.id
+         LIMIT 1) checkout_sessions
+     JOIN payment_attempts ON payment_attempts.id = checkout_sessions.payment_attempt_id;
+comment on view credit_checkouts is 'All that opening a purchase''s page takes, one row a purchase: of several pages the one that was paid, else the newest.';
 comment on column credit_checkouts.is_closing is 'Too late to open the page: a gateway asks for half an hour at least.';
 comment on column credit_checkouts.is_over is 'The gateway has closed the page.';
 grant select on credit_checkouts to munim_hasura;
@@ -89,6 +106,85 @@ create view credit_entries as
 comment on view credit_entries is 'The history of the wallets: credits in are positive, out negative.';
 grant select on credit_entries to munim_hasura;
 
+create table credit_grants (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    customer_id uuid not null,
+    idempotency_key text not null,
+    credits_amount numeric(20,4) not null,
+    reason text not null,
+    expires_at timestamp with time zone,
+    created_by text not null,
+    ledger_transaction_id uuid not null,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint credit_grants_pkey PRIMARY KEY (id),
+    constraint credit_grant_key_is_used_once UNIQUE (customer_id, idempotency_key, organization_id, livemode),
+    constraint credit_grant_stays_in_its_organization UNIQUE (id, organization_id, livemode),
+    constraint credit_grant_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
+    constraint credit_grant_is_booked FOREIGN KEY (ledger_transaction_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode),
+    constraint credit_grant_gives_something CHECK (credits_amount > 0::numeric AND credits_amount <= '1000000000000'::bigint::numeric),
+    constraint credit_grant_has_a_reason CHECK (length(reason) >= 1 AND length(reason) <= 500),
+    constraint credit_grant_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255)
+);
+comment on table credit_grants is 'Credits given without a payment, by whom and why. They have no money value.';
+grant select on credit_grants to munim_hasura;
+
+create table credit_lots (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    customer_id uuid not null,
+    credit_purchase_id uuid,
+    credit_grant_id uuid,
+    granted numeric(20,4) not null,
+    remaining numeric(20,4) not null,
+    held numeric(20,4) not null default 0,
+    used numeric(20,4) not null default 0,
+    expired numeric(20,4) not null default 0,
+    recalled numeric(20,4) not null default 0,
+    amount bigint not null default 0,
+    amount_remaining bigint not null default 0,
+    amount_earned bigint not null default 0,
+    amount_recalled bigint not null default 0,
+    currency text,
+    expires_at timestamp with time zone,
+    expiries integer not null default 0,
+    expiry_announced_at timestamp with time zone,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint credit_lots_pkey PRIMARY KEY (id),
+    constraint credit_grant_makes_one_lot UNIQUE (credit_grant_id),
+    constraint credit_lot_stays_in_its_organization UNIQUE (id, organization_id, livemode),
+    constraint credit_purchase_makes_one_lot UNIQUE (credit_purchase_id),
+    constraint credit_lot_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
+    constraint credit_lot_comes_from_a_grant FOREIGN KEY (credit_grant_id, organization_id, livemode) REFERENCES credit_grants(id, organization_id, livemode),
+    constraint credit_lot_comes_from_a_purchase FOREIGN KEY (credit_purchase_id, organization_id, livemode) REFERENCES credit_purchases(id, organization_id, livemode),
+    constraint credit_lots_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint credit_lot_has_one_source CHECK (num_nonnulls(credit_purchase_id, credit_grant_id) = 1),
+    constraint credit_lot_is_not_overdrawn CHECK (granted > 0::numeric AND remaining >= held AND held >= 0::numeric AND used >= 0::numeric AND expired >= 0::numeric AND recalled >= held AND amount_remaining >= 0 AND amount_earned >= 0 AND amount_recalled >= 0),
+    constraint credit_lot_money_has_a_currency CHECK ((amount = 0) = (currency IS NULL)),
+    constraint no_credit_of_a_lot_is_lost CHECK (granted = (remaining + used + expired + recalled - held)),
+    constraint no_money_of_a_lot_is_lost CHECK (amount = (amount_remaining + amount_earned + amount_recalled))
+);
+comment on table credit_lots is 'The credits of one purchase or grant, and the money paid for them that is not yet earned.';
+comment on column credit_lots.remaining is 'Still in the wallet. The lots of a customer sum to the wallet''s balance.';
+comment on column credit_lots.held is 'Of these, promised to refunds that are on their way.';
+comment on column credit_lots.used is 'Spent, less what came back from it.';
+comment on column credit_lots.recalled is 'Taken back by refunds, those on their way included; what was granted less this is the base on which money is earned.';
+comment on column credit_lots.amount is 'Paid for the lot, in minor units; zero where it was given.';
+comment on column credit_lots.amount_remaining is 'Of that, what is owed for credits that are neither used, expired nor recalled.';
+comment on column credit_lots.amount_earned is 'Revenue: of credits used, and of credits expired.';
+comment on column credit_lots.expires_at is 'Null: the credits stay for ever.';
+comment on column credit_lots.expiries is 'How often credits of the lot have expired: late returns too.';
+CREATE INDEX credit_lots_by_customer ON public.credit_lots USING btree (customer_id, created_at);
+CREATE INDEX credit_lots_of_money_only ON public.credit_lots USING btree (id) WHERE ((remaining = (0)::numeric) AND (amount_remaining > 0));
+CREATE INDEX credit_lots_to_announce ON public.credit_lots USING btree (expires_at) WHERE ((remaining > held) AND (expiry_announced_at IS NULL));
+CREATE INDEX credit_lots_to_expire ON public.credit_lots USING btree (expires_at, id) WHERE (remaining > held);
+CREATE INDEX credit_lots_to_spend ON public.credit_lots USING btree (customer_id, expires_at, id) WHERE (remaining > held);
+CREATE TRIGGER credit_lot_keeps_what_it_is BEFORE UPDATE OF organization_id, livemode, customer_id, credit_purchase_id, credit_grant_id, granted, amount, currency, expires_at, created_at ON credit_lots FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+CREATE TRIGGER credit_lots_stay BEFORE DELETE OR TRUNCATE ON credit_lots FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+grant select on credit_lots to munim_hasura;
+
 create table credit_purchases (
     id uuid not null default gen_random_uuid(),
     organization_id uuid not null,
@@ -100,11 +196,13 @@ create table credit_purchases (
     currency text not null,
     credit_rate numeric(20,6) not null,
     credits_amount numeric(20,4) not null,
+    expire_after_days integer,
     ledger_transaction_id uuid,
     granted_at timestamp with time zone,
     created_at timestamp with time zone not null default clock_now(),
     constraint credit_purchases_pkey PRIMARY KEY (id),
     constraint credit_purchase_key_is_used_once UNIQUE (customer_id, idempotency_key, organization_id, livemode),
+    constraint credit_purchase_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint grant_belongs_to_one_credit_purchase UNIQUE (ledger_transaction_id),
     constraint intent_pays_one_credit_purchase UNIQUE (payment_intent_id),
     constraint credit_purchase_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
@@ -117,9 +215,64 @@ create table credit_purchases (
 );
 comment on table credit_purchases is 'Credits bought, at the rate frozen when the purchase was opened.';
 comment on column credit_purchases.credit_rate is 'Credits for one major unit of currency.';
+comment on column credit_purchases.expire_after_days is 'How long the credits stay once granted, frozen like the rate; null: for ever.';
 comment on column credit_purchases.granted_at is 'When the credits reached the wallet; null until then.';
 CREATE INDEX credit_purchases_by_customer ON public.credit_purchases USING btree (customer_id, created_at);
 grant select on credit_purchases to munim_hasura;
+
+create table credit_rates (
+    id bigint not null generated always as identity,
+    organization_id uuid not null,
+    currency text not null,
+    rate numeric(20,6),
+    valid_from timestamp with time zone not null default clock_now(),
+    created_by text not null,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint credit_rates_pkey PRIMARY KEY (id),
+    constraint credit_rates_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint credit_rates_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint credit_rate_is_above_zero CHECK (rate > 0::numeric)
+);
+comment on table credit_rates is 'How many credits one major unit of money buys, from when on. The latest row that has begun holds; of two that begin together, the one written later. Append-only.';
+comment on column credit_rates.rate is 'Null: no credits are sold in this currency from then on.';
+CREATE INDEX credit_rates_in_force ON public.credit_rates USING btree (organization_id, currency, valid_from, id);
+CREATE TRIGGER credit_rates_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON credit_rates FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+grant select on credit_rates to munim_hasura;
+
+create table credit_recall_steps (
+    before text not null,
+    after text not null,
+    constraint credit_recall_steps_pkey PRIMARY KEY (before, after)
+);
+comment on table credit_recall_steps is 'Every legal change of credit_recalls.status.';
+grant select on credit_recall_steps to munim_hasura;
+
+create table credit_recalls (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    credit_lot_id uuid not null,
+    refund_id uuid not null,
+    credits_amount numeric(20,4) not null,
+    amount bigint not null,
+    lost_amount bigint not null,
+    status text not null default 'held'::text,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint credit_recalls_pkey PRIMARY KEY (id),
+    constraint refund_recalls_credits_once UNIQUE (refund_id),
+    constraint credit_recall_belongs_to_its_lot FOREIGN KEY (credit_lot_id, organization_id, livemode) REFERENCES credit_lots(id, organization_id, livemode),
+    constraint credit_recall_status_is_known CHECK (status = ANY (ARRAY['held'::text, 'taken'::text, 'released'::text, 'returned'::text])),
+    constraint credit_recall_takes_no_less_than_nothing CHECK (credits_amount >= 0::numeric AND amount >= 0 AND lost_amount >= 0 AND (amount + lost_amount) > 0)
+);
+comment on table credit_recalls is 'Credits of a purchase that go back because its money does: held while the refund or the dispute is open, then taken or released.';
+comment on column credit_recalls.refund_id is 'The refund or the dispute.';
+comment on column credit_recalls.amount is 'The part of the money that the lot still owed: it leaves prepaid_credits.';
+comment on column credit_recalls.lost_amount is 'The part whose credits were used already, where that is allowed: it is credit_losses.';
+CREATE INDEX credit_recalls_by_lot ON public.credit_recalls USING btree (credit_lot_id);
+CREATE TRIGGER credit_recall_takes_legal_steps BEFORE UPDATE OF status ON credit_recalls FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('credit_recall_steps');
+CREATE TRIGGER credit_recall_updated_at BEFORE UPDATE ON credit_recalls FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on credit_recalls to munim_hasura;
 
 create view credit_wallets as
  SELECT id,
@@ -173,6 +326,58 @@ CREATE INDEX customers_by_login ON public.customers USING btree (user_id);
 CREATE TRIGGER customer_has_a_wallet AFTER INSERT ON customers FOR EACH ROW EXECUTE FUNCTION open_wallet_of_customer();
 CREATE TRIGGER customer_updated_at BEFORE UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on customers to munim_hasura;
+
+create table dispute_steps (
+    before text not null,
+    after text not null,
+    constraint dispute_steps_pkey PRIMARY KEY (before, after)
+);
+comment on table dispute_steps is 'Every legal change of disputes.status.';
+grant select on dispute_steps to munim_hasura;
+
+create table disputes (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    payment_intent_id uuid not null,
+    payment_attempt_id uuid not null,
+    gateway text not null,
+    gateway_account text not null,
+    gateway_dispute_id text not null,
+    amount bigint not null,
+    covered_amount bigint not null default 0,
+    currency text not null,
+    fee_amount bigint,
+    fee_currency text,
+    reason text,
+    status text not null default 'opened'::text,
+    evidence_due_at timestamp with time zone,
+    opened_at timestamp with time zone not null,
+    closed_at timestamp with time zone,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint disputes_pkey PRIMARY KEY (id),
+    constraint dispute_stays_in_its_organization UNIQUE (id, organization_id, livemode),
+    constraint gateway_dispute_is_one_dispute UNIQUE (gateway_dispute_id, gateway, gateway_account, livemode),
+    constraint dispute_belongs_to_its_attempt FOREIGN KEY (payment_attempt_id, organization_id, livemode) REFERENCES payment_attempts(id, organization_id, livemode),
+    constraint dispute_belongs_to_its_intent FOREIGN KEY (payment_intent_id, organization_id, livemode) REFERENCES payment_intents(id, organization_id, livemode),
+    constraint disputes_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint disputes_fee_currency_fkey FOREIGN KEY (fee_currency) REFERENCES currencies(code),
+    constraint dispute_fee_has_a_currency CHECK (fee_amount > 0 AND fee_currency IS NOT NULL OR num_nonnulls(fee_amount, fee_currency) = 0),
+    constraint dispute_is_about_money CHECK (amount > 0 AND covered_amount >= 0 AND covered_amount <= amount),
+    constraint dispute_status_is_known CHECK (status = ANY (ARRAY['opened'::text, 'under_review'::text, 'won'::text, 'lost'::text])),
+    constraint ended_dispute_says_when CHECK ((status = ANY (ARRAY['won'::text, 'lost'::text])) = (closed_at IS NOT NULL))
+);
+comment on table disputes is 'A payer''s bank took the money back from the gateway, and the gateway from us, until it is decided.';
+comment on column disputes.covered_amount is 'The part that is no loss when the dispute is lost: its credits are frozen while it is open, or it was owed back.';
+comment on column disputes.fee_amount is 'What the gateway charges for it, won or lost.';
+comment on column disputes.reason is 'The gateway''s word: fraudulent, product_not_received, …';
+comment on column disputes.evidence_due_at is 'Until when the gateway takes evidence.';
+CREATE INDEX disputes_by_attempt ON public.disputes USING btree (payment_attempt_id);
+CREATE INDEX disputes_by_organization ON public.disputes USING btree (organization_id, created_at);
+CREATE TRIGGER dispute_takes_legal_steps BEFORE UPDATE OF status ON disputes FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('dispute_steps');
+CREATE TRIGGER dispute_updated_at BEFORE UPDATE ON disputes FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on disputes to munim_hasura;
 
 create table events (
     id uuid not null default gen_random_uuid(),
@@ -620,6 +825,7 @@ create table payment_attempts (
     gateway text not null,
     gateway_account text not null default ''::text,
     amount bigint not null,
+    amount_to_capture bigint,
     amount_captured bigint not null default 0,
     amount_refunded bigint not null default 0,
     currency text not null,
@@ -643,7 +849,7 @@ create table payment_attempts (
     constraint payment_attempts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     constraint captured_attempt_knows_its_payment CHECK ((status = 'captured'::text) = (captured_at IS NOT NULL) AND (status = 'captured'::text) = (amount_captured > 0) AND ((status <> ALL (ARRAY['authorized'::text, 'captured'::text])) OR gateway_payment_id IS NOT NULL)),
     constraint ended_attempt_is_not_checked CHECK (next_check_at IS NULL OR (status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text, 'processing'::text, 'authorized'::text]))),
-    constraint no_more_is_captured_than_asked_for CHECK (amount_captured >= 0 AND amount_captured <= amount),
+    constraint no_more_is_captured_than_asked_for CHECK (amount_captured >= 0 AND amount_captured <= amount AND amount_to_capture >= 1 AND amount_to_capture <= amount),
     constraint no_more_is_refunded_than_captured CHECK (amount_refunded >= 0 AND amount_refunded <= amount_captured),
     constraint payment_attempt_asks_for_money CHECK (amount > 0),
     constraint payment_attempt_decline_class_is_known CHECK (decline_class = ANY (ARRAY['soft'::text, 'hard'::text, 'authentication'::text, 'fraud'::text, 'gateway'::text])),
@@ -653,6 +859,7 @@ comment on table payment_attempts is 'One try at one gateway. Its id is the gate
 comment on column payment_attempts.payment_method_id is 'The saved method that was charged with the payer away; null where they came to a page.';
 comment on column payment_attempts.gateway is 'The adapter''s file name in app/gateways.';
 comment on column payment_attempts.gateway_account is 'Whose account at the gateway is charged; empty for the only one that the settings name.';
+comment on column payment_attempts.amount_to_capture is 'What we told, or are about to tell, the gateway to take of an authorised payment.';
 comment on column payment_attempts.amount_refunded is 'Refunds that succeeded and those on their way, in minor units.';
 comment on column payment_attempts.status is 'created: the gateway may not have been asked yet; unknown: it was asked and gave no answer.';
 comment on column payment_attempts.is_surplus is 'Captured though its intent was paid or canceled already: the money goes back.';
@@ -694,11 +901,11 @@ create table payment_intents (
     constraint payment_intents_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
     constraint payment_intent_asks_for_money CHECK (amount > 0),
     constraint payment_intent_capture_method_is_known CHECK (capture_method = 'automatic'::text OR capture_method = 'manual'::text AND purpose <> 'credit_purchase'::text),
-    constraint payment_intent_purpose_is_known CHECK (purpose = 'credit_purchase'::text),
+    constraint payment_intent_purpose_is_known CHECK (purpose = ANY (ARRAY['credit_purchase'::text, 'order'::text])),
     constraint payment_intent_status_is_known CHECK (status = ANY (ARRAY['pending'::text, 'processing'::text, 'authorized'::text, 'paid'::text, 'failed'::text, 'expired'::text, 'canceled'::text]))
 );
 comment on table payment_intents is 'What is owed, and whether it was paid.';
-comment on column payment_intents.purpose is 'What the money is for; fulfilled once it is paid.';
+comment on column payment_intents.purpose is 'What the money is for; fulfilled once it is paid. An order''s money is the organisation''s own.';
 comment on column payment_intents.amount is 'Minor units of currency.';
 comment on column payment_intents.capture_method is 'automatic: the gateway takes the money at once; manual: it is authorised first, and taken, whole or in part, when we say so.';
 CREATE INDEX payment_intents_by_customer ON public.payment_intents USING btree (customer_id, created_at);
@@ -746,6 +953,113 @@ comment on table payment_settings is 'What an organisation accepts. A currency w
 CREATE TRIGGER payment_setting_updated_at BEFORE UPDATE ON payment_settings FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on payment_settings to munim_hasura;
 
+create table refund_policies (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    purpose text not null,
+    currency text not null,
+    window_days integer,
+    share_max integer not null default 10000,
+    fee_amount bigint not null default 0,
+    fee_share integer not null default 0,
+    roles text[] not null default '{finance,owner,service}'::text[],
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint refund_policies_pkey PRIMARY KEY (id),
+    constraint refund_policy_is_one_a_purpose_and_currency UNIQUE (organization_id, purpose, currency),
+    constraint refund_policies_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint refund_policies_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint refund_fee_is_not_negative CHECK (fee_amount >= 0),
+    constraint refund_shares_are_basis_points CHECK (share_max >= 0 AND share_max <= 10000 AND fee_share >= 0 AND fee_share <= 10000),
+    constraint refund_window_is_not_negative CHECK (window_days >= 0)
+);
+comment on table refund_policies is 'What an organisation gives back of payments of a purpose and a currency. Without a row: all of it, at any time, by finance, owner or service.';
+comment on column refund_policies.window_days is 'Days after the capture; null: for ever.';
+comment on column refund_policies.share_max is 'How much of what was captured may go back in all, in basis points.';
+comment on column refund_policies.fee_amount is 'What each refund costs the payer, in minor units.';
+comment on column refund_policies.fee_share is 'The same in basis points of the refund; both are added.';
+comment on column refund_policies.roles is 'Who may refund.';
+CREATE TRIGGER refund_policy_updated_at BEFORE UPDATE ON refund_policies FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on refund_policies to munim_hasura;
+
+create table refund_reasons (
+    reason text not null,
+    description text not null,
+    constraint refund_reasons_pkey PRIMARY KEY (reason)
+);
+comment on table refund_reasons is 'Why money goes back: the closed list that a refund names one of.';
+grant select on refund_reasons to munim_hasura;
+
+create table refund_steps (
+    before text not null,
+    after text not null,
+    constraint refund_steps_pkey PRIMARY KEY (before, after)
+);
+comment on table refund_steps is 'Every legal change of refunds.status.';
+grant select on refund_steps to munim_hasura;
+
+create table refunds (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    payment_intent_id uuid not null,
+    payment_attempt_id uuid not null,
+    gateway text not null,
+    gateway_account text not null,
+    idempotency_key text not null,
+    requested_by text not null,
+    request jsonb not null,
+    type text not null,
+    reason text not null,
+    note text,
+    amount bigint not null,
+    fee_amount bigint not null default 0,
+    loss_amount bigint not null default 0,
+    currency text not null,
+    status text not null default 'created'::text,
+    is_late boolean not null default false,
+    gateway_refund_id text,
+    failure_code text,
+    failure_message text,
+    succeeded_at timestamp with time zone,
+    checks smallint not null default 0,
+    next_check_at timestamp with time zone,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint refunds_pkey PRIMARY KEY (id),
+    constraint gateway_refund_is_one_refund UNIQUE (gateway_refund_id, gateway, gateway_account, livemode),
+    constraint refund_key_is_used_once UNIQUE (idempotency_key, requested_by, organization_id, livemode),
+    constraint refund_stays_in_its_organization UNIQUE (id, organization_id, livemode),
+    constraint refund_belongs_to_its_attempt FOREIGN KEY (payment_attempt_id, organization_id, livemode) REFERENCES payment_attempts(id, organization_id, livemode),
+    constraint refund_belongs_to_its_intent FOREIGN KEY (payment_intent_id, organization_id, livemode) REFERENCES payment_intents(id, organization_id, livemode),
+    constraint refunds_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint refunds_reason_fkey FOREIGN KEY (reason) REFERENCES refund_reasons(reason),
+    constraint ended_refund_is_not_checked CHECK (next_check_at IS NULL OR (status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text]))),
+    constraint refund_gives_money_back CHECK (amount > 0 AND fee_amount >= 0 AND loss_amount >= 0 AND loss_amount <= (amount + fee_amount)),
+    constraint refund_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255),
+    constraint refund_note_has_a_length CHECK (length(note) >= 1 AND length(note) <= 1000),
+    constraint refund_status_is_known CHECK (status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text])),
+    constraint refund_that_succeeded_says_when CHECK (status <> 'succeeded'::text OR succeeded_at IS NOT NULL),
+    constraint refund_type_is_known CHECK (type = ANY (ARRAY['full'::text, 'partial'::text, 'cancellation'::text]))
+);
+comment on table refunds is 'Money on its way back to the payer. Its id is the gateway''s idempotency key and its reference to us.';
+comment on column refunds.requested_by is 'user:<id>, service; system for money that nobody asked for; gateway for a refund that was made there.';
+comment on column refunds.request is 'What was asked for, to tell a repetition from another request.';
+comment on column refunds.type is 'full: all that was captured; partial: less; cancellation: all that is left, since the order is off.';
+comment on column refunds.amount is 'What the payer gets back, in minor units.';
+comment on column refunds.fee_amount is 'What the organisation keeps by its policy; it is taken from the payment with the amount.';
+comment on column refunds.loss_amount is 'The part of the two whose credits could not be taken back: an expense.';
+comment on column refunds.status is 'created: reserved, and the gateway may not have been asked yet; unknown: it was asked and gave no answer.';
+comment on column refunds.is_late is 'It was given up here, and the gateway had made it after all.';
+comment on column refunds.succeeded_at is 'When the gateway sent the money; kept if that came back.';
+comment on column refunds.next_check_at is 'When the gateway is asked what became of it; null when it has ended, or a person must look.';
+CREATE INDEX refunds_by_attempt ON public.refunds USING btree (payment_attempt_id);
+CREATE INDEX refunds_by_intent ON public.refunds USING btree (payment_intent_id);
+CREATE INDEX refunds_by_organization ON public.refunds USING btree (organization_id, created_at);
+CREATE INDEX refunds_to_check ON public.refunds USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
+CREATE TRIGGER refund_takes_legal_steps BEFORE UPDATE OF status ON refunds FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('refund_steps');
+CREATE TRIGGER refund_updated_at BEFORE UPDATE ON refunds FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on refunds to munim_hasura;
+
 create table system_settings (
     organization_id uuid not null,
     key text not null,
@@ -754,7 +1068,8 @@ create table system_settings (
     constraint system_settings_pkey PRIMARY KEY (organization_id, key),
     constraint system_settings_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id)
 );
-comment on table system_settings is 'Settings by name. credit_rate_<currency>: how many credits one major unit of money buys.';
+comment on table system_settings is 'Settings by name. credit_rate_<currency>: how many credits one major unit of money buys; each value becomes a dated row of credit_rates.';
+CREATE TRIGGER system_setting_dates_credit_rate AFTER INSERT OR DELETE OR UPDATE ON system_settings FOR EACH ROW EXECUTE FUNCTION keep_credit_rate();
 CREATE TRIGGER system_setting_updated_at BEFORE UPDATE ON system_settings FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on system_settings to munim_hasura;
 
@@ -852,6 +1167,81 @@ end;
 $function$;
 comment on function acting_customer(json) is 'The one active customer that a session speaks for. Two candidates are as wrong as none.';
 
+CREATE OR REPLACE FUNCTION public.acting_principal(p_session json)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT COALESCE(('user:'::text || (p_session ->> 'x-hasura-user-id'::text)), 'service'::text) AS "coalesce";
+END;
+comment on function acting_principal(json) is 'In whose name a request comes; keys are this one''s own.';
+
+CREATE OR REPLACE FUNCTION public.adopt_refund(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS refunds
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refund refunds;
+begin
+    v_refund.idempotency_key := 'gateway:' || (p_event.notice ->> 'gateway_refund_id');
+    v_refund.requested_by := 'gateway';
+    v_refund.reason := 'other';
+    v_refund.note := 'made at the gateway';
+    v_refund.amount := (p_event.notice ->> 'amount')::bigint;
+    v_refund.fee_amount := 0;
+    v_refund.type := case
+        when v_refund.amount = p_attempt.amount_captured then 'full' else 'partial'
+    end;
+    v_refund := write_refund(p_attempt, v_refund, true);
+    perform post_ledger_transactions(
+        v_refund.organization_id, v_refund.livemode,
+        array[refund_posting(v_refund, 'refund_reserve', p_event.occurred_at)]
+    );
+    return v_refund;
+end;
+$function$;
+comment on function adopt_refund(gateway_events,payment_attempts) is 'A refund that was made at the gateway itself: the money is gone, so what is left of its credits is taken, and the rest is a loss.';
+
+CREATE OR REPLACE FUNCTION public.apply_dispute_notice(p_event gateway_events)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts := attempt_of_notice(p_event);
+    v_dispute disputes;
+    v_reason text;
+begin
+    if v_attempt.id is null then
+        perform park_gateway_event(p_event, v_attempt, 'unmatched-dispute', 'no such payment');
+        return;
+    end if;
+
+    -- Lock order: intent, attempt, dispute, lot of credits, ledger accounts by id.
+    perform from payment_intents where id = v_attempt.payment_intent_id for no key update;
+    select * into strict v_attempt
+    from payment_attempts where id = v_attempt.id for no key update;
+    perform require_capture(v_attempt);
+
+    v_dispute := dispute_of_notice(p_event);
+    v_reason := mismatch_of_dispute(p_event, v_attempt, v_dispute);
+    if v_reason is not null then
+        perform park_gateway_event(
+            p_event, v_attempt, split_part(v_reason, ': ', 1), split_part(v_reason, ': ', 2)
+        );
+        return;
+    end if;
+
+    v_reason := settle_dispute(p_event, v_attempt, v_dispute);
+    perform note_gateway_event(
+        p_event.id, case when v_reason is null then 'applied' else 'ignored' end, v_attempt,
+        v_reason
+    );
+end;
+$function$;
+comment on function apply_dispute_notice(gateway_events) is 'Matches a message to its dispute, compares, and acts.';
+
 CREATE OR REPLACE FUNCTION public.apply_due_gateway_event(hasura_session json)
  RETURNS SETOF gateway_events
  LANGUAGE plpgsql
@@ -935,6 +1325,56 @@ end;
 $function$;
 comment on function apply_payment_notice(gateway_events) is 'Matches a message to its attempt, compares, and acts.';
 
+CREATE OR REPLACE FUNCTION public.apply_refund_notice(p_event gateway_events)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+    v_refund refunds;
+    v_reason text;
+begin
+    select payment_attempts.* into v_attempt
+    from payment_attempts
+    inner join refunds on refunds.payment_attempt_id = payment_attempts.id
+    where refunds.id = (p_event.notice ->> 'refund_id')::uuid;
+    if v_attempt.id is null then
+        v_attempt := attempt_of_notice(p_event);
+    end if;
+
+    -- Lock order: intent, attempt, refund, lot of credits, ledger accounts by id.
+    perform from payment_intents where id = v_attempt.payment_intent_id for no key update;
+    select * into v_attempt from payment_attempts where id = v_attempt.id for no key update;
+    v_refund := refund_of_notice(p_event);
+
+    if v_refund.id is null and v_attempt.id is not null then
+        perform require_capture(v_attempt);
+    end if;
+    if v_refund.id is null and is_made_at_gateway(p_event, v_attempt) then
+        v_refund := adopt_refund(p_event, v_attempt);
+    end if;
+    if v_refund.id is null then
+        perform park_gateway_event(p_event, v_attempt, 'unmatched-refund', 'no such refund');
+        return;
+    end if;
+    v_reason := mismatch_of_refund(p_event, v_refund);
+    if v_reason is not null then
+        perform park_gateway_event(
+            p_event, v_attempt, split_part(v_reason, ': ', 1), split_part(v_reason, ': ', 2)
+        );
+        return;
+    end if;
+
+    v_reason := settle_refund(v_refund, p_event.notice, p_event.occurred_at);
+    perform note_gateway_event(
+        p_event.id, case when v_reason is null then 'applied' else 'ignored' end, v_attempt,
+        v_reason
+    );
+end;
+$function$;
+comment on function apply_refund_notice(gateway_events) is 'Matches a message to its refund, compares, and acts.';
+
 CREATE OR REPLACE FUNCTION public.attempt_of_notice(p_event gateway_events)
  RETURNS payment_attempts
  LANGUAGE plpgsql
@@ -992,6 +1432,51 @@ BEGIN ATOMIC
          END AS p_outcome;
 END;
 comment on function attempt_status(payment_attempts,text) is 'The status that a gateway''s word leads to; null where the word settles nothing yet.';
+
+CREATE OR REPLACE FUNCTION public.begin_capture(hasura_session json, p_payment_intent_id uuid, p_amount bigint)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_intent payment_intents;
+    v_attempt payment_attempts;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    select * into v_intent from payment_intents where id = p_payment_intent_id for no key update;
+    perform require_access(hasura_session, v_intent.organization_id, v_intent.livemode, null);
+    select * into v_attempt
+    from payment_attempts
+    where payment_intent_id = v_intent.id and status in ('authorized', 'captured')
+        and not is_surplus
+    for no key update;
+
+    if v_intent.capture_method <> 'manual' or v_attempt.id is null then
+        raise exception 'not-capturable: payment % is % and nothing of it is authorised',
+            v_intent.id, v_intent.status
+            using errcode = '22B15';
+    end if;
+    if coalesce(p_amount, v_attempt.amount) not between 1 and v_attempt.amount then
+        raise exception 'amount-out-of-range: % of % cannot be captured', p_amount, v_attempt.amount
+            using errcode = '22B07';
+    end if;
+    if v_attempt.amount_to_capture <> coalesce(p_amount, v_attempt.amount) then
+        raise exception 'not-capturable: % is being captured, and a payment is captured once',
+            v_attempt.amount_to_capture
+            using errcode = '22B15';
+    end if;
+
+    return query
+    update payment_attempts set amount_to_capture = coalesce(p_amount, amount)
+    where id = v_attempt.id
+    returning *;
+end;
+$function$;
+comment on function begin_capture(json,uuid,bigint) is 'Writes down how much of an authorised payment is to be taken, before the gateway is told. The same amount again: the same row. A customer may not: a null customer is nobody''s.';
+grant execute on function begin_capture(json,uuid,bigint) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.booked_ledger_transaction(p_organization_id uuid, p_livemode boolean, p_key text, p_lines ledger_line[])
  RETURNS uuid
@@ -1209,6 +1694,52 @@ end;
 $function$;
 comment on function check_payment_amount(uuid,bigint,text) is 'Refuses what payment_settings does not allow.';
 
+CREATE OR REPLACE FUNCTION public.check_refund_policy(p_attempt payment_attempts, p_amount bigint, p_session json)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_role text := coalesce(p_session ->> 'x-hasura-actor-role', 'service');
+    v_policy refund_policies;
+    v_gone bigint := p_attempt.amount_captured - refundable_amount(p_attempt);
+    v_fee bigint;
+begin
+    select refund_policies.* into v_policy
+    from refund_policies
+    inner join payment_intents on payment_intents.purpose = refund_policies.purpose
+    where payment_intents.id = p_attempt.payment_intent_id
+        and refund_policies.organization_id = p_attempt.organization_id
+        and refund_policies.currency = p_attempt.currency;
+
+    if v_role <> all (coalesce(v_policy.roles, '{finance,owner,service}')) then
+        raise exception 'refund-not-allowed: role % may not refund this payment', v_role
+            using errcode = '22B12';
+    end if;
+    if v_policy.id is null or p_attempt.is_surplus then
+        return 0;
+    end if;
+    if clock_now() > p_attempt.captured_at + make_interval(days => v_policy.window_days) then
+        raise exception 'refund-not-allowed: the % days for a refund are over', v_policy.window_days
+            using errcode = '22B12';
+    end if;
+    if (v_gone + p_amount)::numeric * 10000 > p_attempt.amount_captured::numeric * v_policy.share_max
+    then
+        raise exception 'refund-not-allowed: no more than % of 10000 parts of a payment goes back',
+            v_policy.share_max
+            using errcode = '22B12';
+    end if;
+    v_fee := v_policy.fee_amount + round(p_amount::numeric * v_policy.fee_share / 10000);
+    if v_fee >= p_amount then
+        raise exception 'refund-not-allowed: a fee of % leaves nothing of %', v_fee, p_amount
+            using errcode = '22B12';
+    end if;
+    return v_fee;
+end;
+$function$;
+comment on function check_refund_policy(payment_attempts,bigint,json) is 'Refuses what the organisation''s policy does not allow; answers the fee. What is owed back in any case has no window, share or fee.';
+
 CREATE OR REPLACE FUNCTION public.check_step()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1271,6 +1802,46 @@ $function$;
 comment on function claim_payment_checks(json,integer) is 'Answers attempts that are due to be asked about, and puts each off to its next time, so that who dies with them loses nothing. After the last time a person must look: see exceptions.';
 grant execute on function claim_payment_checks(json,integer) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.claim_refund_checks(hasura_session json, p_limit integer)
+ RETURNS SETOF refunds
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refund refunds;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    for v_refund in
+        update refunds
+        set checks = checks + 1, next_check_at = clock_now() + check_delay(checks + 1)
+        where id in (
+            select id
+            from refunds
+            where next_check_at <= clock_now()
+                and livemode::text = hasura_session ->> 'x-hasura-livemode'
+            order by next_check_at
+            limit p_limit
+            for no key update skip locked
+        )
+        returning *
+    loop
+        if v_refund.next_check_at is null then
+            perform record_exception(
+                v_refund.organization_id, v_refund.livemode, 'refund-unresolved', 'refund',
+                v_refund.id, v_refund.amount, v_refund.currency,
+                format('%s since %s', v_refund.status, v_refund.created_at)
+            );
+        end if;
+        return next v_refund;
+    end loop;
+end;
+$function$;
+comment on function claim_refund_checks(json,integer) is 'Answers refunds that are due to be asked about, and puts each off to its next time. After the last time a person must look: see exceptions.';
+grant execute on function claim_refund_checks(json,integer) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.clock_now()
  RETURNS timestamp with time zone
  LANGUAGE sql
@@ -1320,6 +1891,38 @@ end;
 $function$;
 comment on function credit_grant_posting(payment_intents,timestamp with time zone) is 'Money received becomes credits in the wallet. Locks the purchase.';
 
+CREATE OR REPLACE FUNCTION public.credit_lines(p_customer customers, p_code text, p_credits numeric, p_reference_id uuid)
+ RETURNS ledger_line[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_units bigint := p_credits * 10000;
+    v_type text := case p_code when 'credits_granted' then 'expense' else 'asset' end;
+begin
+    return array[
+        (ledger_account(
+            p_customer.organization_id, p_customer.livemode, p_code, v_type, 'XCR', p_reference_id
+        ), v_units),
+        (credit_wallet(p_customer), -v_units)
+    ]::ledger_line[];
+end;
+$function$;
+comment on function credit_lines(customers,text,numeric,uuid) is 'Credits into the wallet, or out of it when negative; the other side is credits_issued for bought ones, credits_granted for given ones.';
+
+CREATE OR REPLACE FUNCTION public.credit_lot_value(p_lot credit_lots, p_credits numeric)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((p_credits = (0)::numeric) OR ((p_lot).amount = (p_lot).amount_recalled)) THEN (0)::bigint
+             ELSE (div((((((((p_lot).amount - (p_lot).amount_recalled))::numeric * p_credits) * (10000)::numeric) + (((p_lot).granted - (p_lot).recalled) * (10000)::numeric)) - (1)::numeric), (((p_lot).granted - (p_lot).recalled) * (10000)::numeric)))::bigint
+         END AS div;
+END;
+comment on function credit_lot_value(credit_lots,numeric) is 'What a lot owes while so many of its credits are free, rounded up, in minor units. It depends on nothing else, so that many small steps earn what one large step does, and the last the rest.';
+
 CREATE OR REPLACE FUNCTION public.credit_rate(p_organization_id uuid, p_currency text)
  RETURNS numeric
  LANGUAGE plpgsql
@@ -1327,21 +1930,24 @@ CREATE OR REPLACE FUNCTION public.credit_rate(p_organization_id uuid, p_currency
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_key text := 'credit_rate_' || lower(p_currency);
-    v_value text;
+    v_rate numeric;
 begin
-    select value into v_value
-    from system_settings
-    where organization_id = p_organization_id and key = v_key;
+    select rate into v_rate
+    from credit_rates
+    where organization_id = p_organization_id and currency = p_currency
+        and valid_from <= clock_now()
+    order by valid_from desc, id desc
+    limit 1;
 
-    if v_value is null or v_value !~ '^[0-9]{1,12}([.][0-9]{1,6})?$' or v_value::numeric = 0 then
-        raise exception 'setting-invalid: system_settings.% must be a rate above zero', v_key
+    if v_rate is null then
+        raise exception 'setting-invalid: system_settings.credit_rate_% must be a rate above zero',
+            lower(p_currency)
             using errcode = '22B05';
     end if;
-    return v_value::numeric;
+    return v_rate;
 end;
 $function$;
-comment on function credit_rate(uuid,text) is 'Credits for one major unit of money, from system_settings.';
+comment on function credit_rate(uuid,text) is 'Credits for one major unit of money: the rate that holds now.';
 
 CREATE OR REPLACE FUNCTION public.credit_wallet(p_customer customers)
  RETURNS uuid
@@ -1369,6 +1975,146 @@ begin
 end;
 $function$;
 comment on function credit_wallet(customers) is 'The customer''s wallet, opened at its first use.';
+
+CREATE OR REPLACE FUNCTION public.credits_expire_after_days(p_organization_id uuid)
+ RETURNS integer
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_value text;
+begin
+    select value into v_value
+    from system_settings
+    where organization_id = p_organization_id and key = 'credits_expire_after_days';
+
+    if coalesce(v_value, '1') !~ '^[1-9][0-9]{0,4}$' then
+        raise exception 'setting-invalid: system_settings.credits_expire_after_days must be days'
+            using errcode = '22B05';
+    end if;
+    return v_value::integer;
+end;
+$function$;
+comment on function credits_expire_after_days(uuid) is 'How many days credits stay, from system_settings; null without the setting: for ever.';
+
+CREATE OR REPLACE FUNCTION public.date_credit_rate(p_organization_id uuid, p_key text, p_value text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    insert into credit_rates (organization_id, currency, rate, created_by)
+    select
+        p_organization_id, currencies.code,
+        case
+            when p_value ~ '^[0-9]{1,12}([.][0-9]{1,6})?$' then nullif(p_value::numeric, 0)
+        end,
+        coalesce(
+            nullif(current_setting('hasura.user', true), '')::json ->> 'x-hasura-user-id',
+            session_user
+        )
+    from currencies
+    where p_key = 'credit_rate_' || lower(currencies.code);
+end;
+$function$;
+comment on function date_credit_rate(uuid,text,text) is 'A value of a setting that names a rate becomes the rate from now on. What is no rate sells nothing.';
+
+CREATE OR REPLACE FUNCTION public.dispute_facts(p_dispute disputes)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT jsonb_build_object('dispute_id', (p_dispute).id, 'payment_intent_id', (p_dispute).payment_intent_id, 'payment_attempt_id', (p_dispute).payment_attempt_id, 'amount', (p_dispute).amount, 'currency', (p_dispute).currency, 'reason', (p_dispute).reason, 'status', (p_dispute).status, 'evidence_due_at', (p_dispute).evidence_due_at) AS jsonb_build_object;
+END;
+comment on function dispute_facts(disputes) is 'What an event about a dispute tells.';
+
+CREATE OR REPLACE FUNCTION public.dispute_of_notice(p_event gateway_events)
+ RETURNS disputes
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_dispute disputes;
+begin
+    select * into v_dispute
+    from disputes
+    where gateway_dispute_id = p_event.notice ->> 'gateway_dispute_id'
+        and gateway = p_event.gateway and gateway_account = p_event.gateway_account
+        and livemode = p_event.livemode
+    for no key update;
+    return v_dispute;
+end;
+$function$;
+comment on function dispute_of_notice(gateway_events) is 'The dispute that a message is about, locked, or a null row.';
+
+CREATE OR REPLACE FUNCTION public.dispute_posting(p_dispute disputes, p_kind text, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+    v_lines ledger_line[];
+begin
+    select * into strict v_attempt from payment_attempts where id = p_dispute.payment_attempt_id;
+
+    select array_agg(
+        (ledger_account(
+            p_dispute.organization_id, p_dispute.livemode, line.code, line.account_type,
+            line.currency, p_dispute.payment_intent_id
+        ), line.amount)::ledger_line
+        order by line.position
+    ) into v_lines
+    from (
+        values
+        ('dispute', 1, 'disputes', 'asset', p_dispute.amount, p_dispute.currency),
+        ('dispute', 2, 'gateway:' || p_dispute.gateway, 'asset', -p_dispute.amount,
+            p_dispute.currency),
+        ('dispute_won', 1, 'gateway:' || p_dispute.gateway, 'asset', p_dispute.amount,
+            p_dispute.currency),
+        ('dispute_won', 2, 'disputes', 'asset', -p_dispute.amount, p_dispute.currency),
+        ('dispute_lost', 1, source_account(v_attempt), 'liability', p_dispute.covered_amount,
+            p_dispute.currency),
+        ('dispute_lost', 2, 'dispute_losses', 'expense',
+            p_dispute.amount - p_dispute.covered_amount, p_dispute.currency),
+        ('dispute_lost', 3, 'disputes', 'asset', -p_dispute.amount, p_dispute.currency),
+        ('dispute_fee', 1, 'dispute_fees', 'expense', p_dispute.fee_amount, p_dispute.fee_currency),
+        ('dispute_fee', 2, 'gateway:' || p_dispute.gateway, 'asset', -p_dispute.fee_amount,
+            p_dispute.fee_currency)
+    ) as line (kind, position, code, account_type, amount, currency)
+    where line.kind = p_kind and line.amount <> 0;
+
+    return (
+        format('%s:%s', replace(p_kind, '_', '-'), p_dispute.id), p_kind, 'dispute', p_dispute.id,
+        p_occurred_at, v_lines
+    )::ledger_posting;
+end;
+$function$;
+comment on function dispute_posting(disputes,text,timestamp with time zone) is 'dispute: the gateway took the money back; dispute_won: it is there again; dispute_lost: it is gone, partly as what we owed anyway; dispute_fee: what the gateway charges for it.';
+
+CREATE OR REPLACE FUNCTION public.dispute_postings(p_dispute disputes, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_postings ledger_posting[] := array[
+        dispute_posting(p_dispute, 'dispute_' || p_dispute.status, p_occurred_at)
+    ];
+begin
+    if not exists (select from credit_recalls where refund_id = p_dispute.id) then
+        return v_postings;
+    end if;
+    if p_dispute.status = 'won' then
+        perform release_purchase_credits(p_dispute.id);
+        return v_postings;
+    end if;
+    v_postings := v_postings || purchase_credits_posting(p_dispute.id, p_occurred_at);
+    return array_remove(v_postings, null);
+end;
+$function$;
+comment on function dispute_postings(disputes,timestamp with time zone) is 'All that is booked when a dispute ends; the frozen credits are free again, or gone.';
 
 CREATE OR REPLACE FUNCTION public.entry_type(p_entry ledger_entries)
  RETURNS text
@@ -1398,7 +2144,8 @@ begin
             'failure_code', p_failure_code, 'failure_message', p_failure_message
         ));
     end if;
-    return query select * from credit_checkouts where payment_attempt_id = v_attempt.id;
+    return query
+    select * from credit_checkouts where payment_intent_id = v_attempt.payment_intent_id;
 end;
 $function$;
 comment on function fail_checkout(json,uuid,text,text) is 'The gateway refused for good to open a page. Nothing happens to an attempt that has one.';
@@ -1416,6 +2163,7 @@ begin
     set ledger_transaction_id = p_ledger_transaction_id, granted_at = clock_now()
     where payment_intent_id = p_intent.id
     returning * into strict v_purchase;
+    perform open_credit_lot(v_purchase);
 
     perform record_event(
         p_intent.organization_id, p_intent.livemode, 'credits.granted', 'credit_purchase',
@@ -1427,6 +2175,27 @@ begin
 end;
 $function$;
 comment on function finish_credit_purchase(payment_intents,uuid) is 'The grant is booked: the purchase says so, and the world hears.';
+
+CREATE OR REPLACE FUNCTION public.give_back_recall(p_recall credit_recalls, p_status text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_taken numeric := case p_recall.status when 'taken' then p_recall.credits_amount else 0 end;
+begin
+    update credit_lots
+    set
+        remaining = remaining + v_taken,
+        held = held - (p_recall.credits_amount - v_taken),
+        recalled = recalled - p_recall.credits_amount,
+        amount_remaining = amount_remaining + p_recall.amount,
+        amount_recalled = amount_recalled - p_recall.amount
+    where id = p_recall.credit_lot_id;
+    update credit_recalls set status = p_status where id = p_recall.id;
+end;
+$function$;
+comment on function give_back_recall(credit_recalls,text) is 'The lot owes again what the refund had taken.';
 
 CREATE OR REPLACE FUNCTION public.hold_in_suspense(p_event gateway_events, p_attempt payment_attempts)
  RETURNS void
@@ -1458,6 +2227,83 @@ end;
 $function$;
 comment on function hold_in_suspense(gateway_events,payment_attempts) is 'The gateway holds this money for us, but we do not know yet whose it is.';
 
+CREATE OR REPLACE FUNCTION public.hold_purchase_credits(p_credit_purchase_id uuid, p_refund_id uuid, p_amount bigint, p_take_what_is_left boolean DEFAULT NULL::boolean)
+ RETURNS credit_recalls
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_lot credit_lots;
+    v_recall credit_recalls;
+    v_amount bigint;
+    v_credits numeric;
+begin
+    perform require_read_committed();
+    select * into strict v_lot
+    from credit_lots where credit_purchase_id = p_credit_purchase_id for no key update;
+
+    select * into v_recall from credit_recalls where refund_id = p_refund_id;
+    if v_recall.id is not null then
+        if (v_recall.credit_lot_id, v_recall.amount + v_recall.lost_amount) <> (v_lot.id, p_amount) then
+            raise exception 'refund % recalls other credits already', p_refund_id
+                using errcode = 'assert_failure';
+        end if;
+        return v_recall;
+    end if;
+
+    v_amount := least(p_amount, v_lot.amount_remaining);
+    if v_amount < p_amount
+        and not coalesce(p_take_what_is_left, takes_spent_credits(v_lot.organization_id))
+    then
+        raise exception 'credits-spent: credits worth % are left of this purchase, and % are wanted back',
+            v_lot.amount_remaining, p_amount
+            using errcode = '22B11';
+    end if;
+
+    v_credits := recalled_credits(v_lot, v_amount);
+    update credit_lots
+    set
+        held = held + v_credits, recalled = recalled + v_credits,
+        amount_remaining = amount_remaining - v_amount, amount_recalled = amount_recalled + v_amount
+    where id = v_lot.id;
+
+    insert into credit_recalls (
+        organization_id, livemode, credit_lot_id, refund_id, credits_amount, amount, lost_amount
+    )
+    values (
+        v_lot.organization_id, v_lot.livemode, v_lot.id, p_refund_id, v_credits, v_amount,
+        p_amount - v_amount
+    )
+    returning * into v_recall;
+    return v_recall;
+end;
+$function$;
+comment on function hold_purchase_credits(uuid,uuid,bigint,boolean) is 'Speaks for the credits that an amount of a purchase bought. Locks the lot; the caller holds the intent and the attempt, books prepaid_credits down by the row''s amount and credit_losses by its lost_amount. Once per refund. When the credits are used: refused, or what is left is taken.';
+
+CREATE OR REPLACE FUNCTION public.hold_refund_credits(p_attempt payment_attempts, p_id uuid, p_amount bigint, p_take_what_is_left boolean)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_purchase_id uuid;
+    v_lost_amount bigint;
+begin
+    if p_attempt.is_surplus then
+        return 0;
+    end if;
+    select id into v_purchase_id
+    from credit_purchases where payment_intent_id = p_attempt.payment_intent_id;
+    if v_purchase_id is null then
+        return 0;
+    end if;
+    select lost_amount into strict v_lost_amount
+    from hold_purchase_credits(v_purchase_id, p_id, p_amount, p_take_what_is_left);
+    return v_lost_amount;
+end;
+$function$;
+comment on function hold_refund_credits(payment_attempts,uuid,bigint,boolean) is 'Speaks for the credits that an amount of a payment bought, for a refund or a dispute. Answers the part of it whose credits are used.';
+
 CREATE OR REPLACE FUNCTION public.is_in_suspense(p_event gateway_events, p_attempt payment_attempts)
  RETURNS boolean
  LANGUAGE sql
@@ -1468,6 +2314,15 @@ BEGIN ATOMIC
            WHERE ((ledger_transactions.organization_id = (is_in_suspense.p_attempt).organization_id) AND (ledger_transactions.livemode = (is_in_suspense.p_attempt).livemode) AND (ledger_transactions.key = suspense_key(is_in_suspense.p_event))))) AS "exists";
 END;
 comment on function is_in_suspense(gateway_events,payment_attempts) is 'Whether a message''s payment is booked as money of nobody.';
+
+CREATE OR REPLACE FUNCTION public.is_made_at_gateway(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT ((((p_event).notice ->> 'refund_id'::text) IS NULL) AND (((p_event).notice ->> 'gateway_refund_id'::text) IS NOT NULL) AND (((p_event).notice ->> 'outcome'::text) = ANY (ARRAY['pending'::text, 'succeeded'::text])) AND ((p_attempt).status = 'captured'::text) AND (((p_event).notice ->> 'currency'::text) = (p_attempt).currency) AND (((((p_event).notice ->> 'amount'::text))::numeric >= (1)::numeric) AND ((((p_event).notice ->> 'amount'::text))::numeric <= ((p_attempt).amount_captured)::numeric)));
+END;
+comment on function is_made_at_gateway(gateway_events,payment_attempts) is 'Whether a message tells of a refund that somebody made at the gateway, past us.';
 
 CREATE OR REPLACE FUNCTION public.is_new_money(p_event gateway_events, p_attempt payment_attempts)
  RETURNS boolean
@@ -1481,6 +2336,57 @@ BEGIN ATOMIC
            WHERE ((payment_attempts.gateway = (is_new_money.p_event).gateway) AND (payment_attempts.livemode = (is_new_money.p_event).livemode) AND (payment_attempts.status = 'captured'::text) AND (payment_attempts.gateway_payment_id = ((is_new_money.p_event).notice ->> 'gateway_payment_id'::text)))))));
 END;
 comment on function is_new_money(gateway_events,payment_attempts) is 'Whether a parked message speaks of money that the gateway holds and no booking shows.';
+
+CREATE OR REPLACE FUNCTION public.keep_credit_rate()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if tg_op <> 'INSERT' and old.key is distinct from new.key then
+        perform date_credit_rate(old.organization_id, old.key, null);
+    end if;
+    if tg_op <> 'DELETE' and (old.key, old.value) is distinct from (new.key, new.value) then
+        perform date_credit_rate(new.organization_id, new.key, new.value);
+    end if;
+    return null;
+end;
+$function$;
+comment on function keep_credit_rate() is 'Follows the rates in system_settings, and when they changed.';
+
+CREATE OR REPLACE FUNCTION public.keep_dispute_facts(p_dispute disputes, p_event gateway_events)
+ RETURNS disputes
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_fee bigint := (p_event.notice ->> 'fee_amount')::bigint;
+    v_currency text := p_event.notice ->> 'fee_currency';
+    v_dispute disputes := p_dispute;
+begin
+    if p_dispute.evidence_due_at is null and p_event.notice ->> 'evidence_due_at' is not null then
+        update disputes
+        set evidence_due_at = (p_event.notice ->> 'evidence_due_at')::timestamptz
+        where id = p_dispute.id
+        returning * into strict v_dispute;
+    end if;
+    if p_dispute.fee_amount is not null or coalesce(v_fee, 0) <= 0 then
+        return v_dispute;
+    end if;
+
+    update disputes
+    set fee_amount = v_fee, fee_currency = v_currency
+    where id = p_dispute.id
+    returning * into strict v_dispute;
+    perform post_ledger_transactions(
+        v_dispute.organization_id, v_dispute.livemode,
+        array[dispute_posting(v_dispute, 'dispute_fee', p_event.occurred_at)]
+    );
+    return v_dispute;
+end;
+$function$;
+comment on function keep_dispute_facts(disputes,gateway_events) is 'What a message adds to what is known: the fee, booked once, and until when evidence is taken.';
 
 CREATE OR REPLACE FUNCTION public.keep_ledger_hold()
  RETURNS trigger
@@ -1616,6 +2522,40 @@ BEGIN ATOMIC
 END;
 comment on function ledger_transaction_text(ledger_transactions) is 'What a seal covers: ten lines of the transaction, times in microseconds since 1970, then a line `position account currency amount balance_after` an entry.';
 
+CREATE OR REPLACE FUNCTION public.lock_refundable_attempt(p_session json, p_payment_intent_id uuid, p_payment_attempt_id uuid)
+ RETURNS payment_attempts
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_intent payment_intents;
+    v_attempt payment_attempts;
+begin
+    select * into v_intent from payment_intents where id = p_payment_intent_id;
+    perform require_access(
+        p_session, v_intent.organization_id, v_intent.livemode, v_intent.customer_id
+    );
+
+    -- Lock order: intent, attempt, refund, lot of credits, ledger accounts by id.
+    perform from payment_intents where id = p_payment_intent_id for no key update;
+    select * into v_attempt
+    from payment_attempts
+    where payment_intent_id = p_payment_intent_id and status = 'captured'
+        and case
+            when p_payment_attempt_id is null then not is_surplus
+            else id = p_payment_attempt_id
+        end
+    for no key update;
+
+    if v_attempt.id is null then
+        raise exception 'refund-not-allowed: nothing of this payment is captured'
+            using errcode = '22B12';
+    end if;
+    return v_attempt;
+end;
+$function$;
+comment on function lock_refundable_attempt(json,uuid,uuid) is 'The session''s own attempt whose money can go back; the one that paid where none is named.';
+
 CREATE OR REPLACE FUNCTION public.major_units(p_amount bigint, p_currency text)
  RETURNS numeric
  LANGUAGE sql
@@ -1647,6 +2587,25 @@ $function$;
 comment on function mark_payment_unknown(json,uuid,text) is 'The gateway was asked and gave no answer. Nothing happens to an attempt of which more is known.';
 grant execute on function mark_payment_unknown(json,uuid,text) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.mark_refund_unknown(hasura_session json, p_refund_id uuid, p_failure_message text)
+ RETURNS SETOF refunds
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    update refunds
+    set status = 'unknown', failure_message = p_failure_message
+    where id = p_refund_id and status = 'created';
+
+    return query select * from refunds where id = p_refund_id;
+end;
+$function$;
+comment on function mark_refund_unknown(json,uuid,text) is 'The gateway was asked and gave no answer. Nothing happens to a refund of which more is known.';
+grant execute on function mark_refund_unknown(json,uuid,text) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.may_capture_less(p_attempt payment_attempts)
  RETURNS boolean
  LANGUAGE sql
@@ -1657,6 +2616,21 @@ BEGIN ATOMIC
    WHERE (payment_intents.id = (may_capture_less.p_attempt).payment_intent_id);
 END;
 comment on function may_capture_less(payment_attempts) is 'Whether a part of what was asked for may be taken.';
+
+CREATE OR REPLACE FUNCTION public.mismatch_of_dispute(p_event gateway_events, p_attempt payment_attempts, p_dispute disputes)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (((p_event).notice ->> 'gateway_dispute_id'::text) IS NULL) THEN 'unmatched-dispute: the message names no dispute'::text
+             WHEN ((((p_event).notice ->> 'currency'::text) IS DISTINCT FROM (p_attempt).currency) OR ((COALESCE((((p_event).notice ->> 'amount'::text))::numeric, (0)::numeric) < (1)::numeric) OR (COALESCE((((p_event).notice ->> 'amount'::text))::numeric, (0)::numeric) > ('1000000000000000'::bigint)::numeric)) OR ((p_dispute).payment_attempt_id <> (p_attempt).id) OR ((((p_event).notice ->> 'amount'::text))::numeric <> ((p_dispute).amount)::numeric)) THEN format('amount-mismatch: the gateway says %s %s, the dispute is %s %s'::text, ((p_event).notice ->> 'amount'::text), ((p_event).notice ->> 'currency'::text), (p_dispute).amount, (p_attempt).currency)
+             WHEN ((((p_event).notice ->> 'outcome'::text) = ANY (ARRAY['won'::text, 'lost'::text])) AND ((p_dispute).status = ANY (ARRAY['won'::text, 'lost'::text])) AND (((p_event).notice ->> 'outcome'::text) <> (p_dispute).status)) THEN format('dispute-contradicted: %s, and it was %s before'::text, ((p_event).notice ->> 'outcome'::text), (p_dispute).status)
+             ELSE NULL::text
+         END AS "case";
+END;
+comment on function mismatch_of_dispute(gateway_events,payment_attempts,disputes) is 'What speaks against acting on a message about a dispute, as `class: detail`, or null.';
 
 CREATE OR REPLACE FUNCTION public.mismatch_of_notice(p_event gateway_events, p_attempt payment_attempts)
  RETURNS text
@@ -1677,6 +2651,55 @@ BEGIN ATOMIC
          END AS "case";
 END;
 comment on function mismatch_of_notice(gateway_events,payment_attempts) is 'What speaks against acting on a message, as `class: detail`, or null.';
+
+CREATE OR REPLACE FUNCTION public.mismatch_of_refund(p_event gateway_events, p_refund refunds)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (((p_event).notice ->> 'gateway_refund_id'::text) <> (p_refund).gateway_refund_id) THEN format('duplicate-refund: refunded again as %s'::text, ((p_event).notice ->> 'gateway_refund_id'::text))
+             WHEN ((((p_event).notice ->> 'outcome'::text) = ANY (ARRAY['pending'::text, 'succeeded'::text])) AND (((((p_event).notice ->> 'amount'::text))::bigint IS DISTINCT FROM (p_refund).amount) OR (((p_event).notice ->> 'currency'::text) IS DISTINCT FROM (p_refund).currency))) THEN format('amount-mismatch: the gateway says %s %s, the refund is %s %s'::text, ((p_event).notice ->> 'amount'::text), ((p_event).notice ->> 'currency'::text), (p_refund).amount, (p_refund).currency)
+             ELSE NULL::text
+         END AS "case";
+END;
+comment on function mismatch_of_refund(gateway_events,refunds) is 'What speaks against acting on a message about a refund, as `class: detail`, or null.';
+
+CREATE OR REPLACE FUNCTION public.move_dispute(p_dispute disputes, p_attempt payment_attempts, p_status text, p_occurred_at timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_dispute disputes;
+begin
+    update disputes
+    set
+        status = p_status,
+        closed_at = case when p_status in ('won', 'lost') then p_occurred_at end,
+        covered_amount = case
+            when p_status = 'lost' and p_attempt.is_surplus
+                then least(amount, p_attempt.amount_captured - p_attempt.amount_refunded)
+            else covered_amount
+        end
+    where id = p_dispute.id
+    returning * into strict v_dispute;
+    if p_status = 'under_review' then
+        return;
+    end if;
+
+    perform post_ledger_transactions(
+        v_dispute.organization_id, v_dispute.livemode, dispute_postings(v_dispute, p_occurred_at)
+    );
+    perform record_event(
+        v_dispute.organization_id, v_dispute.livemode, 'dispute.' || p_status, 'dispute',
+        v_dispute.id, dispute_facts(v_dispute)
+    );
+    perform watch_money_back(p_attempt);
+end;
+$function$;
+comment on function move_dispute(disputes,payment_attempts,text,timestamp with time zone) is 'Takes a dispute a step on; its end is booked and told.';
 
 CREATE OR REPLACE FUNCTION public.move_payment_attempt(p_attempt payment_attempts, p_status text, p_finding jsonb)
  RETURNS void
@@ -1718,6 +2741,53 @@ end;
 $function$;
 comment on function move_payment_attempt(payment_attempts,text,jsonb) is 'Takes an attempt, and its intent with it, to a status in which no money is captured.';
 
+CREATE OR REPLACE FUNCTION public.move_refund(p_refund refunds, p_status text, p_finding jsonb, p_occurred_at timestamp with time zone)
+ RETURNS refunds
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refund refunds;
+    v_is_late boolean := p_refund.status = 'failed';
+    v_counts integer := v_is_late::integer - (p_status in ('failed', 'canceled'))::integer;
+begin
+    update refunds
+    set
+        status = p_status,
+        gateway_refund_id = coalesce(p_finding ->> 'gateway_refund_id', gateway_refund_id),
+        failure_code = coalesce(
+            p_finding ->> 'failure_code',
+            case p_finding ->> 'outcome' when 'not_found' then 'not-found' end
+        ),
+        failure_message = p_finding ->> 'failure_message',
+        succeeded_at = case p_status when 'succeeded' then p_occurred_at else succeeded_at end,
+        checks = case when v_is_late then 0 else checks end,
+        next_check_at = case when p_status = 'pending'
+            then coalesce(next_check_at, clock_now() + check_delay(checks)) end
+    where id = p_refund.id
+    returning * into strict v_refund;
+
+    if v_is_late then
+        -- Its credits were given back, and may be used: the money is lost, unless it is surplus.
+        update refunds
+        set
+            is_late = true, fee_amount = 0,
+            loss_amount = case
+                when exists (
+                    select from payment_attempts where id = payment_attempt_id and is_surplus
+                ) then 0 else amount
+            end
+        where id = p_refund.id
+        returning * into strict v_refund;
+    end if;
+    update payment_attempts
+    set amount_refunded = amount_refunded + v_counts * v_refund.amount
+    where id = v_refund.payment_attempt_id and v_counts <> 0;
+    return v_refund;
+end;
+$function$;
+comment on function move_refund(refunds,text,jsonb,timestamp with time zone) is 'Takes a refund to a status and counts it on its attempt accordingly.';
+
 CREATE OR REPLACE FUNCTION public.note_gateway_event(p_id uuid, p_status text, p_attempt payment_attempts, p_reason text)
  RETURNS void
  LANGUAGE sql
@@ -1747,6 +2817,25 @@ begin
 end;
 $function$;
 comment on function open_checkout_session(payment_intents,text,text,text,text) is 'Writes down an attempt before its gateway is asked.';
+
+CREATE OR REPLACE FUNCTION public.open_credit_lot(p_purchase credit_purchases)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    insert into credit_lots (
+        organization_id, livemode, customer_id, credit_purchase_id, granted, remaining, amount,
+        amount_remaining, currency, expires_at
+    )
+    values (
+        p_purchase.organization_id, p_purchase.livemode, p_purchase.customer_id, p_purchase.id,
+        p_purchase.credits_amount, p_purchase.credits_amount, p_purchase.amount, p_purchase.amount,
+        p_purchase.currency, p_purchase.granted_at + make_interval(days => p_purchase.expire_after_days)
+    );
+end;
+$function$;
+comment on function open_credit_lot(credit_purchases) is 'What a purchase granted, to be spent, refunded or expired.';
 
 CREATE OR REPLACE FUNCTION public.open_credit_purchase(hasura_session json, p_key text, p_amount bigint, p_currency text, p_email text, p_gateway text, p_success_url text, p_cancel_url text)
  RETURNS SETOF credit_checkouts
@@ -1783,6 +2872,66 @@ end;
 $function$;
 comment on function open_credit_purchase(json,text,bigint,text,text,text,text,text) is 'Writes a purchase of credits down before a gateway is asked. The same key: the same purchase.';
 grant execute on function open_credit_purchase(json,text,bigint,text,text,text,text,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.open_credit_recall(p_refund_id uuid)
+ RETURNS credit_recalls
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_recall credit_recalls;
+begin
+    perform require_read_committed();
+    perform from credit_lots
+    where id = (select credit_lot_id from credit_recalls where refund_id = p_refund_id)
+    for no key update;
+
+    select * into v_recall from credit_recalls where refund_id = p_refund_id for no key update;
+    return v_recall;
+end;
+$function$;
+comment on function open_credit_recall(uuid) is 'Locks a refund''s recall, its lot first. Null: there is none.';
+
+CREATE OR REPLACE FUNCTION public.open_dispute(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS disputes
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_id uuid := gen_random_uuid();
+    v_amount bigint := (p_event.notice ->> 'amount')::bigint;
+    v_dispute disputes;
+begin
+    insert into disputes (
+        id, organization_id, livemode, payment_intent_id, payment_attempt_id, gateway,
+        gateway_account, gateway_dispute_id, amount, covered_amount, currency, reason,
+        evidence_due_at, opened_at
+    )
+    values (
+        v_id, p_attempt.organization_id, p_attempt.livemode, p_attempt.payment_intent_id,
+        p_attempt.id, p_attempt.gateway, p_attempt.gateway_account,
+        p_event.notice ->> 'gateway_dispute_id', v_amount,
+        case
+            when p_attempt.is_surplus then 0  -- known when it is lost: the surplus may go back yet
+            else v_amount - hold_refund_credits(p_attempt, v_id, v_amount, true)
+        end,
+        p_attempt.currency, p_event.notice ->> 'reason',
+        (p_event.notice ->> 'evidence_due_at')::timestamptz, p_event.occurred_at
+    )
+    returning * into v_dispute;
+
+    perform post_ledger_transactions(
+        v_dispute.organization_id, v_dispute.livemode,
+        array[dispute_posting(v_dispute, 'dispute', p_event.occurred_at)]
+    );
+    perform record_event(
+        v_dispute.organization_id, v_dispute.livemode, 'dispute.opened', 'dispute', v_dispute.id,
+        dispute_facts(v_dispute)
+    );
+    return v_dispute;
+end;
+$function$;
+comment on function open_dispute(gateway_events,payment_attempts) is 'The gateway has taken the money back: it is booked so, and what is left of the credits is frozen.';
 
 CREATE OR REPLACE FUNCTION public.open_ledger_hold(p_id uuid)
  RETURNS ledger_holds
@@ -1860,6 +3009,43 @@ $function$;
 comment on function open_payment_attempts(json,uuid) is 'The attempts of a payment that have not ended; refused when the payment is not the session''s.';
 grant execute on function open_payment_attempts(json,uuid) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.open_refund(hasura_session json, p_payment_intent_id uuid, p_payment_attempt_id uuid, p_amount bigint, p_type text, p_reason text, p_note text, p_key text)
+ RETURNS SETOF refunds
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+    v_refund refunds;
+    v_id uuid;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    v_attempt := lock_refundable_attempt(
+        hasura_session, p_payment_intent_id, p_payment_attempt_id
+    );
+    v_refund.idempotency_key := p_key;
+    v_refund.requested_by := acting_principal(hasura_session);
+    v_refund.reason := p_reason;
+    v_refund.note := p_note;
+    v_refund.type := p_type;
+    v_refund.request := jsonb_build_object(
+        'payment_intent_id', p_payment_intent_id, 'payment_attempt_id', p_payment_attempt_id,
+        'amount', p_amount, 'type', p_type, 'reason', p_reason, 'note', p_note
+    );
+
+    v_id := repeated_refund(v_attempt, v_refund);
+    if v_id is null then
+        v_refund := reserve_refund(hasura_session, v_attempt, v_refund, p_amount);
+        v_id := v_refund.id;
+    end if;
+    return query select * from refunds where id = v_id;
+end;
+$function$;
+comment on function open_refund(json,uuid,uuid,bigint,text,text,text,text) is 'Writes a refund down and reserves its money before the gateway is asked; without an amount all that is left. The same key: the same refund.';
+grant execute on function open_refund(json,uuid,uuid,bigint,text,text,text,text) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.open_wallet_of_customer()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1897,16 +3083,21 @@ CREATE OR REPLACE FUNCTION public.pay_payment_intent(p_intent payment_intents, p
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_postings ledger_posting[] := array[
-        capture_posting(p_attempt, p_attempt.amount_captured, 'payments_received', p_occurred_at)
-    ];
+    v_postings ledger_posting[];
     v_transaction_ids uuid[];
 begin
     -- What is captured and what it pays for are booked in one call, which takes all locks in order.
-    case p_intent.purpose
-        when 'credit_purchase' then
-            v_postings := v_postings || credit_grant_posting(p_intent, p_occurred_at);
-    end case;
+    v_postings := case p_intent.purpose
+        when 'credit_purchase' then array[
+            capture_posting(
+                p_attempt, p_attempt.amount_captured, 'payments_received', p_occurred_at
+            ),
+            credit_grant_posting(p_intent, p_occurred_at)
+        ]
+        when 'order' then array[
+            capture_posting(p_attempt, p_attempt.amount_captured, 'merchant_balance', p_occurred_at)
+        ]
+    end;
     v_transaction_ids := array(
         select post_ledger_transactions(p_intent.organization_id, p_intent.livemode, v_postings)
     );
@@ -1916,10 +3107,9 @@ begin
         p_intent.organization_id, p_intent.livemode, 'payment.succeeded', 'payment_intent',
         p_intent.id, payment_facts(p_attempt)
     );
-    case p_intent.purpose
-        when 'credit_purchase' then
-            perform finish_credit_purchase(p_intent, v_transaction_ids[2]);
-    end case;
+    if p_intent.purpose = 'credit_purchase' then
+        perform finish_credit_purchase(p_intent, v_transaction_ids[2]);
+    end if;
 end;
 $function$;
 comment on function pay_payment_intent(payment_intents,payment_attempts,timestamp with time zone) is 'What was owed is paid; what it was for is fulfilled.';
@@ -2142,6 +3332,66 @@ end;
 $function$;
 comment on function postpone_gateway_event(gateway_events,text) is 'Ten tries in about four hours, then a person looks.';
 
+CREATE OR REPLACE FUNCTION public.purchase_credits_posting(p_refund_id uuid, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_recall credit_recalls := open_credit_recall(p_refund_id);
+begin
+    if v_recall.status in ('released', 'returned') then
+        raise exception 'the credits of refund % are released', p_refund_id
+            using errcode = 'assert_failure';
+    end if;
+    if v_recall.status = 'held' then
+        update credit_lots
+        set remaining = remaining - v_recall.credits_amount, held = held - v_recall.credits_amount
+        where id = v_recall.credit_lot_id;
+        update credit_recalls set status = 'taken' where id = v_recall.id;
+    end if;
+    return recall_posting(v_recall, 'credits_recalled', -v_recall.credits_amount, p_occurred_at);
+end;
+$function$;
+comment on function purchase_credits_posting(uuid,timestamp with time zone) is 'The refund succeeded: its credits leave the lot, and the wallet by this posting, which the caller books together with its own. Null when there is none to take: array_remove(postings, null).';
+
+CREATE OR REPLACE FUNCTION public.recall_posting(p_recall credit_recalls, p_kind text, p_credits numeric, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_customer customers;
+begin
+    if p_credits = 0 then
+        return null;
+    end if;
+    select customers.* into strict v_customer
+    from customers
+    inner join credit_lots on credit_lots.customer_id = customers.id
+    where credit_lots.id = p_recall.credit_lot_id;
+    return (
+        format('%s:%s', replace(p_kind, '_', '-'), p_recall.refund_id), p_kind, 'credit_recall',
+        p_recall.id, p_occurred_at,
+        credit_lines(v_customer, 'credits_issued', p_credits, p_recall.refund_id)
+    )::ledger_posting;
+end;
+$function$;
+comment on function recall_posting(credit_recalls,text,numeric,timestamp with time zone) is 'Credits of a recall leave the wallet, or come back to it.';
+
+CREATE OR REPLACE FUNCTION public.recalled_credits(p_lot credit_lots, p_amount bigint)
+ RETURNS numeric
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (p_amount = (p_lot).amount_remaining) THEN ((p_lot).remaining - (p_lot).held)
+             ELSE GREATEST(LEAST(((div((((p_lot).granted * (10000)::numeric) * (((p_lot).amount_recalled + p_amount))::numeric), ((p_lot).amount)::numeric) * 0.0001) - (p_lot).recalled), (((p_lot).remaining - (p_lot).held) - 0.0001)), (0)::numeric)
+         END AS "greatest";
+END;
+comment on function recalled_credits(credit_lots,bigint) is 'The credits that go back with an amount that the lot still owes: in proportion to all that went back, rounded down; with the last of the money, the last of the credits, and not before.';
+
 CREATE OR REPLACE FUNCTION public.receive_gateway_event(hasura_session json, p_gateway text, p_gateway_account text, p_livemode boolean, p_event_id text, p_type text, p_occurred_at timestamp with time zone, p_payload jsonb, p_notice jsonb)
  RETURNS SETOF gateway_events
  LANGUAGE plpgsql
@@ -2200,7 +3450,8 @@ begin
     if v_attempt.status in ('created', 'unknown') then  -- a webhook may have come first
         perform move_payment_attempt(v_attempt, 'pending', '{}');
     end if;
-    return query select * from credit_checkouts where payment_attempt_id = v_attempt.id;
+    return query
+    select * from credit_checkouts where payment_intent_id = v_attempt.payment_intent_id;
 end;
 $function$;
 comment on function record_checkout_session(json,uuid,text,text) is 'Keeps the page that a gateway opened for an attempt.';
@@ -2252,6 +3503,156 @@ $function$;
 comment on function record_receipt(json,uuid,text) is 'Keeps the gateway''s receipt of a capture; the first one stays.';
 grant execute on function record_receipt(json,uuid,text) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.refund_facts(p_refund refunds)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT jsonb_build_object('refund_id', (p_refund).id, 'payment_intent_id', (p_refund).payment_intent_id, 'payment_attempt_id', (p_refund).payment_attempt_id, 'type', (p_refund).type, 'reason', (p_refund).reason, 'amount', (p_refund).amount, 'fee_amount', (p_refund).fee_amount, 'currency', (p_refund).currency, 'status', (p_refund).status, 'requested_by', (p_refund).requested_by, 'failure_code', (p_refund).failure_code) AS jsonb_build_object;
+END;
+comment on function refund_facts(refunds) is 'What an event about a refund tells.';
+
+CREATE OR REPLACE FUNCTION public.refund_of_notice(p_event gateway_events)
+ RETURNS refunds
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refund refunds;
+begin
+    -- Our own reference first; the gateway's id serves where a message does not carry it.
+    select * into v_refund
+    from refunds
+    where gateway = p_event.gateway and gateway_account = p_event.gateway_account
+        and livemode = p_event.livemode
+        and case
+            when p_event.notice ->> 'refund_id' is not null
+                then id = (p_event.notice ->> 'refund_id')::uuid
+            else gateway_refund_id = p_event.notice ->> 'gateway_refund_id'
+        end
+    for no key update;
+    return v_refund;
+end;
+$function$;
+comment on function refund_of_notice(gateway_events) is 'The refund that a message is about, locked, or a null row.';
+
+CREATE OR REPLACE FUNCTION public.refund_posting(p_refund refunds, p_kind text, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+    v_sign integer := case when p_kind in ('refund_return', 'refund_release') then -1 else 1 end;
+    v_lines ledger_line[];
+begin
+    select * into strict v_attempt from payment_attempts where id = p_refund.payment_attempt_id;
+
+    select array_agg(
+        (ledger_account(
+            p_refund.organization_id, p_refund.livemode, line.code, line.account_type,
+            p_refund.currency, p_refund.payment_intent_id
+        ), v_sign * line.amount)::ledger_line
+        order by line.position
+    ) into v_lines
+    from (
+        values
+        (1, source_account(v_attempt), 'liability',
+            p_refund.amount + p_refund.fee_amount - p_refund.loss_amount, true),
+        (2, 'credit_losses', 'expense', p_refund.loss_amount, true),
+        (3, 'refund_fees', 'revenue', -p_refund.fee_amount, true),
+        (4, 'refunds_pending', 'liability', -p_refund.amount, true),
+        (1, 'refunds_pending', 'liability', p_refund.amount, false),
+        (2, 'gateway:' || p_refund.gateway, 'asset', -p_refund.amount, false)
+    ) as line (position, code, account_type, amount, is_reserve)
+    where line.amount <> 0
+        and line.is_reserve = (p_kind in ('refund_reserve', 'refund_release'));
+
+    return (
+        format(
+            '%s:%s%s', replace(p_kind, '_', '-'), p_refund.id,
+            case when p_refund.is_late then ':late' else '' end
+        ),
+        p_kind, 'refund', p_refund.id, p_occurred_at, v_lines
+    )::ledger_posting;
+end;
+$function$;
+comment on function refund_posting(refunds,text,timestamp with time zone) is 'refund_reserve: taken from what the payment had become; refund: paid out by the gateway; refund_return and refund_release: the opposite of the two.';
+
+CREATE OR REPLACE FUNCTION public.refund_postings(p_before text, p_refund refunds, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_postings ledger_posting[] := '{}';
+begin
+    if p_before = 'failed' then
+        v_postings := v_postings || refund_posting(p_refund, 'refund_reserve', p_occurred_at);
+    end if;
+    if p_refund.status = 'succeeded' then
+        v_postings := v_postings || refund_posting(p_refund, 'refund', p_occurred_at);
+    elsif p_before = 'succeeded' then
+        v_postings := v_postings || refund_posting(p_refund, 'refund_return', p_occurred_at);
+    end if;
+    if p_refund.status in ('failed', 'canceled') then
+        v_postings := v_postings || refund_posting(p_refund, 'refund_release', p_occurred_at);
+    end if;
+    if p_refund.is_late
+        or not exists (select from credit_recalls where refund_id = p_refund.id)
+    then
+        return v_postings;
+    end if;
+
+    if p_refund.status = 'succeeded' then
+        v_postings := v_postings || purchase_credits_posting(p_refund.id, p_occurred_at);
+    elsif p_before = 'succeeded' then
+        v_postings := v_postings || return_purchase_credits_posting(p_refund.id, p_occurred_at);
+    elsif p_refund.status in ('failed', 'canceled') then
+        perform release_purchase_credits(p_refund.id);
+    end if;
+    return array_remove(v_postings, null);
+end;
+$function$;
+comment on function refund_postings(text,refunds,timestamp with time zone) is 'All that is booked when a refund goes from one status to its present one; its credits go with it.';
+
+CREATE OR REPLACE FUNCTION public.refund_status(p_refund refunds, p_outcome text)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (p_outcome <> 'not_found'::text) THEN p_outcome
+             WHEN (((p_refund).status = ANY (ARRAY['created'::text, 'unknown'::text])) AND (((p_refund).created_at + '25:00:00'::interval) <= clock_now())) THEN 'failed'::text
+             ELSE NULL::text
+         END AS "case";
+END;
+comment on function refund_status(refunds,text) is 'The status that a gateway''s word leads to; null where the word settles nothing yet.';
+
+CREATE OR REPLACE FUNCTION public.refundable_amount(p_attempt payment_attempts)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refunded numeric;
+    v_disputed numeric;
+begin
+    select coalesce(sum(amount + fee_amount), 0) into v_refunded
+    from refunds
+    where payment_attempt_id = p_attempt.id and status not in ('failed', 'canceled');
+
+    select coalesce(sum(amount), 0) into v_disputed
+    from disputes
+    where payment_attempt_id = p_attempt.id and status <> 'won';
+
+    return greatest(p_attempt.amount_captured - v_refunded - v_disputed, 0);
+end;
+$function$;
+comment on function refundable_amount(payment_attempts) is 'What is left of a capture: refunds on their way and disputes that are not won count as gone. The attempt is locked.';
+
 CREATE OR REPLACE FUNCTION public.refuse_to_rewrite_history()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2280,6 +3681,25 @@ begin
 end;
 $function$;
 comment on function release_ledger_hold(uuid) is 'Ends a hold with nothing moved. Again: nothing happens.';
+
+CREATE OR REPLACE FUNCTION public.release_purchase_credits(p_refund_id uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_recall credit_recalls := open_credit_recall(p_refund_id);
+begin
+    if v_recall.status in ('taken', 'returned') then
+        raise exception 'the credits of refund % are taken: return_purchase_credits_posting', p_refund_id
+            using errcode = 'assert_failure';
+    end if;
+    if v_recall.status = 'held' then
+        perform give_back_recall(v_recall, 'released');
+    end if;
+end;
+$function$;
+comment on function release_purchase_credits(uuid) is 'The refund failed: its credits are free again. Again, or where none are held: nothing happens.';
 
 CREATE OR REPLACE FUNCTION public.repeated_credit_purchase(p_customer customers, p_key text, p_amount bigint, p_currency text, p_email text)
  RETURNS uuid
@@ -2310,6 +3730,59 @@ end;
 $function$;
 comment on function repeated_credit_purchase(customers,text,bigint,text,text) is 'The purchase that this key opened before, or null. Refuses a key with other content.';
 
+CREATE OR REPLACE FUNCTION public.repeated_refund(p_attempt payment_attempts, p_refund refunds)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refund refunds;
+begin
+    select * into v_refund
+    from refunds
+    where idempotency_key = p_refund.idempotency_key and requested_by = p_refund.requested_by
+        and organization_id = p_attempt.organization_id and livemode = p_attempt.livemode;
+
+    if v_refund.id is not null and v_refund.request <> p_refund.request then
+        raise exception 'idempotency-key-reused: the key belongs to a request with other content'
+            using errcode = '22B08';
+    end if;
+    return v_refund.id;
+end;
+$function$;
+comment on function repeated_refund(payment_attempts,refunds) is 'The refund that this key opened before, or null. Refuses a key with other content.';
+
+CREATE OR REPLACE FUNCTION public.report_refund(p_before text, p_refund refunds)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_refund.status not in ('succeeded', 'failed', 'canceled') then
+        return;
+    end if;
+    perform resolve_exception('refund-unresolved', 'refund', p_refund.id);
+    perform record_event(
+        p_refund.organization_id, p_refund.livemode,
+        case p_refund.status when 'succeeded' then 'refund.succeeded' else 'refund.failed' end,
+        'refund', p_refund.id, refund_facts(p_refund)
+    );
+    if p_refund.status = 'succeeded' then
+        perform resolve_exception('refund-failed', 'payment_attempt', p_refund.payment_attempt_id);
+    elsif p_before = 'succeeded' or p_refund.requested_by = 'system' then
+        perform record_exception(
+            p_refund.organization_id, p_refund.livemode, 'refund-failed', 'payment_attempt',
+            p_refund.payment_attempt_id, p_refund.amount, p_refund.currency,
+            format('refund %s failed: %s', p_refund.id, coalesce(p_refund.failure_code, 'no reason'))
+        );
+    end if;
+    perform watch_money_back(payment_attempts)
+    from payment_attempts where id = p_refund.payment_attempt_id;
+end;
+$function$;
+comment on function report_refund(text,refunds) is 'A refund has ended: the world hears, and the lists are mended.';
+
 CREATE OR REPLACE FUNCTION public.require_access(p_session json, p_organization_id uuid, p_livemode boolean, p_customer_id uuid)
  RETURNS void
  LANGUAGE plpgsql
@@ -2335,6 +3808,22 @@ begin
 end;
 $function$;
 comment on function require_access(json,uuid,boolean,uuid) is 'Refuses an object that is not the session''s: a customer''s own, or the organisation''s for its staff. What is somebody else''s looks as if it did not exist.';
+
+CREATE OR REPLACE FUNCTION public.require_capture(p_attempt payment_attempts)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_attempt.status <> 'captured' then
+        raise exception 'payment attempt % is %: its capture has not been heard of yet',
+            p_attempt.id, p_attempt.status
+            using errcode = 'assert_failure';
+    end if;
+end;
+$function$;
+comment on function require_capture(payment_attempts) is 'Puts a message off that overtook the one about its payment: the inbox tries it again.';
 
 CREATE OR REPLACE FUNCTION public.require_read_committed()
  RETURNS void
@@ -2366,6 +3855,43 @@ end;
 $function$;
 comment on function require_service(json) is 'Money functions are for the service, and for an administrator''s console; whatever metadata says.';
 
+CREATE OR REPLACE FUNCTION public.reserve_refund(p_session json, p_attempt payment_attempts, p_refund refunds, p_amount bigint)
+ RETURNS refunds
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refund refunds := p_refund;
+    v_left bigint := refundable_amount(p_attempt);
+    v_amount bigint := coalesce(p_amount, v_left);
+begin
+    if not exists (select from refund_reasons where reason = p_refund.reason) then
+        raise exception 'not-found: % is no reason for a refund', p_refund.reason
+            using errcode = '22B04';
+    end if;
+    if v_amount not between 1 and v_left then
+        raise exception 'amount-out-of-range: % is not between 1 and the % that are left of this payment',
+            v_amount, v_left
+            using errcode = '22B07';
+    end if;
+
+    v_refund.fee_amount := check_refund_policy(p_attempt, v_amount, p_session);
+    v_refund.amount := v_amount - v_refund.fee_amount;
+    v_refund.type := case
+        when p_refund.type = 'cancellation' then 'cancellation'
+        when v_amount = p_attempt.amount_captured then 'full'
+        else 'partial'
+    end;
+    v_refund := write_refund(p_attempt, v_refund, null);
+    perform post_ledger_transactions(
+        v_refund.organization_id, v_refund.livemode,
+        array[refund_posting(v_refund, 'refund_reserve', v_refund.created_at)]
+    );
+    return v_refund;
+end;
+$function$;
+comment on function reserve_refund(json,payment_attempts,refunds,bigint) is 'The second half of open_refund: the attempt is locked.';
+
 CREATE OR REPLACE FUNCTION public.resolve_exception(p_class text, p_object_type text, p_object_id uuid)
  RETURNS void
  LANGUAGE sql
@@ -2374,6 +3900,26 @@ BEGIN ATOMIC
    WHERE ((exceptions.class = resolve_exception.p_class) AND (exceptions.object_type = resolve_exception.p_object_type) AND (exceptions.object_id = resolve_exception.p_object_id) AND (exceptions.resolved_at IS NULL));
 END;
 comment on function resolve_exception(text,text,uuid) is 'Takes an object off the list: it was settled after all.';
+
+CREATE OR REPLACE FUNCTION public.return_purchase_credits_posting(p_refund_id uuid, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_recall credit_recalls := open_credit_recall(p_refund_id);
+begin
+    if v_recall.status in ('held', 'released') then
+        raise exception 'the credits of refund % were never taken', p_refund_id
+            using errcode = 'assert_failure';
+    end if;
+    if v_recall.status = 'taken' then
+        perform give_back_recall(v_recall, 'returned');
+    end if;
+    return recall_posting(v_recall, 'credits_recall_undone', v_recall.credits_amount, p_occurred_at);
+end;
+$function$;
+comment on function return_purchase_credits_posting(uuid,timestamp with time zone) is 'The refund failed after it had succeeded: its credits come back to their lot, and to the wallet by this posting. Null when there was none.';
 
 CREATE OR REPLACE FUNCTION public.reverse_ledger_transaction(p_id uuid, p_key text, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone)
  RETURNS uuid
@@ -2464,6 +4010,35 @@ $function$;
 comment on function seal_ledger_block(json,integer) is 'Seals what has been posted since the last block; no row when there is nothing. Postings go on meanwhile: what commits later is sealed by the next block.';
 grant execute on function seal_ledger_block(json,integer) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.settle_dispute(p_event gateway_events, p_attempt payment_attempts, p_dispute disputes)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_dispute disputes := p_dispute;
+    v_outcome text := p_event.notice ->> 'outcome';
+    v_is_step boolean;
+begin
+    -- Whatever is heard of first, it was opened before: the books go through the same steps.
+    if v_dispute.id is null then
+        v_dispute := open_dispute(p_event, p_attempt);
+    end if;
+    v_dispute := keep_dispute_facts(v_dispute, p_event);
+
+    v_is_step := exists (
+        select from dispute_steps where before = v_dispute.status and after = v_outcome
+    );
+    if v_is_step then
+        perform move_dispute(v_dispute, p_attempt, v_outcome, p_event.occurred_at);
+    elsif p_dispute.id is not null and to_jsonb(v_dispute) = to_jsonb(p_dispute) then
+        return format('the dispute is %s already', v_dispute.status);
+    end if;
+    return null;
+end;
+$function$;
+comment on function settle_dispute(gateway_events,payment_attempts,disputes) is 'The one way from what a gateway says of a dispute to what we book. Answers why nothing was to be done, or null. The intent, the attempt and the dispute are locked.';
+
 CREATE OR REPLACE FUNCTION public.settle_payment_attempt(p_attempt payment_attempts, p_finding jsonb, p_occurred_at timestamp with time zone)
  RETURNS text
  LANGUAGE plpgsql
@@ -2499,6 +4074,78 @@ end;
 $function$;
 comment on function settle_payment_attempt(payment_attempts,jsonb,timestamp with time zone) is 'The one way from what a gateway says to what we book: takes the step that a finding calls for. Answers why nothing was to be done, or null. The intent and the attempt are locked.';
 
+CREATE OR REPLACE FUNCTION public.settle_refund(p_refund refunds, p_finding jsonb, p_occurred_at timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_status text := refund_status(p_refund, p_finding ->> 'outcome');
+    v_refund refunds;
+begin
+    if v_status is null then
+        return 'the gateway does not know it yet';
+    end if;
+    -- Failed by the gateway's word is final. Failed because nothing was found is not: the gateway
+    -- had never named that refund, and its word weighs more than our waiting.
+    if not exists (
+        select from refund_steps where before = p_refund.status and after = v_status
+    ) or (p_refund.status = 'failed' and p_refund.gateway_refund_id is not null) then
+        return format('the refund is %s already', p_refund.status);
+    end if;
+
+    v_refund := move_refund(p_refund, v_status, p_finding, p_occurred_at);
+    perform post_ledger_transactions(
+        v_refund.organization_id, v_refund.livemode,
+        refund_postings(p_refund.status, v_refund, p_occurred_at)
+    );
+    perform report_refund(p_refund.status, v_refund);
+    return null;
+end;
+$function$;
+comment on function settle_refund(refunds,jsonb,timestamp with time zone) is 'The one way from what a gateway says of a refund to what we book. Answers why nothing was to be done, or null. The intent, the attempt and the refund are locked.';
+
+CREATE OR REPLACE FUNCTION public.source_account(p_attempt payment_attempts)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_purpose text;
+begin
+    if p_attempt.is_surplus then
+        return 'surplus';
+    end if;
+    select purpose into strict v_purpose
+    from payment_intents where id = p_attempt.payment_intent_id;
+    case v_purpose
+        when 'credit_purchase' then return 'prepaid_credits';
+    end case;
+end;
+$function$;
+comment on function source_account(payment_attempts) is 'The liability that a payment''s money has become.';
+
+CREATE OR REPLACE FUNCTION public.surplus_refund_posting(p_attempt payment_attempts, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refund refunds;
+begin
+    v_refund.idempotency_key := 'surplus:' || p_attempt.id;
+    v_refund.requested_by := 'system';
+    v_refund.type := 'full';
+    v_refund.reason := 'surplus';
+    v_refund.amount := p_attempt.amount_captured;
+    v_refund.fee_amount := 0;
+    v_refund := write_refund(p_attempt, v_refund, true);
+    return refund_posting(v_refund, 'refund_reserve', p_occurred_at);
+end;
+$function$;
+comment on function surplus_refund_posting(payment_attempts,timestamp with time zone) is 'Money that came though nothing was owed goes back by itself: its refund, to be booked with the capture.';
+
 CREATE OR REPLACE FUNCTION public.suspense_key(p_event gateway_events)
  RETURNS text
  LANGUAGE sql
@@ -2507,6 +4154,28 @@ BEGIN ATOMIC
  SELECT ((('suspense:'::text || (p_event).gateway) || ':'::text) || COALESCE(((p_event).notice ->> 'gateway_payment_id'::text), (p_event).event_id));
 END;
 comment on function suspense_key(gateway_events) is 'Names a gateway''s payment, so that it is held once.';
+
+CREATE OR REPLACE FUNCTION public.takes_spent_credits(p_organization_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_value text;
+begin
+    select value into v_value
+    from system_settings
+    where organization_id = p_organization_id and key = 'refund_spent_credits';
+
+    if coalesce(v_value, 'refuse') not in ('refuse', 'allow') then
+        raise exception 'setting-invalid: system_settings.refund_spent_credits is refuse or allow'
+            using errcode = '22B05';
+    end if;
+    return coalesce(v_value, 'refuse') = 'allow';
+end;
+$function$;
+comment on function takes_spent_credits(uuid) is 'Whether money may go back though its credits are used: system_settings.refund_spent_credits.';
 
 CREATE OR REPLACE FUNCTION public.touch_updated_at()
  RETURNS trigger
@@ -2548,6 +4217,46 @@ end;
 $function$;
 comment on function try_gateway_event(uuid) is 'Applies one message; its failure is kept, not thrown.';
 
+CREATE OR REPLACE FUNCTION public.watch_money_back(p_attempt payment_attempts)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refunded bigint;
+    v_lost bigint;
+begin
+    select coalesce(sum(amount), 0) into v_refunded
+    from refunds where payment_attempt_id = p_attempt.id and status = 'succeeded';
+    select coalesce(sum(amount), 0) into v_lost
+    from disputes where payment_attempt_id = p_attempt.id and status = 'lost';
+
+    if v_refunded + v_lost > p_attempt.amount_captured then
+        perform record_exception(
+            p_attempt.organization_id, p_attempt.livemode, 'refunded-and-disputed',
+            'payment_attempt', p_attempt.id, v_refunded + v_lost - p_attempt.amount_captured,
+            p_attempt.currency, format(
+                '%s captured, %s refunded, %s lost in disputes', p_attempt.amount_captured,
+                v_refunded, v_lost
+            )
+        );
+    else
+        perform resolve_exception('refunded-and-disputed', 'payment_attempt', p_attempt.id);
+    end if;
+
+    if p_attempt.is_surplus and v_refunded + v_lost < p_attempt.amount_captured then
+        perform record_exception(
+            p_attempt.organization_id, p_attempt.livemode, 'surplus-payment', 'payment_attempt',
+            p_attempt.id, p_attempt.amount_captured - v_refunded - v_lost, p_attempt.currency,
+            'captured though the payment was settled otherwise'
+        );
+    elsif p_attempt.is_surplus then
+        perform resolve_exception('surplus-payment', 'payment_attempt', p_attempt.id);
+    end if;
+end;
+$function$;
+comment on function watch_money_back(payment_attempts) is 'Lists a payment of which more went back than had come, or a surplus that has not gone back; takes either off the list when it is no longer so.';
+
 CREATE OR REPLACE FUNCTION public.write_credit_purchase(p_customer customers, p_key text, p_amount bigint, p_currency text)
  RETURNS payment_intents
  LANGUAGE plpgsql
@@ -2573,11 +4282,11 @@ begin
 
     insert into credit_purchases (
         organization_id, livemode, customer_id, payment_intent_id, idempotency_key, amount,
-        currency, credit_rate, credits_amount
+        currency, credit_rate, credits_amount, expire_after_days
     )
     values (
         p_customer.organization_id, p_customer.livemode, p_customer.id, v_intent.id, p_key, p_amount,
-        p_currency, v_rate, v_credits
+        p_currency, v_rate, v_credits, credits_expire_after_days(p_customer.organization_id)
     );
     return v_intent;
 end;
@@ -2652,3 +4361,46 @@ begin
 end;
 $function$;
 comment on function write_ledger_entries(uuid,boolean,ledger_posting[],text[]) is 'The second half of a batch; the accounts are locked.';
+
+CREATE OR REPLACE FUNCTION public.write_refund(p_attempt payment_attempts, p_refund refunds, p_take_what_is_left boolean)
+ RETURNS refunds
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_id uuid := gen_random_uuid();
+    v_loss bigint := hold_refund_credits(
+        p_attempt, v_id, p_refund.amount + p_refund.fee_amount, p_take_what_is_left
+    );
+    v_refund refunds;
+begin
+    insert into refunds (
+        id, organization_id, livemode, payment_intent_id, payment_attempt_id, gateway,
+        gateway_account, idempotency_key, requested_by, request, type, reason, note, amount,
+        fee_amount, loss_amount, currency, next_check_at
+    )
+    values (
+        v_id, p_attempt.organization_id, p_attempt.livemode, p_attempt.payment_intent_id,
+        p_attempt.id, p_attempt.gateway, p_attempt.gateway_account, p_refund.idempotency_key,
+        p_refund.requested_by, coalesce(p_refund.request, '{}'), p_refund.type, p_refund.reason,
+        p_refund.note, p_refund.amount, coalesce(p_refund.fee_amount, 0), v_loss,
+        p_attempt.currency, clock_now() + check_delay(0)
+    )
+    on conflict on constraint refund_key_is_used_once do nothing
+    returning * into v_refund;
+    if v_refund.id is null then  -- a repetition would have been found: its payment is locked
+        raise exception 'idempotency-key-reused: the key belongs to a refund of another payment'
+            using errcode = '22B08';
+    end if;
+
+    update payment_attempts
+    set amount_refunded = amount_refunded + v_refund.amount
+    where id = p_attempt.id;
+    perform record_event(
+        v_refund.organization_id, v_refund.livemode, 'refund.created', 'refund', v_refund.id,
+        refund_facts(v_refund)
+    );
+    return v_refund;
+end;
+$function$;
+comment on function write_refund(payment_attempts,refunds,boolean) is 'Writes a refund down, counts it on its attempt and speaks for its credits; the caller books it.';

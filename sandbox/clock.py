@@ -72,6 +72,7 @@ class Mover:
 
     async def go(self, target: datetime) -> None:
         """Travel forward with all that is due on the way, or back where nothing is recorded."""
+        await self._hold()
         now: datetime = await self.database.fetchval("select clock_now()")
         if target < now:
             await self._back(target)
@@ -91,6 +92,7 @@ class Mover:
         await self._back(datetime.now(UTC))
 
     async def _back(self, target: datetime) -> None:
+        await self._hold()
         name, newest = await self._newest()
         if newest and newest > target:
             raise WorldError(
@@ -106,15 +108,20 @@ class Mover:
         """Find the youngest row of all tables but those that the seeds fill."""
         seeds = "\n".join(path.read_text(encoding="utf-8") for path in SEEDS.glob("*.sql"))
         seeded = re.findall(r"insert into (\w+)", seeds)
-        found = {
-            table: await self.database.fetchval(f"select max({column}) from {table}")  # noqa: S608  # names from the catalogue
+        found = [
+            (table, await self.database.fetchval(f"select max({column}) from {table}"))  # noqa: S608  # names from the catalogue
             for table, column in await self.database.fetch(RECORDED, seeded)
-        }
+        ]
         return max(
-            ((name, newest) for name, newest in found.items() if newest),
+            (pair for pair in found if pair[1]),
             key=lambda pair: pair[1],
             default=("nothing", None),
         )
+
+    async def _hold(self) -> None:
+        """Keep other movers out until this command ends."""
+        if not await self.database.fetchval("select pg_try_advisory_lock($1)", ADVISORY_LOCK):
+            raise WorldError("another command is moving the time")
 
     def _progress(self, now: datetime, story: Story) -> None:
         if time.monotonic() - self._said >= PROGRESS_SECONDS:
@@ -152,8 +159,6 @@ async def _connected(url: str) -> AsyncIterator[Any]:
     try:
         if await database.fetchval(LIVE):
             raise WorldError("this database has customers in live mode: its clock does not move")
-        if not await database.fetchval("select pg_try_advisory_lock($1)", ADVISORY_LOCK):
-            raise WorldError("another command is moving the time")
         yield database
     finally:
         await database.close()

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     REFUSE = "refuse"  # the connection closes and nothing happened
     TIMEOUT_BEFORE_EFFECT = "timeout_before_effect"  # silence, then the connection closes
     LOST_ANSWER = "lost_answer"  # the effect happens and the connection closes
+    LATE_EFFECT = "late_effect"  # the connection closes; the effect happens some seconds later
     ERROR_500 = "error_500"  # a server error, and nothing happened
     ERROR_AFTER_EFFECT = "error_after_effect"  # a server error, but the effect happened
     RATE_LIMITED = "rate_limited"  # 429, and nothing happened
@@ -35,6 +36,7 @@ class Kind(StrEnum):
     STALE = "stale"  # signed some seconds ago
     FUTURE = "future"  # signed some seconds ahead
     HOLD = "hold"  # kept until released
+    WRONG_AMOUNT = "wrong_amount"  # every amount is n too high, and the signature is right
 
 
 OF_WEBHOOKS = frozenset(
@@ -46,6 +48,7 @@ OF_WEBHOOKS = frozenset(
         Kind.STALE,
         Kind.FUTURE,
         Kind.HOLD,
+        Kind.WRONG_AMOUNT,
     }
 )
 
@@ -54,8 +57,9 @@ OF_WEBHOOKS = frozenset(
 class Fault:
     """One scripted fault.
 
-    `times` is how many calls it still spoils, None for all until it is cleared. `seconds`
-    belongs to slow, timeout_before_effect, delay, stale and future; `n` to duplicate;
+    `times` is how many calls it still spoils, None for all until it is cleared: an outage is
+    `refuse` of `*` without an end. `seconds` belongs to slow, timeout_before_effect, delay,
+    stale and future, and to late_effect in simulated time; `n` to duplicate and wrong_amount;
     `attempts` says how many sendings of one webhook carry the bad signature. `effect` tells
     nonsense, malformed and empty whether the call has its effect.
     """

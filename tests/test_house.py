@@ -22,7 +22,7 @@ import app
 from app import endpoints, errors, gateways, graphql
 from app.checkouts.schemas import CreatePaymentSchema
 from app.gateways import stripe
-from app.payments.schemas import VerifyPaymentSchema
+from app.payments.schemas import CapturePaymentSchema, PaymentSchema
 
 METADATA = ROOT / "hasura" / "metadata"
 FOUND = endpoints.discover(app)
@@ -30,7 +30,9 @@ FOUND = endpoints.discover(app)
 # The schema of each action's input; the test below fails for an action that is missing here.
 SCHEMAS: dict[str, type[Schema]] = {
     "create_payment": CreatePaymentSchema,
-    "verify_payment": VerifyPaymentSchema,
+    "cancel_payment": PaymentSchema,
+    "capture_payment": CapturePaymentSchema,
+    "verify_payment": PaymentSchema,
 }
 
 

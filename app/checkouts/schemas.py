@@ -1,28 +1,11 @@
 """What the checkout actions accept. Past these schemas nothing is a dict of maybes."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate
+from marshmallow import Schema, fields, post_load, validate
 
-BIGINT_MAX = 2**63 - 1
-
-
-class MinorUnits(fields.Field[int]):
-    """A whole number of minor units that a bigint holds: a JSON integer, or its digits as a string.
-
-    Hasura sends a bigint as a string when the client did. 25.0 is refused: who computes amounts
-    in floating point should hear of it early.
-    """
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
-        if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,19}", value, re.ASCII):
-            value = int(value)
-        if type(value) is not int or abs(value) > BIGINT_MAX:
-            message = "Not a whole number of minor units."
-            raise ValidationError(message)
-        return value
+from app.money import MinorUnits
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,64 @@
 
 from typing import Any
 
+from app import inbox
 from app.context import Context
 from app.endpoints import action
-from app.payments.schemas import VerifyPayment, VerifyPaymentSchema
-from app.payments.verification import verify
+from app.errors import PaymentInProgressError
+from app.money import Money
+from app.payments import checks
+from app.payments.schemas import CapturePaymentSchema, PaymentAction, PaymentSchema
+from app.payments.verification import state, verify
 
-ROLES = frozenset({"customer", "finance", "operator", "owner"})
+STAFF = frozenset({"finance", "operator", "owner"})
 
 
-@action(VerifyPaymentSchema, roles=ROLES)
-def verify_payment(ctx: Context, request: VerifyPayment) -> dict[str, Any]:
+@action(PaymentSchema, roles=STAFF | {"customer"})
+def verify_payment(ctx: Context, request: PaymentAction) -> dict[str, Any]:
     """Ask the gateway how a payment stands, and answer its state. Changes nothing by itself."""
     return verify(ctx, str(request.payment_intent_id))
+
+
+@action(CapturePaymentSchema, roles=STAFF)
+def capture_payment(ctx: Context, request: PaymentAction) -> dict[str, Any]:
+    """Take an authorised payment, whole or in part, once; the rest is released to the payer.
+
+    How much is committed before the gateway is told, and the gateway is told under the attempt's
+    id: the same call again finishes what a crash left, and takes nothing twice.
+    """
+    attempt = ctx.hasura.one(
+        "BeginCapture", paymentIntentId=str(request.payment_intent_id), amount=request.amount
+    )
+    if attempt["status"] == "authorized":
+        amount = Money(int(attempt["amount_to_capture"]), attempt["currency"])
+        gateway = ctx.gateway(attempt["gateway"])
+        finding = gateway.capture(attempt["id"], attempt["gateway_payment_id"], amount)
+        inbox.keep(ctx, attempt["gateway"], finding, "answer", account=attempt["gateway_account"])
+    return state(ctx, str(request.payment_intent_id))
+
+
+@action(PaymentSchema, roles=STAFF | {"customer"})
+def cancel_payment(ctx: Context, request: PaymentAction) -> dict[str, Any]:
+    """Give up what has not been captured: the page is closed, an authorisation released.
+
+    The gateway decides. When the payer was faster the answer is a payment that is paid.
+    """
+    intent_id = str(request.payment_intent_id)
+    attempts = ctx.hasura.run("OpenPaymentAttempts", paymentIntentId=intent_id)
+    for attempt in attempts:
+        _cancel(ctx, attempt)
+    return state(ctx, intent_id)
+
+
+def _cancel(ctx: Context, attempt: dict[str, Any]) -> None:
+    page = (attempt["checkout_session"] or {}).get("gateway_session_id")
+    gateway = ctx.gateway(attempt["gateway"])
+    if page and attempt["status"] != "authorized":
+        finding = gateway.expire(attempt["id"], page)
+    elif attempt["gateway_payment_id"]:
+        finding = gateway.cancel(attempt["id"], attempt["gateway_payment_id"])
+    else:  # nobody knows yet whether the gateway has anything to cancel
+        checks.check(ctx, attempt)
+        message = "the gateway has not said yet what it has of this payment"
+        raise PaymentInProgressError(message)
+    inbox.keep(ctx, attempt["gateway"], finding, "answer", account=attempt["gateway_account"])

@@ -6,19 +6,28 @@ from uuid import UUID
 
 from marshmallow import Schema, fields, post_load
 
+from app.money import MinorUnits
+
 
 @dataclass(frozen=True, slots=True)
-class VerifyPayment:
-    """A request to ask a payment's gateway how it stands."""
+class PaymentAction:
+    """A request about one payment. `amount` is None where all of it is meant."""
 
     payment_intent_id: UUID
+    amount: int | None = None
 
 
-class VerifyPaymentSchema(Schema):
-    """The input of verifyPayment."""
+class PaymentSchema(Schema):
+    """The input of verifyPayment and cancelPayment."""
 
     payment_intent_id = fields.UUID(required=True)
 
     @post_load
-    def build(self, data: dict[str, Any], **_: Any) -> VerifyPayment:
-        return VerifyPayment(**data)
+    def build(self, data: dict[str, Any], **_: Any) -> PaymentAction:
+        return PaymentAction(**data)
+
+
+class CapturePaymentSchema(PaymentSchema):
+    """The input of capturePayment."""
+
+    amount = MinorUnits(load_default=None, allow_none=True)

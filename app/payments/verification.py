@@ -22,9 +22,14 @@ def verify(ctx: Context, payment_intent_id: str) -> dict[str, Any]:
             checks.check(ctx, attempt)
         except GatewayUnavailableError as failure:
             log.warning("not verified: %s", failure, extra={"attempt_id": attempt["id"]})
+    return state(ctx, payment_intent_id)
+
+
+def state(ctx: Context, payment_intent_id: str) -> dict[str, Any]:
+    """Answer a payment's state as it is known. Raises NotFoundError."""
     states = ctx.hasura.run("PaymentState", paymentIntentId=payment_intent_id)
     if not states:
         message = "there is no such payment"
         raise NotFoundError(message)
-    state = states[0]
-    return {"payment_intent_id": state.pop("id"), **state}
+    known = states[0]
+    return {"payment_intent_id": known.pop("id"), **known}

@@ -8,6 +8,10 @@ import asyncpg
 
 from .settings import Settings
 
+# Both sides of each connection keep up to a thousand statements: a client must not choose how long
+# these are.
+LONGEST_KEPT = 20_000
+
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
     """A pooled connection that is not reset: the engine changes no session setting."""
@@ -35,7 +39,7 @@ async def open_pool(settings: Settings, isolation: str | None = None) -> asyncpg
         connection_class=Connection,
         statement_cache_size=1000,
         max_cached_statement_lifetime=0,
-        max_cacheable_statement_size=0,
+        max_cacheable_statement_size=LONGEST_KEPT,
         timeout=10,
         server_settings=server,
     )

@@ -1,7 +1,7 @@
 """The one way out: posts JSON over connections that stay open, for events, crons and actions."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self
@@ -26,6 +26,18 @@ class Request:
     url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+
+
+def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Write headers as they came in: session variables in UTF-8, the others as HTTP has them."""
+    return [(name.encode("latin-1", "replace"), _value(name, text)) for name, text in headers]
+
+
+def _value(name: str, text: str) -> bytes:
+    try:
+        return text.encode("utf-8" if name.lower().startswith("x-hasura-") else "latin-1")
+    except UnicodeEncodeError:  # over a WebSocket a header may be any text
+        return text.encode(errors="replace")
 
 
 class Outgoing:
@@ -61,7 +73,8 @@ class Outgoing:
         async with asyncio.timeout(timeout_s), self._turns:
             client = self._idle.pop() if self._idle else self._make_client()
             try:
-                return await client.post(url, content=body.encode(), headers=headers)
+                given = encoded(headers.items())
+                return await client.post(url, content=body.encode(errors="replace"), headers=given)
             finally:
                 self._idle.append(client)
 
@@ -69,9 +82,11 @@ class Outgoing:
         """Send a request as it is, with the limit and the errors of post()."""
         async with asyncio.timeout(timeout_s), self._turns:
             client = self._idle.pop() if self._idle else self._make_client()
-            headers = list(request.headers)
             built = httpx.Request(
-                request.method, request.url, headers=headers, content=request.body or None
+                request.method,
+                request.url,
+                headers=encoded(request.headers),
+                content=request.body or None,
             )
             try:
                 return await client.send(built)

@@ -25,7 +25,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """What WebSockets are held to. The last two are this engine's own bounds."""
+    """What WebSockets are held to. The last three are this engine's own bounds."""
 
     keepalive_seconds: int = 5
     init_timeout_seconds: int = 3
@@ -33,6 +33,7 @@ class Sockets:
     close_on_change: bool = True
     most_operations: int = 100
     most_waiting_frames: int = 1000
+    most_waiting_bytes: int = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,7 @@ def _sockets(given: _Given) -> Sockets:
         close_on_change=given.truth("CLOSE_WEBSOCKETS_ON_METADATA_CHANGE", default=True),
         most_operations=given.positive("WEBSOCKET_OPERATIONS_LIMIT", 100),
         most_waiting_frames=given.positive("WEBSOCKET_WAITING_FRAMES_LIMIT", 1000),
+        most_waiting_bytes=given.positive("WEBSOCKET_WAITING_BYTES_LIMIT", 64 * 1024 * 1024),
     )
 
 

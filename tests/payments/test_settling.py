@@ -125,3 +125,95 @@ def test_a_decline_keeps_its_class_and_is_told(db, money) -> None:
 
     assert kept == {"decline_class": "hard", "failure_code": "expired_card"}
     assert told["data"]["decline_class"] == "hard"
+
+
+def opened_order(db: Connection, tenant: Any, method: str = "manual") -> dict[str, Any]:
+    intent = db.execute(
+        "insert into payment_intents (organization_id, livemode, customer_id, purpose, amount,"
+        " currency, capture_method) values (%s, false, %s, 'order', 2500, 'USD', %s) returning id",
+        [tenant.organization_id, tenant.customer_id, method],
+    ).fetchone()
+    return open_again(db, intent["id"])
+
+
+def staff(money: Any, tenant: Any) -> Any:
+    session = {
+        **tenant.session,
+        "x-hasura-organization-id": str(tenant.organization_id),
+        "x-hasura-actor-role": "finance",
+    }
+    return type(money)(money.db, session)
+
+
+def test_a_part_of_an_authorised_order_is_captured_once(db, money, tenant) -> None:
+    attempt = opened_order(db, tenant)
+    money.receive(attempt["id"], "authorized")
+    finance = staff(money, tenant)
+    asked = {"payment_intent_id": attempt["payment_intent_id"], "amount": 1000}
+    first, second = finance.call("begin_capture", **asked), finance.call("begin_capture", **asked)
+    assert first == second
+    assert first[0]["amount_to_capture"] == 1000
+
+    assert money.receive(attempt["id"], captured_amount=1000)["status"] == "applied"
+    assert books(db) == {"gateway USD": 1000, "merchant_balance USD": -1000}
+    (row,) = db.execute("select amount_captured from payment_attempts").fetchall()
+    assert row["amount_captured"] == 1000
+    assert finance.call("begin_capture", **asked)[0]["status"] == "captured"
+    assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize(
+    ("amount", "before", "code"),
+    [
+        (2501, None, "amount-out-of-range"),
+        (0, None, "amount-out-of-range"),
+        (-1, None, "amount-out-of-range"),
+        (999, 1000, "not-capturable"),
+        (None, 1000, "not-capturable"),
+    ],
+)
+def test_what_cannot_be_captured(db, money, tenant, amount, before, code) -> None:
+    attempt = opened_order(db, tenant)
+    money.receive(attempt["id"], "authorized")
+    finance = staff(money, tenant)
+    asked = {"payment_intent_id": attempt["payment_intent_id"]}
+    if before:
+        finance.call("begin_capture", **asked, amount=before)
+
+    with pytest.raises(psycopg.Error, match=f"{code}: "), db.transaction():
+        finance.call("begin_capture", **asked, amount=amount)
+
+
+def test_nothing_is_captured_that_is_not_authorised(db, money, tenant) -> None:
+    attempt = opened_order(db, tenant)
+    asked = {"payment_intent_id": attempt["payment_intent_id"], "amount": None}
+
+    with pytest.raises(psycopg.Error, match="not-capturable: "), db.transaction():
+        staff(money, tenant).call("begin_capture", **asked)
+
+
+def test_a_customer_captures_nothing(db, money, tenant) -> None:
+    attempt = opened_order(db, tenant)
+    money.receive(attempt["id"], "authorized")
+    customer = type(money)(db, tenant.session | {"x-hasura-actor-role": "customer"})
+
+    with pytest.raises(psycopg.Error, match="not-found: "), db.transaction():
+        customer.call("begin_capture", payment_intent_id=attempt["payment_intent_id"], amount=1)
+
+
+def test_an_order_that_is_taken_at_once_is_taken_whole(db, money, tenant) -> None:
+    attempt = opened_order(db, tenant, "automatic")
+    event = money.receive(attempt["id"], captured_amount=1000)
+    assert event["status"] == "parked"
+    assert books(db) == {"gateway USD": 2500, "suspense USD": -2500}
+
+
+def test_a_capture_of_a_canceled_payment_is_surplus(db, money, tenant) -> None:
+    attempt = opened_order(db, tenant, "automatic")
+    money.receive(attempt["id"], "canceled")
+    assert money.receive(attempt["id"])["status"] == "applied"
+
+    (row,) = db.execute("select is_surplus, status from payment_attempts").fetchall()
+    assert (row["is_surplus"], row["status"]) == (True, "captured")
+    assert state(db)[0] == "canceled"
+    assert broken_invariants(db) == {}

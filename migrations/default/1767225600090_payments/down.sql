@@ -7,6 +7,7 @@ drop function capture_payment_attempt;
 drop function capture_posting;
 drop function settle_payment_attempt;
 drop function attempt_status;
+drop function begin_capture;
 drop function open_payment_attempts;
 drop function claim_payment_checks;
 drop function mark_payment_unknown;

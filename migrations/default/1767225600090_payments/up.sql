@@ -86,7 +86,9 @@ create table payment_intents (
     constraint payment_intent_belongs_to_a_customer
     foreign key (customer_id, organization_id, livemode)
     references customers (id, organization_id, livemode),
-    constraint payment_intent_purpose_is_known check (purpose in ('credit_purchase')),
+    constraint payment_intent_purpose_is_known check (
+        purpose in ('credit_purchase', 'order')
+    ),
     constraint payment_intent_asks_for_money check (amount > 0),
     constraint payment_intent_capture_method_is_known check (
         capture_method = 'automatic' or (capture_method = 'manual' and purpose <> 'credit_purchase')
@@ -96,7 +98,8 @@ create table payment_intents (
     )
 );
 comment on table payment_intents is 'What is owed, and whether it was paid.';
-comment on column payment_intents.purpose is 'What the money is for; fulfilled once it is paid.';
+comment on column payment_intents.purpose is
+'What the money is for; fulfilled once it is paid. An order''s money is the organisation''s own.';
 comment on column payment_intents.amount is 'Minor units of currency.';
 comment on column payment_intents.capture_method is
 'automatic: the gateway takes the money at once; manual: it is authorised first, and taken, whole or '
@@ -113,6 +116,7 @@ create table payment_attempts (
     gateway text not null,
     gateway_account text not null default '',
     amount bigint not null,
+    amount_to_capture bigint,
     amount_captured bigint not null default 0,
     amount_refunded bigint not null default 0,
     currency text not null references currencies (code),
@@ -149,7 +153,9 @@ create table payment_attempts (
         and (status = 'captured') = (amount_captured > 0)
         and (status not in ('authorized', 'captured') or gateway_payment_id is not null)
     ),
-    constraint no_more_is_captured_than_asked_for check (amount_captured between 0 and amount),
+    constraint no_more_is_captured_than_asked_for check (
+        amount_captured between 0 and amount and amount_to_capture between 1 and amount
+    ),
     constraint no_more_is_refunded_than_captured check (
         amount_refunded between 0 and amount_captured
     ),
@@ -171,6 +177,8 @@ comment on column payment_attempts.gateway_account is
 comment on column payment_attempts.gateway_payment_id is 'The gateway''s payment: pi_… at Stripe.';
 comment on column payment_attempts.payment_method_id is
 'The saved method that was charged with the payer away; null where they came to a page.';
+comment on column payment_attempts.amount_to_capture is
+'What we told, or are about to tell, the gateway to take of an authorised payment.';
 comment on column payment_attempts.amount_refunded is
 'Refunds that succeeded and those on their way, in minor units.';
 comment on column payment_attempts.is_surplus is
@@ -349,6 +357,53 @@ comment on function open_payment_attempts is
 'The attempts of a payment that have not ended; refused when the payment is not the session''s.';
 grant execute on function open_payment_attempts to munim_hasura;
 
+create function begin_capture(
+    hasura_session json, p_payment_intent_id uuid, p_amount bigint
+) returns setof payment_attempts
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_intent payment_intents;
+    v_attempt payment_attempts;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    select * into v_intent from payment_intents where id = p_payment_intent_id for no key update;
+    perform require_access(hasura_session, v_intent.organization_id, v_intent.livemode, null);
+    select * into v_attempt
+    from payment_attempts
+    where payment_intent_id = v_intent.id and status in ('authorized', 'captured')
+        and not is_surplus
+    for no key update;
+
+    if v_intent.capture_method <> 'manual' or v_attempt.id is null then
+        raise exception 'not-capturable: payment % is % and nothing of it is authorised',
+            v_intent.id, v_intent.status
+            using errcode = '22B15';
+    end if;
+    if coalesce(p_amount, v_attempt.amount) not between 1 and v_attempt.amount then
+        raise exception 'amount-out-of-range: % of % cannot be captured', p_amount, v_attempt.amount
+            using errcode = '22B07';
+    end if;
+    if v_attempt.amount_to_capture <> coalesce(p_amount, v_attempt.amount) then
+        raise exception 'not-capturable: % is being captured, and a payment is captured once',
+            v_attempt.amount_to_capture
+            using errcode = '22B15';
+    end if;
+
+    return query
+    update payment_attempts set amount_to_capture = coalesce(p_amount, amount)
+    where id = v_attempt.id
+    returning *;
+end;
+$$;
+comment on function begin_capture is
+'Writes down how much of an authorised payment is to be taken, before the gateway is told. The same '
+'amount again: the same row. A customer may not: a null customer is nobody''s.';
+grant execute on function begin_capture to munim_hasura;
+
 create function attempt_status(p_attempt payment_attempts, p_outcome text) returns text
 language sql stable
 begin atomic
@@ -395,6 +450,7 @@ begin
     else
         perform move_payment_attempt(p_attempt, v_status, p_finding);
     end if;
+    perform advance_autopay_charge(p_attempt.id);
 
     if v_status in ('captured', 'failed', 'expired', 'canceled') then
         perform resolve_exception('payment-unresolved', 'payment_attempt', p_attempt.id);
@@ -472,7 +528,10 @@ as $$
 begin
     perform post_ledger_transactions(
         p_attempt.organization_id, p_attempt.livemode,
-        array[capture_posting(p_attempt, p_attempt.amount_captured, 'surplus', p_occurred_at)]
+        array[
+            capture_posting(p_attempt, p_attempt.amount_captured, 'surplus', p_occurred_at),
+            surplus_refund_posting(p_attempt, p_occurred_at)
+        ]
     );
     perform record_exception(
         p_attempt.organization_id, p_attempt.livemode, 'surplus-payment', 'payment_attempt',
@@ -486,7 +545,7 @@ begin
 end;
 $$;
 comment on function keep_surplus is
-'Money that came though nothing was owed any more: booked, listed, and owed back.';
+'Money that came though nothing was owed any more: booked, listed, and on its way back by a refund.';
 
 create function pay_payment_intent(
     p_intent payment_intents, p_attempt payment_attempts, p_occurred_at timestamptz
@@ -495,16 +554,21 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_postings ledger_posting[] := array[
-        capture_posting(p_attempt, p_attempt.amount_captured, 'payments_received', p_occurred_at)
-    ];
+    v_postings ledger_posting[];
     v_transaction_ids uuid[];
 begin
     -- What is captured and what it pays for are booked in one call, which takes all locks in order.
-    case p_intent.purpose
-        when 'credit_purchase' then
-            v_postings := v_postings || credit_grant_posting(p_intent, p_occurred_at);
-    end case;
+    v_postings := case p_intent.purpose
+        when 'credit_purchase' then array[
+            capture_posting(
+                p_attempt, p_attempt.amount_captured, 'payments_received', p_occurred_at
+            ),
+            credit_grant_posting(p_intent, p_occurred_at)
+        ]
+        when 'order' then array[
+            capture_posting(p_attempt, p_attempt.amount_captured, 'merchant_balance', p_occurred_at)
+        ]
+    end;
     v_transaction_ids := array(
         select post_ledger_transactions(p_intent.organization_id, p_intent.livemode, v_postings)
     );
@@ -514,10 +578,9 @@ begin
         p_intent.organization_id, p_intent.livemode, 'payment.succeeded', 'payment_intent',
         p_intent.id, payment_facts(p_attempt)
     );
-    case p_intent.purpose
-        when 'credit_purchase' then
-            perform finish_credit_purchase(p_intent, v_transaction_ids[2]);
-    end case;
+    if p_intent.purpose = 'credit_purchase' then
+        perform finish_credit_purchase(p_intent, v_transaction_ids[2]);
+    end if;
 end;
 $$;
 comment on function pay_payment_intent is 'What was owed is paid; what it was for is fulfilled.';

@@ -213,6 +213,9 @@ begin
     end if;
     case coalesce(p_event.notice ->> 'subject', 'payment')
         when 'payment' then perform apply_payment_notice(p_event);
+        when 'refund' then perform apply_refund_notice(p_event);
+        when 'dispute' then perform apply_dispute_notice(p_event);
+        when 'setup' then perform apply_setup_notice(p_event);
     end case;
 end;
 $$;

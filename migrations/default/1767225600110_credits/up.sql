@@ -6,11 +6,75 @@ create table system_settings (
     primary key (organization_id, key)
 );
 comment on table system_settings is
-'Settings by name. credit_rate_<currency>: how many credits one major unit of money buys.';
+'Settings by name. credit_rate_<currency>: how many credits one major unit of money buys; each value '
+'becomes a dated row of credit_rates.';
 
 create trigger system_setting_updated_at
 before update on system_settings
 for each row execute function touch_updated_at();
+
+create table credit_rates (
+    id bigint primary key generated always as identity,
+    organization_id uuid not null references organizations (id),
+    currency text not null references currencies (code),
+    rate numeric(20, 6),
+    valid_from timestamptz not null default clock_now(),
+    created_by text not null,
+    created_at timestamptz not null default clock_now(),
+    constraint credit_rate_is_above_zero check (rate > 0)
+);
+comment on table credit_rates is
+'How many credits one major unit of money buys, from when on. The latest row that has begun holds; of '
+'two that begin together, the one written later. Append-only.';
+comment on column credit_rates.rate is 'Null: no credits are sold in this currency from then on.';
+
+create index credit_rates_in_force on credit_rates (organization_id, currency, valid_from, id);
+
+create trigger credit_rates_are_append_only
+before update or delete or truncate on credit_rates
+for each statement execute function refuse_to_rewrite_history();
+
+create function date_credit_rate(p_organization_id uuid, p_key text, p_value text) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    insert into credit_rates (organization_id, currency, rate, created_by)
+    select
+        p_organization_id, currencies.code,
+        case
+            when p_value ~ '^[0-9]{1,12}([.][0-9]{1,6})?$' then nullif(p_value::numeric, 0)
+        end,
+        coalesce(
+            nullif(current_setting('hasura.user', true), '')::json ->> 'x-hasura-user-id',
+            session_user
+        )
+    from currencies
+    where p_key = 'credit_rate_' || lower(currencies.code);
+end;
+$$;
+comment on function date_credit_rate is
+'A value of a setting that names a rate becomes the rate from now on. What is no rate sells nothing.';
+
+create function keep_credit_rate() returns trigger
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    if tg_op <> 'INSERT' and old.key is distinct from new.key then
+        perform date_credit_rate(old.organization_id, old.key, null);
+    end if;
+    if tg_op <> 'DELETE' and (old.key, old.value) is distinct from (new.key, new.value) then
+        perform date_credit_rate(new.organization_id, new.key, new.value);
+    end if;
+    return null;
+end;
+$$;
+comment on function keep_credit_rate is 'Follows the rates in system_settings, and when they changed.';
+
+create trigger system_setting_dates_credit_rate
+after insert or update or delete on system_settings
+for each row execute function keep_credit_rate();
 
 create table payment_settings (
     organization_id uuid not null references organizations (id),
@@ -76,37 +140,6 @@ comment on column credit_purchases.granted_at is 'When the credits reached the w
 
 create index credit_purchases_by_customer on credit_purchases (customer_id, created_at);
 
-create view credit_wallets as
-select
-    ledger_accounts.id,
-    ledger_accounts.organization_id,
-    ledger_accounts.livemode,
-    ledger_accounts.customer_id,
-    major_units(-ledger_accounts.balance, 'XCR')::numeric(20, 4) as balance,
-    ledger_accounts.status
-from ledger_accounts
-where ledger_accounts.currency = 'XCR' and ledger_accounts.customer_id is not null;
-comment on view credit_wallets is 'A customer''s credits: their ledger account in XCR, read as credits.';
-
-create view credit_entries as
-select
-    ledger_entries.id,
-    ledger_entries.organization_id,
-    ledger_entries.livemode,
-    ledger_accounts.customer_id,
-    ledger_transactions.kind,
-    ledger_transactions.reference_type,
-    ledger_transactions.reference_id,
-    major_units(-ledger_entries.amount, 'XCR')::numeric(20, 4) as amount,
-    major_units(-ledger_entries.balance_after, 'XCR')::numeric(20, 4) as balance_after,
-    ledger_transactions.occurred_at,
-    ledger_entries.created_at
-from ledger_entries
-inner join ledger_accounts on ledger_accounts.id = ledger_entries.ledger_account_id
-inner join ledger_transactions on ledger_transactions.id = ledger_entries.ledger_transaction_id
-where ledger_accounts.currency = 'XCR' and ledger_accounts.customer_id is not null;
-comment on view credit_entries is 'The history of the wallets: credits in are positive, out negative.';
-
 create view credit_checkouts as
 select
     credit_purchases.id,
@@ -131,9 +164,20 @@ select
     checkout_sessions.expires_at < clock_now() as is_over
 from credit_purchases
 inner join payment_intents on payment_intents.id = credit_purchases.payment_intent_id
-inner join payment_attempts on payment_attempts.payment_intent_id = payment_intents.id
-inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id;
-comment on view credit_checkouts is 'All that opening a purchase''s page takes, in one row.';
+cross join lateral (
+    select checkout_sessions.*
+    from checkout_sessions
+    inner join payment_attempts on payment_attempts.id = checkout_sessions.payment_attempt_id
+    where payment_attempts.payment_intent_id = payment_intents.id
+    order by
+        payment_attempts.status = 'captured' desc, payment_attempts.is_surplus,
+        payment_attempts.created_at desc, payment_attempts.id
+    limit 1
+) as checkout_sessions
+inner join payment_attempts on payment_attempts.id = checkout_sessions.payment_attempt_id;
+comment on view credit_checkouts is
+'All that opening a purchase''s page takes, one row a purchase: of several pages the one that was '
+'paid, else the newest.';
 comment on column credit_checkouts.is_over is 'The gateway has closed the page.';
 comment on column credit_checkouts.is_closing is
 'Too late to open the page: a gateway asks for half an hour at least.';
@@ -184,21 +228,24 @@ language plpgsql stable
 set search_path = public, pg_temp
 as $$
 declare
-    v_key text := 'credit_rate_' || lower(p_currency);
-    v_value text;
+    v_rate numeric;
 begin
-    select value into v_value
-    from system_settings
-    where organization_id = p_organization_id and key = v_key;
+    select rate into v_rate
+    from credit_rates
+    where organization_id = p_organization_id and currency = p_currency
+        and valid_from <= clock_now()
+    order by valid_from desc, id desc
+    limit 1;
 
-    if v_value is null or v_value !~ '^[0-9]{1,12}([.][0-9]{1,6})?$' or v_value::numeric = 0 then
-        raise exception 'setting-invalid: system_settings.% must be a rate above zero', v_key
+    if v_rate is null then
+        raise exception 'setting-invalid: system_settings.credit_rate_% must be a rate above zero',
+            lower(p_currency)
             using errcode = '22B05';
     end if;
-    return v_value::numeric;
+    return v_rate;
 end;
 $$;
-comment on function credit_rate is 'Credits for one major unit of money, from system_settings.';
+comment on function credit_rate is 'Credits for one major unit of money: the rate that holds now.';
 
 create function check_payment_amount(p_organization_id uuid, p_amount bigint, p_currency text)
 returns void
@@ -362,7 +409,8 @@ begin
     if v_attempt.status in ('created', 'unknown') then  -- a webhook may have come first
         perform move_payment_attempt(v_attempt, 'pending', '{}');
     end if;
-    return query select * from credit_checkouts where payment_attempt_id = v_attempt.id;
+    return query
+    select * from credit_checkouts where payment_intent_id = v_attempt.payment_intent_id;
 end;
 $$;
 comment on function record_checkout_session is 'Keeps the page that a gateway opened for an attempt.';
@@ -385,7 +433,8 @@ begin
             'failure_code', p_failure_code, 'failure_message', p_failure_message
         ));
     end if;
-    return query select * from credit_checkouts where payment_attempt_id = v_attempt.id;
+    return query
+    select * from credit_checkouts where payment_intent_id = v_attempt.payment_intent_id;
 end;
 $$;
 comment on function fail_checkout is
@@ -496,4 +545,5 @@ $$;
 comment on function finish_credit_purchase is 'The grant is booked: the purchase says so, and the world hears.';
 
 revoke insert, update, delete, truncate
-on system_settings, payment_settings, credit_purchases, checkout_sessions from public, munim_hasura;
+on system_settings, credit_rates, payment_settings, credit_purchases, checkout_sessions
+from public, munim_hasura;

@@ -38,9 +38,12 @@ create table credit_lots (
     granted numeric(20, 4) not null,
     remaining numeric(20, 4) not null,
     held numeric(20, 4) not null default 0,
+    used numeric(20, 4) not null default 0,
+    expired numeric(20, 4) not null default 0,
     recalled numeric(20, 4) not null default 0,
     amount bigint not null default 0,
     amount_remaining bigint not null default 0,
+    amount_earned bigint not null default 0,
     amount_recalled bigint not null default 0,
     currency text references currencies (code),
     expires_at timestamptz,
@@ -62,13 +65,16 @@ create table credit_lots (
     constraint credit_lot_has_one_source check (
         num_nonnulls(credit_purchase_id, credit_grant_id) = 1
     ),
-    constraint credit_lot_is_not_overdrawn check (
-        held >= 0 and held <= recalled and held <= remaining
-        and granted > 0 and remaining + recalled - held <= granted
+    constraint no_credit_of_a_lot_is_lost check (
+        granted = remaining + used + expired + recalled - held
     ),
-    constraint credit_lot_money_is_not_overdrawn check (
-        amount_remaining >= 0 and amount_recalled >= 0
-        and amount_remaining + amount_recalled <= amount
+    constraint no_money_of_a_lot_is_lost check (
+        amount = amount_remaining + amount_earned + amount_recalled
+    ),
+    constraint credit_lot_is_not_overdrawn check (
+        granted > 0 and remaining >= held and held >= 0 and used >= 0 and expired >= 0
+        and recalled >= held
+        and amount_remaining >= 0 and amount_earned >= 0 and amount_recalled >= 0
     ),
     constraint credit_lot_money_has_a_currency check ((amount = 0) = (currency is null))
 );
@@ -77,17 +83,25 @@ comment on table credit_lots is
 comment on column credit_lots.remaining is
 'Still in the wallet. The lots of a customer sum to the wallet''s balance.';
 comment on column credit_lots.held is 'Of these, promised to refunds that are on their way.';
+comment on column credit_lots.used is 'Spent, less what came back from it.';
 comment on column credit_lots.recalled is
 'Taken back by refunds, those on their way included; what was granted less this is the base on which '
 'money is earned.';
 comment on column credit_lots.amount is 'Paid for the lot, in minor units; zero where it was given.';
 comment on column credit_lots.amount_remaining is
 'Of that, what is owed for credits that are neither used, expired nor recalled.';
+comment on column credit_lots.amount_earned is 'Revenue: of credits used, and of credits expired.';
 comment on column credit_lots.expires_at is 'Null: the credits stay for ever.';
 comment on column credit_lots.expiries is 'How often credits of the lot have expired: late returns too.';
 
-create index credit_lots_to_spend on credit_lots (customer_id, expires_at, id) where remaining > 0;
-create index credit_lots_to_expire on credit_lots (expires_at) where remaining > 0;
+create index credit_lots_by_customer on credit_lots (customer_id, created_at);
+create index credit_lots_to_spend on credit_lots (customer_id, expires_at, id)
+where remaining > held;
+create index credit_lots_to_expire on credit_lots (expires_at, id) where remaining > held;
+create index credit_lots_to_announce on credit_lots (expires_at)
+where remaining > held and expiry_announced_at is null;
+create index credit_lots_of_money_only on credit_lots (id)
+where remaining = 0 and amount_remaining > 0;
 
 create trigger credit_lots_stay
 before delete or truncate on credit_lots
@@ -232,7 +246,10 @@ comment on function recalled_credits is
 'back, rounded down; with the last of the money, the last of the credits, and not before.';
 
 create function hold_purchase_credits(
-    p_credit_purchase_id uuid, p_refund_id uuid, p_amount bigint, p_take_what_is_left boolean default null
+    p_credit_purchase_id uuid,
+    p_refund_id uuid,
+    p_amount bigint,
+    p_take_what_is_left boolean default null
 ) returns credit_recalls
 language plpgsql volatile
 set search_path = public, pg_temp

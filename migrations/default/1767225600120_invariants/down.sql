@@ -1,4 +1,12 @@
 drop function check_invariants;
+drop view invariant_recalls_follow_their_refunds;
+drop view invariant_open_disputes_are_booked;
+drop view invariant_surplus_goes_back;
+drop view invariant_unsettled_refunds_are_checked;
+drop view invariant_pending_refunds_are_owed;
+drop view invariant_refunds_are_booked;
+drop view invariant_refunds_fit_their_payment;
+drop view invariant_refunds_are_counted;
 drop view invariant_unsettled_attempts_are_checked;
 drop view invariant_surplus_is_owed_back;
 drop view invariant_captures_book_what_was_taken;

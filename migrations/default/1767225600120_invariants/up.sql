@@ -142,20 +142,31 @@ select
     ledger_balances.livemode,
     ledger_balances.currency,
     ledger_balances.balance,
-    coalesce(sum(payment_attempts.amount_captured - payment_attempts.amount_refunded), 0) as owed
+    coalesce(sum(
+        payment_attempts.amount_captured - payment_attempts.amount_refunded
+        - coalesce(disputed.covered_amount, 0)
+    ), 0) as owed
 from ledger_balances
 left join payment_attempts
     on payment_attempts.organization_id = ledger_balances.organization_id
     and payment_attempts.livemode = ledger_balances.livemode
     and payment_attempts.currency = ledger_balances.currency
     and payment_attempts.is_surplus
+left join lateral (
+    select sum(covered_amount)::bigint as covered_amount
+    from disputes
+    where disputes.payment_attempt_id = payment_attempts.id and disputes.status = 'lost'
+) as disputed on true
 where ledger_balances.code = 'surplus'
 group by
     ledger_balances.organization_id, ledger_balances.livemode, ledger_balances.currency,
     ledger_balances.balance
 having
     -ledger_balances.balance
-    <> coalesce(sum(payment_attempts.amount_captured - payment_attempts.amount_refunded), 0);
+    <> coalesce(sum(
+        payment_attempts.amount_captured - payment_attempts.amount_refunded
+        - coalesce(disputed.covered_amount, 0)
+    ), 0);
 comment on view invariant_surplus_is_owed_back is
 'I13: what was captured beyond what was owed is a debt until it is refunded.';
 
@@ -169,6 +180,145 @@ where payment_attempts.status in ('created', 'unknown', 'pending', 'processing',
     and payment_attempts.next_check_at is null and exceptions.id is null;
 comment on view invariant_unsettled_attempts_are_checked is
 'I11: what has not ended is asked about, or waits for a person.';
+
+create view invariant_refunds_are_counted as
+select payment_attempts.id as payment_attempt_id, payment_attempts.amount_refunded
+from payment_attempts
+left join refunds
+    on refunds.payment_attempt_id = payment_attempts.id
+    and refunds.status not in ('failed', 'canceled')
+group by payment_attempts.id
+having payment_attempts.amount_refunded <> coalesce(sum(refunds.amount), 0);
+comment on view invariant_refunds_are_counted is
+'I5: what an attempt counts as refunded are its refunds, those on their way included; its CHECK keeps '
+'that below what was captured.';
+
+create view invariant_refunds_fit_their_payment as
+with gone as (
+    select payment_attempt_id, amount from refunds where status = 'succeeded'
+    union all
+    select payment_attempt_id, amount from disputes where status = 'lost'
+)
+
+select payment_attempts.id as payment_attempt_id, sum(gone.amount) as gone
+from payment_attempts
+inner join gone on gone.payment_attempt_id = payment_attempts.id
+left join exceptions
+    on exceptions.object_id = payment_attempts.id
+    and exceptions.class = 'refunded-and-disputed' and exceptions.resolved_at is null
+where exceptions.id is null
+group by payment_attempts.id
+having sum(gone.amount) > payment_attempts.amount_captured;
+comment on view invariant_refunds_fit_their_payment is
+'I5: no more went back, by refunds and lost disputes, than had come, or a person knows.';
+
+create view invariant_refunds_are_booked as
+with booked as (
+    select
+        reference_id,
+        sum(case kind when 'refund_reserve' then 1 when 'refund_release' then -1 end) as reserved,
+        sum(case kind when 'refund' then 1 when 'refund_return' then -1 end) as paid
+    from ledger_transactions
+    where reference_type = 'refund'
+    group by reference_id
+)
+
+select refunds.id as refund_id, refunds.status, booked.reserved, booked.paid
+from refunds
+left join booked on booked.reference_id = refunds.id
+where coalesce(booked.reserved, 0) <> (refunds.status not in ('failed', 'canceled'))::integer
+    or coalesce(booked.paid, 0) <> (refunds.status = 'succeeded')::integer;
+comment on view invariant_refunds_are_booked is
+'A refund is reserved once while it may succeed, and paid out once while it has.';
+
+create view invariant_pending_refunds_are_owed as
+with pending as (
+    select organization_id, livemode, currency, amount
+    from refunds
+    where status in ('created', 'unknown', 'pending')
+    union all
+    select organization_id, livemode, currency, balance
+    from ledger_balances
+    where code = 'refunds_pending'
+)
+
+select organization_id, livemode, currency, sum(amount) as amount
+from pending
+group by organization_id, livemode, currency
+having sum(amount) <> 0;
+comment on view invariant_pending_refunds_are_owed is
+'What is booked as on its way back are the refunds that have not ended.';
+
+create view invariant_unsettled_refunds_are_checked as
+select refunds.id as refund_id, refunds.status
+from refunds
+left join exceptions
+    on exceptions.object_id = refunds.id
+    and exceptions.class = 'refund-unresolved' and exceptions.resolved_at is null
+where refunds.status in ('created', 'unknown', 'pending')
+    and refunds.next_check_at is null and exceptions.id is null;
+comment on view invariant_unsettled_refunds_are_checked is
+'I11: a refund that has not ended is asked about, or waits for a person.';
+
+create view invariant_surplus_goes_back as
+select payment_attempts.id as payment_attempt_id
+from payment_attempts
+left join disputes
+    on disputes.payment_attempt_id = payment_attempts.id and disputes.status = 'lost'
+left join exceptions
+    on exceptions.object_id = payment_attempts.id
+    and exceptions.class = 'surplus-payment' and exceptions.resolved_at is null
+where payment_attempts.is_surplus and exceptions.id is null
+group by payment_attempts.id
+having
+    payment_attempts.amount_captured
+    > payment_attempts.amount_refunded + coalesce(sum(disputes.covered_amount), 0);
+comment on view invariant_surplus_goes_back is
+'I13: what was captured beyond what was owed is refunded or on its way, or a person knows.';
+
+create view invariant_open_disputes_are_booked as
+with open_disputes as (
+    select organization_id, livemode, currency, amount
+    from disputes
+    where status in ('opened', 'under_review')
+    union all
+    select organization_id, livemode, currency, -balance
+    from ledger_balances
+    where code = 'disputes'
+)
+
+select organization_id, livemode, currency, sum(amount) as amount
+from open_disputes
+group by organization_id, livemode, currency
+having sum(amount) <> 0;
+comment on view invariant_open_disputes_are_booked is
+'What the gateway holds back is what is disputed and not decided.';
+
+create view invariant_recalls_follow_their_refunds as
+with money_back as (
+    select
+        id,
+        case
+            when is_late or status in ('failed', 'canceled') then array['released', 'returned']
+            when status = 'succeeded' then array['taken']
+            else array['held']
+        end as legal
+    from refunds
+    union all
+    select
+        id,
+        array[
+            case status when 'won' then 'released' when 'lost' then 'taken' else 'held' end
+        ] as legal
+    from disputes
+)
+
+select credit_recalls.id as credit_recall_id, credit_recalls.status
+from credit_recalls
+left join money_back on money_back.id = credit_recalls.refund_id
+where (credit_recalls.status = any(money_back.legal)) is not true;
+comment on view invariant_recalls_follow_their_refunds is
+'Credits are held while their money is on its way back, gone with it, and back when it stays.';
 
 create function check_invariants(hasura_session json) returns setof exceptions
 language plpgsql volatile security definer

@@ -36,4 +36,25 @@ inner join payment_attempts on payment_attempts.payment_intent_id = payment_inte
 inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id;
 comment on view tcs.transactions is 'Credit purchases, with their payment''s state beside them.';
 
+create view tcs.payment_methods as
+select distinct on (payment_methods.customer_id)
+    payment_methods.id as uuid,
+    payment_methods.organization_id,
+    payment_methods.livemode,
+    payment_methods.customer_id as user_id,
+    payment_methods.type,
+    autopay_mandates.amount::numeric as auto_pay_amount,
+    autopay_mandates.day_of_month::integer as auto_pay_day,
+    coalesce(autopay_mandates.status = 'active', false) as auto_pay_enabled,
+    payment_methods.gateway_payment_method_id as stripe_payment_method_id
+from payment_methods
+left join autopay_mandates
+    on autopay_mandates.payment_method_id = payment_methods.id
+    and autopay_mandates.status in ('active', 'paused')
+order by
+    payment_methods.customer_id, autopay_mandates.status, autopay_mandates.consented_at desc,
+    payment_methods.created_at desc, payment_methods.id;
+comment on view tcs.payment_methods is
+'One row a client, as there: the payment method that autopay charges, else the one saved last.';
+
 grant select on all tables in schema tcs to munim_hasura;

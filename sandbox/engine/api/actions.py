@@ -6,6 +6,7 @@ from typing import Any
 
 from sandbox.engine.metadata import shape
 
+from . import transforms
 from .arguments import Args, drop, given, items, named, read, refuse, text
 from .calls import change, removal
 from .draft import Document
@@ -78,6 +79,7 @@ def _action(document: Document, name: str) -> dict[str, Any]:
 def _definition(args: Args) -> dict[str, Any]:
     """Read a definition, defaults filled in: it is a synchronous mutation without arguments."""
     definition: dict[str, Any] = dict(read(args, "definition", shape.OBJECT))
+    transforms.check(definition)
     definition.setdefault("arguments", [])
     if definition.setdefault("type", "mutation") == "mutation":
         definition.setdefault("kind", "synchronous")

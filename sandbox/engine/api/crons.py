@@ -7,6 +7,7 @@ from typing import Any
 from sandbox.engine.metadata import shape
 from sandbox.engine.triggers import history
 
+from . import transforms
 from .arguments import Args, flag, given, items, named, number, read, refuse, text
 from .calls import SUCCESS, change, command, query, removal
 from .draft import Document, Draft
@@ -25,6 +26,7 @@ def create_cron_trigger(document: Document, args: Args) -> Any:
     name = text(args, "name")
     read(args, "webhook", WEBHOOK)
     text(args, "schedule")
+    transforms.check(args)
     include = read(args, "include_in_metadata", shape.kind(bool))
     known = items(document, "cron_triggers")
     former = named(known, name)

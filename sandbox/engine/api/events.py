@@ -6,6 +6,7 @@ from typing import Any
 
 from sandbox.engine.triggers import history
 
+from . import transforms
 from .arguments import Args, flag, given, items, number, refuse, source, text, tracked_table
 from .calls import SUCCESS, change, command, query, removal
 from .draft import Document, Draft
@@ -36,6 +37,7 @@ def pg_create_event_trigger(document: Document, args: Args) -> Any:
         raise refuse("not-supported", "cannot replace table or schema for trigger")
     if former is not None and not replace:
         raise refuse("already-exists", f'event trigger with name "{name}" already exists')
+    transforms.check(args)
     entry = _entry(args, name)
     held = items(table, "event_triggers")
     if former is None:

@@ -10,7 +10,7 @@ from sandbox.engine.errors import EngineError
 from sandbox.engine.kriti.values import decode, encode
 from sandbox.engine.metadata import shape
 from sandbox.engine.outgoing import Request
-from sandbox.engine.transforms import RequestTransform, TransformError
+from sandbox.engine.transforms import RequestTransform, TransformError, Transforms
 from sandbox.engine.transforms.addresses import Address
 
 from .arguments import Args, read, refuse
@@ -49,6 +49,14 @@ async def test_webhook_transform(_draft: Draft, args: Args) -> Any:  # noqa: PT0
         "headers": [[name.lower(), value] for name, value in done.headers],
         "body": _shown(done.body),
     }
+
+
+def check(holder: Args) -> None:
+    """Refuse transforms whose templates do not parse; the error tells all of them."""
+    try:
+        Transforms.read(holder)
+    except TransformError as error:
+        raise failed(error.bundle) from error
 
 
 def failed(bundle: list[dict[str, Any]]) -> EngineError:

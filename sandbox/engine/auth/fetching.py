@@ -9,7 +9,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
-from sandbox.engine.outgoing import HEADERS
+from sandbox.engine.outgoing import HEADERS, encoded
 
 USER_AGENT = {"user-agent": HEADERS["User-Agent"]}
 BYTES_MAX = 512 * 1024
@@ -52,7 +52,7 @@ class Fetching:
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             )
         method = "GET" if body is None else "POST"
-        sent = USER_AGENT | dict(headers)
+        sent = encoded((USER_AGENT | dict(headers)).items())
         try:
             async with (
                 asyncio.timeout(timeout_s),

@@ -78,7 +78,7 @@ def _member(item: Any) -> Key | None:
         return None
     try:
         read = jwt.PyJWK(item)
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError, NotImplementedError):
         return None
     algorithms: tuple[str, ...] = (read.algorithm_name,)
     if item.get("kty") == "RSA" and item.get("alg") is None:

@@ -13,8 +13,7 @@ from sandbox.engine.schema.sources import ColumnIn, ComputedIn, RelationIn
 from sandbox.engine.tracking.tracked import Relationship
 
 from .compiler import Compiler, all_of, joined, table_sql
-from .filters import computed_call
-from .where import column_sql, named_column, number, visible
+from .where import column_sql, computed_sql, named_column, number, visible
 
 DIRECTIONS = {
     "asc": "ASC NULLS LAST",
@@ -46,7 +45,7 @@ def _of_object(c: Compiler, value: Fields, access: Access, alias: str) -> list[O
             left = column_sql(c, access, alias, source.column.name, source.condition)
             found.append((left, DIRECTIONS[item]))
         elif isinstance(source, ComputedIn):
-            found.append((computed_call(c, source.computed, alias), DIRECTIONS[item]))
+            found.append((computed_sql(c, source, access, alias), DIRECTIONS[item]))
         elif source.aggregate:
             found += _of_aggregate(c, source.relationship, item, alias)
         else:

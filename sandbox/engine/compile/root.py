@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from graphql import DocumentNode, SelectionSetNode
+from graphql import DocumentNode, SelectionSetNode, print_ast
 
 from sandbox.engine.compile.steps import Introspection, Sql, Step, Text
 from sandbox.engine.documents.walk import TYPENAME, Selected, Walk
@@ -31,7 +31,8 @@ from .insert import insert
 from .mutation import SESSION, session
 from .select import Source, aggregated, call, filtered, row, rows, table_source
 from .stream import stream
-from .update import delete, key_condition, update
+from .update import delete, update
+from .where import named_column
 
 # An aggregate reads the rows of a function more than once, but the function must run once only.
 CALLED = '"_called"'
@@ -45,7 +46,8 @@ def compile_root(walk: Walk, item: Selected) -> Step:
         if walk.schema.role in walk.schema.options.unintrospected:
             text = f'introspection is disabled for role: "{walk.schema.role}"'
             raise EngineError("not-supported", text)
-        return Introspection(item.key, _alone(walk, item))
+        document = _alone(walk, item)
+        return Introspection(item.key, document, print_ast(document))
     if item.field.source is None:
         return Text(item.key, to_json(item.field.description))
     return COMPILERS[type(item.field.source)](Compiler(walk), item, item.field.source)
@@ -72,9 +74,19 @@ def _select(c: Compiler, item: Selected, root: SelectRoot) -> Sql:
     if root.kind == "list":
         return _step(c, item, rows(c, source, item))
     below = c.fields(item, item.field.ref.named if item.field else None)
-    key = key_condition(c, root.access, item.arguments, source.alias)
+    key = _key(c, source, item.arguments)
     where = all_of([filtered(c, source, {}), key])
     return _step(c, item, row(c, source, below, f"{source.sql} AS {source.alias} WHERE {where}"))
+
+
+def _key(c: Compiler, source: Source, values: dict[str, Any]) -> str:
+    """Return the condition of a primary key, as far as the role sees its columns on each row."""
+    access = source.access
+    return " AND ".join(
+        f"{named_column(c, access, source.alias, name)} = "
+        + c.value(value, access.table.columns[name].type)
+        for name, value in values.items()
+    )
 
 
 def _function(c: Compiler, item: Selected, root: FunctionRoot) -> Sql:

@@ -206,7 +206,7 @@ def call(
 ) -> str:
     """Call a function by argument name; what was not given takes its SQL default."""
     parts = []
-    for argument in function.arguments:
+    for at, argument in enumerate(function.arguments, 1):
         value = None
         if argument.name in fixed:
             value = fixed[argument.name]
@@ -215,7 +215,8 @@ def call(
         elif given is not None and argument.name in given.items:
             value = c.value(given.items[argument.name], argument.type)
         if value is not None:
-            name = "" if argument.name.startswith("arg_") else f"{ident(argument.name)} => "
+            # The catalog's word for an argument without a name, which only its place can tell.
+            name = "" if argument.name == f"arg_{at}" else f"{ident(argument.name)} => "
             parts.append(f"{name}{value}")
     schema, name = function.name
     return f"{ident(schema)}.{ident(name)}({', '.join(parts)})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.engine.schema.actions import ActionRoot
@@ -78,14 +78,11 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Introspection:
-    """A __schema or __type field; `document` asks for it alone.
-
-    `answers` keeps its JSON by the variables' values: a whole schema is costly to describe.
-    """
+    """A __schema or __type field; `document` asks for it alone, `text` is how it is written."""
 
     key: str
     document: Any
-    answers: dict[str, str] = field(default_factory=dict)
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +113,19 @@ class Queued:
 
 
 Step = Sql | Stream | Several | Nested | Text | Introspection | Action | Queued
+
+
+def length(step: Step) -> int:
+    """Count the characters that a step keeps, for those who bound what is kept."""
+    if isinstance(step, Several):
+        return sum(map(length, step.steps))
+    if isinstance(step, Nested):
+        return sum(length(row.sql) for row in step.rows) + length(step.answer)
+    if isinstance(step, Queued):
+        return length(step.insert)
+    if isinstance(step, (Text, Introspection)):
+        return len(step.text)
+    if isinstance(step, Action):
+        return len(step.key)
+    follow = step.follow if isinstance(step, Sql) else None
+    return len(step.sql) + (length(follow) if follow else 0)

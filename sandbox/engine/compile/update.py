@@ -67,10 +67,10 @@ def _each_update(c: Compiler, item: Selected, root: UpdateRoot, path: str) -> It
             yield _update(inner, item, root, assigned, where)
 
 
-def key_condition(c: Compiler, access: Access, values: dict[str, Any], alias: str = ROW) -> str:
+def key_condition(c: Compiler, access: Access, values: dict[str, Any]) -> str:
     columns = access.table.columns
     return " AND ".join(
-        f"{alias}.{ident(columns[name].name)} = {c.value(value, columns[name].type)}"
+        f"{ROW}.{ident(columns[name].name)} = {c.value(value, columns[name].type)}"
         for name, value in values.items()
     )
 

@@ -35,6 +35,14 @@ def column_sql(c: Compiler, access: Access, alias: str, name: str, condition: Fi
     return f"CASE WHEN {permit(c, condition, access.table, alias)} THEN {plain} END"
 
 
+def computed_sql(c: Compiler, source: ComputedIn, access: Access, alias: str) -> str:
+    """Call a computed field's function, null on rows that do not pass its condition."""
+    called = computed_call(c, source.computed, alias)
+    if source.condition is None:
+        return called
+    return f"CASE WHEN {permit(c, source.condition, access.table, alias)} THEN {called} END"
+
+
 def named_column(c: Compiler, access: Access, alias: str, graphql: str) -> str:
     """Name a column by its GraphQL name, hidden where the role may not see it."""
     name = access.table.columns[graphql].name
@@ -67,7 +75,7 @@ def _one(c: Compiler, source: Any, value: Any, access: Access, alias: str) -> st
         left = column_sql(c, access, alias, source.column.name, source.condition)
         return comparisons(c, left, value, source.column.type)
     if isinstance(source, ComputedIn):
-        left = computed_call(c, source.computed, alias)
+        left = computed_sql(c, source, access, alias)
         return comparisons(c, left, value, source.computed.function.type or TEXT)
     assert isinstance(source, RelationIn)  # noqa: S101 -- a where has no fifth kind of field
     if source.aggregate:

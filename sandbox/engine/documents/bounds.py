@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -34,6 +34,10 @@ INTROSPECTION = frozenset({"__schema", "__type"})
 # multiplies the answer. Clients need one level.
 LISTS = frozenset({"fields", "inputFields", "interfaces", "possibleTypes"})
 LISTS_MAX = 3
+# How many items the lists of one type usually have, and what a type may cost by that measure. The
+# query of GraphiQL costs some 2,000.
+ITEMS = {"fields": 10, "inputFields": 10, "args": 3, "enumValues": 5}
+DESCRIPTION_MAX = 20_000
 
 
 def check_text(text: str, bounds: Bounds) -> None:
@@ -49,7 +53,8 @@ def check_text(text: str, bounds: Bounds) -> None:
 class Size:
     """A selection with its fragments put in, as often as they are named.
 
-    `width` counts the fields of its first level, `lists` how deep lists of types nest.
+    `width` counts the fields of its first level, `lists` how deep lists of types nest, and `items`
+    what an introspection would answer for one type.
     """
 
     depth: int = 0
@@ -57,6 +62,7 @@ class Size:
     fields: int = 0
     aliases: int = 0
     lists: int = 0
+    items: int = 0
 
 
 def check_document(document: Document, bounds: Bounds) -> None:
@@ -96,6 +102,7 @@ class _Measure:
             sum(size.fields for size in sizes),
             sum(size.aliases for size in sizes),
             max((size.lists for size in sizes), default=0),
+            sum(size.items for size in sizes),
         )
 
     def _node(self, node: SelectionNode) -> Size:
@@ -107,18 +114,19 @@ class _Measure:
             return self.known[name]
         inner = self.selection(getattr(node, "selection_set", None))
         if not isinstance(node, FieldNode):
-            return Size(inner.depth + 1, inner.width, inner.fields, inner.aliases, inner.lists)
+            return replace(inner, depth=inner.depth + 1)
         for argument in node.arguments or ():
             self._literal(argument.value, 1)
         name = node.name.value
-        if name in INTROSPECTION and inner.lists > LISTS_MAX:
-            raise invalid("the introspection is nested too deeply", "$")
+        if name in INTROSPECTION:
+            _check_introspection(inner)
         return Size(
             inner.depth + 1,
             1,
             inner.fields + 1,
             inner.aliases + (node.alias is not None),
             inner.lists + (name in LISTS),
+            (inner.items + 1) * ITEMS.get(name, 1),
         )
 
     def _literal(self, node: ValueNode, depth: int) -> None:
@@ -132,6 +140,13 @@ class _Measure:
         _check_depth(depth, self.bounds)
         for item in inside:
             self._literal(item, depth + 1)
+
+
+def _check_introspection(found: Size) -> None:
+    if found.lists > LISTS_MAX:
+        raise invalid("the introspection is nested too deeply", "$")
+    if found.items > DESCRIPTION_MAX:
+        raise invalid("the introspection asks for too much", "$")
 
 
 def check_variables(given: dict[str, Any], bounds: Bounds) -> None:

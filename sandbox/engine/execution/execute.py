@@ -35,8 +35,6 @@ from .state import State
 
 BROKEN = (asyncpg.PostgresError, *UNSENT, OSError, asyncio.TimeoutError)
 
-MOST_ANSWERS = 20
-
 
 class Call:
     """One operation being answered: who asks, with which leaves, from which document."""
@@ -107,17 +105,16 @@ class Executor:
 
     async def _introspection(self, state: State, step: Introspection, call: Call) -> str:
         """Describe the schema in a thread, and once only for the same variables."""
-        key = to_json(call.variables)
-        if key not in step.answers:
-            schema = state.schema(call.session.role, backend=call.session.backend)
+        schema = state.schema(call.session.role, backend=call.session.backend)
+        key = schema, step.text, to_json(call.variables)
+        known = state.descriptions.get(key)
+        if known is None:
             built = await asyncio.to_thread(state.introspection, schema)
-            found = await asyncio.to_thread(
+            known = await asyncio.to_thread(
                 introspection.answer, built, step.document, call.variables
             )
-            if len(step.answers) >= MOST_ANSWERS:
-                step.answers.clear()
-            step.answers[key] = found
-        return step.answers[key]
+            state.descriptions.keep(key, known)
+        return known
 
     async def _alone(self, step: Sql, call: Call) -> str:
         """Run one statement on its own; a query is tried again when its connection was gone."""

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from sandbox.engine.compile.root import compile_root
-from sandbox.engine.compile.steps import Action, Queued, Step
+from sandbox.engine.compile.steps import Action, Queued, Step, length
 from sandbox.engine.documents import bounds, parsing
 from sandbox.engine.documents.coerce import Coercion, Variables
 from sandbox.engine.documents.parsing import Document
@@ -23,9 +23,14 @@ from sandbox.engine.settings import Bounds
 MOST_DOCUMENTS = 1000
 MOST_SHAPES = 200
 LONGEST_KEPT = 100_000
+# About what the cache may take, in bytes, and what a character of a document and of SQL takes.
+MOST_WEIGHT = 128_000_000
+DOCUMENT_WEIGHT = 50
+SQL_WEIGHT = 12
 
 
 Space = tuple[str | None, int]
+Key = tuple[RoleSchema, str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,10 @@ class Plan:
     subscription: bool = False
     spaces: tuple[Space, ...] = ()
 
+    @property
+    def weight(self) -> int:
+        return SQL_WEIGHT * sum(map(length, self.steps))
+
     def joined(self, answers: Sequence[str]) -> str:
         """Write `data`, the answers of a namespace inside its field."""
         pairs = [f'"{step.key}":{answer}' for step, answer in zip(self.steps, answers, strict=True)]
@@ -57,15 +66,17 @@ class Prepared:
 
     document: Document
     binders: tuple[tuple[str, Binder], ...]
+    weight: int
     plans: OrderedDict[Hashable, Plan] = field(default_factory=OrderedDict)
 
 
 class Plans:
-    """A bounded cache; `misses` counts the compilations."""
+    """A cache, bounded in number and in weight; `misses` counts the compilations."""
 
     def __init__(self, allowed: Bounds) -> None:
         self.bounds = allowed
-        self.kept: OrderedDict[tuple[RoleSchema, str, str | None], Prepared] = OrderedDict()
+        self.kept: OrderedDict[Key, Prepared] = OrderedDict()
+        self.weight = 0
         self.misses = 0
 
     def get(
@@ -77,7 +88,7 @@ class Plans:
         if prepared is None:
             prepared = self._prepare(schema, text, name)
             if len(text) <= LONGEST_KEPT:
-                _keep(self.kept, key, prepared, MOST_DOCUMENTS)
+                self._keep(key, prepared)
         else:
             self.kept.move_to_end(key)
         bounds.check_variables(given, self.bounds)
@@ -89,7 +100,9 @@ class Plans:
         )
         plan = prepared.plans.get(shape)
         if plan is None:
-            plan = self._compile(schema, prepared, values, shape)
+            plan, is_reusable = self._compile(schema, prepared, values)
+            if is_reusable:
+                self._keep_plan(key, prepared, shape, plan)
         return plan, leaves
 
     def _prepare(self, schema: RoleSchema, text: str, name: str | None) -> Prepared:
@@ -100,11 +113,12 @@ class Plans:
             (item.name, binder(declared_ref(item.type, schema)))
             for item in parsed.variables.values()
         )
-        return Prepared(parsed, binders)
+        return Prepared(parsed, binders, DOCUMENT_WEIGHT * len(text))
 
     def _compile(
-        self, schema: RoleSchema, prepared: Prepared, values: dict[str, Any], shape: Hashable
-    ) -> Plan:
+        self, schema: RoleSchema, prepared: Prepared, values: dict[str, Any]
+    ) -> tuple[Plan, bool]:
+        """Return the plan, and whether it fits other requests of the same shape."""
         self.misses += 1
         found = prepared.document
         refs = {item.name: declared_ref(item.type, schema) for item in found.variables.values()}
@@ -115,16 +129,25 @@ class Plans:
             if name in values
         }
         coercion = Coercion(Variables(found.variables, refs, trees))
-        plan = _plan(Walk(found, schema, coercion))
-        if coercion.cacheable:
-            _keep(prepared.plans, shape, plan, MOST_SHAPES)
-        return plan
+        return _plan(Walk(found, schema, coercion)), coercion.cacheable
 
+    def _keep(self, key: Key, prepared: Prepared) -> None:
+        self.kept[key] = prepared
+        self.weight += prepared.weight
+        while len(self.kept) > MOST_DOCUMENTS or (self.weight > MOST_WEIGHT and self.kept):
+            self.weight -= self.kept.popitem(last=False)[1].weight
 
-def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
-    kept[key] = value
-    if len(kept) > most:
-        kept.popitem(last=False)
+    def _keep_plan(self, key: Key, prepared: Prepared, shape: Hashable, plan: Plan) -> None:
+        if self.kept.pop(key, None) is None:
+            return  # it was too heavy, or is too long
+        self.weight -= prepared.weight
+        prepared.plans[shape] = plan
+        prepared.weight += plan.weight
+        while len(prepared.plans) > MOST_SHAPES or (
+            prepared.weight > MOST_WEIGHT // 2 and prepared.plans
+        ):
+            prepared.weight -= prepared.plans.popitem(last=False)[1].weight
+        self._keep(key, prepared)
 
 
 def _plan(walk: Walk) -> Plan:

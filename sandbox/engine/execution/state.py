@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,26 @@ from sandbox.engine.tracking.permissions import Permissions
 from sandbox.engine.tracking.tracked import Tracked
 
 from .plan import Plans
+
+DESCRIPTIONS_MAX = 50
+DESCRIPTIONS_LENGTH_MAX = 32_000_000  # characters
+
+
+class Descriptions:
+    """The latest answers to introspections: a whole schema is costly to describe."""
+
+    def __init__(self) -> None:
+        self.kept: OrderedDict[Hashable, str] = OrderedDict()
+        self.length = 0
+
+    def get(self, key: Hashable) -> str | None:
+        return self.kept.get(key)
+
+    def keep(self, key: Hashable, text: str) -> None:
+        self.length += len(text) - len(self.kept.pop(key, ""))
+        self.kept[key] = text
+        while self.length > DESCRIPTIONS_LENGTH_MAX or len(self.kept) > DESCRIPTIONS_MAX:
+            self.length -= len(self.kept.popitem(last=False)[1])
 
 
 class State:
@@ -42,6 +64,7 @@ class State:
         )
         self.plans = Plans(settings.bounds)
         self.roles = self.permissions.roles() | self.actions.roles()
+        self.descriptions = Descriptions()
         self._schemas: dict[tuple[str, bool], RoleSchema] = {}
         self._introspection: dict[RoleSchema, GraphQLSchema] = {}
 

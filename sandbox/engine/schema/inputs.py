@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sandbox.engine.tracking.tracked import TrackedColumn
+from sandbox.engine.tracking.tracked import ComputedField, TrackedColumn
 from sandbox.engine.types import (
     BOOLEAN,
     DESCRIPTIONS,
@@ -76,7 +76,7 @@ def bool_exp(schema: RoleSchema, access: Access, name: str) -> InputType:
         for computed in schema.plain_computed(access):
             kind = computed.function.type or TEXT
             source_type = schema.scalar_comparison(kind)
-            found[computed.name] = InputField(Ref(source_type), ComputedIn(computed))
+            found[computed.name] = InputField(Ref(source_type), _computed_in(access, computed))
         _relations(schema, access, found)
         return found
 
@@ -85,6 +85,10 @@ def bool_exp(schema: RoleSchema, access: Access, name: str) -> InputType:
         "All fields are combined with a logical 'AND'."
     )
     return InputObject(name, fields, text)
+
+
+def _computed_in(access: Access, computed: ComputedField) -> ComputedIn:
+    return ComputedIn(computed, access.select.computed[computed.name] if access.select else None)
 
 
 def _relations(schema: RoleSchema, access: Access, found: Fields) -> None:
@@ -128,7 +132,8 @@ def order_by(schema: RoleSchema, access: Access, name: str) -> InputType:
             for column in access.readable
         }
         for computed in schema.plain_computed(access):
-            found[computed.name] = InputField(Ref(schema.ordering), ComputedIn(computed))
+            ordered = _computed_in(access, computed)
+            found[computed.name] = InputField(Ref(schema.ordering), ordered)
         for relationship in access.table.relationships.values():
             target = schema.readable(relationship.target)
             if target and not relationship.is_array:

@@ -118,7 +118,10 @@ class ColumnIn:
 
 @dataclass(frozen=True, slots=True)
 class ComputedIn:
+    """A computed field to compare or to order by; null on rows that do not pass `condition`."""
+
     computed: ComputedField
+    condition: Filter | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,10 +43,40 @@ class Gathering:
         return getattr(self._transport, name)
 
 
+STALLED_MAX = 256 * 1024  # bytes that bring no request forward
+
+
 class Protocol(HttpToolsProtocol):
+    """Bounds what is neither a whole head nor a body: uvicorn and httptools keep all of it."""
+
     def connection_made(self, transport: Any) -> None:
         self.gathering = Gathering(transport, self.loop)
+        self._advanced = False
+        self._stalled = 0
         super().connection_made(cast("asyncio.Transport", self.gathering))
+
+    def data_received(self, data: bytes) -> None:
+        self._advanced = False
+        super().data_received(data)
+        self._stalled = 0 if self._advanced else self._stalled + len(data)
+        if self._stalled > STALLED_MAX and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too long.")
+
+    def on_message_begin(self) -> None:
+        self._advanced = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._advanced = True
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._advanced = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._advanced = True
+        super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
         self.transport = self.gathering.plain()

@@ -136,7 +136,7 @@ class _GraphQL:
         if not failed:
             identifier = headers.get("x-request-id") or str(uuid.uuid4())
             sent.append((b"x-request-id", identifier.encode("latin-1")))
-        sent += [(b"set-cookie", cookie.encode("latin-1")) for cookie in cookies]
+        sent += [(b"set-cookie", cookie.encode("latin-1", "replace")) for cookie in cookies]
         if len(content) >= WORTH_GZIP and "gzip" in headers.get("accept-encoding", ""):
             content = gzip.compress(content, 1)
             sent.append((b"content-encoding", b"gzip"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sandbox.engine.documents import requests
@@ -23,8 +23,11 @@ class Init:
 
 @dataclass(frozen=True, slots=True)
 class Start:
+    """`size` is the length of the message."""
+
     id: str
     request: Request
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,8 @@ def read(text: str) -> Message:
     reader = READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
         raise _malformed(f"unexpected type for ClientMessage: {kind}")
-    return reader(found)  # type: ignore[no-any-return]  # each reader of the table is a function here
+    message: Message = reader(found)
+    return replace(message, size=len(text)) if isinstance(message, Start) else message
 
 
 def _init(found: dict[str, Any]) -> Init:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from dataclasses import replace
 
 from sandbox.engine.engine import Engine, Planned
@@ -15,16 +16,18 @@ from .messages import Init, Message, Ping, Start, Stop, Terminate
 from .protocol import Protocol
 
 LOG = logging.getLogger("engine")
+OPERATIONS_BODIES = 4  # requests of the largest size that may run on one connection
 
 
 class Operation:
     """One operation, which hears of its answers while it is a subscription."""
 
-    __slots__ = ("head", "id", "operations")
+    __slots__ = ("head", "id", "operations", "size")
 
-    def __init__(self, operations: Operations, identifier: str) -> None:
+    def __init__(self, operations: Operations, identifier: str, size: int) -> None:
         self.operations = operations
         self.id = identifier
+        self.size = size
         self.head = operations.protocol.head(operations.protocol.data, identifier)
 
     def answered(self, answer: Answer) -> None:
@@ -47,7 +50,9 @@ class Operations:
         self.headers = headers
         self.session: Session | None = None
         self.running: dict[str, Operation] = {}
-        self._waiting: asyncio.Queue[tuple[Operation, Start]] = asyncio.Queue()
+        self._size = 0  # of all that run
+        self._waiting: OrderedDict[Operation, Start] = OrderedDict()
+        self._has_waiting = asyncio.Event()
 
     async def take(self, message: Message) -> None:
         """Do what the client says, or put it in line."""
@@ -78,17 +83,30 @@ class Operations:
             self.protocol.already_running(message.id)
         elif self.session is None:
             self.protocol.not_initialised(message.id)
-        elif len(self.running) >= self.engine.settings.sockets.most_operations:
+        elif not self._has_room(message):
             error = EngineError("start-failed", "too many operations on this connection")
             self.protocol.refused(message.id, error)
         else:
-            operation = Operation(self, message.id)
+            operation = Operation(self, message.id, message.size)
             self.running[message.id] = operation
-            self._waiting.put_nowait((operation, message))
+            self._size += operation.size
+            self._waiting[operation] = message
+            self._has_waiting.set()
+
+    def _has_room(self, message: Start) -> bool:
+        """Tell whether one more may run: their number is bounded, and what they hold together."""
+        settings = self.engine.settings
+        size_max = OPERATIONS_BODIES * settings.body_limit
+        return (
+            len(self.running) < settings.sockets.most_operations
+            and self._size + message.size <= size_max
+        )
 
     def stop(self, identifier: str) -> None:
         operation = self.running.pop(identifier, None)
         if operation is not None:
+            self._size -= operation.size
+            self._waiting.pop(operation, None)
             self.engine.subscriptions.remove(operation)
 
     def stop_all(self) -> None:
@@ -98,9 +116,10 @@ class Operations:
     async def work(self) -> None:
         """Run what was put in line, one after the other as Hasura does."""
         while True:
-            operation, message = await self._waiting.get()
-            if self._runs(operation):
-                await self._run(operation, message)
+            self._has_waiting.clear()
+            while self._waiting:
+                await self._run(*self._waiting.popitem(last=False))
+            await self._has_waiting.wait()
 
     def _runs(self, operation: Operation) -> bool:
         return self.running.get(operation.id) is operation

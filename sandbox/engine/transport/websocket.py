@@ -107,6 +107,7 @@ class Socket:
         self.settings = engine.settings.sockets
         self._send = send
         self._frames: deque[str] = deque()
+        self._length = 0  # of the frames that wait
         self._ready = asyncio.Event()
         self._closing: dict[str, Any] | None = None
         self._loop = asyncio.get_running_loop()
@@ -116,11 +117,18 @@ class Socket:
     def send(self, text: str) -> None:
         if self._closing is not None:
             return
-        if len(self._frames) >= self.settings.most_waiting_frames:
+        if self._is_full(text):
             self.give_up()
             return
+        self._length += len(text)
         self._frames.append(text)
         self._ready.set()
+
+    def _is_full(self, text: str) -> bool:
+        """Tell whether too much waits already; one frame may be as large as it is."""
+        if len(self._frames) >= self.settings.most_waiting_frames:
+            return True
+        return bool(self._frames) and self._length + len(text) > self.settings.most_waiting_bytes
 
     def close(self, code: int, reason: str) -> None:
         """Close once what waits has been sent; nothing is taken or sent after this."""
@@ -202,7 +210,9 @@ class Socket:
         with suppress(OSError):
             while True:
                 while self._frames:
-                    await self._send({"type": "websocket.send", "text": self._frames.popleft()})
+                    text = self._frames.popleft()
+                    self._length -= len(text)
+                    await self._send({"type": "websocket.send", "text": text})
                 if self._closing:
                     await self._send(self._closing)
                     return

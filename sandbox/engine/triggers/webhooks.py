@@ -15,6 +15,7 @@ from sandbox.engine.outgoing import HEADERS, Outgoing, Request
 from sandbox.engine.transforms import Transformed, TransformError, Transforms
 
 LOGGED_CHARACTERS_MAX = 100_000
+DIGITS_MAX = 9  # of a Retry-After: thirty years, which Postgres can still add to a time
 DEFAULTS = frozenset(name.lower() for name in HEADERS)
 
 
@@ -74,7 +75,7 @@ class Response:
         """The wait that a refusal asks for: whole seconds, more than none."""
         given = (text for name, text in self.headers if name.lower() == "retry-after")
         value = next(given, "").strip()
-        wanted = int(value) if value.isascii() and value.isdigit() else 0
+        wanted = int(value[:DIGITS_MAX]) if value.isascii() and value.isdigit() else 0
         return wanted if wanted > 0 and not self.is_success else None
 
     def logged(self, version: str) -> str:

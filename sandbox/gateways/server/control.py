@@ -76,15 +76,28 @@ class Control:
         return JSONResponse({"released": sent})
 
     async def read_clock(self, _: Request) -> Response:
-        return JSONResponse({"now": self.house.store.exact_now()})
+        """Tell the simulated time, and when something is to happen next by itself."""
+        store = self.house.store
+        due = [one for one in (store.next_timer(), self.house.outbox.next_due()) if one is not None]
+        return JSONResponse(
+            {
+                "now": store.exact_now(),
+                "skew_seconds": store.skew,
+                "next_due": min(due, default=None),
+            }
+        )
 
     async def move_clock(self, request: Request) -> Response:
-        """Set how many seconds the simulated time is ahead of the real one."""
-        offset = (await read_object(request)).get("offset_seconds")
-        if isinstance(offset, bool) or not isinstance(offset, int | float):
-            return JSONResponse({"error": "offset_seconds must be a number"}, 400)
-        self.house.store.move_clock(offset)
-        self.worker.wake()
+        """Set how many seconds the simulated time is ahead of the real one.
+
+        What became due meanwhile has happened when this answers; webhooks are on their way.
+        """
+        order = await read_object(request)
+        skew = order.get("skew_seconds", order.get("offset_seconds"))
+        if isinstance(skew, bool) or not isinstance(skew, int | float):
+            return JSONResponse({"error": "skew_seconds must be a number"}, 400)
+        self.house.store.move_clock(skew)
+        self.worker.catch_up()
         return await self.read_clock(request)
 
 

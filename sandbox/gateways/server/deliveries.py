@@ -6,7 +6,7 @@ settled then; what the fault does happens in `worker`.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sandbox.faults import Fault, Faults, Kind
@@ -102,6 +102,8 @@ class Outbox:
     def post(self, parcel: Parcel) -> None:
         """Queue a parcel, with the fault that awaits its type if there is one."""
         fault = self.faults.take(parcel.gateway, f"webhook:{parcel.type}")
+        if fault and fault.kind is Kind.WRONG_AMOUNT:
+            parcel = replace(parcel, body=_with_wrong_amounts(parcel.body, fault.n))
         now = self.store.exact_now()
         self._insert(parcel, fault, due=now + _delay(fault), duplicate=False)
         if fault and fault.kind is Kind.DUPLICATE:
@@ -127,6 +129,13 @@ class Outbox:
             (self.store.exact_now(), limit),
         )
         return [_delivery(row) for row in rows.fetchall()]
+
+    def next_due(self) -> float | None:
+        """Tell when the next webhook is to be sent, in simulated time."""
+        row = self.store.db.execute(
+            "select min(due) as due from deliveries where state = 'pending'"
+        ).fetchone()
+        return None if row["due"] is None else float(row["due"])
 
     def held(self, name: str | None = None) -> list[Delivery]:
         """List held deliveries, oldest first; the name is a delivery's id, an event or a type."""
@@ -201,6 +210,21 @@ def _delivery(row: Any) -> Delivery:
     )
     fault = json.loads(row["fault"]) if row["fault"] else None
     return Delivery(row["id"], parcel, row["attempts"], row["created"], fault)
+
+
+def _with_wrong_amounts(body: bytes, excess: int) -> bytes:
+    """Raise every amount of a JSON body, at any depth."""
+
+    def raised(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {
+            name: value + excess
+            if name.startswith("amount") and type(value) is int and value
+            else value
+            for name, value in pairs
+        }
+
+    wrong = json.loads(body, object_pairs_hook=raised)
+    return json.dumps(wrong, indent=2, ensure_ascii=False).encode()
 
 
 def _delay(fault: Fault | None) -> float:

@@ -69,7 +69,7 @@ class Store:
         self.db.executescript(SCHEMA)
         self._depth = 0
         self._after_commit: list[Callable[[], None]] = []
-        self._offset = float(self.setting("clock_offset") or 0)
+        self.skew = float(self.setting("clock_offset") or 0)
 
     def close(self) -> None:
         self.db.close()
@@ -118,12 +118,29 @@ class Store:
         return int(self.exact_now())
 
     def exact_now(self) -> float:
-        return time.time() + self._offset
+        return time.time() + self.skew
 
     def move_clock(self, seconds: float) -> None:
         """Set how far the simulated time is ahead of the real one."""
         self.remember("clock_offset", str(seconds))
-        self._offset = seconds
+        self.skew = seconds
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Undo what is inside when it fails, and nothing else of the transaction around it."""
+        self.db.execute("savepoint attempt")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("rollback to attempt")
+            raise
+        finally:
+            self.db.execute("release attempt")
+
+    def next_timer(self) -> float | None:
+        """Tell when the next timer is due, in simulated time."""
+        due = self.db.execute("select min(due) as due from timers").fetchone()["due"]
+        return None if due is None else float(due)
 
     def due_timers(self, limit: int = 100) -> list[Timer]:
         rows = self.db.execute(

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +34,11 @@ class Worker:
     def wake(self) -> None:
         """Look at the queue now; for new work and for a moved clock."""
         self._wake.set()
+
+    def catch_up(self) -> None:
+        """Fire what is due now, before anybody asks; for a moved clock."""
+        self._fire_timers()
+        self.wake()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -107,7 +111,7 @@ class Worker:
         return Attempt(signed.headers, status=answer.status_code, answer=answer.text[:500])
 
     def _sign(self, delivery: Delivery) -> Signed | None:
-        """Sign with a fresh timestamp of the real clock, which receivers compare with theirs."""
+        """Sign with a fresh timestamp of the simulated clock, by which receivers go, too."""
         parcel = delivery.parcel
         simulator = self.simulators.get(parcel.gateway)
         secrets = simulator.secrets(parcel.endpoint) if simulator else []
@@ -116,7 +120,8 @@ class Worker:
         fault = delivery.bad_signature()
         if fault and fault["kind"] == Kind.WRONG_SIGNATURE:
             secrets = [NOT_THE_SECRET]
-        return simulator.sign(parcel.body, secrets, int(time.time() + _skew(fault)))
+        stamp = int(self.store.exact_now() + _skew(fault))
+        return simulator.sign(parcel.body, secrets, stamp)
 
 
 def _skew(fault: dict[str, Any] | None) -> float:

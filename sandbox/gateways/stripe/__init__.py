@@ -1,6 +1,6 @@
-"""A simulator of Stripe: Checkout with its hosted page, webhooks, and the books behind them."""
+"""A simulator of Stripe: pages, saved methods, refunds, disputes, webhooks, and the books."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from starlette.routing import BaseRoute
@@ -9,14 +9,22 @@ from stripe import WebhookSignature
 from sandbox.gateways.server.pages import Pages
 from sandbox.gateways.server.simulator import House, Options, Overview, Signed
 from sandbox.gateways.stripe.api import Api
+from sandbox.gateways.stripe.balance import Balance
 from sandbox.gateways.stripe.calls import Operation
+from sandbox.gateways.stripe.charges import Charges
 from sandbox.gateways.stripe.control import Control
 from sandbox.gateways.stripe.customers import Customers
+from sandbox.gateways.stripe.disputes import Disputes
 from sandbox.gateways.stripe.endpoints import Endpoints
 from sandbox.gateways.stripe.events import API_VERSION, Events
+from sandbox.gateways.stripe.intent_calls import IntentCalls
+from sandbox.gateways.stripe.intents import Intents
 from sandbox.gateways.stripe.pages import HostedPages
 from sandbox.gateways.stripe.payments import Payments
+from sandbox.gateways.stripe.refunds import Refunds
+from sandbox.gateways.stripe.saved_methods import SavedMethods
 from sandbox.gateways.stripe.sessions import Sessions
+from sandbox.gateways.stripe.setups import Setups
 
 SANDBOX_KEY = "sk_test_sandbox_key_known_to_everybody"
 SANDBOX_SECRET = "whsec_sandbox_secret_known_to_everybody"  # noqa: S105  # published on purpose; live refuses to start with it
@@ -26,18 +34,32 @@ class Simulator:
     name = "stripe"
 
     def __init__(self, house: House, options: Options) -> None:
-        books = house.books(self.name)
+        self.books = books = house.books(self.name)
         events = Events(books, house.outbox)
         pages = Pages(Path(__file__).parent / "templates")
         self.keys = options.keys or (SANDBOX_KEY,)
         self.endpoints = Endpoints(books)
         self.customers = Customers(books, events)
-        self.sessions = Sessions(books, events, house.origin)
-        self.payments = Payments(books, events, self.sessions, self.customers)
+        self.balance = Balance(books)
+        self.charges = Charges(books, events, self.balance, house.origin)
+        self.intents = Intents(books, events, self.charges)
+        self.sessions = Sessions(events, self.intents, Setups(books, events), house.origin)
+        self.payments = Payments(events, self.sessions, self.intents, self.customers)
+        self.methods = SavedMethods(books, events)
+        self.refunds = Refunds(books, events, self.charges)
+        self.disputes = Disputes(books, events, self.balance)
         self.events = events
         self.api = Api(house, events, self.keys)
         self.hosted = HostedPages(books, self.payments, pages)
-        self.control = Control(books, self.payments, self.endpoints)
+        self.control = Control(self)
+        self.timers: dict[str, Callable[[str], None]] = {
+            "expire": self.sessions.expire_if_due,
+            "settle": self.payments.finish_delayed,
+            "authorization": self.intents.lapse,
+            "refund": self.refunds.decide,
+            "dispute": self.disputes.open_due,
+            "late_call": self.api.perform_late,
+        }
         self.endpoints.configure(options.webhooks, options.secrets or (SANDBOX_SECRET,))
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -46,7 +68,13 @@ class Simulator:
     def _operations(self) -> list[Operation]:
         return [
             *self.sessions.operations(),
-            *self.payments.charges.operations(),
+            *self.sessions.setups.operations(),
+            *IntentCalls(self.books, self.intents).operations(),
+            *self.charges.operations(),
+            *self.balance.operations(),
+            *self.methods.operations(),
+            *self.refunds.operations(),
+            *self.disputes.operations(),
             *self.customers.operations(),
             *self.events.operations(),
             *self.endpoints.operations(),
@@ -56,10 +84,7 @@ class Simulator:
         return self.control.routes()
 
     def on_timer(self, kind: str, subject: str) -> None:
-        if kind == "expire":
-            self.sessions.expire_if_due(subject)
-        else:
-            self.payments.finish_delayed(subject)
+        self.timers[kind](subject)
 
     def secrets(self, endpoint: str) -> Sequence[str]:
         return self.endpoints.secrets(endpoint)

@@ -3,6 +3,7 @@
 import re
 from base64 import b64decode
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,7 +17,7 @@ from sandbox.gateways.server import calls as play
 from sandbox.gateways.server.simulator import House
 from sandbox.gateways.stripe import errors
 from sandbox.gateways.stripe.calls import Call, Operation
-from sandbox.gateways.stripe.errors import RefusalError
+from sandbox.gateways.stripe.errors import DeclinedError, RefusalError
 from sandbox.gateways.stripe.events import API_VERSION, Events
 from sandbox.gateways.stripe.idempotency import IdempotencyKeys, Result
 from sandbox.gateways.stripe.objects import new_id
@@ -45,8 +46,10 @@ class Api:
         self.events = events
         self.keys = keys
         self.kept = IdempotencyKeys(house.store)
+        self.operations: dict[str, Operation] = {}
 
     def routes(self, operations: Sequence[Operation]) -> list[Route]:
+        self.operations = {one.name: one for one in operations}
         routes = [
             Route(one.path, self._endpoint(one), methods=[one.method], name=one.name)
             for one in operations
@@ -114,10 +117,37 @@ class Api:
             instead = await play.before(fault, broken)
             if instead is not None:
                 return instead
+            if fault and fault.kind is Kind.LATE_EFFECT:
+                self._postpone(received, fault.seconds)
+                return play.CutConnection()
             result = self._execute(received, fault)
         finally:
             self.kept.running.discard(received.key or "")
         return play.after(fault, JSONResponse(result.body, result.status))
+
+    def _postpone(self, received: Received, seconds: float) -> None:
+        """Have a call run in some seconds of simulated time; nobody hears of its result."""
+        books, now = self.events.books, self.house.store.exact_now()
+        late = {
+            "id": received.id,
+            "created": int(now),
+            "operation": received.operation.name,
+            "path": received.call.path,
+            "params": received.call.params,
+            "key": received.key,
+        }
+        with self.house.store.transaction():
+            books.insert("late_call", late)
+            books.set_timer("late_call", received.id, now + seconds)
+
+    def perform_late(self, identifier: str) -> None:
+        """Run a postponed call, unless its key has a result by now: then it is a repetition."""
+        late = self.events.books.get("late_call", identifier)
+        call = Call(late["path"], late["params"])
+        received = Received(identifier, self.operations[late["operation"]], call, late["key"])
+        with suppress(RefusalError), self.house.store.attempt():
+            if self._kept(received) is None:
+                self._execute(received, None)
 
     def _execute(self, received: Received, fault: Fault | None) -> Result:
         """Do it and keep its result, in one transaction."""
@@ -127,12 +157,19 @@ class Api:
             self.house.store.transaction(),
             self.events.caused_by(received.id, received.key),
         ):
-            result = Result(200, operation.run(checked), received.id)
+            result = self._run(operation, checked, received.id)
             if fault and fault.kind is Kind.ERROR_AFTER_EFFECT:
                 result = Result(500, errors.server_error(), received.id)
             if received.key:
                 self.kept.keep(received.key, received.path, call.params, result)
         return result
+
+    def _run(self, operation: Operation, call: Call, request: str) -> Result:
+        """Run an operation. A decline is a result; any other refusal undoes everything."""
+        try:
+            return Result(200, operation.run(call), request)
+        except DeclinedError as decline:
+            return Result(decline.status, decline.body(), request)
 
     def _dress(self, request: Request, answer: Response) -> Response:
         """Add the headers that every answer of Stripe carries."""

@@ -11,6 +11,7 @@ from sandbox.gateways.stripe.objects import fetch, new_id, show, show_list
 
 KIND = "balance_transaction"
 BASE = "/v1/balance_transactions"
+EVERY_ONE = 10**9
 TWO_DAYS = 2 * 24 * 3600
 # How reports call a type, where they do not call it the same.
 CATEGORIES = {
@@ -60,8 +61,11 @@ class Balance:
 
     def _balance(self, call: Call) -> Document:
         del call
-        sums = {"available": defaultdict(int), "pending": defaultdict(int)}
-        for entry in self.books.page(KIND, Slice(limit=-2))[0]:
+        sums: dict[str, defaultdict[str, int]] = {
+            "available": defaultdict(int),
+            "pending": defaultdict(int),
+        }
+        for entry in self.books.page(KIND, Slice(limit=EVERY_ONE))[0]:
             sums[self._aged(entry)["status"]][entry["currency"]] += entry["net"]
         return {
             "object": "balance",

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from sandbox.gateways.server.state import Document, public
+
 DOCS = "https://stripe.com/docs/error-codes"
 
 
@@ -17,6 +19,19 @@ class RefusalError(Exception):
 
     def body(self) -> dict[str, Any]:
         return {"error": self.error}
+
+
+class DeclinedError(RefusalError):
+    """A charge that failed. It happened, so it is kept, and its key repeats it."""
+
+    def __init__(self, intent: Document, method: Document) -> None:
+        error = intent["last_payment_error"]
+        super().__init__(
+            error["message"],
+            status=402,
+            **{name: value for name, value in error.items() if name != "message"}
+            | {"payment_intent": public(intent), "payment_method": public(method)},
+        )
 
 
 def invalid(message: str, param: str, code: str | None = None) -> RefusalError:

@@ -44,6 +44,7 @@ UNAUTHENTICATED = Decline(
     "We are unable to authenticate your payment method. Please choose a different payment method"
     " and try again.",
 )
+UNAUTHENTICATED_SETUP = Decline("setup_intent_authentication_failure", UNAUTHENTICATED.message)
 LIVE_CARD = _declined(
     "test_mode_live_card",
     "Your card was declined. Your request was in test mode, but used a non test card.",
@@ -65,14 +66,14 @@ class Card:
     decline: Decline | None = None
     challenge: bool = False  # whether the payer must prove who they are
     challenge_always: bool = False  # even when it was proved as the card was saved
-    can_be_saved: bool = True  # a card that declines is declined as it is saved, too
+    saves_anyway: bool = False  # a card that declines is declined as it is saved, too
     disputed: bool = False
     refund: str = "succeeded"  # or pending at first, or failed after it succeeded
 
     @property
     def at_setup(self) -> Decline | None:
         """Say what comes of saving it."""
-        return None if self.can_be_saved else self.decline
+        return None if self.saves_anyway else self.decline
 
     @property
     def away(self) -> Decline | None:
@@ -92,16 +93,15 @@ CARDS = {
     "4000002500003155": Card(challenge=True),
     "4000002760003184": Card(challenge=True, challenge_always=True),
     "4000003560000123": Card(country="IN", challenge=True),
-    "4000008260003178": Card(challenge=True, decline=NO_FUNDS),
-    "4000000000000002": Card(decline=GENERIC, can_be_saved=False),
-    "4000000000000341": Card(decline=GENERIC),
-    "4000000000009995": Card(decline=NO_FUNDS, can_be_saved=False),
-    "4000000000009987": Card(decline=_declined("lost_card"), can_be_saved=False),
-    "4000000000009979": Card(decline=_declined("stolen_card"), can_be_saved=False),
-    "4100000000000019": Card(decline=_declined("fraudulent"), can_be_saved=False),
+    "4000008260003178": Card(challenge=True, decline=NO_FUNDS, saves_anyway=True),
+    "4000000000000002": Card(decline=GENERIC),
+    "4000000000000341": Card(decline=GENERIC, saves_anyway=True),
+    "4000000000009995": Card(decline=NO_FUNDS),
+    "4000000000009987": Card(decline=_declined("lost_card")),
+    "4000000000009979": Card(decline=_declined("stolen_card")),
+    "4100000000000019": Card(decline=_declined("fraudulent")),
     "4000000000000069": Card(
         decline=Decline("expired_card", "Your card has expired.", None, "confirm_card_data"),
-        can_be_saved=False,
     ),
     "4000000000000127": Card(
         decline=Decline(
@@ -110,7 +110,6 @@ CARDS = {
             None,
             "confirm_card_data",
         ),
-        can_be_saved=False,
     ),
     "4000000000000119": Card(
         decline=Decline(
@@ -119,7 +118,6 @@ CARDS = {
             None,
             "try_again_later",
         ),
-        can_be_saved=False,
     ),
     # These pay; what is special about them comes later.
     "4000000000000259": Card(disputed=True),
@@ -130,14 +128,14 @@ CARDS = {
 
 def card_for(number: str) -> Card:
     """Look a card up; a valid number that is no test card is declined as a live card."""
-    return CARDS.get(number) or Card(decline=LIVE_CARD, can_be_saved=False)
+    return CARDS.get(number) or Card(decline=LIVE_CARD)
 
 
 def special(method: Document) -> Card:
     """Look up what is special about a saved method: about a bank account, that refunds wait."""
     if method["type"] != "card":
         return Card(refund="pending")
-    return card_for(method["_number"] or "")
+    return card_for(method.get("_number") or "")
 
 
 def away(method: Document) -> Document | None:
@@ -146,7 +144,7 @@ def away(method: Document) -> Document | None:
         decline = special(method).away
     else:
         bank = next(bank for bank in BANKS.values() if bank.type == method["type"])
-        decline = bank.failing.get(method["_number"] or "")
+        decline = bank.failing.get(method.get("_number") or "")
     return decline.as_error() if decline else None
 
 

@@ -20,6 +20,10 @@ KINDS = {
     "txn": "balance_transaction",
     "evt": "event",
     "we": "webhook_endpoint",
+    "seti": "setup_intent",
+    "re": "refund",
+    "pyr": "refund",
+    "dp": "dispute",
 }
 
 

@@ -18,8 +18,15 @@ from sandbox.gateways.server.state import Books, Document, Slice
 from sandbox.gateways.stripe import money
 from sandbox.gateways.stripe.methods import BANKS
 from sandbox.gateways.stripe.payer import read_payer
-from sandbox.gateways.stripe.payments import Outcome, Payments, Result
+from sandbox.gateways.stripe.payments import (
+    Outcome,
+    Payments,
+    Result,
+    newest_of_intent,
+    wants_payer,
+)
 
+MERCHANT = "Munim Sandbox Store"
 SUBMIT_WORDS = {"book": "Book", "donate": "Donate", "subscribe": "Subscribe"}
 Form = dict[str, str]
 
@@ -55,7 +62,7 @@ class HostedPages:
         form = await _read_form(request)
         tried = form.get("tried", "")
         payer = None
-        if session["status"] == "open" and session["amount_total"]:
+        if session["status"] == "open" and wants_payer(session):
             payer, errors = read_payer(form, session, self._month())
             if errors:
                 return self._checkout(session, form, status=422, errors=errors)
@@ -85,12 +92,11 @@ class HostedPages:
         charge = self.books.find("charge", request.path_params["id"])
         if charge is None or not charge["paid"]:
             return self._dead_end(404, "There is no such receipt", None)
-        session = self.books.page(
-            "checkout.session", Slice(limit=1, equals={"payment_intent": charge["payment_intent"]})
-        )[0][0]
+        session = newest_of_intent(self.books, charge["payment_intent"])
+        order = _order(session) if session else _bare_order(charge)
         paid_at = datetime.fromtimestamp(charge["created"], UTC)
         return self.pages.show(
-            "receipt.html", charge=charge, paid_at=paid_at, means=_means(charge), **_order(session)
+            "receipt.html", charge=charge, paid_at=paid_at, means=_means(charge), **order
         )
 
     async def _sessions(self, _: Request) -> Response:
@@ -156,6 +162,7 @@ class HostedPages:
             bank=bank if bank and bank.type in offered else None,
             card="card" in offered,
             verb=SUBMIT_WORDS.get(session["submit_type"] or "", "Pay"),
+            saving=session["mode"] == "setup",
         )
 
     def _closed(self, session: Document | None) -> Response:
@@ -184,10 +191,25 @@ def _order(session: Document) -> Document:
     branding = session["branding_settings"] or {}
     return {
         "session": session,
-        "merchant": branding.get("display_name") or "Munim Sandbox Store",
+        "merchant": branding.get("display_name") or MERCHANT,
         "items": session["_line_items"]["data"],
         "money": partial(money.display, currency=session["currency"]),
         "cancel_url": with_id(session["cancel_url"], session),
+    }
+
+
+def _bare_order(charge: Document) -> Document:
+    """Give what a receipt says of a charge that no page was opened for."""
+    return {
+        "merchant": MERCHANT,
+        "items": [
+            {
+                "description": charge["description"] or "Payment",
+                "quantity": 1,
+                "amount_total": charge["amount"],
+            }
+        ],
+        "money": partial(money.display, currency=charge["currency"]),
     }
 
 

@@ -8,6 +8,7 @@ from sandbox.gateways.server.state import Document
 from sandbox.gateways.stripe import payment_shapes
 from sandbox.gateways.stripe.customers import EMAIL
 from sandbox.gateways.stripe.methods import BANKS, CARDS, Bank, Card, Decline, card_for, passes_luhn
+from sandbox.gateways.stripe.objects import new_id
 
 EXPIRY = re.compile(r"(\d{1,2})\s*/?\s*(\d{2}|\d{4})")
 
@@ -26,9 +27,23 @@ class Payer:
     at_setup: Decline | None = None  # what comes of saving the method instead
     challenged: bool = False
 
-    @property
-    def delayed(self) -> bool:
-        return self.kind != "card"
+    def as_method(self, now: int) -> Document:
+        """Make a payment method of what the payer gave."""
+        billing = payment_shapes.billing_details(self.email, self.name, self.country)
+        return {
+            "id": new_id("pm_1", 23).replace("1_", "1", 1),
+            "object": "payment_method",
+            "allow_redisplay": "unspecified",
+            "billing_details": billing,
+            "created": now,
+            "customer": None,
+            "customer_account": None,
+            "livemode": False,
+            "metadata": {},
+            "type": self.kind,
+            self.kind: self.details,
+            "_number": self.number,  # decides what becomes of charges to come
+        }
 
 
 def read_payer(

@@ -25,9 +25,7 @@ def address(country: str | None) -> Document:
     return {**empty, "country": country}
 
 
-def new_intent(
-    amount: int, currency: str, kinds: list[str], given: Document, now: int
-) -> Document:
+def new_intent(amount: int, currency: str, kinds: list[str], given: Document, now: int) -> Document:
     """Make a payment intent that nobody has tried to pay; `given` are the merchant's settings."""
     identifier = new_id("pi_3", 23).replace("3_", "3", 1)
     return {
@@ -58,26 +56,6 @@ def new_intent(
         "status": "requires_payment_method",
         "transfer_group": given.get("transfer_group"),
         "_session": None,  # the page that it belongs to
-    }
-
-
-def new_method(
-    kind: str, details: Document, billing: Document, number: str | None, now: int
-) -> Document:
-    """Make a payment method; `details` stands under the name of its kind."""
-    return {
-        "id": new_id("pm_1", 23).replace("1_", "1", 1),
-        "object": "payment_method",
-        "allow_redisplay": "unspecified",
-        "billing_details": billing,
-        "created": now,
-        "customer": None,
-        "customer_account": None,
-        "livemode": False,
-        "metadata": {},
-        "type": kind,
-        kind: details,
-        "_number": number,  # decides what becomes of charges to come
     }
 
 

@@ -1,4 +1,4 @@
-"""What happens when a payer pays: intents, attempts, charges, the books, and their events.
+"""What happens when a payer pays, or saves a method, on a page.
 
 A session allows any number of failed tries and exactly one that succeeds. Each try names how
 many went before it, so that a form sent twice is one try.
@@ -7,21 +7,19 @@ many went before it, so that a form sent twice is one try.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sandbox.gateways.server.state import Books, Document
+from sandbox.gateways.server.state import Books, Document, Slice
 from sandbox.gateways.stripe import payment_shapes as shapes
-from sandbox.gateways.stripe.charges import Charges
 from sandbox.gateways.stripe.customers import Customers
 from sandbox.gateways.stripe.events import Events
-from sandbox.gateways.stripe.methods import UNAUTHENTICATED, Decline
+from sandbox.gateways.stripe.intents import Intents
+from sandbox.gateways.stripe.methods import UNAUTHENTICATED, UNAUTHENTICATED_SETUP, Decline
 from sandbox.gateways.stripe.payer import Payer
 from sandbox.gateways.stripe.session_shapes import payer_details
 from sandbox.gateways.stripe.sessions import Sessions
 
-SETTLES_AFTER = 2.0  # seconds until a delayed payment is known
-
 
 class Outcome(StrEnum):
-    DONE = "done"  # paid, or the delayed payment is on its way
+    DONE = "done"  # paid, saved, or the delayed payment is on its way
     DECLINED = "declined"
     CHALLENGED = "challenged"
     REPEATED = "repeated"  # this try was already made; look at the session
@@ -37,13 +35,14 @@ class Result:
 
 class Payments:
     def __init__(
-        self, books: Books, events: Events, sessions: Sessions, customers: Customers
+        self, events: Events, sessions: Sessions, intents: Intents, customers: Customers
     ) -> None:
-        self.books = books
+        self.books: Books = sessions.books
         self.events = events
         self.sessions = sessions
+        self.setups = sessions.setups
+        self.intents = intents
         self.customers = customers
-        self.charges = Charges(books, events, sessions.origin)
 
     def pay(self, identifier: str, payer: Payer | None, tried: int | None = None) -> Result:
         """Try to pay a session, at most once for each number of tries before it.
@@ -58,36 +57,50 @@ class Payments:
             if session["status"] != "open":
                 return Result(Outcome.CLOSED, session)
             session["_tries"] += 1
-            if not session["amount_total"] or payer is None:
+            if payer is None or not wants_payer(session):
                 return self._complete(session, "no_payment_required")
             return self._try(session, payer)
 
     def last_message(self, session: Document) -> str | None:
         """Give the reason why the last try failed, if it did."""
-        if session["payment_intent"] is None:
+        intent = self._intent_of(session)
+        if intent is None:
             return None
-        error = self.books.get("payment_intent", session["payment_intent"])["last_payment_error"]
+        error = intent.get("last_payment_error") or intent.get("last_setup_error")
         return error and str(error["message"])
 
-    def _try(self, session: Document, payer: Payer) -> Result:
-        now = self.books.store.now()
-        intent = self._intent(session)
-        session["customer_details"] = payer_details(payer.email, payer.name, payer.country)
-        billing = shapes.billing_details(payer.email, payer.name, payer.country)
-        method = shapes.new_method(payer.kind, payer.details, billing, now)
-        self.books.insert("payment_method", method)
-        if payer.challenged:
-            return self._challenge(session, intent, method, payer.decline)
-        return self._charge(session, intent, method, payer.decline)
+    def awaited(self, session: Document) -> Document | None:
+        """Give the intent that waits for the payer to prove who they are."""
+        intent = self._intent_of(session)
+        return intent if intent and intent["status"] == "requires_action" else None
 
-    def _intent(self, session: Document) -> Document:
-        """Find the session's intent, or make it at the first try."""
-        if session["payment_intent"]:
-            return self.books.get("payment_intent", session["payment_intent"])
-        intent = shapes.new_intent(session, self.books.store.now())
+    def _intent_of(self, session: Document) -> Document | None:
+        kind = "setup_intent" if session["mode"] == "setup" else "payment_intent"
+        return self.books.get(kind, session[kind]) if session[kind] else None
+
+    def _try(self, session: Document, payer: Payer) -> Result:
+        intent = self._intent_of(session) or self._open_intent(session)
+        session["customer_details"] = payer_details(payer.email, payer.name, payer.country)
+        method = payer.as_method(self.books.store.now())
+        self.books.insert("payment_method", method)
+        decline = payer.at_setup if session["mode"] == "setup" else payer.decline
+        if payer.challenged:
+            return self._challenge(session, intent, method, decline)
+        return self._go_on(session, intent, method, decline.as_error() if decline else None)
+
+    def _open_intent(self, session: Document) -> Document:
+        """Make the session's payment intent, at the first try."""
+        given = session["_intent_data"] | {"customer": session["customer"]}
+        intent = shapes.new_intent(
+            session["amount_total"],
+            session["currency"],
+            session["payment_method_types"],
+            given,
+            self.books.store.now(),
+        )
+        intent["_session"] = session["id"]
         session["payment_intent"] = intent["id"]
-        self.books.insert("payment_intent", intent)
-        self.events.emit("payment_intent.created", intent)
+        self.intents.open(intent)
         return intent
 
     def _challenge(
@@ -103,8 +116,9 @@ class Payments:
             },
             "_decline": decline and decline.as_error(),
         }
-        self._save(session, intent)
-        self.events.emit("payment_intent.requires_action", intent)
+        self.books.update("checkout.session", session)
+        self.books.update(intent["object"], intent)
+        self.events.emit(f"{intent['object']}.requires_action", intent)
         return Result(Outcome.CHALLENGED, session)
 
     def answer_challenge(self, identifier: str, *, passed: bool) -> Result:
@@ -119,106 +133,64 @@ class Payments:
                 return Result(Outcome.REPEATED, session, self.last_message(session))
             method = self.books.get("payment_method", intent["payment_method"])
             error = intent.pop("_decline", None)
-            if not passed:
-                return self._fail(session, intent, UNAUTHENTICATED.as_error(), method)
-            return self._settle(session, intent, method, error)
+            if passed:
+                return self._go_on(session, intent, method, error)
+            failed = UNAUTHENTICATED_SETUP if session["mode"] == "setup" else UNAUTHENTICATED
+            return self._fail(session, intent, failed.as_error(), method)
 
-    def awaited(self, session: Document) -> Document | None:
-        """Give the intent that waits for the payer to prove who they are."""
-        if not session["payment_intent"]:
-            return None
-        intent = self.books.get("payment_intent", session["payment_intent"])
-        return intent if intent["status"] == "requires_action" else None
-
-    def _charge(
-        self, session: Document, intent: Document, method: Document, decline: Decline | None
-    ) -> Result:
-        error = decline.as_error() if decline else None
-        if method["type"] != "card":
-            return self._begin_delayed(session, intent, method, error)
-        return self._settle(session, intent, method, error)
-
-    def _settle(
+    def _go_on(
         self, session: Document, intent: Document, method: Document, error: Document | None
     ) -> Result:
-        """Charge a card: at once it is known how it went."""
-        charge = shapes.new_charge(intent, method, self.books.store.now())
-        self.books.insert("charge", charge)
-        intent["latest_charge"] = charge["id"]
-        if error:
-            self.charges.fail(charge, error)
-            return self._fail(session, intent, error | {"charge": charge["id"]}, method)
-        self._keep_payer(session, intent, method)
-        charge["customer"] = intent["customer"]
-        self.charges.succeed(charge)
-        self._succeed(intent, method)
-        result = self._complete(session, "paid")
-        self.charges.book(charge)
+        """Charge or save the method, now that nothing stands between."""
+        if session["mode"] == "setup":
+            return self._save(session, intent, method, error)
+        if method["type"] != "card":
+            self._keep_payer(session, intent, method)
+            self.intents.begin_delayed(intent, method, error)
+            return self._complete(session, "unpaid")
+        if not error:
+            self._keep_payer(session, intent, method)
+        if not self.intents.charge_card(intent, method, error):
+            return self._declined(session, intent["last_payment_error"])
+        manual = intent["capture_method"] == "manual"
+        result = self._complete(session, "unpaid" if manual else "paid")
+        self.intents.settle(intent)
         return result
 
-    def _begin_delayed(
+    def _save(
         self, session: Document, intent: Document, method: Document, error: Document | None
     ) -> Result:
-        """Start a bank debit: the session is complete, the money is not there yet."""
-        self._keep_payer(session, intent, method)
-        charge = shapes.new_charge(intent, method, self.books.store.now())
-        charge["_error"] = error
-        self.books.insert("charge", charge)
-        intent |= {
-            "status": "processing",
-            "payment_method": method["id"],
-            "latest_charge": charge["id"],
-            "last_payment_error": None,
-            "next_action": None,
-        }
-        self.books.update("payment_intent", intent)
-        self.events.emit("charge.pending", charge)
-        self.events.emit("payment_intent.processing", intent)
-        self.books.set_timer("settle", session["id"], self.books.store.exact_now() + SETTLES_AFTER)
-        return self._complete(session, "unpaid")
-
-    def finish_delayed(self, identifier: str) -> None:
-        """Say how a delayed payment went."""
-        session = self.books.get("checkout.session", identifier)
-        intent = self.books.get("payment_intent", session["payment_intent"])
-        charge = self.books.get("charge", intent["latest_charge"])
-        method = self.books.get("payment_method", intent["payment_method"])
-        error = charge.pop("_error", None)
         if error:
-            self.charges.fail(charge, error)
-            self._fail(session, intent, error | {"charge": charge["id"]}, method)
-            self.events.emit("checkout.session.async_payment_failed", session)
-            return
-        self.charges.succeed(charge)
-        self._succeed(intent, method)
-        session["payment_status"] = "paid"
-        self.books.update("checkout.session", session)
-        self.events.emit("checkout.session.async_payment_succeeded", session)
-        self.charges.book(charge)
-
-    def _succeed(self, intent: Document, method: Document) -> None:
-        intent |= {
-            "status": "succeeded",
-            "amount_received": intent["amount"],
-            "payment_method": method["id"],
-            "last_payment_error": None,
-            "next_action": None,
-        }
-        self.books.update("payment_intent", intent)
-        self.events.emit("payment_intent.succeeded", intent)
+            return self._fail(session, intent, error, method)
+        self._keep_payer(session, intent, method)
+        self.setups.succeed(intent, method)
+        return self._complete(session, "no_payment_required")
 
     def _fail(
         self, session: Document, intent: Document, error: Document, method: Document
     ) -> Result:
-        intent |= {
-            "status": "requires_payment_method",
-            "payment_method": None,
-            "next_action": None,
-            "last_payment_error": error | {"payment_method": method},
-        }
-        self._save(session, intent)
-        self.events.emit("payment_intent.payment_failed", intent)
+        (self.setups if session["mode"] == "setup" else self.intents).fail(intent, error, method)
+        return self._declined(session, error)
+
+    def _declined(self, session: Document, error: Document) -> Result:
+        self.books.update("checkout.session", session)
         return Result(Outcome.DECLINED, session, error["message"])
+
+    def finish_delayed(self, identifier: str) -> None:
+        """Say how a delayed payment went, on its page too when it has one."""
+        intent = self.books.get("payment_intent", identifier)
+        good = self.intents.finish_delayed(intent)
+        if intent["_session"]:
+            session = self.books.get("checkout.session", intent["_session"])
+            self._tell_page(session, "paid" if good else "unpaid", good=good)
+        if good:
+            self.intents.settle(intent)
+
+    def _tell_page(self, session: Document, status: str, *, good: bool) -> None:
+        session["payment_status"] = status
+        self.books.update("checkout.session", session)
+        word = "succeeded" if good else "failed"
+        self.events.emit(f"checkout.session.async_payment_{word}", session)
 
     def _complete(self, session: Document, status: str) -> Result:
         session |= {"status": "complete", "payment_status": status, "url": None}
@@ -239,11 +211,18 @@ class Payments:
             customer = self.customers.create({"email": payer["email"], "name": payer["name"]})
             session["customer"] = customer["id"]
         intent["customer"] = session["customer"]
-        if intent["setup_future_usage"]:
+        if intent.get("setup_future_usage"):
             method["customer"] = session["customer"]
             self.books.update("payment_method", method)
             self.events.emit("payment_method.attached", method)
 
-    def _save(self, session: Document, intent: Document) -> None:
-        self.books.update("checkout.session", session)
-        self.books.update("payment_intent", intent)
+
+def wants_payer(session: Document) -> bool:
+    """Tell whether somebody has to give a method: not for an order that costs nothing."""
+    return bool(session["mode"] == "setup" or session["amount_total"])
+
+
+def newest_of_intent(books: Books, intent: str) -> Document | None:
+    """Find the page of an intent; a charge of a saved method has none."""
+    found = books.page("checkout.session", Slice(limit=1, equals={"payment_intent": intent}))[0]
+    return found[0] if found else None

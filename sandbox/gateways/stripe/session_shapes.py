@@ -4,6 +4,7 @@ from typing import Any
 
 from sandbox.gateways.server.state import Document
 from sandbox.gateways.stripe import line_items
+from sandbox.gateways.stripe.objects import list_of
 from sandbox.gateways.stripe.payment_shapes import address
 
 DAY = 24 * 3600
@@ -13,7 +14,7 @@ UNSET = (
     *("collected_information", "consent", "consent_collection", "currency_conversion"),
     *("customer_account", "invoice", "invoice_creation", "payment_link"),
     *("payment_method_configuration_details", "permissions", "recovered_from"),
-    *("saved_payment_method_options", "setup_intent", "shipping_address_collection"),
+    *("saved_payment_method_options", "shipping_address_collection"),
     *("shipping_cost", "subscription", "wallet_options"),
 )
 COPIED = (
@@ -26,12 +27,15 @@ COPIED = (
 def new_session(
     identifier: str,
     params: dict[str, Any],
-    items: Document,
+    items: Document | None,
     methods: list[str],
     now: int,
 ) -> Document:
-    """Make an open session; its url is set by whoever serves the page."""
-    amount = line_items.total(items)
+    """Make an open session; its url is set by whoever serves the page.
+
+    Without items it is one that saves a method, and knows no amount.
+    """
+    amount = line_items.total(items) if items else None
     return {
         **_session_settings(),
         **{name: params.get(name) for name in COPIED},
@@ -40,22 +44,23 @@ def new_session(
         "amount_subtotal": amount,
         "amount_total": amount,
         "created": now,
-        "currency": items["data"][0]["currency"],
+        "currency": items["data"][0]["currency"] if items else params["currency"],
         "customer_creation": _customer_creation(params),
         "customer_details": _expected_payer(params),
         "expires_at": params.get("expires_at", now + DAY),
         "livemode": False,
         "metadata": params.get("metadata", {}),
-        "mode": "payment",
+        "mode": params.get("mode", "payment"),
         "payment_intent": None,
         "payment_method_types": methods,
         "payment_status": "unpaid" if amount else "no_payment_required",
+        "setup_intent": None,
         "status": "open",
         "success_url": params["success_url"],
-        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+        "total_details": items and {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
         "ui_mode": "hosted_page",
         "url": None,
-        "_line_items": items,
+        "_line_items": items or list_of("", []),
         "_intent_data": params.get("payment_intent_data", {}),
         "_tries": 0,
         "_paid_by_try": None,

@@ -134,8 +134,8 @@ def test_expiring_cancels_the_intent_of_a_failed_try(bench: Bench) -> None:
         ({"metadata": {"k": "v" * 501}}, "metadata[k]", None),
         ({"metadata": {str(n): "v" for n in range(51)}}, "metadata", None),
         (
-            {"payment_intent_data": {"capture_method": "manual"}},
-            "payment_intent_data[capture_method]",
+            {"payment_intent_data": {"application_fee_amount": 1}},
+            "payment_intent_data[application_fee_amount]",
             None,
         ),
     ],

@@ -1,0 +1,976 @@
+create table refund_steps (
+    before text not null,
+    after text not null,
+    primary key (before, after)
+);
+comment on table refund_steps is 'Every legal change of refunds.status.';
+insert into refund_steps (before, after) values
+('created', 'unknown'),
+('created', 'pending'),
+('created', 'succeeded'),
+('created', 'failed'),
+('created', 'canceled'),
+('unknown', 'pending'),
+('unknown', 'succeeded'),
+('unknown', 'failed'),
+('unknown', 'canceled'),
+('pending', 'succeeded'),
+('pending', 'failed'),
+('pending', 'canceled'),
+('succeeded', 'failed'),  -- the payer's bank sent the money back to the gateway
+('failed', 'pending'),  -- given up here, though the gateway had it: see settle_refund
+('failed', 'succeeded');
+
+create table refund_reasons (
+    reason text primary key,
+    description text not null
+);
+comment on table refund_reasons is 'Why money goes back: the closed list that a refund names one of.';
+insert into refund_reasons (reason, description) values
+('requested_by_customer', 'The customer asked for it.'),
+('duplicate', 'The same thing was paid twice.'),
+('fraudulent', 'Somebody else paid with the customer''s means.'),
+('order_canceled', 'The order was called off.'),
+('service_not_provided', 'What was paid for was not delivered.'),
+('surplus', 'It was captured though nothing was owed any more.'),
+('other', 'Something else: the note says what.');
+
+create table refund_policies (
+    id uuid primary key default gen_random_uuid(),
+    organization_id uuid not null references organizations (id),
+    purpose text not null,
+    currency text not null references currencies (code),
+    window_days integer,
+    share_max integer not null default 10000,
+    fee_amount bigint not null default 0,
+    fee_share integer not null default 0,
+    roles text[] not null default '{finance,owner,service}',
+    updated_at timestamptz not null default clock_now(),
+    constraint refund_policy_is_one_a_purpose_and_currency
+    unique (organization_id, purpose, currency),
+    constraint refund_window_is_not_negative check (window_days >= 0),
+    constraint refund_shares_are_basis_points check (
+        share_max between 0 and 10000 and fee_share between 0 and 10000
+    ),
+    constraint refund_fee_is_not_negative check (fee_amount >= 0)
+);
+comment on table refund_policies is
+'What an organisation gives back of payments of a purpose and a currency. Without a row: all of it, '
+'at any time, by finance, owner or service.';
+comment on column refund_policies.window_days is 'Days after the capture; null: for ever.';
+comment on column refund_policies.share_max is
+'How much of what was captured may go back in all, in basis points.';
+comment on column refund_policies.fee_amount is 'What each refund costs the payer, in minor units.';
+comment on column refund_policies.fee_share is 'The same in basis points of the refund; both are added.';
+comment on column refund_policies.roles is 'Who may refund.';
+
+create trigger refund_policy_updated_at
+before update on refund_policies
+for each row execute function touch_updated_at();
+
+create table refunds (
+    id uuid primary key default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    payment_intent_id uuid not null,
+    payment_attempt_id uuid not null,
+    gateway text not null,
+    gateway_account text not null,
+    idempotency_key text not null,
+    requested_by text not null,
+    request jsonb not null,
+    type text not null,
+    reason text not null references refund_reasons (reason),
+    note text,
+    amount bigint not null,
+    fee_amount bigint not null default 0,
+    loss_amount bigint not null default 0,
+    currency text not null references currencies (code),
+    status text not null default 'created',
+    is_late boolean not null default false,
+    gateway_refund_id text,
+    failure_code text,
+    failure_message text,
+    succeeded_at timestamptz,
+    checks smallint not null default 0,
+    next_check_at timestamptz,
+    created_at timestamptz not null default clock_now(),
+    updated_at timestamptz not null default clock_now(),
+    constraint refund_stays_in_its_organization unique (id, organization_id, livemode),
+    constraint refund_belongs_to_its_intent
+    foreign key (payment_intent_id, organization_id, livemode)
+    references payment_intents (id, organization_id, livemode),
+    constraint refund_belongs_to_its_attempt
+    foreign key (payment_attempt_id, organization_id, livemode)
+    references payment_attempts (id, organization_id, livemode),
+    constraint refund_key_is_used_once
+    unique (idempotency_key, requested_by, organization_id, livemode),
+    constraint gateway_refund_is_one_refund
+    unique (gateway_refund_id, gateway, gateway_account, livemode),
+    constraint refund_key_has_a_length check (length(idempotency_key) between 1 and 255),
+    constraint refund_note_has_a_length check (length(note) between 1 and 1000),
+    constraint refund_type_is_known check (type in ('full', 'partial', 'cancellation')),
+    constraint refund_status_is_known check (
+        status in ('created', 'unknown', 'pending', 'succeeded', 'failed', 'canceled')
+    ),
+    constraint refund_gives_money_back check (
+        amount > 0 and fee_amount >= 0 and loss_amount between 0 and amount + fee_amount
+    ),
+    constraint refund_that_succeeded_says_when check (
+        status <> 'succeeded' or succeeded_at is not null
+    ),
+    constraint ended_refund_is_not_checked check (
+        next_check_at is null or status in ('created', 'unknown', 'pending')
+    )
+);
+comment on table refunds is
+'Money on its way back to the payer. Its id is the gateway''s idempotency key and its reference to us.';
+comment on column refunds.requested_by is
+'user:<id>, service; system for money that nobody asked for; gateway for a refund that was made there.';
+comment on column refunds.request is 'What was asked for, to tell a repetition from another request.';
+comment on column refunds.type is
+'full: all that was captured; partial: less; cancellation: all that is left, since the order is off.';
+comment on column refunds.amount is 'What the payer gets back, in minor units.';
+comment on column refunds.fee_amount is
+'What the organisation keeps by its policy; it is taken from the payment with the amount.';
+comment on column refunds.loss_amount is
+'The part of the two whose credits could not be taken back: an expense.';
+comment on column refunds.status is
+'created: reserved, and the gateway may not have been asked yet; unknown: it was asked and gave no '
+'answer.';
+comment on column refunds.is_late is 'It was given up here, and the gateway had made it after all.';
+comment on column refunds.succeeded_at is 'When the gateway sent the money; kept if that came back.';
+comment on column refunds.next_check_at is
+'When the gateway is asked what became of it; null when it has ended, or a person must look.';
+
+create index refunds_by_attempt on refunds (payment_attempt_id);
+create index refunds_by_intent on refunds (payment_intent_id);
+create index refunds_by_organization on refunds (organization_id, created_at);
+create index refunds_to_check on refunds (next_check_at) where next_check_at is not null;
+
+create trigger refund_takes_legal_steps
+before update of status on refunds
+for each row when (old.status is distinct from new.status)
+execute function check_step('refund_steps');
+
+create trigger refund_updated_at
+before update on refunds
+for each row execute function touch_updated_at();
+
+create function refund_facts(p_refund refunds) returns jsonb
+language sql stable
+begin atomic
+select jsonb_build_object(
+    'refund_id', p_refund.id,
+    'payment_intent_id', p_refund.payment_intent_id,
+    'payment_attempt_id', p_refund.payment_attempt_id,
+    'type', p_refund.type,
+    'reason', p_refund.reason,
+    'amount', p_refund.amount,
+    'fee_amount', p_refund.fee_amount,
+    'currency', p_refund.currency,
+    'status', p_refund.status,
+    'requested_by', p_refund.requested_by,
+    'failure_code', p_refund.failure_code
+);
+end;
+comment on function refund_facts is 'What an event about a refund tells.';
+
+create function acting_principal(p_session json) returns text
+language sql stable
+begin atomic
+select coalesce('user:' || (p_session ->> 'x-hasura-user-id'), 'service');
+end;
+comment on function acting_principal is 'In whose name a request comes; keys are this one''s own.';
+
+create function source_account(p_attempt payment_attempts) returns text
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_purpose text;
+begin
+    if p_attempt.is_surplus then
+        return 'surplus';
+    end if;
+    select purpose into strict v_purpose
+    from payment_intents where id = p_attempt.payment_intent_id;
+    case v_purpose
+        when 'credit_purchase' then return 'prepaid_credits';
+        when 'order' then return 'merchant_balance';
+    end case;
+end;
+$$;
+comment on function source_account is 'The liability that a payment''s money has become.';
+
+create function refundable_amount(p_attempt payment_attempts) returns bigint
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_refunded numeric;
+    v_disputed numeric;
+begin
+    select coalesce(sum(amount + fee_amount), 0) into v_refunded
+    from refunds
+    where payment_attempt_id = p_attempt.id and status not in ('failed', 'canceled');
+
+    select coalesce(sum(amount), 0) into v_disputed
+    from disputes
+    where payment_attempt_id = p_attempt.id and status <> 'won';
+
+    return greatest(p_attempt.amount_captured - v_refunded - v_disputed, 0);
+end;
+$$;
+comment on function refundable_amount is
+'What is left of a capture: refunds on their way and disputes that are not won count as gone. The '
+'attempt is locked.';
+
+create function refund_posting(p_refund refunds, p_kind text, p_occurred_at timestamptz)
+returns ledger_posting
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts;
+    v_sign integer := case when p_kind in ('refund_return', 'refund_release') then -1 else 1 end;
+    v_lines ledger_line[];
+begin
+    select * into strict v_attempt from payment_attempts where id = p_refund.payment_attempt_id;
+
+    select array_agg(
+        (ledger_account(
+            p_refund.organization_id, p_refund.livemode, line.code, line.account_type,
+            p_refund.currency, p_refund.payment_intent_id
+        ), v_sign * line.amount)::ledger_line
+        order by line.position
+    ) into v_lines
+    from (
+        values
+        (1, source_account(v_attempt), 'liability',
+            p_refund.amount + p_refund.fee_amount - p_refund.loss_amount, true),
+        (2, 'credit_losses', 'expense', p_refund.loss_amount, true),
+        (3, 'refund_fees', 'revenue', -p_refund.fee_amount, true),
+        (4, 'refunds_pending', 'liability', -p_refund.amount, true),
+        (1, 'refunds_pending', 'liability', p_refund.amount, false),
+        (2, 'gateway:' || p_refund.gateway, 'asset', -p_refund.amount, false)
+    ) as line (position, code, account_type, amount, is_reserve)
+    where line.amount <> 0
+        and line.is_reserve = (p_kind in ('refund_reserve', 'refund_release'));
+
+    return (
+        format(
+            '%s:%s%s', replace(p_kind, '_', '-'), p_refund.id,
+            case when p_refund.is_late then ':late' else '' end
+        ),
+        p_kind, 'refund', p_refund.id, p_occurred_at, v_lines
+    )::ledger_posting;
+end;
+$$;
+comment on function refund_posting is
+'refund_reserve: taken from what the payment had become; refund: paid out by the gateway; '
+'refund_return and refund_release: the opposite of the two.';
+
+create function hold_refund_credits(
+    p_attempt payment_attempts, p_id uuid, p_amount bigint, p_take_what_is_left boolean
+) returns bigint
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_purchase_id uuid;
+    v_lost_amount bigint;
+begin
+    if p_attempt.is_surplus then
+        return 0;
+    end if;
+    select id into v_purchase_id
+    from credit_purchases where payment_intent_id = p_attempt.payment_intent_id;
+    if v_purchase_id is null then
+        return 0;
+    end if;
+    select lost_amount into strict v_lost_amount
+    from hold_purchase_credits(v_purchase_id, p_id, p_amount, p_take_what_is_left);
+    return v_lost_amount;
+end;
+$$;
+comment on function hold_refund_credits is
+'Speaks for the credits that an amount of a payment bought, for a refund or a dispute. Answers the '
+'part of it whose credits are used.';
+
+create function write_refund(
+    p_attempt payment_attempts, p_refund refunds, p_take_what_is_left boolean
+) returns refunds
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_id uuid := gen_random_uuid();
+    v_loss bigint := hold_refund_credits(
+        p_attempt, v_id, p_refund.amount + p_refund.fee_amount, p_take_what_is_left
+    );
+    v_refund refunds;
+begin
+    insert into refunds (
+        id, organization_id, livemode, payment_intent_id, payment_attempt_id, gateway,
+        gateway_account, idempotency_key, requested_by, request, type, reason, note, amount,
+        fee_amount, loss_amount, currency, next_check_at
+    )
+    values (
+        v_id, p_attempt.organization_id, p_attempt.livemode, p_attempt.payment_intent_id,
+        p_attempt.id, p_attempt.gateway, p_attempt.gateway_account, p_refund.idempotency_key,
+        p_refund.requested_by, coalesce(p_refund.request, '{}'), p_refund.type, p_refund.reason,
+        p_refund.note, p_refund.amount, coalesce(p_refund.fee_amount, 0), v_loss,
+        p_attempt.currency, clock_now() + check_delay(0)
+    )
+    on conflict on constraint refund_key_is_used_once do nothing
+    returning * into v_refund;
+    if v_refund.id is null then  -- a repetition would have been found: its payment is locked
+        raise exception 'idempotency-key-reused: the key belongs to a refund of another payment'
+            using errcode = '22B08';
+    end if;
+
+    update payment_attempts
+    set amount_refunded = amount_refunded + v_refund.amount
+    where id = p_attempt.id;
+    perform record_event(
+        v_refund.organization_id, v_refund.livemode, 'refund.created', 'refund', v_refund.id,
+        refund_facts(v_refund)
+    );
+    return v_refund;
+end;
+$$;
+comment on function write_refund is
+'Writes a refund down, counts it on its attempt and speaks for its credits; the caller books it.';
+
+create function check_refund_policy(
+    p_attempt payment_attempts, p_amount bigint, p_session json
+) returns bigint
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_role text := coalesce(p_session ->> 'x-hasura-actor-role', 'service');
+    v_policy refund_policies;
+    v_gone bigint := p_attempt.amount_captured - refundable_amount(p_attempt);
+    v_fee bigint;
+begin
+    select refund_policies.* into v_policy
+    from refund_policies
+    inner join payment_intents on payment_intents.purpose = refund_policies.purpose
+    where payment_intents.id = p_attempt.payment_intent_id
+        and refund_policies.organization_id = p_attempt.organization_id
+        and refund_policies.currency = p_attempt.currency;
+
+    if v_role <> all (coalesce(v_policy.roles, '{finance,owner,service}')) then
+        raise exception 'refund-not-allowed: role % may not refund this payment', v_role
+            using errcode = '22B12';
+    end if;
+    if v_policy.id is null or p_attempt.is_surplus then
+        return 0;
+    end if;
+    if clock_now() > p_attempt.captured_at + make_interval(days => v_policy.window_days) then
+        raise exception 'refund-not-allowed: the % days for a refund are over', v_policy.window_days
+            using errcode = '22B12';
+    end if;
+    if (v_gone + p_amount)::numeric * 10000
+        > p_attempt.amount_captured::numeric * v_policy.share_max
+    then
+        raise exception 'refund-not-allowed: no more than % of 10000 parts of a payment goes back',
+            v_policy.share_max
+            using errcode = '22B12';
+    end if;
+    v_fee := v_policy.fee_amount + round(p_amount::numeric * v_policy.fee_share / 10000);
+    if v_fee >= p_amount then
+        raise exception 'refund-not-allowed: a fee of % leaves nothing of %', v_fee, p_amount
+            using errcode = '22B12';
+    end if;
+    return v_fee;
+end;
+$$;
+comment on function check_refund_policy is
+'Refuses what the organisation''s policy does not allow; answers the fee. What is owed back in any '
+'case has no window, share or fee.';
+
+create function lock_refundable_attempt(
+    p_session json, p_payment_intent_id uuid, p_payment_attempt_id uuid
+) returns payment_attempts
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_intent payment_intents;
+    v_attempt payment_attempts;
+begin
+    select * into v_intent from payment_intents where id = p_payment_intent_id;
+    perform require_access(
+        p_session, v_intent.organization_id, v_intent.livemode, v_intent.customer_id
+    );
+
+    -- Lock order: intent, attempt, refund, lot of credits, ledger accounts by id.
+    perform from payment_intents where id = p_payment_intent_id for no key update;
+    select * into v_attempt
+    from payment_attempts
+    where payment_intent_id = p_payment_intent_id and status = 'captured'
+        and case
+            when p_payment_attempt_id is null then not is_surplus
+            else id = p_payment_attempt_id
+        end
+    for no key update;
+
+    if v_attempt.id is null then
+        raise exception 'refund-not-allowed: nothing of this payment is captured'
+            using errcode = '22B12';
+    end if;
+    return v_attempt;
+end;
+$$;
+comment on function lock_refundable_attempt is
+'The session''s own attempt whose money can go back; the one that paid where none is named.';
+
+create function repeated_refund(p_attempt payment_attempts, p_refund refunds) returns uuid
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_refund refunds;
+begin
+    select * into v_refund
+    from refunds
+    where idempotency_key = p_refund.idempotency_key and requested_by = p_refund.requested_by
+        and organization_id = p_attempt.organization_id and livemode = p_attempt.livemode;
+
+    if v_refund.id is not null and v_refund.request <> p_refund.request then
+        raise exception 'idempotency-key-reused: the key belongs to a request with other content'
+            using errcode = '22B08';
+    end if;
+    return v_refund.id;
+end;
+$$;
+comment on function repeated_refund is
+'The refund that this key opened before, or null. Refuses a key with other content.';
+
+create function open_refund(
+    hasura_session json,
+    p_payment_intent_id uuid,
+    p_payment_attempt_id uuid,
+    p_amount bigint,
+    p_type text,
+    p_reason text,
+    p_note text,
+    p_key text
+) returns setof refunds
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts;
+    v_refund refunds;
+    v_id uuid;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    v_attempt := lock_refundable_attempt(
+        hasura_session, p_payment_intent_id, p_payment_attempt_id
+    );
+    v_refund.idempotency_key := p_key;
+    v_refund.requested_by := acting_principal(hasura_session);
+    v_refund.reason := p_reason;
+    v_refund.note := p_note;
+    v_refund.type := p_type;
+    v_refund.request := jsonb_build_object(
+        'payment_intent_id', p_payment_intent_id, 'payment_attempt_id', p_payment_attempt_id,
+        'amount', p_amount, 'type', p_type, 'reason', p_reason, 'note', p_note
+    );
+
+    v_id := repeated_refund(v_attempt, v_refund);
+    if v_id is null then
+        v_refund := reserve_refund(hasura_session, v_attempt, v_refund, p_amount);
+        v_id := v_refund.id;
+    end if;
+    return query select * from refunds where id = v_id;
+end;
+$$;
+comment on function open_refund is
+'Writes a refund down and reserves its money before the gateway is asked; without an amount all that '
+'is left. The same key: the same refund.';
+grant execute on function open_refund to munim_hasura;
+
+create function reserve_refund(
+    p_session json, p_attempt payment_attempts, p_refund refunds, p_amount bigint
+) returns refunds
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_refund refunds := p_refund;
+    v_left bigint := refundable_amount(p_attempt);
+    v_amount bigint := coalesce(p_amount, v_left);
+begin
+    if not exists (select from refund_reasons where reason = p_refund.reason) then
+        raise exception 'not-found: % is no reason for a refund', p_refund.reason
+            using errcode = '22B04';
+    end if;
+    if v_amount not between 1 and v_left then
+        raise exception 'amount-out-of-range: % is not between 1 and the % left of this payment',
+            v_amount, v_left
+            using errcode = '22B07';
+    end if;
+
+    v_refund.fee_amount := check_refund_policy(p_attempt, v_amount, p_session);
+    v_refund.amount := v_amount - v_refund.fee_amount;
+    v_refund.type := case
+        when p_refund.type = 'cancellation' then 'cancellation'
+        when v_amount = p_attempt.amount_captured then 'full'
+        else 'partial'
+    end;
+    v_refund := write_refund(p_attempt, v_refund, null);
+    perform post_ledger_transactions(
+        v_refund.organization_id, v_refund.livemode,
+        array[refund_posting(v_refund, 'refund_reserve', v_refund.created_at)]
+    );
+    return v_refund;
+end;
+$$;
+comment on function reserve_refund is 'The second half of open_refund: the attempt is locked.';
+
+create function surplus_refund_posting(p_attempt payment_attempts, p_occurred_at timestamptz)
+returns ledger_posting
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_refund refunds;
+begin
+    v_refund.idempotency_key := 'surplus:' || p_attempt.id;
+    v_refund.requested_by := 'system';
+    v_refund.type := 'full';
+    v_refund.reason := 'surplus';
+    v_refund.amount := p_attempt.amount_captured;
+    v_refund.fee_amount := 0;
+    v_refund := write_refund(p_attempt, v_refund, true);
+    return refund_posting(v_refund, 'refund_reserve', p_occurred_at);
+end;
+$$;
+comment on function surplus_refund_posting is
+'Money that came though nothing was owed goes back by itself: its refund, to be booked with the '
+'capture.';
+
+create function mark_refund_unknown(
+    hasura_session json, p_refund_id uuid, p_failure_message text
+) returns setof refunds
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    update refunds
+    set status = 'unknown', failure_message = p_failure_message
+    where id = p_refund_id and status = 'created';
+
+    return query select * from refunds where id = p_refund_id;
+end;
+$$;
+comment on function mark_refund_unknown is
+'The gateway was asked and gave no answer. Nothing happens to a refund of which more is known.';
+grant execute on function mark_refund_unknown to munim_hasura;
+
+create function claim_refund_checks(hasura_session json, p_limit integer) returns setof refunds
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_refund refunds;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    for v_refund in
+        update refunds
+        set checks = checks + 1, next_check_at = clock_now() + check_delay(checks + 1)
+        where id in (
+            select id
+            from refunds
+            where next_check_at <= clock_now()
+                and livemode::text = hasura_session ->> 'x-hasura-livemode'
+            order by next_check_at
+            limit p_limit
+            for no key update skip locked
+        )
+        returning *
+    loop
+        if v_refund.next_check_at is null then
+            perform record_exception(
+                v_refund.organization_id, v_refund.livemode, 'refund-unresolved', 'refund',
+                v_refund.id, v_refund.amount, v_refund.currency,
+                format('%s since %s', v_refund.status, v_refund.created_at)
+            );
+        end if;
+        return next v_refund;
+    end loop;
+end;
+$$;
+comment on function claim_refund_checks is
+'Answers refunds that are due to be asked about, and puts each off to its next time. After the last '
+'time a person must look: see exceptions.';
+grant execute on function claim_refund_checks to munim_hasura;
+
+create function refund_of_notice(p_event gateway_events) returns refunds
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_refund refunds;
+begin
+    -- Our own reference first; the gateway's id serves where a message does not carry it.
+    select * into v_refund
+    from refunds
+    where gateway = p_event.gateway and gateway_account = p_event.gateway_account
+        and livemode = p_event.livemode
+        and case
+            when p_event.notice ->> 'refund_id' is not null
+                then id = (p_event.notice ->> 'refund_id')::uuid
+            else gateway_refund_id = p_event.notice ->> 'gateway_refund_id'
+        end
+    for no key update;
+    return v_refund;
+end;
+$$;
+comment on function refund_of_notice is 'The refund that a message is about, locked, or a null row.';
+
+create function require_capture(p_attempt payment_attempts) returns void
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+begin
+    if p_attempt.status <> 'captured' then
+        raise exception 'payment attempt % is %: its capture has not been heard of yet',
+            p_attempt.id, p_attempt.status
+            using errcode = 'assert_failure';
+    end if;
+end;
+$$;
+comment on function require_capture is
+'Puts a message off that overtook the one about its payment: the inbox tries it again.';
+
+create function is_made_at_gateway(
+    p_event gateway_events, p_attempt payment_attempts
+) returns boolean
+language sql stable
+begin atomic
+select p_event.notice ->> 'refund_id' is null
+    and p_event.notice ->> 'gateway_refund_id' is not null
+    and p_event.notice ->> 'outcome' in ('pending', 'succeeded')
+    and p_attempt.status = 'captured'
+    and p_event.notice ->> 'currency' = p_attempt.currency
+    and (p_event.notice ->> 'amount')::numeric between 1 and p_attempt.amount_captured;
+end;
+comment on function is_made_at_gateway is
+'Whether a message tells of a refund that somebody made at the gateway, past us.';
+
+create function adopt_refund(p_event gateway_events, p_attempt payment_attempts) returns refunds
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_refund refunds;
+begin
+    v_refund.idempotency_key := 'gateway:' || (p_event.notice ->> 'gateway_refund_id');
+    v_refund.requested_by := 'gateway';
+    v_refund.reason := 'other';
+    v_refund.note := 'made at the gateway';
+    v_refund.amount := (p_event.notice ->> 'amount')::bigint;
+    v_refund.fee_amount := 0;
+    v_refund.type := case
+        when v_refund.amount = p_attempt.amount_captured then 'full' else 'partial'
+    end;
+    v_refund := write_refund(p_attempt, v_refund, true);
+    perform post_ledger_transactions(
+        v_refund.organization_id, v_refund.livemode,
+        array[refund_posting(v_refund, 'refund_reserve', p_event.occurred_at)]
+    );
+    return v_refund;
+end;
+$$;
+comment on function adopt_refund is
+'A refund that was made at the gateway itself: the money is gone, so what is left of its credits is '
+'taken, and the rest is a loss.';
+
+create function mismatch_of_refund(p_event gateway_events, p_refund refunds) returns text
+language sql stable
+begin atomic
+select case
+    when p_event.notice ->> 'gateway_refund_id' <> p_refund.gateway_refund_id
+        then format(
+            'duplicate-refund: refunded again as %s', p_event.notice ->> 'gateway_refund_id'
+        )
+    when p_event.notice ->> 'outcome' in ('pending', 'succeeded')
+        and (
+            (p_event.notice ->> 'amount')::bigint is distinct from p_refund.amount
+            or p_event.notice ->> 'currency' is distinct from p_refund.currency
+        )
+        then format(
+            'amount-mismatch: the gateway says %s %s, the refund is %s %s',
+            p_event.notice ->> 'amount', p_event.notice ->> 'currency', p_refund.amount,
+            p_refund.currency
+        )
+end;
+end;
+comment on function mismatch_of_refund is
+'What speaks against acting on a message about a refund, as `class: detail`, or null.';
+
+create function apply_refund_notice(p_event gateway_events) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts;
+    v_refund refunds;
+    v_reason text;
+begin
+    select payment_attempts.* into v_attempt
+    from payment_attempts
+    inner join refunds on refunds.payment_attempt_id = payment_attempts.id
+    where refunds.id = (p_event.notice ->> 'refund_id')::uuid;
+    if v_attempt.id is null then
+        v_attempt := attempt_of_notice(p_event);
+    end if;
+
+    -- Lock order: intent, attempt, refund, lot of credits, ledger accounts by id.
+    perform from payment_intents where id = v_attempt.payment_intent_id for no key update;
+    select * into v_attempt from payment_attempts where id = v_attempt.id for no key update;
+    v_refund := refund_of_notice(p_event);
+
+    if v_refund.id is null and v_attempt.id is not null then
+        perform require_capture(v_attempt);
+    end if;
+    if v_refund.id is null and is_made_at_gateway(p_event, v_attempt) then
+        v_refund := adopt_refund(p_event, v_attempt);
+    end if;
+    if v_refund.id is null then
+        perform park_gateway_event(p_event, v_attempt, 'unmatched-refund', 'no such refund');
+        return;
+    end if;
+    v_reason := mismatch_of_refund(p_event, v_refund);
+    if v_reason is not null then
+        perform park_gateway_event(
+            p_event, v_attempt, split_part(v_reason, ': ', 1), split_part(v_reason, ': ', 2)
+        );
+        return;
+    end if;
+
+    v_reason := settle_refund(v_refund, p_event.notice, p_event.occurred_at);
+    perform note_gateway_event(
+        p_event.id, case when v_reason is null then 'applied' else 'ignored' end, v_attempt,
+        v_reason
+    );
+end;
+$$;
+comment on function apply_refund_notice is 'Matches a message to its refund, compares, and acts.';
+
+create function refund_status(p_refund refunds, p_outcome text) returns text
+language sql stable
+begin atomic
+select case
+    when p_outcome <> 'not_found' then p_outcome
+    -- A gateway's look-up may lag, and a lost request may still arrive: not so after a day.
+    when p_refund.status in ('created', 'unknown')
+        and p_refund.created_at + interval '25 hours' <= clock_now() then 'failed'
+end;
+end;
+comment on function refund_status is
+'The status that a gateway''s word leads to; null where the word settles nothing yet.';
+
+create function settle_refund(p_refund refunds, p_finding jsonb, p_occurred_at timestamptz)
+returns text
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_status text := refund_status(p_refund, p_finding ->> 'outcome');
+    v_refund refunds;
+begin
+    if v_status is null then
+        return 'the gateway does not know it yet';
+    end if;
+    -- Failed by the gateway's word is final. Failed because nothing was found is not: the gateway
+    -- had never named that refund, and its word weighs more than our waiting.
+    if not exists (
+        select from refund_steps where before = p_refund.status and after = v_status
+    ) or (p_refund.status = 'failed' and p_refund.gateway_refund_id is not null) then
+        return format('the refund is %s already', p_refund.status);
+    end if;
+
+    v_refund := move_refund(p_refund, v_status, p_finding, p_occurred_at);
+    perform post_ledger_transactions(
+        v_refund.organization_id, v_refund.livemode,
+        refund_postings(p_refund.status, v_refund, p_occurred_at)
+    );
+    perform report_refund(p_refund.status, v_refund);
+    return null;
+end;
+$$;
+comment on function settle_refund is
+'The one way from what a gateway says of a refund to what we book. Answers why nothing was to be '
+'done, or null. The intent, the attempt and the refund are locked.';
+
+create function move_refund(
+    p_refund refunds, p_status text, p_finding jsonb, p_occurred_at timestamptz
+) returns refunds
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_refund refunds;
+    v_is_late boolean := p_refund.status = 'failed';
+    v_counts integer := v_is_late::integer - (p_status in ('failed', 'canceled'))::integer;
+begin
+    update refunds
+    set
+        status = p_status,
+        gateway_refund_id = coalesce(p_finding ->> 'gateway_refund_id', gateway_refund_id),
+        failure_code = coalesce(
+            p_finding ->> 'failure_code',
+            case p_finding ->> 'outcome' when 'not_found' then 'not-found' end
+        ),
+        failure_message = p_finding ->> 'failure_message',
+        succeeded_at = case p_status when 'succeeded' then p_occurred_at else succeeded_at end,
+        checks = case when v_is_late then 0 else checks end,
+        next_check_at = case when p_status = 'pending'
+            then coalesce(next_check_at, clock_now() + check_delay(checks)) end
+    where id = p_refund.id
+    returning * into strict v_refund;
+
+    if v_is_late then
+        -- Its credits were given back, and may be used: the money is lost, unless it is surplus.
+        update refunds
+        set
+            is_late = true, fee_amount = 0,
+            loss_amount = case
+                when exists (
+                    select from payment_attempts where id = payment_attempt_id and is_surplus
+                ) then 0 else amount
+            end
+        where id = p_refund.id
+        returning * into strict v_refund;
+    end if;
+    update payment_attempts
+    set amount_refunded = amount_refunded + v_counts * v_refund.amount
+    where id = v_refund.payment_attempt_id and v_counts <> 0;
+    return v_refund;
+end;
+$$;
+comment on function move_refund is
+'Takes a refund to a status and counts it on its attempt accordingly.';
+
+create function refund_postings(p_before text, p_refund refunds, p_occurred_at timestamptz)
+returns ledger_posting[]
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_postings ledger_posting[] := '{}';
+begin
+    if p_before = 'failed' then
+        v_postings := v_postings || refund_posting(p_refund, 'refund_reserve', p_occurred_at);
+    end if;
+    if p_refund.status = 'succeeded' then
+        v_postings := v_postings || refund_posting(p_refund, 'refund', p_occurred_at);
+    elsif p_before = 'succeeded' then
+        v_postings := v_postings || refund_posting(p_refund, 'refund_return', p_occurred_at);
+    end if;
+    if p_refund.status in ('failed', 'canceled') then
+        v_postings := v_postings || refund_posting(p_refund, 'refund_release', p_occurred_at);
+    end if;
+    if p_refund.is_late
+        or not exists (select from credit_recalls where refund_id = p_refund.id)
+    then
+        return v_postings;
+    end if;
+
+    if p_refund.status = 'succeeded' then
+        v_postings := v_postings || purchase_credits_posting(p_refund.id, p_occurred_at);
+    elsif p_before = 'succeeded' then
+        v_postings := v_postings || return_purchase_credits_posting(p_refund.id, p_occurred_at);
+    elsif p_refund.status in ('failed', 'canceled') then
+        perform release_purchase_credits(p_refund.id);
+    end if;
+    return array_remove(v_postings, null);
+end;
+$$;
+comment on function refund_postings is
+'All that is booked when a refund goes from one status to its present one; its credits go with it.';
+
+create function report_refund(p_before text, p_refund refunds) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    if p_refund.status not in ('succeeded', 'failed', 'canceled') then
+        return;
+    end if;
+    perform resolve_exception('refund-unresolved', 'refund', p_refund.id);
+    perform record_event(
+        p_refund.organization_id, p_refund.livemode,
+        case p_refund.status when 'succeeded' then 'refund.succeeded' else 'refund.failed' end,
+        'refund', p_refund.id, refund_facts(p_refund)
+    );
+    if p_refund.status = 'succeeded' then
+        perform resolve_exception('refund-failed', 'payment_attempt', p_refund.payment_attempt_id);
+    elsif p_before = 'succeeded' or p_refund.requested_by = 'system' then
+        perform record_exception(
+            p_refund.organization_id, p_refund.livemode, 'refund-failed', 'payment_attempt',
+            p_refund.payment_attempt_id, p_refund.amount, p_refund.currency,
+            format('refund %s failed: %s', p_refund.id, coalesce(p_refund.failure_code, 'no reason'))
+        );
+    end if;
+    perform watch_money_back(payment_attempts)
+    from payment_attempts where id = p_refund.payment_attempt_id;
+end;
+$$;
+comment on function report_refund is 'A refund has ended: the world hears, and the lists are mended.';
+
+create function watch_money_back(p_attempt payment_attempts) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_refunded bigint;
+    v_lost bigint;
+begin
+    select coalesce(sum(amount), 0) into v_refunded
+    from refunds where payment_attempt_id = p_attempt.id and status = 'succeeded';
+    select coalesce(sum(amount), 0) into v_lost
+    from disputes where payment_attempt_id = p_attempt.id and status = 'lost';
+
+    if v_refunded + v_lost > p_attempt.amount_captured then
+        perform record_exception(
+            p_attempt.organization_id, p_attempt.livemode, 'refunded-and-disputed',
+            'payment_attempt', p_attempt.id, v_refunded + v_lost - p_attempt.amount_captured,
+            p_attempt.currency, format(
+                '%s captured, %s refunded, %s lost in disputes', p_attempt.amount_captured,
+                v_refunded, v_lost
+            )
+        );
+    else
+        perform resolve_exception('refunded-and-disputed', 'payment_attempt', p_attempt.id);
+    end if;
+
+    if p_attempt.is_surplus and v_refunded + v_lost < p_attempt.amount_captured then
+        perform record_exception(
+            p_attempt.organization_id, p_attempt.livemode, 'surplus-payment', 'payment_attempt',
+            p_attempt.id, p_attempt.amount_captured - v_refunded - v_lost, p_attempt.currency,
+            'captured though the payment was settled otherwise'
+        );
+    elsif p_attempt.is_surplus then
+        perform resolve_exception('surplus-payment', 'payment_attempt', p_attempt.id);
+    end if;
+end;
+$$;
+comment on function watch_money_back is
+'Lists a payment of which more went back than had come, or a surplus that has not gone back; takes '
+'either off the list when it is no longer so.';
+
+revoke insert, update, delete, truncate
+on refund_policies, refund_reasons, refunds from public, munim_hasura;

@@ -1,0 +1,2 @@
+drop view credit_entries;
+drop view credit_wallets;

@@ -1,0 +1,12 @@
+drop function dispute_postings;
+drop function move_dispute;
+drop function keep_dispute_facts;
+drop function open_dispute;
+drop function settle_dispute;
+drop function apply_dispute_notice;
+drop function mismatch_of_dispute;
+drop function dispute_of_notice;
+drop function dispute_posting;
+drop function dispute_facts;
+drop table disputes;
+drop table dispute_steps;

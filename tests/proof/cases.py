@@ -1,0 +1,275 @@
+"""A case: one flow, played with some of its calls spoilt, then put right by those who are left.
+
+Who is left is the mode. A client that retries by its key; a gateway and a Hasura that deliver again
+what was not taken; the janitor's crons, as time goes by. Whatever was spoilt, the books must be
+sound at the end and every promise kept; and where those who are left can finish it, it is finished.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+from uuid import uuid4
+
+from proof import trace
+from proof.acknowledged import Acknowledged, unbooked
+from proof.seam import Crash, Kind
+from proof.sites import Site
+from proof.stage import Answer, Stage
+
+TRIES_MAX = 5
+# What the janitor is given: longer than a page is open, and a day of questions after it.
+PAUSES = (40, 150, 700, 4_000, 22_000, 60_000, 90_000, 90_000)
+# A cron that reads everything; the case reads the invariants itself.
+NOT_TICKED = frozenset({"check_invariants"})
+
+CLIENT, COURIERS, JANITOR = "client", "couriers", "janitor"
+MODES = {
+    "client": frozenset({CLIENT}),
+    "webhook": frozenset({COURIERS}),
+    "janitor": frozenset({JANITOR}),
+    "all": frozenset({CLIENT, COURIERS, JANITOR}),
+}
+
+
+class RefusedError(Exception):
+    """A door did not say yes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that somebody does. Done by a client, it may be repeated at any time."""
+
+    name: str
+    act: Callable[[Case], None]
+    by: str = CLIENT  # or "payer", whose doing is no call of ours, or "cron"
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Steps in order, and what the books say once all of it has come through."""
+
+    name: str
+    steps: tuple[Step, ...]
+    expected: Callable[[Case], list[str]]  # names each thing that is not as it should be
+    couriers: bool = True  # whether webhooks and outbox events are delivered on the way
+
+
+@dataclass
+class Case:
+    """One playing of a flow."""
+
+    stage: Stage
+    flow: Flow
+    faults: Mapping[int, Kind]
+    mode: str = "all"
+    key: str = field(default_factory=lambda: f"proof-{uuid4()}")
+    facts: dict[str, Any] = field(default_factory=dict)
+    heard: Acknowledged = field(default_factory=Acknowledged)
+    complaints: list[str] = field(default_factory=list)
+    _undelivered: list[Callable[[], bool]] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
+
+    @property
+    def powers(self) -> frozenset[str]:
+        return MODES[self.mode]
+
+    def run(self) -> list[str]:
+        """Play it. Answers what is wrong at the end, which should be nothing."""
+        self.stage.seam.begin(self.faults)
+        self.gateway_from = self.stage.gateway_position()
+        (row,) = self.stage.sql("select clock_now() as now")
+        self.started = row["now"]
+        finished = self._play()
+        self._recover()
+        return self.complaints + self._faults(finished=finished)
+
+    def says(self, answer: Answer) -> Any:
+        """Take a door's yes. Raises RefusedError for anything else."""
+        if not answer.is_yes:
+            raise RefusedError(f"{answer.status} {answer.body}")
+        return answer.body
+
+    def same(self, name: str, value: object) -> None:
+        """Note a fact, or complain that it is another than before: a replay answers the same."""
+        if self.facts.setdefault(name, value) != value:
+            self.complaints.append(f"{name} was {self.facts[name]} and is {value}")
+
+    def own(self, kind: str) -> list[dict[str, Any]]:
+        """List the gateway's objects that are about this case."""
+        names = self._names()
+        objects = self.stage.gateway_objects(kind, self.gateway_from)
+        return [one for one in objects if any(name in json.dumps(one) for name in names)]
+
+    def charges(self) -> list[dict[str, Any]]:
+        return [one for one in self.own("payment_intent") if one["status"] == "succeeded"]
+
+    def sql(self, query: str, *values: object) -> list[dict[str, Any]]:
+        return self.stage.sql(query, *values)
+
+    def _play(self) -> bool:
+        """Take the steps. False when a client gave up on the way."""
+        for step in self.flow.steps:
+            done = self._take(step)
+            if not done and step.by == CLIENT:
+                return False
+            self._deliver_new()
+        return True
+
+    def _take(self, step: Step) -> bool:
+        again = (step.by == CLIENT and CLIENT in self.powers) or (
+            step.by == "cron" and JANITOR in self.powers
+        )
+        return any(self._once(lambda: step.act(self)) for _ in range(TRIES_MAX if again else 1))
+
+    def _once(self, act: Callable[[], None]) -> bool:
+        try:
+            act()
+        except Crash:
+            self.stage.restart()
+            return False
+        except RefusedError:
+            return False
+        return True
+
+    def _recover(self) -> None:
+        self._deliver_again()
+        if self.stage.seam.land():
+            self._deliver_new()
+            self._deliver_again()
+        if CLIENT in self.powers:
+            for step in self.flow.steps:
+                if step.by == CLIENT and not self._take(step):
+                    self.complaints.append(f"{step.name} is not answered after all")
+        if JANITOR in self.powers:
+            self._clean_up()
+        self._deliver_new()
+        self._deliver_again()
+
+    def _clean_up(self) -> None:
+        for pause in PAUSES:
+            self.stage.advance(pause)
+            for cron in self.stage.crons:
+                if cron not in NOT_TICKED:
+                    self._once(lambda cron=cron: self.says(self.stage.tick(cron)) and None)
+
+    # The couriers: the gateway's webhooks, and Hasura's event triggers.
+
+    def _deliver_new(self) -> None:
+        """Deliver what is new, once. The janitor's cases are those in which nobody comes."""
+        hit = len(self.stage.seam.faults) < len(self.faults)
+        if not self.flow.couriers or (self.mode == "janitor" and hit):
+            return
+        while new := [*self._new_messages(), *self._new_events()]:
+            self._undelivered += [deliver for deliver in new if not deliver()]
+
+    def _deliver_again(self) -> None:
+        if COURIERS not in self.powers:
+            return
+        for _ in range(TRIES_MAX):
+            self._undelivered = [deliver for deliver in self._undelivered if not deliver()]
+
+    def _new_messages(self) -> Iterator[Callable[[], bool]]:
+        for event in self.own("event"):
+            if event["id"] not in self._seen:
+                self._seen.add(event["id"])
+                yield lambda event=event: self._once(lambda: self._message(event))
+
+    def _message(self, event: dict[str, Any]) -> None:
+        self.says(self.stage.webhook(event))
+        self.heard.heard("message", event_id=event["id"])
+
+    def _new_events(self) -> Iterator[Callable[[], bool]]:
+        rows = self.sql(
+            "select to_jsonb(events) as row from events where created_at >= %s"
+            " order by created_at, object_type, sequence",
+            self.started,
+        )
+        for row in (one["row"] for one in rows):
+            for trigger in self.stage.event_triggers:
+                if f"{trigger} {row['id']}" not in self._seen:
+                    self._seen.add(f"{trigger} {row['id']}")
+                    yield lambda row=row, trigger=trigger: self._once(
+                        lambda: self._event(trigger, row)
+                    )
+
+    def _event(self, trigger: str, row: dict[str, Any]) -> None:
+        answer = self.says(self.stage.event(trigger, row))
+        if trigger == "store_receipt" and answer.get("stored") == "1":
+            attempt_id = row["data"]["payment_attempt_id"]
+            self.heard.heard("receipt", payment_attempt_id=attempt_id)
+
+    # The judgement.
+
+    def _faults(self, *, finished: bool) -> list[str]:
+        faults = [f"{view}: {rows}" for view, rows in self.stage.broken_invariants().items()]
+        faults += self.heard.broken(self)
+        faults += trace.broken(self.stage.seam.trace)
+        # Webhooks that are never sent again leave a charge unbooked, until the janitor comes.
+        if self.powers & {COURIERS, JANITOR} and self.flow.couriers:
+            faults += unbooked(self)
+            faults += self.flow.expected(self) if finished else []
+        if JANITOR in self.powers:
+            faults += self._left_open()
+        return faults
+
+    def _left_open(self) -> list[str]:
+        """Name each attempt that has neither ended nor been listed for a person."""
+        rows = self.sql(
+            "select id::text, status from payment_attempts where created_at >= %s"
+            " and status in ('created', 'unknown', 'pending', 'processing', 'authorized')"
+            " and id not in (select object_id from exceptions)",
+            self.started,
+        )
+        return [f"attempt {row['id']} is {row['status']} for ever" for row in rows]
+
+    def _names(self) -> set[str]:
+        """Collect the ids by which the gateway knows this case."""
+        rows = self.sql(
+            "select id::text from payment_attempts where created_at >= %s", self.started
+        )
+        return {row["id"] for row in rows} | set(self.facts.get("gateway_ids", ()))
+
+
+@dataclass
+class Tally:
+    """Cases played, what was wrong with them, and the call sites they came through."""
+
+    cases: int = 0
+    faults: list[str] = field(default_factory=list)
+    sites: set[Site] = field(default_factory=set)
+    unmet: int = 0  # cases whose fault waited for a call that never came
+
+    def play(self, stage: Stage, flow: Flow, faults: Mapping[int, Kind], mode: str) -> int:
+        """Play one case and judge it. Answers how many calls it made."""
+        found = Case(stage, flow, faults, mode).run()
+        self.cases += 1
+        self.unmet += not stage.seam.spoilt
+        self.sites |= {call.site for call in stage.seam.trace}
+        if found:
+            said = ", ".join(f"{kind} at call {number}" for number, kind in faults.items())
+            self.faults.append(f"{flow.name}, {said or 'no fault'}, {mode}: {'; '.join(found)}")
+        calls = len(stage.seam.trace)
+        if found or self.cases % 50 == 0:
+            stage.empty()
+        return calls
+
+
+def singles(calls: int) -> list[dict[int, Kind]]:
+    """Every call spoilt in every way, one at a time."""
+    return [{number: kind} for number, kind in product(range(1, calls + 1), Kind)]
+
+
+def pairs(calls: int, count: int, seed: int) -> list[dict[int, Kind]]:
+    """Sample two faults in one case; the later one may meet the recovery from the first."""
+    chance = random.Random(seed)
+    found = []
+    for _ in range(count):
+        first = chance.randint(1, calls)
+        second = chance.randint(first + 1, calls + 4)
+        found.append({first: chance.choice(list(Kind)), second: chance.choice(list(Kind))})
+    return found

@@ -1,0 +1,58 @@
+"""Rules that every trace must keep, whatever was spoilt in it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from proof.seam import Call
+
+# Where a gateway's call carries our own id, in the order in which they are looked for.
+REFERENCES = (
+    "metadata[refund_id]",
+    "metadata[payment_attempt_id]",
+    "metadata[autopay_mandate_id]",
+    "client_reference_id",
+)
+
+
+def broken(trace: list[Call]) -> list[str]:
+    """Name each breach of a rule."""
+    return [*_without_intent(trace), *_inside_a_database_request(trace), *_with_other_keys(trace)]
+
+
+def _without_intent(trace: list[Call]) -> Iterator[str]:
+    """Before a gateway is asked to do something, the row that it is for is committed."""
+    for call in trace:
+        if call.has_effect and not call.key and not _acts_on_a_known_object(call):
+            yield f"call {call.number} ({call.operation}) has no idempotency key"
+        if call.intent_is_committed is False:
+            yield f"call {call.number} ({call.operation}): no row {call.key} was committed before"
+
+
+def _acts_on_a_known_object(call: Call) -> bool:
+    """Whether it names the gateway's object in its path, and doing it twice is doing it once."""
+    return call.path.endswith(("/expire", "/cancel", "/capture", "/detach"))
+
+
+def _inside_a_database_request(trace: list[Call]) -> Iterator[str]:
+    """No database request of a door is open while that door asks a gateway."""
+    for call in (one for one in trace if one.peer != "hasura"):
+        for other in (one for one in trace if one.peer == "hasura" and one.door == call.door):
+            if other.started < call.ended and other.ended > call.started:
+                yield f"call {call.number} ({call.operation}) runs inside {other.operation}"
+
+
+def _with_other_keys(trace: list[Call]) -> Iterator[str]:
+    """Each retry of an attempt shows the gateway the same key.
+
+    A numbered key is the same attempt's: it is taken once the gateway only repeats a stored 500.
+    """
+    keys: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for call in trace:
+        reference = next((call.fields[name] for name in REFERENCES if name in call.fields), None)
+        if call.has_effect and call.key and reference:
+            keys[call.operation, reference].add(call.key.partition(":")[0])
+    for (operation, reference), found in keys.items():
+        if len(found) > 1:
+            yield f"{operation} for {reference} was asked under {len(found)} keys"
