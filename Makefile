@@ -38,6 +38,10 @@ fuzz-engine: .installed-for-test ## ask the engine random queries; EXAMPLES=1000
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),1000) $(PY) -m pytest tests/engine/random_queries \
 	  -p no:randomly --timeout 0 --tb short -q
 
+.PHONY: sabotage
+sabotage: .installed-for-test ## put bugs into a copy, one by one, and see that the tests notice
+	@$(PY) tests/sabotage/sabotage.py $(ARGS)
+
 .PHONY: check
 check: .installed-for-test ## run every linter and the type checker
 	@echo "ruff" && $(BIN)/ruff check --quiet .

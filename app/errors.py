@@ -107,6 +107,12 @@ class CreditsSpentError(AppError):
     code, status = "credits-spent", 409
 
 
+class InsufficientCreditsError(AppError):
+    """The customer has not so many credits to spend."""
+
+    code, status = "insufficient-credits", 409
+
+
 class NotCapturableError(AppError):
     """Nothing of the payment is authorised, or another amount is being captured."""
 
@@ -129,6 +135,18 @@ class CheckoutExpiredError(AppError):
     """The checkout is over; a new one takes a new key."""
 
     code, status = "checkout-expired", 409
+
+
+class AutopayEndedError(AppError):
+    """The mandate, or the charge, is over and cannot be changed any more."""
+
+    code, status = "autopay-ended", 409
+
+
+class PaymentMethodRefusedError(AppError):
+    """The saved payment method was refused for good; only another one helps."""
+
+    code, status = "payment-method-refused", 409
 
 
 class GatewayRefusedError(AppError):

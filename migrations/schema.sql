@@ -6,6 +6,236 @@ grant usage on schema public to public;
 create schema tcs;
 grant usage on schema tcs to munim_hasura;
 
+create table autopay_charge_steps (
+    before text not null,
+    after text not null,
+    constraint autopay_charge_steps_pkey PRIMARY KEY (before, after)
+);
+comment on table autopay_charge_steps is 'Every legal change of autopay_charges.status.';
+grant select on autopay_charge_steps to munim_hasura;
+
+create table autopay_charges (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    autopay_mandate_id uuid not null,
+    customer_id uuid not null,
+    period text not null,
+    due_on date not null,
+    due_at timestamp with time zone not null,
+    amount bigint not null,
+    currency text not null,
+    status text not null default 'due'::text,
+    reason text,
+    payment_intent_id uuid,
+    tries smallint not null default 0,
+    next_try_at timestamp with time zone,
+    last_try_at timestamp with time zone,
+    fence bigint not null default 0,
+    lease_until timestamp with time zone,
+    silences smallint not null default 0,
+    notified_at timestamp with time zone not null default clock_now(),
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint autopay_charges_pkey PRIMARY KEY (id),
+    constraint autopay_charge_stays_in_its_organization UNIQUE (id, organization_id, livemode),
+    constraint autopay_period_is_charged_once UNIQUE (autopay_mandate_id, period),
+    constraint intent_pays_one_autopay_charge UNIQUE (payment_intent_id),
+    constraint autopay_charge_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
+    constraint autopay_charge_belongs_to_its_mandate FOREIGN KEY (autopay_mandate_id, organization_id, livemode) REFERENCES autopay_mandates(id, organization_id, livemode),
+    constraint autopay_charge_is_owed_by_its_intent FOREIGN KEY (payment_intent_id, organization_id, livemode) REFERENCES payment_intents(id, organization_id, livemode),
+    constraint autopay_charges_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint autopay_charge_asks_for_money CHECK (amount > 0),
+    constraint autopay_charge_is_tried_four_times_at_most CHECK (tries >= 0 AND tries <= 4),
+    constraint autopay_charge_knows_its_payment CHECK ((status <> ALL (ARRAY['charging'::text, 'succeeded'::text])) OR payment_intent_id IS NOT NULL),
+    constraint autopay_charge_says_why CHECK ((status <> ALL (ARRAY['action_required'::text, 'failed'::text, 'skipped'::text, 'canceled'::text])) OR reason IS NOT NULL),
+    constraint autopay_charge_status_is_known CHECK (status = ANY (ARRAY['due'::text, 'claimed'::text, 'charging'::text, 'action_required'::text, 'succeeded'::text, 'failed'::text, 'skipped'::text, 'canceled'::text])),
+    constraint autopay_period_is_a_month CHECK (period ~ '^[0-9]{4}-(0[1-9]|1[0-2])$'::text),
+    constraint waiting_autopay_charge_knows_until_when CHECK ((status = ANY (ARRAY['due'::text, 'claimed'::text, 'action_required'::text])) = (next_try_at IS NOT NULL) AND (status <> 'claimed'::text OR lease_until IS NOT NULL) AND ((status = ANY (ARRAY['claimed'::text, 'charging'::text])) OR lease_until IS NULL))
+);
+comment on table autopay_charges is 'One month of one mandate. Crons may come any number of times: this row is there once.';
+comment on column autopay_charges.period is 'The month it is for, YYYY-MM in the mandate''s zone.';
+comment on column autopay_charges.status is 'due: waits for next_try_at; claimed: a worker is about to begin; charging: an attempt is open; action_required: the payer must finish it on a page; skipped: this month is not charged, see reason.';
+comment on column autopay_charges.reason is 'Why it is not paid: the last decline, or what stood in the way.';
+comment on column autopay_charges.tries is 'How many attempts have begun.';
+comment on column autopay_charges.next_try_at is 'When it is tried (again); of action_required, until when the payer may finish it.';
+comment on column autopay_charges.fence is 'Counts the claims: a worker with an older number begins nothing.';
+comment on column autopay_charges.lease_until is 'Until when the worker has it to itself; then another goes on from the same attempt.';
+comment on column autopay_charges.silences is 'How often the gateway gave no answer about the open attempt.';
+CREATE INDEX autopay_charges_by_customer ON public.autopay_charges USING btree (customer_id, period);
+CREATE INDEX autopay_charges_due ON public.autopay_charges USING btree (next_try_at) WHERE (status = 'due'::text);
+CREATE INDEX autopay_charges_leased ON public.autopay_charges USING btree (lease_until) WHERE (lease_until IS NOT NULL);
+CREATE INDEX autopay_charges_of_payers ON public.autopay_charges USING btree (next_try_at) WHERE (status = 'action_required'::text);
+CREATE TRIGGER autopay_charge_takes_legal_steps BEFORE UPDATE OF status ON autopay_charges FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('autopay_charge_steps');
+CREATE TRIGGER autopay_charge_updated_at BEFORE UPDATE ON autopay_charges FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on autopay_charges to munim_hasura;
+
+create table autopay_mandate_steps (
+    before text not null,
+    after text not null,
+    constraint autopay_mandate_steps_pkey PRIMARY KEY (before, after)
+);
+comment on table autopay_mandate_steps is 'Every legal change of autopay_mandates.status.';
+grant select on autopay_mandate_steps to munim_hasura;
+
+create table autopay_mandates (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    customer_id uuid not null,
+    idempotency_key text not null,
+    gateway text not null,
+    payment_method_id uuid,
+    amount bigint not null,
+    currency text not null,
+    day_of_month smallint not null,
+    local_time time without time zone not null,
+    timezone text not null,
+    status text not null default 'pending_setup'::text,
+    reason text,
+    anchor_on date,
+    next_due_on date,
+    next_notice_at timestamp with time zone,
+    customer_email text not null,
+    gateway_customer_id text,
+    gateway_session_id text,
+    url text,
+    success_url text not null,
+    cancel_url text not null,
+    setup_expires_at timestamp with time zone not null,
+    checks smallint not null default 0,
+    next_check_at timestamp with time zone,
+    consented_by text not null,
+    consented_at timestamp with time zone,
+    paused_at timestamp with time zone,
+    canceled_at timestamp with time zone,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint autopay_mandates_pkey PRIMARY KEY (id),
+    constraint autopay_mandate_key_is_used_once UNIQUE (customer_id, idempotency_key, organization_id, livemode),
+    constraint autopay_mandate_stays_in_its_organization UNIQUE (id, organization_id, livemode),
+    constraint autopay_setup_page_is_opened_once UNIQUE (gateway, livemode, gateway_session_id),
+    constraint autopay_mandate_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
+    constraint autopay_mandate_charges_a_payment_method FOREIGN KEY (payment_method_id, organization_id, livemode) REFERENCES payment_methods(id, organization_id, livemode),
+    constraint autopay_mandates_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint active_autopay_mandate_knows_its_next_charge CHECK ((status = 'active'::text) = (next_due_on IS NOT NULL) AND (next_due_on IS NULL) = (next_notice_at IS NULL)),
+    constraint autopay_day_is_of_a_month CHECK (day_of_month >= 1 AND day_of_month <= 31),
+    constraint autopay_mandate_asks_for_money CHECK (amount > 0),
+    constraint autopay_mandate_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255),
+    constraint autopay_mandate_knows_since_when CHECK ((status = 'paused'::text) = (paused_at IS NOT NULL) AND (status = 'canceled'::text) = (canceled_at IS NOT NULL) AND ((status = ANY (ARRAY['pending_setup'::text, 'active'::text])) OR reason IS NOT NULL)),
+    constraint autopay_mandate_status_is_known CHECK (status = ANY (ARRAY['pending_setup'::text, 'active'::text, 'paused'::text, 'canceled'::text, 'failed'::text])),
+    constraint autopay_setup_that_is_over_is_not_checked CHECK (next_check_at IS NULL OR status = 'pending_setup'::text),
+    constraint autopay_timezone_exists CHECK (('1970-01-01 00:00:00+00'::timestamp with time zone AT TIME ZONE timezone) IS NOT NULL),
+    constraint live_autopay_mandate_is_agreed_to CHECK ((status <> ALL (ARRAY['active'::text, 'paused'::text])) OR payment_method_id IS NOT NULL AND anchor_on IS NOT NULL AND consented_at IS NOT NULL),
+    constraint opened_autopay_setup_has_a_page CHECK ((gateway_session_id IS NULL) = (url IS NULL))
+);
+comment on table autopay_mandates is 'A customer''s order to charge them each month while they are away. What was agreed to never changes: another amount or day is another mandate, which takes the place of this one when it is set up.';
+comment on column autopay_mandates.amount is 'Minor units of currency; what is charged and the most that may be.';
+comment on column autopay_mandates.day_of_month is '29 to 31 mean the last day where a month is shorter.';
+comment on column autopay_mandates.timezone is 'The organisation''s when the mandate was made.';
+comment on column autopay_mandates.reason is 'Why it is paused, canceled or failed.';
+comment on column autopay_mandates.anchor_on is 'The first due date; the others follow from its month and the day.';
+comment on column autopay_mandates.next_due_on is 'The due date of the next charge to be written down.';
+comment on column autopay_mandates.next_notice_at is 'When that charge is written down and announced.';
+comment on column autopay_mandates.gateway_customer_id is 'Who the customer is to the gateway already, frozen with all else that its page was asked for with.';
+comment on column autopay_mandates.url is 'The gateway''s page on which the payment method is saved.';
+comment on column autopay_mandates.consented_by is 'The login that asked for the mandate.';
+comment on column autopay_mandates.consented_at is 'When the payment method was saved on the gateway''s page.';
+CREATE INDEX autopay_mandates_by_method ON public.autopay_mandates USING btree (payment_method_id) WHERE (payment_method_id IS NOT NULL);
+CREATE INDEX autopay_mandates_to_announce ON public.autopay_mandates USING btree (next_notice_at) WHERE (next_notice_at IS NOT NULL);
+CREATE INDEX autopay_setups_to_check ON public.autopay_mandates USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
+CREATE UNIQUE INDEX customer_has_one_live_autopay_mandate ON public.autopay_mandates USING btree (customer_id, currency) WHERE (status = ANY (ARRAY['active'::text, 'paused'::text]));
+CREATE UNIQUE INDEX customer_sets_up_one_autopay_mandate ON public.autopay_mandates USING btree (customer_id, currency) WHERE (status = 'pending_setup'::text);
+CREATE TRIGGER autopay_mandate_keeps_what_was_agreed_to BEFORE UPDATE ON autopay_mandates FOR EACH ROW WHEN (old.customer_id IS DISTINCT FROM new.customer_id OR old.amount IS DISTINCT FROM new.amount OR old.currency IS DISTINCT FROM new.currency OR old.day_of_month IS DISTINCT FROM new.day_of_month OR old.local_time IS DISTINCT FROM new.local_time OR old.timezone IS DISTINCT FROM new.timezone OR old.gateway IS DISTINCT FROM new.gateway OR old.consented_by IS DISTINCT FROM new.consented_by OR old.idempotency_key IS DISTINCT FROM new.idempotency_key OR old.anchor_on IS NOT NULL AND old.anchor_on IS DISTINCT FROM new.anchor_on OR old.payment_method_id IS NOT NULL AND old.payment_method_id IS DISTINCT FROM new.payment_method_id) EXECUTE FUNCTION keep_autopay_agreement();
+CREATE TRIGGER autopay_mandate_takes_legal_steps BEFORE UPDATE OF status ON autopay_mandates FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('autopay_mandate_steps');
+CREATE TRIGGER autopay_mandate_updated_at BEFORE UPDATE ON autopay_mandates FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on autopay_mandates to munim_hasura;
+
+create view autopay_orders as
+ SELECT autopay_charges.id,
+    autopay_charges.organization_id,
+    autopay_charges.livemode,
+    autopay_charges.fence,
+    payment_attempts.id AS payment_attempt_id,
+    payment_attempts.gateway,
+    payment_attempts.gateway_account,
+    payment_attempts.amount,
+    payment_attempts.currency,
+    credit_purchases.credits_amount,
+    autopay_mandates.customer_email AS email,
+    payment_methods.gateway_customer_id,
+    payment_methods.gateway_payment_method_id
+   FROM autopay_charges
+     JOIN autopay_mandates ON autopay_mandates.id = autopay_charges.autopay_mandate_id
+     JOIN credit_purchases ON credit_purchases.payment_intent_id = autopay_charges.payment_intent_id
+     JOIN payment_attempts ON payment_attempts.payment_intent_id = autopay_charges.payment_intent_id
+     JOIN payment_methods ON payment_methods.id = payment_attempts.payment_method_id
+  WHERE autopay_charges.status = 'charging'::text AND (payment_attempts.status = ANY (ARRAY['created'::text, 'unknown'::text])) AND payment_attempts.created_at > (clock_now() - '23:00:00'::interval);
+comment on view autopay_orders is 'What gateways are to be asked: charges with an attempt that may not have been sent. All of it is frozen, so that asking twice is asking the same. Not after 23 hours: then a gateway may have forgotten the attempt''s key, and it is looked up instead.';
+grant select on autopay_orders to munim_hasura;
+
+create table autopay_rules (
+    currency text not null,
+    valid_from date not null,
+    notice interval not null,
+    unattended_amount_max bigint not null,
+    constraint autopay_rules_pkey PRIMARY KEY (currency, valid_from),
+    constraint autopay_rules_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint autopay_rule_is_sensible CHECK (notice >= '00:00:00'::interval AND notice <= '14 days'::interval AND unattended_amount_max > 0)
+);
+comment on table autopay_rules is 'What law asks of a charge while the payer is away, by the currency charged; none where no row is.';
+comment on column autopay_rules.notice is 'How long before the charge the payer must be told of it.';
+comment on column autopay_rules.unattended_amount_max is 'Above this, in minor units, the payer must be present: they are sent a page.';
+grant select on autopay_rules to munim_hasura;
+
+create table autopay_settings (
+    organization_id uuid not null,
+    local_time time without time zone not null default '09:00:00'::time without time zone,
+    notice_days smallint not null default 3,
+    catch_up_days smallint not null default 3,
+    retry_days smallint[] not null default '{1,3,5}'::smallint[],
+    action_days smallint not null default 7,
+    daily_tries_max smallint not null default 4,
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint autopay_settings_pkey PRIMARY KEY (organization_id),
+    constraint autopay_settings_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint autopay_days_are_within_a_month CHECK (notice_days >= 0 AND notice_days <= 14 AND catch_up_days >= 0 AND catch_up_days <= 7 AND action_days >= 1 AND action_days <= 20 AND daily_tries_max >= 1 AND daily_tries_max <= 100),
+    constraint autopay_is_tried_four_times_at_most CHECK (cardinality(retry_days) >= 0 AND cardinality(retry_days) <= 3 AND array_position(retry_days, NULL::smallint) IS NULL AND 0 < COALESCE(retry_days[1]::integer, 1) AND COALESCE(retry_days[1] < retry_days[2], true) AND COALESCE(retry_days[2] < retry_days[3], true) AND COALESCE(retry_days[cardinality(retry_days)]::integer, 1) <= 16)
+);
+comment on table autopay_settings is 'How an organisation runs autopay. Every organisation has its row.';
+comment on column autopay_settings.local_time is 'When charges fall due in the mandate''s zone; for mandates to come. Kept away from the hours in which clocks are changed.';
+comment on column autopay_settings.notice_days is 'How many days before it is due a charge is announced.';
+comment on column autopay_settings.catch_up_days is 'What could not be tried for longer than this is not charged any more, but listed for a person.';
+comment on column autopay_settings.retry_days is 'How many days after the first try a declined charge is tried again; at most three times.';
+comment on column autopay_settings.action_days is 'How long a payer may take to finish a charge themselves.';
+comment on column autopay_settings.daily_tries_max is 'How many tries a customer may see in 24 hours, all mandates taken together. More is a fault of ours.';
+CREATE TRIGGER autopay_setting_updated_at BEFORE UPDATE ON autopay_settings FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on autopay_settings to munim_hasura;
+
+create view autopay_setups as
+ SELECT id,
+    organization_id,
+    livemode,
+    customer_id,
+    gateway,
+    amount,
+    currency,
+    day_of_month,
+    status,
+    reason,
+    customer_email,
+    gateway_customer_id,
+    gateway_session_id,
+    url,
+    success_url,
+    cancel_url,
+    setup_expires_at,
+    setup_expires_at < (clock_now() + '00:31:00'::interval) AS is_closing,
+    setup_expires_at < clock_now() AS is_over
+   FROM autopay_mandates;
+comment on view autopay_setups is 'All that opening a mandate''s page takes, in one row.';
+grant select on autopay_setups to munim_hasura;
+
 create table checkout_sessions (
     id uuid not null default gen_random_uuid(),
     organization_id uuid not null,
@@ -77,9 +307,9 @@ create view credit_checkouts as
             checkout_sessions_1.created_at,
             checkout_sessions_1.updated_at
            FROM checkout_sessions checkout_sessions_1
-             JOIN payment_attempts payment_attempts_1 ON payment_attempts_1.id = checkout_sessions_1.payment_attempt_id
-          WHERE payment_attempts_1.payment_intent_id = payment_intents.id
-          ORDER BY (payment_attempts_1.status = 'captured'::text) DESC, payment_attempts_1.is_surplus, payment_attempts_1.created_at DESC, payment_attempts_1.id
+             JOIN payment_attempts tries ON tries.id = checkout_sessions_1.payment_attempt_id
+          WHERE tries.payment_intent_id = payment_intents.id
+          ORDER BY (tries.status = 'captured'::text) DESC, tries.is_surplus, tries.created_at DESC, tries.id
          LIMIT 1) checkout_sessions
      JOIN payment_attempts ON payment_attempts.id = checkout_sessions.payment_attempt_id;
 comment on view credit_checkouts is 'All that opening a purchase''s page takes, one row a purchase: of several pages the one that was paid, else the newest.';
@@ -95,6 +325,8 @@ create view credit_entries as
     ledger_transactions.kind,
     ledger_transactions.reference_type,
     ledger_transactions.reference_id,
+    COALESCE(credit_spends.reference, returned_spends.reference) AS reference,
+    COALESCE(credit_spends.description, credit_returns.reason, credit_grants.reason) AS description,
     major_units(- ledger_entries.amount, 'XCR'::text)::numeric(20,4) AS amount,
     major_units(- ledger_entries.balance_after, 'XCR'::text)::numeric(20,4) AS balance_after,
     ledger_transactions.occurred_at,
@@ -102,6 +334,10 @@ create view credit_entries as
    FROM ledger_entries
      JOIN ledger_accounts ON ledger_accounts.id = ledger_entries.ledger_account_id
      JOIN ledger_transactions ON ledger_transactions.id = ledger_entries.ledger_transaction_id
+     LEFT JOIN credit_spends ON credit_spends.id = ledger_transactions.reference_id AND ledger_transactions.reference_type = 'credit_spend'::text
+     LEFT JOIN credit_returns ON credit_returns.id = ledger_transactions.reference_id AND ledger_transactions.reference_type = 'credit_return'::text
+     LEFT JOIN credit_spends returned_spends ON returned_spends.id = credit_returns.credit_spend_id
+     LEFT JOIN credit_grants ON credit_grants.id = ledger_transactions.reference_id AND ledger_transactions.reference_type = 'credit_grant'::text
   WHERE ledger_accounts.currency = 'XCR'::text AND ledger_accounts.customer_id IS NOT NULL;
 comment on view credit_entries is 'The history of the wallets: credits in are positive, out negative.';
 grant select on credit_entries to munim_hasura;
@@ -184,6 +420,14 @@ CREATE INDEX credit_lots_to_spend ON public.credit_lots USING btree (customer_id
 CREATE TRIGGER credit_lot_keeps_what_it_is BEFORE UPDATE OF organization_id, livemode, customer_id, credit_purchase_id, credit_grant_id, granted, amount, currency, expires_at, created_at ON credit_lots FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 CREATE TRIGGER credit_lots_stay BEFORE DELETE OR TRUNCATE ON credit_lots FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on credit_lots to munim_hasura;
+
+create type credit_part as (
+    credit_lot_id uuid,
+    is_bought boolean,
+    credits numeric,
+    amount bigint,
+    currency text
+);
 
 create table credit_purchases (
     id uuid not null default gen_random_uuid(),
@@ -274,16 +518,89 @@ CREATE TRIGGER credit_recall_takes_legal_steps BEFORE UPDATE OF status ON credit
 CREATE TRIGGER credit_recall_updated_at BEFORE UPDATE ON credit_recalls FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on credit_recalls to munim_hasura;
 
+create table credit_returns (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    credit_spend_id uuid not null,
+    idempotency_key text not null,
+    credits_amount numeric(20,4) not null,
+    reason text not null,
+    created_by text not null,
+    ledger_transaction_id uuid not null,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint credit_returns_pkey PRIMARY KEY (id),
+    constraint credit_return_key_is_used_once UNIQUE (credit_spend_id, idempotency_key),
+    constraint credit_return_is_booked FOREIGN KEY (ledger_transaction_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode),
+    constraint credit_return_takes_a_spend_back FOREIGN KEY (credit_spend_id, organization_id, livemode) REFERENCES credit_spends(id, organization_id, livemode),
+    constraint credit_return_gives_something CHECK (credits_amount > 0::numeric),
+    constraint credit_return_has_a_reason CHECK (length(reason) >= 1 AND length(reason) <= 500),
+    constraint credit_return_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255)
+);
+comment on table credit_returns is 'A spend that is taken back, whole or in part, into its own lots.';
+grant select on credit_returns to munim_hasura;
+
+create table credit_spend_lots (
+    organization_id uuid not null,
+    livemode boolean not null,
+    credit_spend_id uuid not null,
+    credit_lot_id uuid not null,
+    credits_amount numeric(20,4) not null,
+    credits_returned numeric(20,4) not null default 0,
+    amount bigint not null,
+    amount_returned bigint not null default 0,
+    constraint credit_spend_lots_pkey PRIMARY KEY (credit_spend_id, credit_lot_id),
+    constraint spent_credits_belong_to_their_spend FOREIGN KEY (credit_spend_id, organization_id, livemode) REFERENCES credit_spends(id, organization_id, livemode),
+    constraint spent_credits_come_from_a_lot FOREIGN KEY (credit_lot_id, organization_id, livemode) REFERENCES credit_lots(id, organization_id, livemode),
+    constraint a_lot_gives_something_to_a_spend CHECK (credits_amount > 0::numeric AND amount >= 0),
+    constraint no_more_comes_back_to_a_lot_than_it_gave CHECK (credits_returned >= 0::numeric AND credits_returned <= credits_amount AND amount_returned >= 0 AND amount_returned <= amount)
+);
+comment on table credit_spend_lots is 'Which lots a spend used, and the revenue that made.';
+CREATE INDEX credit_spend_lots_by_lot ON public.credit_spend_lots USING btree (credit_lot_id);
+grant select on credit_spend_lots to munim_hasura;
+
+create table credit_spends (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    customer_id uuid not null,
+    idempotency_key text not null,
+    credits_amount numeric(20,4) not null,
+    credits_returned numeric(20,4) not null default 0,
+    description text not null,
+    reference text,
+    created_by text not null,
+    ledger_transaction_id uuid not null,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint credit_spends_pkey PRIMARY KEY (id),
+    constraint credit_spend_key_is_used_once UNIQUE (customer_id, idempotency_key, organization_id, livemode),
+    constraint credit_spend_stays_in_its_organization UNIQUE (id, organization_id, livemode),
+    constraint credit_spend_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
+    constraint credit_spend_is_booked FOREIGN KEY (ledger_transaction_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode),
+    constraint credit_spend_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255),
+    constraint credit_spend_says_what_for CHECK (length(description) >= 1 AND length(description) <= 500 AND length(reference) >= 1 AND length(reference) <= 255),
+    constraint credit_spend_uses_something CHECK (credits_amount > 0::numeric),
+    constraint no_more_comes_back_than_was_spent CHECK (credits_returned >= 0::numeric AND credits_returned <= credits_amount)
+);
+comment on table credit_spends is 'Credits that a customer used, and what for.';
+comment on column credit_spends.reference is 'The shop''s own id of what was sold.';
+CREATE INDEX credit_spends_by_customer ON public.credit_spends USING btree (customer_id, created_at);
+CREATE INDEX credit_spends_by_reference ON public.credit_spends USING btree (reference) WHERE (reference IS NOT NULL);
+grant select on credit_spends to munim_hasura;
+
 create view credit_wallets as
  SELECT id,
     organization_id,
     livemode,
     customer_id,
     major_units(- balance, 'XCR'::text)::numeric(20,4) AS balance,
-    status
+    status,
+    COALESCE(( SELECT sum(credit_lots.remaining - credit_lots.held) AS sum
+           FROM credit_lots
+          WHERE credit_lots.customer_id = customer_id AND credit_lots.remaining > credit_lots.held AND (credit_lots.expires_at > clock_now() OR credit_lots.expires_at IS NULL)), 0::numeric)::numeric(20,4) AS available
    FROM ledger_accounts
   WHERE currency = 'XCR'::text AND customer_id IS NOT NULL;
-comment on view credit_wallets is 'A customer''s credits: their ledger account in XCR, read as credits.';
+comment on view credit_wallets is 'A customer''s credits: their ledger account in XCR, read as credits. available is what can be spent now: the balance without what refunds on their way hold, and without what has expired.';
 grant select on credit_wallets to munim_hasura;
 
 create table currencies (
@@ -487,6 +804,58 @@ create view invariant_attempts_ask_for_what_is_owed as
 comment on view invariant_attempts_ask_for_what_is_owed is 'An attempt is for its intent''s amount.';
 grant select on invariant_attempts_ask_for_what_is_owed to munim_hasura;
 
+create view invariant_autopay_charges_a_month_once as
+ SELECT customer_id,
+    currency,
+    period,
+    count(*) AS charges
+   FROM autopay_charges
+  WHERE status = 'succeeded'::text
+  GROUP BY customer_id, currency, period
+ HAVING count(*) > 1;
+comment on view invariant_autopay_charges_a_month_once is 'I14: a customer pays once a month, however often crons ran or they changed their mandate.';
+grant select on invariant_autopay_charges_a_month_once to munim_hasura;
+
+create view invariant_autopay_follows_its_anchor as
+ SELECT autopay_charges.id AS autopay_charge_id,
+    autopay_charges.due_on,
+    autopay_charges.due_at
+   FROM autopay_charges
+     JOIN autopay_mandates ON autopay_mandates.id = autopay_charges.autopay_mandate_id
+  WHERE autopay_charges.due_on <> due_date(autopay_mandates.day_of_month::integer, autopay_charges.due_on) OR autopay_charges.due_on < autopay_mandates.anchor_on OR autopay_charges.period <> to_char(autopay_charges.due_on::timestamp with time zone, 'YYYY-MM'::text) OR autopay_charges.due_at <> local_moment(autopay_charges.due_on, autopay_mandates.local_time, autopay_mandates.timezone);
+comment on view invariant_autopay_follows_its_anchor is 'I14: each due date is the mandate''s day of its month, at its hour in its zone.';
+grant select on invariant_autopay_follows_its_anchor to munim_hasura;
+
+create view invariant_autopay_follows_its_payment as
+ SELECT autopay_charges.id AS autopay_charge_id,
+    autopay_charges.status,
+    payment_intents.status AS payment_status
+   FROM autopay_charges
+     JOIN payment_intents ON payment_intents.id = autopay_charges.payment_intent_id
+  WHERE (autopay_charges.status = 'succeeded'::text) <> (payment_intents.status = 'paid'::text) OR autopay_charges.amount IS DISTINCT FROM payment_intents.amount OR autopay_charges.currency IS DISTINCT FROM payment_intents.currency OR autopay_charges.customer_id IS DISTINCT FROM payment_intents.customer_id OR autopay_charges.tries < (( SELECT count(*) AS count
+           FROM payment_attempts
+          WHERE payment_attempts.payment_intent_id = payment_intents.id AND payment_attempts.payment_method_id IS NOT NULL));
+comment on view invariant_autopay_follows_its_payment is 'I14: a month is paid when its payment is, for what was agreed to, in four attempts at most.';
+grant select on invariant_autopay_follows_its_payment to munim_hasura;
+
+create view invariant_autopay_keeps_moving as
+ SELECT id AS autopay_charge_id,
+    updated_at
+   FROM autopay_charges
+  WHERE status = 'charging'::text AND NOT has_open_attempt(payment_intent_id);
+comment on view invariant_autopay_keeps_moving is 'I11: a charge that is being made has an attempt that will end.';
+grant select on invariant_autopay_keeps_moving to munim_hasura;
+
+create view invariant_autopay_stops_when_told as
+ SELECT payment_attempts.id AS payment_attempt_id,
+    autopay_mandates.id AS autopay_mandate_id
+   FROM autopay_mandates
+     JOIN autopay_charges ON autopay_charges.autopay_mandate_id = autopay_mandates.id
+     JOIN payment_attempts ON payment_attempts.payment_intent_id = autopay_charges.payment_intent_id
+  WHERE payment_attempts.payment_method_id IS NOT NULL AND payment_attempts.created_at > COALESCE(autopay_mandates.canceled_at, autopay_mandates.paused_at);
+comment on view invariant_autopay_stops_when_told is 'I14: nothing was tried after a mandate was canceled, or since it was paused.';
+grant select on invariant_autopay_stops_when_told to munim_hasura;
+
 create view invariant_balances_follow_each_other as
  WITH steps AS (
          SELECT ledger_entries.id,
@@ -525,6 +894,169 @@ create view invariant_captures_book_what_was_taken as
 comment on view invariant_captures_book_what_was_taken is 'I4: the same amount in both.';
 grant select on invariant_captures_book_what_was_taken to munim_hasura;
 
+create view invariant_credit_lots_add_up as
+ WITH spent AS (
+         SELECT credit_spend_lots.credit_lot_id,
+            sum(credit_spend_lots.credits_amount - credit_spend_lots.credits_returned) AS credits,
+            sum(credit_spend_lots.amount - credit_spend_lots.amount_returned) AS amount
+           FROM credit_spend_lots
+          GROUP BY credit_spend_lots.credit_lot_id
+        ), recalled AS (
+         SELECT credit_recalls.credit_lot_id,
+            sum(
+                CASE credit_recalls.status
+                    WHEN 'held'::text THEN credit_recalls.credits_amount
+                    ELSE NULL::numeric
+                END) AS held,
+            sum(credit_recalls.credits_amount) AS credits,
+            sum(credit_recalls.amount) AS amount
+           FROM credit_recalls
+          WHERE credit_recalls.status = ANY (ARRAY['held'::text, 'taken'::text])
+          GROUP BY credit_recalls.credit_lot_id
+        )
+ SELECT credit_lots.id AS credit_lot_id
+   FROM credit_lots
+     LEFT JOIN spent ON spent.credit_lot_id = credit_lots.id
+     LEFT JOIN recalled ON recalled.credit_lot_id = credit_lots.id
+  WHERE credit_lots.used <> COALESCE(spent.credits, 0::numeric) OR credit_lots.amount_earned::numeric < COALESCE(spent.amount, 0::numeric) OR credit_lots.held <> COALESCE(recalled.held, 0::numeric) OR credit_lots.recalled <> COALESCE(recalled.credits, 0::numeric) OR credit_lots.amount_recalled::numeric <> COALESCE(recalled.amount, 0::numeric);
+comment on view invariant_credit_lots_add_up is 'What a lot says of itself is what the spends, the returns and the refunds say of it.';
+grant select on invariant_credit_lots_add_up to munim_hasura;
+
+create view invariant_credit_lots_are_what_was_issued as
+ WITH sides AS (
+         SELECT ledger_balances.organization_id,
+            ledger_balances.livemode,
+            ledger_balances.code,
+            ledger_balances.balance AS units
+           FROM ledger_balances
+          WHERE ledger_balances.code = ANY (ARRAY['credits_issued'::text, 'credits_granted'::text])
+        UNION ALL
+         SELECT credit_lots.organization_id,
+            credit_lots.livemode,
+                CASE
+                    WHEN credit_lots.credit_grant_id IS NULL THEN 'credits_issued'::text
+                    ELSE 'credits_granted'::text
+                END AS code,
+            (- credit_lots.remaining) * 10000::numeric AS units
+           FROM credit_lots
+        )
+ SELECT organization_id,
+    livemode,
+    code,
+    sum(units) AS units
+   FROM sides
+  GROUP BY organization_id, livemode, code
+ HAVING sum(units) <> 0::numeric;
+comment on view invariant_credit_lots_are_what_was_issued is 'What is left of bought credits is credits_issued, of given ones credits_granted.';
+grant select on invariant_credit_lots_are_what_was_issued to munim_hasura;
+
+create view invariant_credit_lots_explain_prepaid_money as
+ WITH sides AS (
+         SELECT ledger_balances.organization_id,
+            ledger_balances.livemode,
+            ledger_balances.currency,
+            - ledger_balances.balance AS owed,
+            0 AS remaining,
+            0 AS held
+           FROM ledger_balances
+          WHERE ledger_balances.code = 'prepaid_credits'::text
+        UNION ALL
+         SELECT credit_lots.organization_id,
+            credit_lots.livemode,
+            credit_lots.currency,
+            0 AS owed,
+            credit_lots.amount_remaining,
+            0 AS held
+           FROM credit_lots
+          WHERE credit_lots.currency IS NOT NULL
+        UNION ALL
+         SELECT credit_recalls.organization_id,
+            credit_recalls.livemode,
+            credit_lots.currency,
+            0 AS owed,
+            0 AS remaining,
+            credit_recalls.amount AS held
+           FROM credit_recalls
+             JOIN credit_lots ON credit_lots.id = credit_recalls.credit_lot_id
+          WHERE credit_recalls.status = 'held'::text
+        )
+ SELECT organization_id,
+    livemode,
+    currency,
+    sum(owed) AS owed,
+    sum(remaining) AS remaining,
+    sum(held) AS held
+   FROM sides
+  GROUP BY organization_id, livemode, currency
+ HAVING sum(owed) < sum(remaining) OR sum(owed) > (sum(remaining) + sum(held));
+comment on view invariant_credit_lots_explain_prepaid_money is 'What is owed for credits is what the lots say; a dispute that is open may still count among it.';
+grant select on invariant_credit_lots_explain_prepaid_money to munim_hasura;
+
+create view invariant_credit_lots_explain_revenue as
+ WITH sides AS (
+         SELECT ledger_balances.organization_id,
+            ledger_balances.livemode,
+            ledger_balances.currency,
+            ledger_balances.balance AS amount
+           FROM ledger_balances
+          WHERE ledger_balances.code = ANY (ARRAY['credit_revenue'::text, 'credit_breakage'::text])
+        UNION ALL
+         SELECT credit_lots.organization_id,
+            credit_lots.livemode,
+            credit_lots.currency,
+            credit_lots.amount_earned AS amount
+           FROM credit_lots
+          WHERE credit_lots.currency IS NOT NULL
+        )
+ SELECT organization_id,
+    livemode,
+    currency,
+    sum(amount) AS amount
+   FROM sides
+  GROUP BY organization_id, livemode, currency
+ HAVING sum(amount) <> 0::numeric;
+comment on view invariant_credit_lots_explain_revenue is 'Revenue and breakage are what the lots earned, by credits used and credits expired.';
+grant select on invariant_credit_lots_explain_revenue to munim_hasura;
+
+create view invariant_credit_lots_sum_to_their_wallet as
+ WITH lots AS (
+         SELECT credit_lots.customer_id,
+            credit_lots.organization_id,
+            credit_lots.livemode,
+            sum(credit_lots.remaining) * 10000::numeric AS units
+           FROM credit_lots
+          GROUP BY credit_lots.customer_id, credit_lots.organization_id, credit_lots.livemode
+        )
+ SELECT ledger_accounts.customer_id,
+    - ledger_accounts.balance AS balance,
+    lots.units
+   FROM ledger_accounts
+     LEFT JOIN lots ON lots.customer_id = ledger_accounts.customer_id AND lots.organization_id = ledger_accounts.organization_id AND lots.livemode = ledger_accounts.livemode
+  WHERE ledger_accounts.currency = 'XCR'::text AND ledger_accounts.customer_id IS NOT NULL AND (- ledger_accounts.balance)::numeric <> COALESCE(lots.units, 0::numeric);
+comment on view invariant_credit_lots_sum_to_their_wallet is 'A customer''s lots are what is in their wallet, to the last ten-thousandth.';
+grant select on invariant_credit_lots_sum_to_their_wallet to munim_hasura;
+
+create view invariant_credit_spends_add_up as
+ WITH lines AS (
+         SELECT credit_spend_lots.credit_spend_id,
+            sum(credit_spend_lots.credits_amount) AS credits,
+            sum(credit_spend_lots.credits_returned) AS returned
+           FROM credit_spend_lots
+          GROUP BY credit_spend_lots.credit_spend_id
+        ), returns AS (
+         SELECT credit_returns.credit_spend_id,
+            sum(credit_returns.credits_amount) AS credits
+           FROM credit_returns
+          GROUP BY credit_returns.credit_spend_id
+        )
+ SELECT credit_spends.id AS credit_spend_id
+   FROM credit_spends
+     LEFT JOIN lines ON lines.credit_spend_id = credit_spends.id
+     LEFT JOIN returns ON returns.credit_spend_id = credit_spends.id
+  WHERE credit_spends.credits_amount <> COALESCE(lines.credits, 0::numeric) OR credit_spends.credits_returned <> COALESCE(lines.returned, 0::numeric) OR credit_spends.credits_returned <> COALESCE(returns.credits, 0::numeric);
+comment on view invariant_credit_spends_add_up is 'A spend is the sum of what its lots gave, and what came back the sum of its returns.';
+grant select on invariant_credit_spends_add_up to munim_hasura;
+
 create view invariant_ledger_balances as
  SELECT ledger_transaction_id,
     currency,
@@ -551,6 +1083,32 @@ create view invariant_ledger_blocks_are_chained as
 comment on view invariant_ledger_blocks_are_chained is 'I3: block follows block without a gap, and each hash covers its transactions and the one before.';
 grant select on invariant_ledger_blocks_are_chained to munim_hasura;
 
+create view invariant_open_disputes_are_booked as
+ WITH open_disputes AS (
+         SELECT disputes.organization_id,
+            disputes.livemode,
+            disputes.currency,
+            disputes.amount
+           FROM disputes
+          WHERE disputes.status = ANY (ARRAY['opened'::text, 'under_review'::text])
+        UNION ALL
+         SELECT ledger_balances.organization_id,
+            ledger_balances.livemode,
+            ledger_balances.currency,
+            - ledger_balances.balance AS amount
+           FROM ledger_balances
+          WHERE ledger_balances.code = 'disputes'::text
+        )
+ SELECT organization_id,
+    livemode,
+    currency,
+    sum(amount) AS amount
+   FROM open_disputes
+  GROUP BY organization_id, livemode, currency
+ HAVING sum(amount) <> 0::numeric;
+comment on view invariant_open_disputes_are_booked is 'What the gateway holds back is what is disputed and not decided.';
+grant select on invariant_open_disputes_are_booked to munim_hasura;
+
 create view invariant_paid_purchases_are_granted as
  SELECT credit_purchases.id AS credit_purchase_id,
     payment_intents.status
@@ -560,6 +1118,32 @@ create view invariant_paid_purchases_are_granted as
 comment on view invariant_paid_purchases_are_granted is 'I4: paid and granted are the same purchases.';
 grant select on invariant_paid_purchases_are_granted to munim_hasura;
 
+create view invariant_pending_refunds_are_owed as
+ WITH pending AS (
+         SELECT refunds.organization_id,
+            refunds.livemode,
+            refunds.currency,
+            refunds.amount
+           FROM refunds
+          WHERE refunds.status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text])
+        UNION ALL
+         SELECT ledger_balances.organization_id,
+            ledger_balances.livemode,
+            ledger_balances.currency,
+            ledger_balances.balance
+           FROM ledger_balances
+          WHERE ledger_balances.code = 'refunds_pending'::text
+        )
+ SELECT organization_id,
+    livemode,
+    currency,
+    sum(amount) AS amount
+   FROM pending
+  GROUP BY organization_id, livemode, currency
+ HAVING sum(amount) <> 0::numeric;
+comment on view invariant_pending_refunds_are_owed is 'What is booked as on its way back are the refunds that have not ended.';
+grant select on invariant_pending_refunds_are_owed to munim_hasura;
+
 create view invariant_purchases_keep_their_rate as
  SELECT credit_purchases.id AS credit_purchase_id,
     credit_purchases.credits_amount
@@ -568,6 +1152,33 @@ create view invariant_purchases_keep_their_rate as
   WHERE credit_purchases.credits_amount <> trunc(major_units(credit_purchases.amount, credit_purchases.currency) * credit_purchases.credit_rate, 4) OR payment_intents.amount <> credit_purchases.amount OR payment_intents.currency <> credit_purchases.currency OR payment_intents.customer_id <> credit_purchases.customer_id;
 comment on view invariant_purchases_keep_their_rate is 'What is owed and what is granted both follow from the amount and the frozen rate.';
 grant select on invariant_purchases_keep_their_rate to munim_hasura;
+
+create view invariant_recalls_follow_their_refunds as
+ WITH money_back AS (
+         SELECT refunds.id,
+                CASE
+                    WHEN refunds.is_late OR (refunds.status = ANY (ARRAY['failed'::text, 'canceled'::text])) THEN ARRAY['released'::text, 'returned'::text]
+                    WHEN refunds.status = 'succeeded'::text THEN ARRAY['taken'::text]
+                    ELSE ARRAY['held'::text]
+                END AS legal
+           FROM refunds
+        UNION ALL
+         SELECT disputes.id,
+            ARRAY[
+                CASE disputes.status
+                    WHEN 'won'::text THEN 'released'::text
+                    WHEN 'lost'::text THEN 'taken'::text
+                    ELSE 'held'::text
+                END] AS legal
+           FROM disputes
+        )
+ SELECT credit_recalls.id AS credit_recall_id,
+    credit_recalls.status
+   FROM credit_recalls
+     LEFT JOIN money_back ON money_back.id = credit_recalls.refund_id
+  WHERE (credit_recalls.status = ANY (money_back.legal)) IS NOT TRUE;
+comment on view invariant_recalls_follow_their_refunds is 'Credits are held while their money is on its way back, gone with it, and back when it stays.';
+grant select on invariant_recalls_follow_their_refunds to munim_hasura;
 
 create view invariant_received_payments_are_fulfilled as
  SELECT organization_id,
@@ -579,6 +1190,68 @@ create view invariant_received_payments_are_fulfilled as
 comment on view invariant_received_payments_are_fulfilled is 'No captured money waits: each capture is fulfilled in its own transaction.';
 grant select on invariant_received_payments_are_fulfilled to munim_hasura;
 
+create view invariant_refunds_are_booked as
+ WITH booked AS (
+         SELECT ledger_transactions.reference_id,
+            sum(
+                CASE ledger_transactions.kind
+                    WHEN 'refund_reserve'::text THEN 1
+                    WHEN 'refund_release'::text THEN '-1'::integer
+                    ELSE NULL::integer
+                END) AS reserved,
+            sum(
+                CASE ledger_transactions.kind
+                    WHEN 'refund'::text THEN 1
+                    WHEN 'refund_return'::text THEN '-1'::integer
+                    ELSE NULL::integer
+                END) AS paid
+           FROM ledger_transactions
+          WHERE ledger_transactions.reference_type = 'refund'::text
+          GROUP BY ledger_transactions.reference_id
+        )
+ SELECT refunds.id AS refund_id,
+    refunds.status,
+    booked.reserved,
+    booked.paid
+   FROM refunds
+     LEFT JOIN booked ON booked.reference_id = refunds.id
+  WHERE COALESCE(booked.reserved, 0::bigint) <> (refunds.status <> ALL (ARRAY['failed'::text, 'canceled'::text]))::integer OR COALESCE(booked.paid, 0::bigint) <> (refunds.status = 'succeeded'::text)::integer;
+comment on view invariant_refunds_are_booked is 'A refund is reserved once while it may succeed, and paid out once while it has.';
+grant select on invariant_refunds_are_booked to munim_hasura;
+
+create view invariant_refunds_are_counted as
+ SELECT payment_attempts.id AS payment_attempt_id,
+    payment_attempts.amount_refunded
+   FROM payment_attempts
+     LEFT JOIN refunds ON refunds.payment_attempt_id = payment_attempts.id AND (refunds.status <> ALL (ARRAY['failed'::text, 'canceled'::text]))
+  GROUP BY payment_attempts.id
+ HAVING payment_attempts.amount_refunded::numeric <> COALESCE(sum(refunds.amount), 0::numeric);
+comment on view invariant_refunds_are_counted is 'I5: what an attempt counts as refunded are its refunds, those on their way included; its CHECK keeps that below what was captured.';
+grant select on invariant_refunds_are_counted to munim_hasura;
+
+create view invariant_refunds_fit_their_payment as
+ WITH gone AS (
+         SELECT refunds.payment_attempt_id,
+            refunds.amount
+           FROM refunds
+          WHERE refunds.status = 'succeeded'::text
+        UNION ALL
+         SELECT disputes.payment_attempt_id,
+            disputes.amount
+           FROM disputes
+          WHERE disputes.status = 'lost'::text
+        )
+ SELECT payment_attempts.id AS payment_attempt_id,
+    sum(gone.amount) AS gone
+   FROM payment_attempts
+     JOIN gone ON gone.payment_attempt_id = payment_attempts.id
+     LEFT JOIN exceptions ON exceptions.object_id = payment_attempts.id AND exceptions.class = 'refunded-and-disputed'::text AND exceptions.resolved_at IS NULL
+  WHERE exceptions.id IS NULL
+  GROUP BY payment_attempts.id
+ HAVING sum(gone.amount) > payment_attempts.amount_captured::numeric;
+comment on view invariant_refunds_fit_their_payment is 'I5: no more went back, by refunds and lost disputes, than had come, or a person knows.';
+grant select on invariant_refunds_fit_their_payment to munim_hasura;
+
 create view invariant_sealed_transactions_are_whole as
  SELECT ledger_seals.ledger_transaction_id,
     ledger_seals.ledger_block_number
@@ -588,17 +1261,31 @@ create view invariant_sealed_transactions_are_whole as
 comment on view invariant_sealed_transactions_are_whole is 'I3: a sealed transaction reads as it did when it was sealed.';
 grant select on invariant_sealed_transactions_are_whole to munim_hasura;
 
+create view invariant_surplus_goes_back as
+ SELECT payment_attempts.id AS payment_attempt_id
+   FROM payment_attempts
+     LEFT JOIN disputes ON disputes.payment_attempt_id = payment_attempts.id AND disputes.status = 'lost'::text
+     LEFT JOIN exceptions ON exceptions.object_id = payment_attempts.id AND exceptions.class = 'surplus-payment'::text AND exceptions.resolved_at IS NULL
+  WHERE payment_attempts.is_surplus AND exceptions.id IS NULL
+  GROUP BY payment_attempts.id
+ HAVING payment_attempts.amount_captured::numeric > (payment_attempts.amount_refunded::numeric + COALESCE(sum(disputes.covered_amount), 0::numeric));
+comment on view invariant_surplus_goes_back is 'I13: what was captured beyond what was owed is refunded or on its way, or a person knows.';
+grant select on invariant_surplus_goes_back to munim_hasura;
+
 create view invariant_surplus_is_owed_back as
  SELECT ledger_balances.organization_id,
     ledger_balances.livemode,
     ledger_balances.currency,
     ledger_balances.balance,
-    COALESCE(sum(payment_attempts.amount_captured - payment_attempts.amount_refunded), 0::numeric) AS owed
+    COALESCE(sum(payment_attempts.amount_captured - payment_attempts.amount_refunded - COALESCE(disputed.covered_amount, 0::bigint)), 0::numeric) AS owed
    FROM ledger_balances
      LEFT JOIN payment_attempts ON payment_attempts.organization_id = ledger_balances.organization_id AND payment_attempts.livemode = ledger_balances.livemode AND payment_attempts.currency = ledger_balances.currency AND payment_attempts.is_surplus
+     LEFT JOIN LATERAL ( SELECT sum(disputes.covered_amount)::bigint AS covered_amount
+           FROM disputes
+          WHERE disputes.payment_attempt_id = payment_attempts.id AND disputes.status = 'lost'::text) disputed ON true
   WHERE ledger_balances.code = 'surplus'::text
   GROUP BY ledger_balances.organization_id, ledger_balances.livemode, ledger_balances.currency, ledger_balances.balance
- HAVING (- ledger_balances.balance)::numeric <> COALESCE(sum(payment_attempts.amount_captured - payment_attempts.amount_refunded), 0::numeric);
+ HAVING (- ledger_balances.balance)::numeric <> COALESCE(sum(payment_attempts.amount_captured - payment_attempts.amount_refunded - COALESCE(disputed.covered_amount, 0::bigint)), 0::numeric);
 comment on view invariant_surplus_is_owed_back is 'I13: what was captured beyond what was owed is a debt until it is refunded.';
 grant select on invariant_surplus_is_owed_back to munim_hasura;
 
@@ -610,6 +1297,15 @@ create view invariant_unsettled_attempts_are_checked as
   WHERE (payment_attempts.status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text, 'processing'::text, 'authorized'::text])) AND payment_attempts.next_check_at IS NULL AND exceptions.id IS NULL;
 comment on view invariant_unsettled_attempts_are_checked is 'I11: what has not ended is asked about, or waits for a person.';
 grant select on invariant_unsettled_attempts_are_checked to munim_hasura;
+
+create view invariant_unsettled_refunds_are_checked as
+ SELECT refunds.id AS refund_id,
+    refunds.status
+   FROM refunds
+     LEFT JOIN exceptions ON exceptions.object_id = refunds.id AND exceptions.class = 'refund-unresolved'::text AND exceptions.resolved_at IS NULL
+  WHERE (refunds.status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text])) AND refunds.next_check_at IS NULL AND exceptions.id IS NULL;
+comment on view invariant_unsettled_refunds_are_checked is 'I11: a refund that has not ended is asked about, or waits for a person.';
+grant select on invariant_unsettled_refunds_are_checked to munim_hasura;
 
 create table ledger_accounts (
     id uuid not null default gen_random_uuid(),
@@ -805,6 +1501,7 @@ create table organizations (
 );
 comment on table organizations is 'The tenant of every row. TCS and NovaMart are one organisation each.';
 comment on column organizations.default_currency is 'Charged when a caller names no currency.';
+CREATE TRIGGER organization_has_autopay_settings AFTER INSERT ON organizations FOR EACH ROW EXECUTE FUNCTION open_autopay_settings();
 CREATE TRIGGER organization_updated_at BEFORE UPDATE ON organizations FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on organizations to munim_hasura;
 
@@ -1085,6 +1782,22 @@ create view tcs.clients as
 comment on view tcs.clients is 'Customers, with their balance beside them.';
 grant select on tcs.clients to munim_hasura;
 
+create view tcs.payment_methods as
+ SELECT DISTINCT ON (payment_methods.customer_id) payment_methods.id AS uuid,
+    payment_methods.organization_id,
+    payment_methods.livemode,
+    payment_methods.customer_id AS user_id,
+    payment_methods.type,
+    autopay_mandates.amount::numeric AS auto_pay_amount,
+    autopay_mandates.day_of_month::integer AS auto_pay_day,
+    COALESCE(autopay_mandates.status = 'active'::text, false) AS auto_pay_enabled,
+    payment_methods.gateway_payment_method_id AS stripe_payment_method_id
+   FROM payment_methods
+     LEFT JOIN autopay_mandates ON autopay_mandates.payment_method_id = payment_methods.id AND (autopay_mandates.status = ANY (ARRAY['active'::text, 'paused'::text]))
+  ORDER BY payment_methods.customer_id, autopay_mandates.status, autopay_mandates.consented_at DESC, payment_methods.created_at DESC, payment_methods.id;
+comment on view tcs.payment_methods is 'One row a client, as there: the payment method that autopay charges, else the one saved last.';
+grant select on tcs.payment_methods to munim_hasura;
+
 create view tcs.transactions as
  SELECT credit_purchases.id,
     credit_purchases.organization_id,
@@ -1167,6 +1880,26 @@ end;
 $function$;
 comment on function acting_customer(json) is 'The one active customer that a session speaks for. Two candidates are as wrong as none.';
 
+CREATE OR REPLACE FUNCTION public.acting_mandate(p_session json, p_autopay_mandate_id uuid)
+ RETURNS autopay_mandates
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_mandate autopay_mandates;
+begin
+    perform require_service(p_session);
+    perform require_read_committed();
+    select * into v_mandate
+    from autopay_mandates where id = p_autopay_mandate_id for no key update;
+    perform require_access(
+        p_session, v_mandate.organization_id, v_mandate.livemode, v_mandate.customer_id
+    );
+    return v_mandate;
+end;
+$function$;
+comment on function acting_mandate(json,uuid) is 'Locks a mandate that the session may act on.';
+
 CREATE OR REPLACE FUNCTION public.acting_principal(p_session json)
  RETURNS text
  LANGUAGE sql
@@ -1175,6 +1908,32 @@ BEGIN ATOMIC
  SELECT COALESCE(('user:'::text || (p_session ->> 'x-hasura-user-id'::text)), 'service'::text) AS "coalesce";
 END;
 comment on function acting_principal(json) is 'In whose name a request comes; keys are this one''s own.';
+
+CREATE OR REPLACE FUNCTION public.activate_autopay_mandate(p_mandate autopay_mandates, p_payment_method_id uuid, p_consented_at timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_old autopay_mandates;
+begin
+    select * into v_old
+    from autopay_mandates
+    where customer_id = p_mandate.customer_id and currency = p_mandate.currency
+        and status in ('active', 'paused')
+    for no key update;
+    if v_old.id is not null then
+        perform end_autopay_mandate(v_old, 'replaced');
+    end if;
+
+    update autopay_mandates
+    set payment_method_id = p_payment_method_id, consented_at = p_consented_at
+    where id = p_mandate.id
+    returning * into strict p_mandate;
+    perform tell_of_autopay_mandate(start_autopay_mandate(p_mandate), 'autopay.activated');
+end;
+$function$;
+comment on function activate_autopay_mandate(autopay_mandates,uuid,timestamp with time zone) is 'The method is saved: the mandate runs, in the place of the customer''s former one.';
 
 CREATE OR REPLACE FUNCTION public.adopt_refund(p_event gateway_events, p_attempt payment_attempts)
  RETURNS refunds
@@ -1202,6 +1961,91 @@ begin
 end;
 $function$;
 comment on function adopt_refund(gateway_events,payment_attempts) is 'A refund that was made at the gateway itself: the money is gone, so what is left of its credits is taken, and the rest is a loss.';
+
+CREATE OR REPLACE FUNCTION public.advance_autopay_charge(p_payment_attempt_id uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+    v_charge autopay_charges;
+begin
+    select * into strict v_attempt from payment_attempts where id = p_payment_attempt_id;
+    select * into v_charge
+    from autopay_charges where payment_intent_id = v_attempt.payment_intent_id;
+    if v_charge.id is null then
+        return;
+    end if;
+    perform from autopay_mandates where id = v_charge.autopay_mandate_id for no key update;
+    select * into strict v_charge from autopay_charges where id = v_charge.id for no key update;
+
+    if v_attempt.status = 'captured' then
+        perform finish_autopay_charge(v_charge);
+    elsif v_attempt.status in ('failed', 'expired', 'canceled') then
+        if v_charge.status = 'charging' and not has_open_attempt(v_attempt.payment_intent_id) then
+            perform decline_autopay_charge(v_charge, v_attempt);
+        end if;
+    elsif v_charge.status in ('due', 'claimed') then
+        update autopay_charges
+        set status = 'charging', next_try_at = null, lease_until = null
+        where id = v_charge.id;
+    end if;
+end;
+$function$;
+comment on function advance_autopay_charge(uuid) is 'Tells a charge what became of an attempt of its payment. Called by settle_payment_attempt, after everything else; nothing happens where the payment is no charge''s.';
+
+CREATE OR REPLACE FUNCTION public.after_autopay_tries(p_mandate autopay_mandates)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT GREATEST(clock_now(), max(autopay_charges.last_try_at)) AS "greatest"
+    FROM autopay_charges
+   WHERE (autopay_charges.autopay_mandate_id = (after_autopay_tries.p_mandate).id);
+END;
+comment on function after_autopay_tries(autopay_mandates) is 'Now, or the last try''s time where that transaction began later and yet came first.';
+
+CREATE OR REPLACE FUNCTION public.announce_expiring_credits(hasura_session json, p_limit integer)
+ RETURNS SETOF credit_lots
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_lot credit_lots;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    for v_lot in
+        update credit_lots
+        set expiry_announced_at = clock_now()
+        where id in (
+            select id
+            from credit_lots
+            where remaining > held and expiry_announced_at is null
+                and expires_at > clock_now() and expires_at <= clock_now() + interval '7 days'
+                and livemode::text = hasura_session ->> 'x-hasura-livemode'
+            order by expires_at, id
+            limit p_limit
+            for no key update skip locked
+        )
+        returning *
+    loop
+        perform record_event(
+            v_lot.organization_id, v_lot.livemode, 'credits.expiring', 'credit_lot', v_lot.id,
+            jsonb_build_object(
+                'credit_lot_id', v_lot.id, 'customer_id', v_lot.customer_id,
+                'credits_amount', v_lot.remaining - v_lot.held, 'expires_at', v_lot.expires_at
+            )
+        );
+        return next v_lot;
+    end loop;
+end;
+$function$;
+comment on function announce_expiring_credits(json,integer) is 'Says once of each lot, seven days before, that what is left of it will expire.';
+grant execute on function announce_expiring_credits(json,integer) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.apply_dispute_notice(p_event gateway_events)
  RETURNS void
@@ -1284,6 +2128,9 @@ begin
     end if;
     case coalesce(p_event.notice ->> 'subject', 'payment')
         when 'payment' then perform apply_payment_notice(p_event);
+        when 'refund' then perform apply_refund_notice(p_event);
+        when 'dispute' then perform apply_dispute_notice(p_event);
+        when 'setup' then perform apply_setup_notice(p_event);
     end case;
 end;
 $function$;
@@ -1375,6 +2222,55 @@ end;
 $function$;
 comment on function apply_refund_notice(gateway_events) is 'Matches a message to its refund, compares, and acts.';
 
+CREATE OR REPLACE FUNCTION public.apply_setup_notice(p_event gateway_events)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_mandate autopay_mandates := mandate_of_notice(p_event);
+    v_reason text;
+begin
+    if v_mandate.id is null then
+        perform park_gateway_event(p_event, null, 'unmatched-setup', 'no such mandate');
+        return;
+    end if;
+
+    -- Lock order: customer, mandates, charges.
+    perform from customers where id = v_mandate.customer_id for no key update;
+    select * into strict v_mandate
+    from autopay_mandates where id = v_mandate.id for no key update;
+
+    v_reason := settle_autopay_setup(v_mandate, p_event);
+    update gateway_events
+    set
+        status = case when v_reason is null then 'applied' else 'ignored' end,
+        reason = v_reason,
+        organization_id = v_mandate.organization_id
+    where id = p_event.id;
+end;
+$function$;
+comment on function apply_setup_notice(gateway_events) is 'Matches a message about saving a method to its mandate, and acts.';
+
+CREATE OR REPLACE FUNCTION public.ask_autopay_payer(p_charge autopay_charges, p_reason text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    update autopay_charges
+    set
+        status = 'action_required', reason = p_reason, lease_until = null,
+        next_try_at = clock_now() + autopay_settings.action_days * interval '1 day'
+    from autopay_settings
+    where autopay_charges.id = p_charge.id
+        and autopay_settings.organization_id = p_charge.organization_id
+    returning autopay_charges.* into strict p_charge;
+    perform tell_of_autopay_charge(p_charge, 'autopay.action_required');
+end;
+$function$;
+comment on function ask_autopay_payer(autopay_charges,text) is 'Only the payer can finish it: they are told, and find the page with payAutopayCharge.';
+
 CREATE OR REPLACE FUNCTION public.attempt_of_notice(p_event gateway_events)
  RETURNS payment_attempts
  LANGUAGE plpgsql
@@ -1432,6 +2328,147 @@ BEGIN ATOMIC
          END AS p_outcome;
 END;
 comment on function attempt_status(payment_attempts,text) is 'The status that a gateway''s word leads to; null where the word settles nothing yet.';
+
+CREATE OR REPLACE FUNCTION public.autopay_facts(p_charge autopay_charges)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT jsonb_build_object('autopay_charge_id', (p_charge).id, 'autopay_mandate_id', (p_charge).autopay_mandate_id, 'customer_id', (p_charge).customer_id, 'payment_intent_id', (p_charge).payment_intent_id, 'period', (p_charge).period, 'due_on', (p_charge).due_on, 'due_at', (p_charge).due_at, 'amount', (p_charge).amount, 'currency', (p_charge).currency, 'tries', (p_charge).tries, 'next_try_at', (p_charge).next_try_at, 'reason', (p_charge).reason) AS jsonb_build_object;
+END;
+comment on function autopay_facts(autopay_charges) is 'What an event about a charge tells.';
+
+CREATE OR REPLACE FUNCTION public.autopay_intent(p_charge autopay_charges)
+ RETURNS payment_intents
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_intent payment_intents;
+    v_customer customers;
+begin
+    select * into v_intent from payment_intents where id = p_charge.payment_intent_id;
+    if v_intent.id is not null then
+        return v_intent;  -- another try of the same purchase, at the rate of the first
+    end if;
+
+    select * into strict v_customer from customers where id = p_charge.customer_id;
+    perform check_payment_amount(v_customer.organization_id, p_charge.amount, p_charge.currency);
+    return write_credit_purchase(
+        v_customer, 'autopay:' || p_charge.id, p_charge.amount, p_charge.currency
+    );
+end;
+$function$;
+comment on function autopay_intent(autopay_charges) is 'What is owed for a charge: a purchase of credits, at the rate of the moment it is first tried.';
+
+CREATE OR REPLACE FUNCTION public.autopay_obstacle(p_charge autopay_charges)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (autopay_mandates.status <> 'active'::text) THEN autopay_mandates.status
+             WHEN (customers.status <> 'active'::text) THEN ('customer-'::text || customers.status)
+             WHEN (((autopay_obstacle.p_charge).amount > autopay_mandates.amount) OR ((autopay_obstacle.p_charge).currency <> autopay_mandates.currency)) THEN 'amount-not-agreed-to'::text
+             WHEN ((autopay_obstacle.p_charge).tries > cardinality(autopay_settings.retry_days)) THEN 'tries-used-up'::text
+             WHEN ((autopay_obstacle.p_charge).next_try_at < (clock_now() - ((autopay_settings.catch_up_days)::double precision * '1 day'::interval))) THEN 'missed'::text
+             WHEN (EXISTS ( SELECT
+                FROM autopay_charges other
+               WHERE ((other.customer_id = (autopay_obstacle.p_charge).customer_id) AND (other.period = (autopay_obstacle.p_charge).period) AND (other.currency = (autopay_obstacle.p_charge).currency) AND (other.id <> (autopay_obstacle.p_charge).id) AND (other.status = ANY (ARRAY['charging'::text, 'action_required'::text, 'succeeded'::text]))))) THEN 'paid-already'::text
+             WHEN (( SELECT count(*) AS count
+                FROM autopay_charges other
+               WHERE ((other.customer_id = (autopay_obstacle.p_charge).customer_id) AND (other.id <> (autopay_obstacle.p_charge).id) AND (other.last_try_at > (clock_now() - '24:00:00'::interval)))) >= autopay_settings.daily_tries_max) THEN 'too-many-tries'::text
+             ELSE NULL::text
+         END AS "case"
+    FROM ((autopay_mandates
+      JOIN customers ON ((customers.id = autopay_mandates.customer_id)))
+      JOIN autopay_settings ON ((autopay_settings.organization_id = autopay_mandates.organization_id)))
+   WHERE (autopay_mandates.id = (autopay_obstacle.p_charge).autopay_mandate_id);
+END;
+comment on function autopay_obstacle(autopay_charges) is 'Why a charge must not begin now though it was due when it was claimed; null when it may.';
+
+CREATE OR REPLACE FUNCTION public.autopay_rule(p_currency text, p_on date)
+ RETURNS autopay_rules
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT autopay_rules.*::autopay_rules AS autopay_rules
+    FROM autopay_rules
+   WHERE ((autopay_rules.currency = autopay_rule.p_currency) AND (autopay_rules.valid_from <= autopay_rule.p_on))
+   ORDER BY autopay_rules.valid_from DESC
+  LIMIT 1;
+END;
+comment on function autopay_rule(text,date) is 'The rule in force for a currency on a date, or null.';
+
+CREATE OR REPLACE FUNCTION public.begin_autopay_attempt(p_charge autopay_charges)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_obstacle text := autopay_obstacle(p_charge);
+    v_rule autopay_rules := autopay_rule(p_charge.currency, p_charge.due_on);
+begin
+    if v_obstacle is not null then
+        perform skip_autopay_charge(p_charge, v_obstacle);
+    elsif p_charge.amount > v_rule.unattended_amount_max then
+        perform ask_autopay_payer(p_charge, 'amount-needs-the-payer');
+    else
+        perform open_autopay_attempt(p_charge);
+    end if;
+exception
+    -- A refusal of ours (a rate that is no rate, limits that were lowered) stops this charge only.
+    when data_exception then
+        perform record_exception(
+            p_charge.organization_id, p_charge.livemode, 'autopay-refused', 'autopay_charge',
+            p_charge.id, p_charge.amount, p_charge.currency, sqlerrm
+        );
+        update autopay_charges set tries = tries + 1 where id = p_charge.id
+        returning * into strict p_charge;
+        perform retry_autopay_charge(p_charge, split_part(sqlerrm, ':', 1));
+end;
+$function$;
+comment on function begin_autopay_attempt(autopay_charges) is 'Looks at everything once more, then opens the next attempt of a claimed charge. Its mandate is locked.';
+
+CREATE OR REPLACE FUNCTION public.begin_autopay_attempts(hasura_session json, p_claims jsonb)
+ RETURNS SETOF autopay_orders
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_ids uuid [] := array(select id from jsonb_to_recordset(p_claims) as claim (id uuid));
+    v_charge autopay_charges;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    perform lock_autopay_charges(v_ids);
+
+    for v_charge in
+        select autopay_charges.* from jsonb_to_recordset(p_claims) as claim (id uuid, fence bigint)
+        inner join autopay_charges
+            on autopay_charges.id = claim.id and autopay_charges.fence = claim.fence
+        where autopay_charges.livemode::text = hasura_session ->> 'x-hasura-livemode'
+        order by autopay_charges.id
+    loop
+        if v_charge.status = 'claimed' then
+            perform begin_autopay_attempt(v_charge);
+        elsif v_charge.status = 'charging'
+            and not exists (select from autopay_orders where id = v_charge.id)
+        then
+            -- With the gateway, or too old to be sent again: the janitor of payments finds out.
+            update autopay_charges set lease_until = null where id = v_charge.id;
+        end if;
+    end loop;
+
+    return query
+    select autopay_orders.* from jsonb_to_recordset(p_claims) as claim (id uuid, fence bigint)
+    inner join autopay_orders on autopay_orders.id = claim.id and autopay_orders.fence = claim.fence;
+end;
+$function$;
+comment on function begin_autopay_attempts(json,jsonb) is 'Opens an attempt for each claim, as [{"id": ..., "fence": ...}], that may still be charged, and answers what the gateways are to be asked. An attempt that is open is answered again, never doubled. A claim with an old fence is left out.';
+grant execute on function begin_autopay_attempts(json,jsonb) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.begin_capture(hasura_session json, p_payment_intent_id uuid, p_amount bigint)
  RETURNS SETOF payment_attempts
@@ -1505,6 +2542,24 @@ end;
 $function$;
 comment on function booked_ledger_transaction(uuid,boolean,text,ledger_line[]) is 'The same fact booked before; refuses another fact.';
 
+CREATE OR REPLACE FUNCTION public.cancel_autopay(hasura_session json, p_autopay_mandate_id uuid)
+ RETURNS SETOF autopay_mandates
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_mandate autopay_mandates := acting_mandate(hasura_session, p_autopay_mandate_id);
+begin
+    if v_mandate.status in ('pending_setup', 'active', 'paused') then
+        perform end_autopay_mandate(v_mandate, 'canceled');
+    end if;
+    return query select * from autopay_mandates where id = v_mandate.id;
+end;
+$function$;
+comment on function cancel_autopay(json,uuid) is 'Ends a mandate for good. Called again: the same row.';
+grant execute on function cancel_autopay(json,uuid) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.capture_payment_attempt(p_attempt payment_attempts, p_gateway_payment_id text, p_amount bigint, p_occurred_at timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -1557,6 +2612,24 @@ begin
 end;
 $function$;
 comment on function capture_posting(payment_attempts,bigint,text,timestamp with time zone) is 'The gateway has the money, and we owe it to an account.';
+
+CREATE OR REPLACE FUNCTION public.check_credits_amount(p_amount numeric, p_maximum numeric)
+ RETURNS void
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_amount is null or not p_amount between 0.0001 and p_maximum
+        or p_amount <> trunc(p_amount, 4)
+    then
+        raise exception 'amount-out-of-range: % is not between 0.0001 and % credits of four decimals',
+            p_amount, trim_scale(p_maximum)
+            using errcode = '22B07';
+    end if;
+end;
+$function$;
+comment on function check_credits_amount(numeric,numeric) is 'Refuses what is no number of credits.';
 
 CREATE OR REPLACE FUNCTION public.check_delay(p_checks integer)
  RETURNS interval
@@ -1724,7 +2797,8 @@ begin
         raise exception 'refund-not-allowed: the % days for a refund are over', v_policy.window_days
             using errcode = '22B12';
     end if;
-    if (v_gone + p_amount)::numeric * 10000 > p_attempt.amount_captured::numeric * v_policy.share_max
+    if (v_gone + p_amount)::numeric * 10000
+        > p_attempt.amount_captured::numeric * v_policy.share_max
     then
         raise exception 'refund-not-allowed: no more than % of 10000 parts of a payment goes back',
             v_policy.share_max
@@ -1761,6 +2835,88 @@ begin
 end;
 $function$;
 comment on function check_step() is 'Refuses a status that the named table of steps does not lead to.';
+
+CREATE OR REPLACE FUNCTION public.claim_autopay_charges(hasura_session json, p_limit integer, p_lease_seconds integer)
+ RETURNS SETOF autopay_charges
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_now timestamptz := clock_now();
+    v_ids uuid [];
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    v_ids := array(
+        select autopay_charges.id from autopay_charges
+        inner join autopay_mandates on autopay_mandates.id = autopay_charges.autopay_mandate_id
+        where autopay_charges.status = 'due' and autopay_charges.next_try_at <= v_now
+            and autopay_mandates.status = 'active'
+            and autopay_charges.livemode::text = hasura_session ->> 'x-hasura-livemode'
+        order by autopay_charges.next_try_at
+        limit p_limit
+        for no key update of autopay_charges skip locked
+    );
+    -- What another worker left behind. Nothing is sent after a mandate was paused or canceled.
+    v_ids := v_ids || array(
+        select autopay_charges.id from autopay_charges
+        inner join autopay_mandates on autopay_mandates.id = autopay_charges.autopay_mandate_id
+        where autopay_charges.lease_until <= v_now and autopay_mandates.status = 'active'
+            and autopay_charges.livemode::text = hasura_session ->> 'x-hasura-livemode'
+        order by autopay_charges.lease_until
+        limit p_limit - cardinality(v_ids)
+        for no key update of autopay_charges skip locked
+    );
+    return query
+    update autopay_charges
+    set
+        status = case when status = 'due' then 'claimed' else status end,
+        fence = fence + 1,
+        lease_until = v_now + p_lease_seconds * interval '1 second'
+    where id = any(v_ids)
+    returning *;
+end;
+$function$;
+comment on function claim_autopay_charges(json,integer,integer) is 'Hands charges that are due to one worker, for as long as its lease; never one to two.';
+grant execute on function claim_autopay_charges(json,integer,integer) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.claim_autopay_setups(hasura_session json, p_limit integer)
+ RETURNS SETOF autopay_setups
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_mandate autopay_mandates;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    for v_mandate in
+        update autopay_mandates
+        set checks = checks + 1, next_check_at = clock_now() + check_delay(least(checks + 1, 4))
+        where id in (
+            select id from autopay_mandates
+            where next_check_at <= clock_now()
+                and livemode::text = hasura_session ->> 'x-hasura-livemode'
+            order by next_check_at
+            limit p_limit
+            for no key update skip locked
+        )
+        returning *
+    loop
+        -- A page that was never recorded was never shown to anybody.
+        if v_mandate.gateway_session_id is null and v_mandate.setup_expires_at < clock_now() then
+            perform fail_autopay_setup(v_mandate, 'expired');
+        end if;
+        return query select * from autopay_setups where id = v_mandate.id and status = 'pending_setup';
+    end loop;
+end;
+$function$;
+comment on function claim_autopay_setups(json,integer) is 'Answers mandates whose page may have been finished or closed without our hearing of it, and puts each off to its next time.';
+grant execute on function claim_autopay_setups(json,integer) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.claim_payment_checks(hasura_session json, p_limit integer)
  RETURNS SETOF payment_attempts
@@ -1910,6 +3066,15 @@ end;
 $function$;
 comment on function credit_lines(customers,text,numeric,uuid) is 'Credits into the wallet, or out of it when negative; the other side is credits_issued for bought ones, credits_granted for given ones.';
 
+CREATE OR REPLACE FUNCTION public.credit_lot_is_due(p_lot credit_lots)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (COALESCE((((p_lot).remaining > (p_lot).held) AND ((p_lot).expires_at <= clock_now())), false) OR (((p_lot).remaining = (0)::numeric) AND ((p_lot).amount_remaining > 0)));
+END;
+comment on function credit_lot_is_due(credit_lots) is 'Has something that expired, or owes money for no credits.';
+
 CREATE OR REPLACE FUNCTION public.credit_lot_value(p_lot credit_lots, p_credits numeric)
  RETURNS bigint
  LANGUAGE sql
@@ -1922,6 +3087,50 @@ BEGIN ATOMIC
          END AS div;
 END;
 comment on function credit_lot_value(credit_lots,numeric) is 'What a lot owes while so many of its credits are free, rounded up, in minor units. It depends on nothing else, so that many small steps earn what one large step does, and the last the rest.';
+
+CREATE OR REPLACE FUNCTION public.credit_part_lines(p_customer customers, p_parts credit_part[], p_sign integer, p_revenue_code text, p_reference_id uuid)
+ RETURNS ledger_line[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_lines ledger_line[];
+begin
+    with sums as (
+        select 'XCR' as currency, code, account_type, -sum(credits) * 10000 as amount
+        from unnest(p_parts)
+        cross join lateral (
+            values (
+                case when is_bought then 'credits_issued' else 'credits_granted' end,
+                case when is_bought then 'asset' else 'expense' end
+            ), ('wallet', null)
+        ) as account (code, account_type)
+        group by code, account_type
+        union all
+        select currency, code, account_type, sum(amount)
+        from unnest(p_parts)
+        cross join (values ('prepaid_credits', 'liability'), (p_revenue_code, 'revenue'))
+        as account (code, account_type)
+        group by currency, code, account_type
+    )
+
+    select array_agg((
+        case
+            when code = 'wallet' then credit_wallet(p_customer)
+            else ledger_account(
+                p_customer.organization_id, p_customer.livemode, code, account_type, currency,
+                p_reference_id
+            )
+        end,
+        p_sign * case when code in ('wallet', p_revenue_code) then -amount else amount end
+    )::ledger_line order by currency, code)
+    into v_lines
+    from sums
+    where amount <> 0;
+    return v_lines;
+end;
+$function$;
+comment on function credit_part_lines(customers,credit_part[],integer,text,uuid) is 'What taking parts of lots books (sign 1), or giving them back (sign -1): credits out of the wallet to where they came from, and their money from owed to earned.';
 
 CREATE OR REPLACE FUNCTION public.credit_rate(p_organization_id uuid, p_currency text)
  RETURNS numeric
@@ -1998,6 +3207,23 @@ end;
 $function$;
 comment on function credits_expire_after_days(uuid) is 'How many days credits stay, from system_settings; null without the setting: for ever.';
 
+CREATE OR REPLACE FUNCTION public.customer_at_gateway(p_customer customers, p_gateway text)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT COALESCE(( SELECT payment_methods.gateway_customer_id
+            FROM payment_methods
+           WHERE ((payment_methods.customer_id = (customer_at_gateway.p_customer).id) AND (payment_methods.gateway = customer_at_gateway.p_gateway))
+           ORDER BY payment_methods.created_at DESC, payment_methods.id
+          LIMIT 1),
+         CASE
+             WHEN (p_gateway = 'stripe'::text) THEN (p_customer).stripe_customer_id
+             ELSE NULL::text
+         END) AS "coalesce";
+END;
+comment on function customer_at_gateway(customers,text) is 'Who a customer is to a gateway; null where it knows them not.';
+
 CREATE OR REPLACE FUNCTION public.date_credit_rate(p_organization_id uuid, p_key text, p_value text)
  RETURNS void
  LANGUAGE plpgsql
@@ -2019,6 +3245,36 @@ begin
 end;
 $function$;
 comment on function date_credit_rate(uuid,text,text) is 'A value of a setting that names a rate becomes the rate from now on. What is no rate sells nothing.';
+
+CREATE OR REPLACE FUNCTION public.decline_autopay_charge(p_charge autopay_charges, p_attempt payment_attempts)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_mandate autopay_mandates;
+    v_reason text := coalesce(p_attempt.failure_code, p_attempt.status);
+begin
+    select * into strict v_mandate from autopay_mandates where id = p_charge.autopay_mandate_id;
+    if v_mandate.status <> 'active' then
+        perform skip_autopay_charge(p_charge, v_mandate.status);
+    elsif p_attempt.status = 'canceled' then
+        perform skip_autopay_charge(p_charge, 'canceled');  -- and so is what was owed
+    elsif p_attempt.decline_class in ('hard', 'fraud') then
+        update autopay_charges
+        set status = 'failed', reason = v_reason, lease_until = null
+        where id = p_charge.id
+        returning * into strict p_charge;
+        perform tell_of_autopay_charge(p_charge, 'autopay.failed');
+        perform hold_autopay_mandate(v_mandate, 'payment-method-refused');
+    elsif p_attempt.decline_class = 'authentication' then
+        perform ask_autopay_payer(p_charge, v_reason);
+    else
+        perform retry_autopay_charge(p_charge, v_reason);
+    end if;
+end;
+$function$;
+comment on function decline_autopay_charge(autopay_charges,payment_attempts) is 'What a decline means: another day, the payer''s presence, or never again with this method.';
 
 CREATE OR REPLACE FUNCTION public.dispute_facts(p_dispute disputes)
  RETURNS jsonb
@@ -2116,6 +3372,75 @@ end;
 $function$;
 comment on function dispute_postings(disputes,timestamp with time zone) is 'All that is booked when a dispute ends; the frozen credits are free again, or gone.';
 
+CREATE OR REPLACE FUNCTION public.due_credit_lots(p_livemode boolean, p_limit integer)
+ RETURNS SETOF credit_lots
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    return query
+    with due as (
+        (
+            select id, organization_id, expires_at from credit_lots
+            where remaining > held and expires_at <= clock_now() and livemode = p_livemode
+            order by expires_at, id
+            limit p_limit
+        )
+        union all
+        (
+            select id, organization_id, expires_at from credit_lots
+            where remaining = 0 and amount_remaining > 0 and livemode = p_livemode
+            limit p_limit
+        )
+    )
+
+    select * from credit_lots
+    where id in (
+        select id from due
+        -- Locks of one organisation at a time are taken in one order.
+        where organization_id = (
+            select organization_id from due order by expires_at asc nulls last, id limit 1
+        )
+        order by expires_at asc nulls last, id
+        limit p_limit
+    )
+    and credit_lot_is_due(credit_lots)
+    order by expires_at asc nulls last, id
+    for no key update skip locked;
+end;
+$function$;
+comment on function due_credit_lots(boolean,integer) is 'Locks lots of one organisation that have expired, the oldest first, without waiting for anybody.';
+
+CREATE OR REPLACE FUNCTION public.due_date(p_day_of_month integer, p_month date)
+ RETURNS date
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT LEAST((((date_trunc('month'::text, (p_month)::timestamp without time zone))::date + p_day_of_month) - 1), (((date_trunc('month'::text, (p_month)::timestamp without time zone) + '1 mon'::interval))::date - 1)) AS "least";
+END;
+comment on function due_date(integer,date) is 'The day of a month, or its last one where the month is shorter. Reckoned from the month anew each time, so that a 31st that was a 28th in February is a 31st again in March.';
+
+CREATE OR REPLACE FUNCTION public.end_autopay_mandate(p_mandate autopay_mandates, p_reason text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    update autopay_charges
+    set status = 'canceled', reason = p_reason, next_try_at = null, lease_until = null
+    where autopay_mandate_id = p_mandate.id and status in ('due', 'claimed', 'action_required');
+
+    update autopay_mandates
+    set
+        status = 'canceled', reason = p_reason, canceled_at = after_autopay_tries(p_mandate),
+        paused_at = null, next_due_on = null, next_notice_at = null, next_check_at = null
+    where id = p_mandate.id
+    returning * into strict p_mandate;
+    perform tell_of_autopay_mandate(p_mandate, 'autopay.canceled');
+end;
+$function$;
+comment on function end_autopay_mandate(autopay_mandates,text) is 'Nothing is begun any more. A charge whose attempt is open is left to its gateway''s answer.';
+
 CREATE OR REPLACE FUNCTION public.entry_type(p_entry ledger_entries)
  RETURNS text
  LANGUAGE sql
@@ -2129,6 +3454,67 @@ BEGIN ATOMIC
 END;
 comment on function entry_type(ledger_entries) is 'The side of an entry, which its sign says.';
 grant execute on function entry_type(ledger_entries) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.expire_credits(hasura_session json, p_limit integer)
+ RETURNS SETOF credit_lots
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_lot credit_lots;
+    v_lots credit_lots[];
+    v_customer customers;
+    v_part credit_part;
+    v_postings ledger_posting[] := '{}';
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    v_lots := array(
+        select due from due_credit_lots((hasura_session ->> 'x-hasura-livemode')::boolean, p_limit) as due
+    );
+
+    foreach v_lot in array v_lots loop
+        select * into strict v_customer from customers where id = v_lot.customer_id;
+        v_part := take_credits(v_lot, v_lot.remaining - v_lot.held, true);
+        v_postings := v_postings || (
+            format('expiry:%s:%s', v_lot.id, v_lot.expiries + 1), 'credit_expiry', 'credit_lot',
+            v_lot.id, clock_now(),
+            credit_part_lines(v_customer, array[v_part], 1, 'credit_breakage', v_lot.id)
+        )::ledger_posting;
+        perform record_event(
+            v_lot.organization_id, v_lot.livemode, 'credits.expired', 'credit_lot', v_lot.id,
+            jsonb_build_object(
+                'credit_lot_id', v_lot.id, 'customer_id', v_lot.customer_id,
+                'credits_amount', v_part.credits, 'expires_at', v_lot.expires_at
+            )
+        );
+    end loop;
+
+    if cardinality(v_postings) > 0 then
+        perform post_ledger_transactions(v_lot.organization_id, v_lot.livemode, v_postings);
+    end if;
+    return query
+    select * from credit_lots where id in (select lot.id from unnest(v_lots) as lot);
+end;
+$function$;
+comment on function expire_credits(json,integer) is 'Takes expired credits out of the wallets, a batch of lots at a time; what was paid for them is breakage. Answers the lots; none when nothing is due.';
+grant execute on function expire_credits(json,integer) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.fail_autopay_setup(p_mandate autopay_mandates, p_reason text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    update autopay_mandates
+    set status = 'failed', reason = p_reason, next_check_at = null
+    where id = p_mandate.id
+    returning * into strict p_mandate;
+    perform tell_of_autopay_mandate(p_mandate, 'autopay.setup_failed');
+end;
+$function$;
+comment on function fail_autopay_setup(autopay_mandates,text) is 'The page was closed without a payment method.';
 
 CREATE OR REPLACE FUNCTION public.fail_checkout(hasura_session json, p_payment_attempt_id uuid, p_failure_code text, p_failure_message text)
  RETURNS SETOF credit_checkouts
@@ -2150,6 +3536,27 @@ end;
 $function$;
 comment on function fail_checkout(json,uuid,text,text) is 'The gateway refused for good to open a page. Nothing happens to an attempt that has one.';
 grant execute on function fail_checkout(json,uuid,text,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.finish_autopay_charge(p_charge autopay_charges)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_charge.status = 'succeeded' then
+        return;  -- the money that came now is a surplus, and goes back
+    end if;
+    update autopay_charges
+    set status = 'succeeded', reason = null, next_try_at = null, lease_until = null
+    where id = p_charge.id
+    returning * into strict p_charge;
+    perform tell_of_autopay_charge(p_charge, 'autopay.succeeded');
+    perform resolve_exception(class, 'autopay_charge', p_charge.id)
+    from unnest(array['autopay-missed', 'autopay-skipped', 'autopay-refused']) as class
+    where p_charge.reason is not null or p_charge.tries > 1;
+end;
+$function$;
+comment on function finish_autopay_charge(autopay_charges) is 'The month is paid.';
 
 CREATE OR REPLACE FUNCTION public.finish_credit_purchase(p_intent payment_intents, p_ledger_transaction_id uuid)
  RETURNS void
@@ -2176,6 +3583,44 @@ end;
 $function$;
 comment on function finish_credit_purchase(payment_intents,uuid) is 'The grant is booked: the purchase says so, and the world hears.';
 
+CREATE OR REPLACE FUNCTION public.first_autopay_due(p_mandate autopay_mandates, p_after timestamp with time zone)
+ RETURNS date
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_due date;
+begin
+    -- This month, the next, or the one after a month that is paid for already.
+    for v_months in 0..24 loop
+        v_due := due_date(
+            p_mandate.day_of_month,
+            (
+                date_trunc('month', p_after at time zone p_mandate.timezone)
+                + v_months * interval '1 month'
+            )::date
+        );
+        if local_moment(v_due, p_mandate.local_time, p_mandate.timezone) > p_after
+            and not exists (
+                select from autopay_charges
+                where customer_id = p_mandate.customer_id and currency = p_mandate.currency
+                    and period = to_char(v_due, 'YYYY-MM')
+                    and (
+                        autopay_mandate_id = p_mandate.id
+                        or status in ('charging', 'action_required', 'succeeded')
+                    )
+            )
+        then
+            return v_due;
+        end if;
+    end loop;
+    raise exception 'mandate % finds no month to charge', p_mandate.id
+        using errcode = 'assert_failure';
+end;
+$function$;
+comment on function first_autopay_due(autopay_mandates,timestamp with time zone) is 'The first due date after a moment, in a month that is neither written down for this mandate nor charged by the one it replaces: a customer pays once a month however often they change it.';
+
 CREATE OR REPLACE FUNCTION public.give_back_recall(p_recall credit_recalls, p_status text)
  RETURNS void
  LANGUAGE plpgsql
@@ -2196,6 +3641,173 @@ begin
 end;
 $function$;
 comment on function give_back_recall(credit_recalls,text) is 'The lot owes again what the refund had taken.';
+
+CREATE OR REPLACE FUNCTION public.give_credits_back(p_line credit_spend_lots, p_credits numeric)
+ RETURNS credit_part
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_amount bigint := div(
+        p_line.amount * (p_line.credits_returned + p_credits) * 10000, p_line.credits_amount * 10000
+    ) - p_line.amount_returned;
+    v_part credit_part;
+begin
+    update credit_spend_lots
+    set
+        credits_returned = credits_returned + p_credits,
+        amount_returned = amount_returned + v_amount
+    where credit_spend_id = p_line.credit_spend_id and credit_lot_id = p_line.credit_lot_id;
+
+    update credit_lots
+    set
+        remaining = remaining + p_credits, used = used - p_credits,
+        amount_remaining = amount_remaining + v_amount, amount_earned = amount_earned - v_amount
+    where id = p_line.credit_lot_id
+    returning id, credit_purchase_id is not null, p_credits, v_amount, currency into strict v_part;
+    return v_part;
+end;
+$function$;
+comment on function give_credits_back(credit_spend_lots,numeric) is 'Credits of a spend come back to one of its lots, and the lot owes again the share that they earned.';
+
+CREATE OR REPLACE FUNCTION public.give_spend_back(p_spend credit_spends, p_amount numeric)
+ RETURNS credit_part[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_line credit_spend_lots;
+    v_returnable numeric;
+    v_left numeric;
+    v_parts credit_part[] := '{}';
+begin
+    perform from credit_lots
+    where id in (select credit_lot_id from credit_spend_lots where credit_spend_id = p_spend.id)
+    order by expires_at asc nulls last, id
+    for no key update;
+
+    select coalesce(sum(credits_amount - credits_returned), 0) into v_returnable
+    from returnable_credits(p_spend.id);
+    v_left := coalesce(p_amount, v_returnable);
+    perform check_credits_amount(v_left, v_returnable);
+
+    for v_line in select * from returnable_credits(p_spend.id) loop
+        exit when v_left = 0;
+        v_parts := v_parts
+            || give_credits_back(v_line, least(v_left, v_line.credits_amount - v_line.credits_returned));
+        v_left := v_left - (v_parts[cardinality(v_parts)]).credits;
+    end loop;
+    return v_parts;
+end;
+$function$;
+comment on function give_spend_back(credit_spends,numeric) is 'An amount of a spend comes back, all that may when it is null.';
+
+CREATE OR REPLACE FUNCTION public.give_up_on_payers(p_session json)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_charge autopay_charges;
+begin
+    for v_charge in
+        update autopay_charges
+        set status = 'failed', next_try_at = null
+        where id in (
+            select autopay_charges.id from autopay_charges
+            where autopay_charges.status = 'action_required' and next_try_at <= clock_now()
+                and livemode::text = p_session ->> 'x-hasura-livemode'
+                and not exists (
+                    select from payment_attempts
+                    where payment_attempts.payment_intent_id = autopay_charges.payment_intent_id
+                        and payment_attempts.status
+                        in ('created', 'unknown', 'pending', 'processing', 'authorized')
+                )
+            limit 100
+            for no key update skip locked
+        )
+        returning *
+    loop
+        perform tell_of_autopay_charge(v_charge, 'autopay.failed');
+    end loop;
+end;
+$function$;
+comment on function give_up_on_payers(json) is 'Fails charges that their payers did not finish in time; not while they may be paying.';
+
+CREATE OR REPLACE FUNCTION public.grant_credits(hasura_session json, p_customer_id uuid, p_amount numeric, p_key text, p_reason text, p_expires_at timestamp with time zone)
+ RETURNS SETOF credit_grants
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_customer customers := spending_customer(
+        hasura_session, p_customer_id, array['owner', 'finance']
+    );
+    v_grant credit_grants;
+begin
+    select * into v_grant
+    from credit_grants
+    where customer_id = v_customer.id and idempotency_key = p_key;
+
+    if v_grant.id is not null then
+        if (v_grant.credits_amount, v_grant.reason, v_grant.expires_at)
+            is distinct from (p_amount, p_reason, p_expires_at)
+        then
+            raise exception 'idempotency-key-reused: the key belongs to a grant with other content'
+                using errcode = '22B08';
+        end if;
+        return next v_grant;
+        return;
+    end if;
+
+    perform check_credits_amount(p_amount, 1000000000000);
+    if p_expires_at <= clock_now() then
+        raise exception 'setting-invalid: credits that expire at % would be gone at once', p_expires_at
+            using errcode = '22B05';
+    end if;
+    perform write_credit_grant(
+        hasura_session, v_customer, p_amount, p_key, p_reason, p_expires_at
+    );
+    return query
+    select * from credit_grants where customer_id = v_customer.id and idempotency_key = p_key;
+end;
+$function$;
+comment on function grant_credits(json,uuid,numeric,text,text,timestamp with time zone) is 'Credits without a payment, once per key. Without a time of their own they expire as bought ones do.';
+grant execute on function grant_credits(json,uuid,numeric,text,text,timestamp with time zone) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.has_open_attempt(p_payment_intent_id uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM payment_attempts
+           WHERE ((payment_attempts.payment_intent_id = has_open_attempt.p_payment_intent_id) AND (payment_attempts.status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text, 'processing'::text, 'authorized'::text]))))) AS "exists";
+END;
+comment on function has_open_attempt(uuid) is 'Whether an attempt may still take the money.';
+
+CREATE OR REPLACE FUNCTION public.hold_autopay_mandate(p_mandate autopay_mandates, p_reason text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    update autopay_charges
+    set status = 'skipped', reason = 'paused', next_try_at = null, lease_until = null
+    where autopay_mandate_id = p_mandate.id
+        and (status = 'claimed' or (status = 'due' and due_at <= clock_now()));
+
+    update autopay_mandates
+    set
+        status = 'paused', reason = p_reason, paused_at = after_autopay_tries(p_mandate),
+        next_due_on = null, next_notice_at = null
+    where id = p_mandate.id
+    returning * into strict p_mandate;
+    perform tell_of_autopay_mandate(p_mandate, 'autopay.paused');
+end;
+$function$;
+comment on function hold_autopay_mandate(autopay_mandates,text) is 'Nothing is begun while it is paused. What is being tried again is given up; what was announced and falls due later waits for the mandate to be resumed before then.';
 
 CREATE OR REPLACE FUNCTION public.hold_in_suspense(p_event gateway_events, p_attempt payment_attempts)
  RETURNS void
@@ -2337,6 +3949,18 @@ BEGIN ATOMIC
 END;
 comment on function is_new_money(gateway_events,payment_attempts) is 'Whether a parked message speaks of money that the gateway holds and no booking shows.';
 
+CREATE OR REPLACE FUNCTION public.keep_autopay_agreement()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    raise exception 'what mandate % says was agreed to, and stays', old.id
+        using errcode = 'assert_failure';
+end;
+$function$;
+comment on function keep_autopay_agreement() is 'Refuses to change what a customer agreed to.';
+
 CREATE OR REPLACE FUNCTION public.keep_credit_rate()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2415,7 +4039,10 @@ AS $function$
 begin
     perform post_ledger_transactions(
         p_attempt.organization_id, p_attempt.livemode,
-        array[capture_posting(p_attempt, p_attempt.amount_captured, 'surplus', p_occurred_at)]
+        array[
+            capture_posting(p_attempt, p_attempt.amount_captured, 'surplus', p_occurred_at),
+            surplus_refund_posting(p_attempt, p_occurred_at)
+        ]
     );
     perform record_exception(
         p_attempt.organization_id, p_attempt.livemode, 'surplus-payment', 'payment_attempt',
@@ -2428,7 +4055,7 @@ begin
     );
 end;
 $function$;
-comment on function keep_surplus(payment_attempts,timestamp with time zone) is 'Money that came though nothing was owed any more: booked, listed, and owed back.';
+comment on function keep_surplus(payment_attempts,timestamp with time zone) is 'Money that came though nothing was owed any more: booked, listed, and on its way back by a refund.';
 
 CREATE OR REPLACE FUNCTION public.ledger_account(p_organization_id uuid, p_livemode boolean, p_code text, p_account_type text, p_currency text, p_reference_id uuid DEFAULT NULL::uuid)
  RETURNS uuid
@@ -2522,6 +4149,42 @@ BEGIN ATOMIC
 END;
 comment on function ledger_transaction_text(ledger_transactions) is 'What a seal covers: ten lines of the transaction, times in microseconds since 1970, then a line `position account currency amount balance_after` an entry.';
 
+CREATE OR REPLACE FUNCTION public.list_missed_autopay_charge(p_charge autopay_charges)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT record_exception((p_charge).organization_id, (p_charge).livemode, 'autopay-missed'::text, 'autopay_charge'::text, (p_charge).id, (p_charge).amount, (p_charge).currency, format('%s was due %s and is not charged any more'::text, (p_charge).period, (p_charge).due_at)) AS record_exception;
+END;
+comment on function list_missed_autopay_charge(autopay_charges) is 'A person decides about a month that could not be charged in time.';
+
+CREATE OR REPLACE FUNCTION public.local_moment(p_date date, p_time time without time zone, p_timezone text)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT ((p_date + p_time) AT TIME ZONE p_timezone) AS timezone;
+END;
+comment on function local_moment(date,time without time zone,text) is 'The moment at which clocks in a zone show a date and time. Where clocks go forward over it, the moment that it would have been, an hour later by the new clock; where they show it twice, the second.';
+
+CREATE OR REPLACE FUNCTION public.lock_autopay_charges(p_ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform from payment_intents
+    where id in (select payment_intent_id from autopay_charges where id = any(p_ids))
+    order by id
+    for no key update;
+    perform from autopay_mandates
+    where id in (select autopay_mandate_id from autopay_charges where id = any(p_ids))
+    order by id
+    for no key update;
+    perform from autopay_charges where id = any(p_ids) order by id for no key update;
+end;
+$function$;
+comment on function lock_autopay_charges(uuid[]) is 'Lock order: intents, mandates, charges, each by id.';
+
 CREATE OR REPLACE FUNCTION public.lock_refundable_attempt(p_session json, p_payment_intent_id uuid, p_payment_attempt_id uuid)
  RETURNS payment_attempts
  LANGUAGE plpgsql
@@ -2568,6 +4231,19 @@ END;
 comment on function major_units(bigint,text) is 'Minor units to a decimal with the currency''s own scale; exact.';
 grant execute on function major_units(bigint,text) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.mandate_of_notice(p_event gateway_events)
+ RETURNS autopay_mandates
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT autopay_mandates.*::autopay_mandates AS autopay_mandates
+    FROM autopay_mandates
+   WHERE ((autopay_mandates.gateway = (mandate_of_notice.p_event).gateway) AND (autopay_mandates.livemode = (mandate_of_notice.p_event).livemode) AND ((autopay_mandates.id = (((mandate_of_notice.p_event).notice ->> 'autopay_mandate_id'::text))::uuid) OR (autopay_mandates.gateway_session_id = ((mandate_of_notice.p_event).notice ->> 'gateway_session_id'::text))))
+   ORDER BY (autopay_mandates.id = (((mandate_of_notice.p_event).notice ->> 'autopay_mandate_id'::text))::uuid) DESC NULLS LAST
+  LIMIT 1;
+END;
+comment on function mandate_of_notice(gateway_events) is 'The mandate that a message is about, or null.';
+
 CREATE OR REPLACE FUNCTION public.mark_payment_unknown(hasura_session json, p_payment_attempt_id uuid, p_failure_message text)
  RETURNS SETOF payment_attempts
  LANGUAGE plpgsql
@@ -2605,6 +4281,57 @@ end;
 $function$;
 comment on function mark_refund_unknown(json,uuid,text) is 'The gateway was asked and gave no answer. Nothing happens to a refund of which more is known.';
 grant execute on function mark_refund_unknown(json,uuid,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.materialise_autopay_charges(hasura_session json, p_limit integer)
+ RETURNS SETOF autopay_mandates
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_ids uuid [];
+    v_charges autopay_charges [];
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    perform give_up_on_payers(hasura_session);
+
+    v_ids := array(
+        select id from autopay_mandates
+        where next_notice_at <= clock_now()
+            and livemode::text = hasura_session ->> 'x-hasura-livemode'
+        order by next_notice_at
+        limit p_limit
+        for no key update skip locked
+    );
+    v_charges := write_autopay_charges(v_ids);
+    perform tell_of_autopay_charge(charge, 'autopay.upcoming')
+    from unnest(v_charges) as charge where charge.status = 'due';
+    perform list_missed_autopay_charge(charge)
+    from unnest(v_charges) as charge where charge.status = 'skipped';
+
+    return query
+    with following as (
+        select
+            autopay_mandates.id,
+            due_date(day_of_month, (next_due_on + interval '1 month')::date) as due_on,
+            autopay_settings.notice_days * interval '1 day' as notice
+        from autopay_mandates
+        inner join autopay_settings
+            on autopay_settings.organization_id = autopay_mandates.organization_id
+        where autopay_mandates.id = any(v_ids)
+    )
+    update autopay_mandates
+    set
+        next_due_on = following.due_on,
+        next_notice_at = local_moment(following.due_on, local_time, timezone) - following.notice
+    from following
+    where autopay_mandates.id = following.id
+    returning autopay_mandates.*;
+end;
+$function$;
+comment on function materialise_autopay_charges(json,integer) is 'Writes down and announces the charges whose notice is due, one month of a mandate a call, and answers the mandates that it moved on: call again until there are none. Any number of ticks, at any time, late or twice, make the same charges.';
+grant execute on function materialise_autopay_charges(json,integer) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.may_capture_less(p_attempt payment_attempts)
  RETURNS boolean
@@ -2796,6 +4523,123 @@ BEGIN ATOMIC
    WHERE (gateway_events.id = note_gateway_event.p_id);
 END;
 comment on function note_gateway_event(uuid,text,payment_attempts,text) is 'Closes an inbox row and says whom it was about.';
+
+CREATE OR REPLACE FUNCTION public.open_autopay_attempt(p_charge autopay_charges)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_mandate autopay_mandates;
+    v_intent payment_intents := autopay_intent(p_charge);
+begin
+    select * into strict v_mandate from autopay_mandates where id = p_charge.autopay_mandate_id;
+    perform open_payment_attempt(v_intent, v_mandate.gateway, v_mandate.payment_method_id);
+    update autopay_charges
+    set
+        status = 'charging', payment_intent_id = v_intent.id, tries = tries + 1, silences = 0,
+        reason = null, next_try_at = null, last_try_at = clock_now()
+    where id = p_charge.id;
+end;
+$function$;
+comment on function open_autopay_attempt(autopay_charges) is 'Writes the attempt down before the gateway is asked.';
+
+CREATE OR REPLACE FUNCTION public.open_autopay_checkout(hasura_session json, p_autopay_charge_id uuid, p_success_url text, p_cancel_url text)
+ RETURNS SETOF credit_checkouts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_charge autopay_charges;
+    v_mandate autopay_mandates;
+    v_intent payment_intents;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    perform lock_autopay_charges(array[p_autopay_charge_id]);
+    select * into v_charge from autopay_charges where id = p_autopay_charge_id;
+    perform require_access(
+        hasura_session, v_charge.organization_id, v_charge.livemode, v_charge.customer_id
+    );
+    if v_charge.status <> 'action_required' then
+        raise exception 'autopay-ended: the charge is %', v_charge.status
+            using errcode = '22B21';
+    end if;
+
+    select * into strict v_mandate from autopay_mandates where id = v_charge.autopay_mandate_id;
+    v_intent := autopay_intent(v_charge);
+    update autopay_charges set payment_intent_id = v_intent.id
+    where id = v_charge.id and payment_intent_id is null;
+    if not has_open_attempt(v_intent.id) then
+        perform open_checkout_session(
+            v_intent, v_mandate.gateway, v_mandate.customer_email, p_success_url, p_cancel_url
+        );
+    end if;
+
+    return query
+    select * from credit_checkouts
+    where payment_intent_id = v_intent.id
+        and payment_attempt_id in (
+            select id from payment_attempts
+            where payment_intent_id = v_intent.id
+                and status in ('created', 'unknown', 'pending', 'processing', 'authorized')
+        );
+end;
+$function$;
+comment on function open_autopay_checkout(json,uuid,text,text) is 'The page on which the payer finishes a charge: the one that is open, or a new one.';
+grant execute on function open_autopay_checkout(json,uuid,text,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.open_autopay_settings()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    insert into autopay_settings (organization_id) values (new.id) on conflict do nothing;
+    return null;
+end;
+$function$;
+comment on function open_autopay_settings() is 'An organisation has settings to read from the first day.';
+
+CREATE OR REPLACE FUNCTION public.open_autopay_setup(hasura_session json, p_key text, p_amount bigint, p_currency text, p_day_of_month integer, p_gateway text, p_success_url text, p_cancel_url text)
+ RETURNS SETOF autopay_setups
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_customer customers;
+    v_currency text;
+    v_id uuid;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    v_customer := acting_customer(hasura_session);
+
+    -- The customer's row orders their requests: of two with one key, the second finds the first.
+    perform from customers where id = v_customer.id for no key update;
+    v_id := repeated_autopay_mandate(v_customer, p_key, p_amount, p_currency, p_day_of_month);
+
+    if v_id is null then
+        select coalesce(p_currency, default_currency) into strict v_currency
+        from organizations where id = v_customer.organization_id;
+        perform check_payment_amount(v_customer.organization_id, p_amount, v_currency);
+        if p_day_of_month is null or p_day_of_month not between 1 and 31 then
+            raise exception 'invalid-input: % is not a day of any month', p_day_of_month
+                using errcode = '22B20';
+        end if;
+        v_id := write_autopay_mandate(
+            v_customer, hasura_session, p_key, p_amount, v_currency, p_day_of_month, p_gateway,
+            p_success_url, p_cancel_url
+        );
+    end if;
+    return query select * from autopay_setups where id = v_id;
+end;
+$function$;
+comment on function open_autopay_setup(json,text,bigint,text,integer,text,text,text) is 'Writes a mandate down before a gateway is asked. The same key: the same mandate.';
+grant execute on function open_autopay_setup(json,text,bigint,text,integer,text,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.open_checkout_session(p_intent payment_intents, p_gateway text, p_customer_email text, p_success_url text, p_cancel_url text)
  RETURNS void
@@ -3077,6 +4921,28 @@ end;
 $function$;
 comment on function park_gateway_event(gateway_events,payment_attempts,text,text) is 'Keeps a message that must not be acted on, and lists it.';
 
+CREATE OR REPLACE FUNCTION public.pause_autopay(hasura_session json, p_autopay_mandate_id uuid)
+ RETURNS SETOF autopay_mandates
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_mandate autopay_mandates := acting_mandate(hasura_session, p_autopay_mandate_id);
+begin
+    if v_mandate.status not in ('active', 'paused') then
+        raise exception 'autopay-ended: the mandate is %', v_mandate.status
+            using errcode = '22B21';
+    end if;
+    if v_mandate.status = 'active' then
+        perform hold_autopay_mandate(v_mandate, 'paused');
+    end if;
+    return query select * from autopay_mandates where id = v_mandate.id;
+end;
+$function$;
+comment on function pause_autopay(json,uuid) is 'Stops charging until the mandate is resumed. Called again: the same row.';
+grant execute on function pause_autopay(json,uuid) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.pay_payment_intent(p_intent payment_intents, p_attempt payment_attempts, p_occurred_at timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -3308,6 +5174,36 @@ end;
 $function$;
 comment on function post_ledger_transactions(uuid,boolean,ledger_posting[]) is 'Books many facts of one organisation at once, as post_ledger_transaction would one by one. Answers their ids in the same order.';
 
+CREATE OR REPLACE FUNCTION public.postpone_autopay_charge(hasura_session json, p_autopay_charge_id uuid, p_fence bigint, p_failure_message text)
+ RETURNS SETOF autopay_charges
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    perform lock_autopay_charges(array[p_autopay_charge_id]);
+
+    update autopay_charges
+    set
+        silences = least(silences + 1, 100),
+        lease_until = clock_now()
+        + least(interval '1 minute' * power(2, least(silences, 10)), interval '6 hours')
+    where id = p_autopay_charge_id and fence = p_fence and status = 'charging'
+        and livemode::text = hasura_session ->> 'x-hasura-livemode';
+    if found then
+        update payment_attempts
+        set status = 'unknown', failure_message = p_failure_message
+        where status = 'created'
+            and id in (select payment_attempt_id from autopay_orders where id = p_autopay_charge_id);
+    end if;
+    return query select * from autopay_charges where id = p_autopay_charge_id;
+end;
+$function$;
+comment on function postpone_autopay_charge(json,uuid,bigint,text) is 'The gateway gave no answer: the same attempt is sent again later, with the same key, or the janitor of payments finds out what became of it. Nothing happens at the word of a worker with an old fence.';
+grant execute on function postpone_autopay_charge(json,uuid,bigint,text) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.postpone_gateway_event(p_event gateway_events, p_reason text)
  RETURNS void
  LANGUAGE plpgsql
@@ -3428,6 +5324,29 @@ end;
 $function$;
 comment on function receive_gateway_event(json,text,text,boolean,text,text,timestamp with time zone,jsonb,jsonb) is 'Stores a verified message and applies it. Called again with the same event id: the same row, no second effect. When applying fails, the row is kept and tried again later.';
 grant execute on function receive_gateway_event(json,text,text,boolean,text,text,timestamp with time zone,jsonb,jsonb) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.record_autopay_setup(hasura_session json, p_autopay_mandate_id uuid, p_gateway_session_id text, p_url text)
+ RETURNS SETOF autopay_setups
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_mandate autopay_mandates := acting_mandate(hasura_session, p_autopay_mandate_id);
+begin
+    update autopay_mandates
+    set gateway_session_id = p_gateway_session_id, url = p_url
+    where id = v_mandate.id
+        and (gateway_session_id is null or gateway_session_id = p_gateway_session_id);
+    if not found then
+        raise exception 'autopay mandate % has another page already', v_mandate.id
+            using errcode = 'assert_failure';
+    end if;
+    return query select * from autopay_setups where id = v_mandate.id;
+end;
+$function$;
+comment on function record_autopay_setup(json,uuid,text,text) is 'Keeps the page that a gateway opened for a mandate.';
+grant execute on function record_autopay_setup(json,uuid,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.record_checkout_session(hasura_session json, p_payment_attempt_id uuid, p_gateway_session_id text, p_url text)
  RETURNS SETOF credit_checkouts
@@ -3701,6 +5620,31 @@ end;
 $function$;
 comment on function release_purchase_credits(uuid) is 'The refund failed: its credits are free again. Again, or where none are held: nothing happens.';
 
+CREATE OR REPLACE FUNCTION public.repeated_autopay_mandate(p_customer customers, p_key text, p_amount bigint, p_currency text, p_day_of_month integer)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_mandate autopay_mandates;
+begin
+    select * into v_mandate
+    from autopay_mandates
+    where customer_id = p_customer.id and idempotency_key = p_key;
+
+    if v_mandate.id is not null
+        and (v_mandate.amount, v_mandate.currency, v_mandate.day_of_month)
+        is distinct from (p_amount, coalesce(p_currency, v_mandate.currency), p_day_of_month)
+    then
+        raise exception 'idempotency-key-reused: the key belongs to a request with other content'
+            using errcode = '22B08';
+    end if;
+    return v_mandate.id;
+end;
+$function$;
+comment on function repeated_autopay_mandate(customers,text,bigint,text,integer) is 'The mandate that this key opened before, or null. Refuses a key with other content.';
+
 CREATE OR REPLACE FUNCTION public.repeated_credit_purchase(p_customer customers, p_key text, p_amount bigint, p_currency text, p_email text)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -3809,6 +5753,24 @@ end;
 $function$;
 comment on function require_access(json,uuid,boolean,uuid) is 'Refuses an object that is not the session''s: a customer''s own, or the organisation''s for its staff. What is somebody else''s looks as if it did not exist.';
 
+CREATE OR REPLACE FUNCTION public.require_actor_role(p_session json, p_roles text[])
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_role text := coalesce(p_session ->> 'x-hasura-actor-role', 'service');
+begin
+    perform require_service(p_session);
+    if v_role <> all(p_roles) then
+        raise exception 'forbidden: role % may not do this', v_role
+            using errcode = '22B03';
+    end if;
+end;
+$function$;
+comment on function require_actor_role(json,text[]) is 'The service acts in one of these roles; in its own when it names none.';
+
 CREATE OR REPLACE FUNCTION public.require_capture(p_attempt payment_attempts)
  RETURNS void
  LANGUAGE plpgsql
@@ -3870,7 +5832,7 @@ begin
             using errcode = '22B04';
     end if;
     if v_amount not between 1 and v_left then
-        raise exception 'amount-out-of-range: % is not between 1 and the % that are left of this payment',
+        raise exception 'amount-out-of-range: % is not between 1 and the % left of this payment',
             v_amount, v_left
             using errcode = '22B07';
     end if;
@@ -3901,6 +5863,108 @@ BEGIN ATOMIC
 END;
 comment on function resolve_exception(text,text,uuid) is 'Takes an object off the list: it was settled after all.';
 
+CREATE OR REPLACE FUNCTION public.resume_autopay(hasura_session json, p_autopay_mandate_id uuid)
+ RETURNS SETOF autopay_mandates
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_mandate autopay_mandates := acting_mandate(hasura_session, p_autopay_mandate_id);
+begin
+    if v_mandate.status not in ('active', 'paused') then
+        raise exception 'autopay-ended: the mandate is %', v_mandate.status
+            using errcode = '22B21';
+    end if;
+    if v_mandate.reason = 'payment-method-refused' then
+        raise exception 'payment-method-refused: set autopay up again with another payment method'
+            using errcode = '22B22';
+    end if;
+    if v_mandate.status = 'paused' then
+        -- What fell due meanwhile is not made up for.
+        update autopay_charges
+        set status = 'skipped', reason = 'paused', next_try_at = null
+        where autopay_mandate_id = v_mandate.id and status = 'due' and due_at <= clock_now();
+        perform tell_of_autopay_mandate(start_autopay_mandate(v_mandate), 'autopay.resumed');
+    end if;
+    return query select * from autopay_mandates where id = v_mandate.id;
+end;
+$function$;
+comment on function resume_autopay(json,uuid) is 'Charges again from the next due date on; months that passed are not made up for.';
+grant execute on function resume_autopay(json,uuid) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.retry_autopay_charge(p_charge autopay_charges, p_reason text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_days smallint [];
+    v_next timestamptz;
+begin
+    select retry_days into strict v_days
+    from autopay_settings where organization_id = p_charge.organization_id;
+    select local_moment(
+        (clock_now() at time zone timezone)::date
+        + v_days[p_charge.tries] - coalesce(v_days[p_charge.tries - 1], 0),
+        local_time, timezone
+    ) into strict v_next
+    from autopay_mandates where id = p_charge.autopay_mandate_id;
+
+    update autopay_charges
+    set
+        status = case when v_next is null then 'failed' else 'due' end,
+        reason = p_reason, next_try_at = v_next, lease_until = null
+    where id = p_charge.id
+    returning * into strict p_charge;
+    perform tell_of_autopay_charge(p_charge, 'autopay.failed');
+end;
+$function$;
+comment on function retry_autopay_charge(autopay_charges,text) is 'A try failed: the next one is dated, in local days after the first; or it was the last. The event says which by its next_try_at.';
+
+CREATE OR REPLACE FUNCTION public.return_credits(hasura_session json, p_credit_spend_id uuid, p_amount numeric, p_key text, p_reason text)
+ RETURNS SETOF credit_returns
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_spend credit_spends;
+    v_return credit_returns;
+begin
+    perform require_actor_role(
+        hasura_session, array['service', 'owner', 'dispatcher', 'finance']
+    );
+    perform require_read_committed();
+    select * into v_spend
+    from credit_spends
+    where id = p_credit_spend_id
+        and organization_id::text = hasura_session ->> 'x-hasura-organization-id'
+        and livemode::text = hasura_session ->> 'x-hasura-livemode';
+    if v_spend.id is null then
+        raise exception 'not-found: no spend % of this organisation', p_credit_spend_id
+            using errcode = '22B04';
+    end if;
+    perform from customers where id = v_spend.customer_id for no key update;
+    perform from credit_spends where id = v_spend.id for no key update;
+
+    select * into v_return
+    from credit_returns where credit_spend_id = v_spend.id and idempotency_key = p_key;
+    if v_return.id is null then
+        perform write_credit_return(hasura_session, v_spend, p_amount, p_key, p_reason);
+    elsif (coalesce(p_amount, v_return.credits_amount), p_reason)
+        is distinct from (v_return.credits_amount, v_return.reason)
+    then
+        raise exception 'idempotency-key-reused: the key belongs to a return with other content'
+            using errcode = '22B08';
+    end if;
+    return query
+    select * from credit_returns where credit_spend_id = v_spend.id and idempotency_key = p_key;
+end;
+$function$;
+comment on function return_credits(json,uuid,numeric,text,text) is 'Takes a spend back, whole (no amount) or in part, once per key: the credits go to the lots they came from, with the day on which those expire.';
+grant execute on function return_credits(json,uuid,numeric,text,text) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.return_purchase_credits_posting(p_refund_id uuid, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting
  LANGUAGE plpgsql
@@ -3920,6 +5984,29 @@ begin
 end;
 $function$;
 comment on function return_purchase_credits_posting(uuid,timestamp with time zone) is 'The refund failed after it had succeeded: its credits come back to their lot, and to the wallet by this posting. Null when there was none.';
+
+CREATE OR REPLACE FUNCTION public.returnable_credits(p_credit_spend_id uuid)
+ RETURNS SETOF credit_spend_lots
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    return query
+    select credit_spend_lots.*
+    from credit_spend_lots
+    inner join credit_lots on credit_lots.id = credit_spend_lots.credit_lot_id
+    where credit_spend_lots.credit_spend_id = p_credit_spend_id
+        and credit_spend_lots.credits_returned < credit_spend_lots.credits_amount
+        and not exists (
+            select from credit_recalls
+            where credit_recalls.credit_lot_id = credit_spend_lots.credit_lot_id
+                and credit_recalls.status in ('held', 'taken') and credit_recalls.lost_amount > 0
+        )
+    order by credit_lots.expires_at desc nulls first, credit_lots.id desc;
+end;
+$function$;
+comment on function returnable_credits(uuid) is 'What of a spend may come back, what stays longest first. Not what was paid back in money although it was used: it would be given twice.';
 
 CREATE OR REPLACE FUNCTION public.reverse_ledger_transaction(p_id uuid, p_key text, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone)
  RETURNS uuid
@@ -3947,6 +6034,39 @@ begin
 end;
 $function$;
 comment on function reverse_ledger_transaction(uuid,text,text,text,uuid,timestamp with time zone) is 'Books the opposite of a transaction, once per transaction and the same again for the same key.';
+
+CREATE OR REPLACE FUNCTION public.save_payment_method(p_mandate autopay_mandates, p_event gateway_events)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_gateway_customer_id text := p_event.notice ->> 'gateway_customer_id';
+    v_id uuid;
+begin
+    insert into payment_methods (
+        organization_id, livemode, customer_id, gateway, gateway_account, gateway_customer_id,
+        gateway_payment_method_id, type
+    )
+    values (
+        p_mandate.organization_id, p_mandate.livemode, p_mandate.customer_id, p_event.gateway,
+        p_event.gateway_account, v_gateway_customer_id,
+        p_event.notice ->> 'gateway_payment_method_id',
+        coalesce(p_event.notice ->> 'payment_method_type', 'card')
+    )
+    on conflict on constraint payment_method_is_kept_once do update
+    set status = 'active'
+    returning id into strict v_id;
+
+    update customers set stripe_customer_id = v_gateway_customer_id
+    where id = p_mandate.customer_id and p_event.gateway = 'stripe' and stripe_customer_id is null
+        and not exists (
+            select from customers as other where other.stripe_customer_id = v_gateway_customer_id
+        );
+    return v_id;
+end;
+$function$;
+comment on function save_payment_method(autopay_mandates,gateway_events) is 'Keeps what a customer saved at a gateway, and who they are there. The customer is locked.';
 
 CREATE OR REPLACE FUNCTION public.seal_ledger_block(hasura_session json, p_limit integer DEFAULT 10000)
  RETURNS SETOF ledger_blocks
@@ -4010,6 +6130,97 @@ $function$;
 comment on function seal_ledger_block(json,integer) is 'Seals what has been posted since the last block; no row when there is nothing. Postings go on meanwhile: what commits later is sealed by the next block.';
 grant execute on function seal_ledger_block(json,integer) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.session_actor(p_session json)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT COALESCE((p_session ->> 'x-hasura-user-id'::text), (p_session ->> 'x-hasura-role'::text)) AS "coalesce";
+END;
+comment on function session_actor(json) is 'Who is written down as the maker.';
+
+CREATE OR REPLACE FUNCTION public.set_credit_rate(hasura_session json, p_currency text, p_rate numeric, p_valid_from timestamp with time zone)
+ RETURNS SETOF credit_rates
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_organization organizations;
+    v_rate credit_rates;
+begin
+    perform require_actor_role(hasura_session, array['owner', 'finance']);
+    perform require_read_committed();
+    select * into v_organization
+    from organizations
+    where id::text = hasura_session ->> 'x-hasura-organization-id'
+    for no key update;
+    if v_organization.id is null then
+        raise exception 'not-found: the session names no organisation' using errcode = '22B04';
+    end if;
+    if p_rate is null or not p_rate between 0.000001 and 999999999999
+        or p_rate <> trunc(p_rate, 6) or p_valid_from < clock_now()
+        or not exists (select from currencies where code = p_currency and code <> 'XCR')
+    then
+        raise exception 'setting-invalid: no rate % for % from % on', p_rate, p_currency, p_valid_from
+            using errcode = '22B05';
+    end if;
+
+    select * into v_rate
+    from credit_rates
+    where organization_id = v_organization.id and currency = p_currency
+        and valid_from <= coalesce(p_valid_from, clock_now())
+    order by valid_from desc, id desc
+    limit 1;
+    if v_rate.rate is distinct from p_rate then
+        insert into credit_rates (organization_id, currency, rate, valid_from, created_by)
+        values (
+            v_organization.id, p_currency, p_rate, coalesce(p_valid_from, clock_now()),
+            coalesce(hasura_session ->> 'x-hasura-user-id', hasura_session ->> 'x-hasura-role')
+        )
+        returning * into v_rate;
+    end if;
+    return next v_rate;
+end;
+$function$;
+comment on function set_credit_rate(json,text,numeric,timestamp with time zone) is 'Sets a rate from now or from a later time on. Answers the row that holds then: asked again, the same. Purchases that are open keep theirs.';
+grant execute on function set_credit_rate(json,text,numeric,timestamp with time zone) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.settle_autopay_setup(p_mandate autopay_mandates, p_event gateway_events)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_method_id uuid;
+begin
+    case p_event.notice ->> 'outcome'
+        when 'succeeded' then
+            if p_event.notice ->> 'gateway_payment_method_id' is null
+                or p_event.notice ->> 'gateway_customer_id' is null
+            then
+                return 'it names no payment method';
+            end if;
+            v_method_id := save_payment_method(p_mandate, p_event);
+            if p_mandate.status not in ('pending_setup', 'failed') then
+                return format('the mandate is %s already', p_mandate.status);
+            end if;
+            perform activate_autopay_mandate(p_mandate, v_method_id, p_event.occurred_at);
+        when 'failed', 'expired', 'canceled' then
+            if p_mandate.status <> 'pending_setup' then
+                return format('the mandate is %s already', p_mandate.status);
+            end if;
+            perform fail_autopay_setup(
+                p_mandate, coalesce(p_event.notice ->> 'failure_code', p_event.notice ->> 'outcome')
+            );
+        else
+            return 'the page is open';
+    end case;
+    return null;
+end;
+$function$;
+comment on function settle_autopay_setup(autopay_mandates,gateway_events) is 'Takes the step that a finding about a setup calls for. Answers why nothing was to be done, or null.';
+
 CREATE OR REPLACE FUNCTION public.settle_dispute(p_event gateway_events, p_attempt payment_attempts, p_dispute disputes)
  RETURNS text
  LANGUAGE plpgsql
@@ -4065,6 +6276,7 @@ begin
     else
         perform move_payment_attempt(p_attempt, v_status, p_finding);
     end if;
+    perform advance_autopay_charge(p_attempt.id);
 
     if v_status in ('captured', 'failed', 'expired', 'canceled') then
         perform resolve_exception('payment-unresolved', 'payment_attempt', p_attempt.id);
@@ -4105,6 +6317,31 @@ end;
 $function$;
 comment on function settle_refund(refunds,jsonb,timestamp with time zone) is 'The one way from what a gateway says of a refund to what we book. Answers why nothing was to be done, or null. The intent, the attempt and the refund are locked.';
 
+CREATE OR REPLACE FUNCTION public.skip_autopay_charge(p_charge autopay_charges, p_reason text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    update autopay_charges
+    set
+        status = case when p_reason = 'canceled' then 'canceled' else 'skipped' end,
+        reason = p_reason, next_try_at = null, lease_until = null
+    where id = p_charge.id
+    returning * into strict p_charge;
+
+    if p_reason = 'missed' then
+        perform list_missed_autopay_charge(p_charge);
+    elsif p_reason not in ('canceled', 'paused') then
+        perform record_exception(
+            p_charge.organization_id, p_charge.livemode, 'autopay-skipped', 'autopay_charge',
+            p_charge.id, p_charge.amount, p_charge.currency, p_reason
+        );
+    end if;
+end;
+$function$;
+comment on function skip_autopay_charge(autopay_charges,text) is 'This month is not charged; unless the customer wished it so, a person hears of it.';
+
 CREATE OR REPLACE FUNCTION public.source_account(p_attempt payment_attempts)
  RETURNS text
  LANGUAGE plpgsql
@@ -4121,10 +6358,117 @@ begin
     from payment_intents where id = p_attempt.payment_intent_id;
     case v_purpose
         when 'credit_purchase' then return 'prepaid_credits';
+        when 'order' then return 'merchant_balance';
     end case;
 end;
 $function$;
 comment on function source_account(payment_attempts) is 'The liability that a payment''s money has become.';
+
+CREATE OR REPLACE FUNCTION public.spend_credits(hasura_session json, p_customer_id uuid, p_amount numeric, p_key text, p_description text, p_reference text)
+ RETURNS SETOF credit_spends
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_customer customers := spending_customer(
+        hasura_session, p_customer_id, array['service', 'owner', 'dispatcher']
+    );
+    v_spend credit_spends;
+begin
+    select * into v_spend
+    from credit_spends
+    where customer_id = v_customer.id and idempotency_key = p_key;
+
+    if v_spend.id is null then
+        perform check_credits_amount(p_amount, 1000000000000);
+        perform write_credit_spend(
+            hasura_session, v_customer, p_amount, p_key, p_description, p_reference
+        );
+    elsif (v_spend.credits_amount, v_spend.description, v_spend.reference)
+        is distinct from (p_amount, p_description, p_reference)
+    then
+        raise exception 'idempotency-key-reused: the key belongs to a spend with other content'
+            using errcode = '22B08';
+    end if;
+    return query
+    select * from credit_spends where customer_id = v_customer.id and idempotency_key = p_key;
+end;
+$function$;
+comment on function spend_credits(json,uuid,numeric,text,text,text) is 'A customer uses credits; the shop says so on their behalf. Once per key, never below zero.';
+grant execute on function spend_credits(json,uuid,numeric,text,text,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.spendable_lots(p_customer_id uuid)
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    return array(
+        select id
+        from credit_lots
+        where customer_id = p_customer_id and remaining > held
+            and (expires_at > clock_now() or expires_at is null)
+        order by expires_at asc nulls last, id
+        for no key update
+    );
+end;
+$function$;
+comment on function spendable_lots(uuid) is 'Locks what a customer can spend, in the order of spending: what expires first is used first.';
+
+CREATE OR REPLACE FUNCTION public.spending_customer(p_session json, p_customer_id uuid, p_roles text[])
+ RETURNS customers
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_customer customers;
+begin
+    perform require_actor_role(p_session, p_roles);
+    perform require_read_committed();
+    select * into v_customer
+    from customers
+    where id = p_customer_id
+        and organization_id::text = p_session ->> 'x-hasura-organization-id'
+        and livemode::text = p_session ->> 'x-hasura-livemode'
+        and status = 'active'
+    for no key update;
+
+    if v_customer.id is null then
+        raise exception 'customer-not-found: no active customer % of this organisation', p_customer_id
+            using errcode = '22B01';
+    end if;
+    return v_customer;
+end;
+$function$;
+comment on function spending_customer(json,uuid,text[]) is 'Locks a customer of the session''s organisation, on whose behalf it acts: of two requests about one customer, the second waits and finds what the first has done.';
+
+CREATE OR REPLACE FUNCTION public.start_autopay_mandate(p_mandate autopay_mandates)
+ RETURNS autopay_mandates
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_due date := first_autopay_due(p_mandate, clock_now());
+    v_mandate autopay_mandates;
+begin
+    update autopay_mandates
+    set
+        status = 'active', reason = null, paused_at = null, next_check_at = null,
+        anchor_on = coalesce(anchor_on, v_due),
+        next_due_on = v_due,
+        next_notice_at = local_moment(
+            v_due, autopay_mandates.local_time, autopay_mandates.timezone
+        )
+        - autopay_settings.notice_days * interval '1 day'
+    from autopay_settings
+    where autopay_mandates.id = p_mandate.id
+        and autopay_settings.organization_id = p_mandate.organization_id
+    returning autopay_mandates.* into strict v_mandate;
+    return v_mandate;
+end;
+$function$;
+comment on function start_autopay_mandate(autopay_mandates) is 'Lets a mandate run from its next due date on.';
 
 CREATE OR REPLACE FUNCTION public.surplus_refund_posting(p_attempt payment_attempts, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting
@@ -4155,6 +6499,65 @@ BEGIN ATOMIC
 END;
 comment on function suspense_key(gateway_events) is 'Names a gateway''s payment, so that it is held once.';
 
+CREATE OR REPLACE FUNCTION public.take_credits(p_lot credit_lots, p_credits numeric, p_is_expiry boolean)
+ RETURNS credit_part
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_left numeric := p_lot.remaining - p_lot.held - p_credits;
+    v_earned bigint := greatest(p_lot.amount_remaining - credit_lot_value(p_lot, v_left), 0);
+begin
+    update credit_lots
+    set
+        remaining = remaining - p_credits,
+        used = used + case when p_is_expiry then 0 else p_credits end,
+        expired = expired + case when p_is_expiry then p_credits else 0 end,
+        expiries = expiries + p_is_expiry::integer,
+        amount_remaining = amount_remaining - v_earned,
+        amount_earned = amount_earned + v_earned
+    where id = p_lot.id;
+    return (
+        p_lot.id, p_lot.credit_purchase_id is not null, p_credits, v_earned, p_lot.currency
+    )::credit_part;
+end;
+$function$;
+comment on function take_credits(credit_lots,numeric,boolean) is 'Credits leave a lot that is locked, and earn what it owes less for having fewer: with the last of the credits, the last of the money.';
+
+CREATE OR REPLACE FUNCTION public.take_credits_oldest_first(p_customer customers, p_amount numeric)
+ RETURNS credit_part[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_ids uuid[] := spendable_lots(p_customer.id);
+    v_lot credit_lots;
+    v_left numeric := p_amount;
+    v_balance numeric;
+    v_parts credit_part[] := '{}';
+begin
+    select coalesce(sum(remaining - held), 0) into v_balance from credit_lots where id = any(v_ids);
+    if v_balance < p_amount then
+        raise exception 'insufficient-credits: balance % is below %',
+            trim_scale(v_balance), trim_scale(p_amount)
+            using errcode = '22B13';
+    end if;
+
+    for v_lot in
+        select * from credit_lots
+        where id = any(v_ids) and remaining > held
+        order by expires_at asc nulls last, id
+    loop
+        exit when v_left = 0;
+        v_parts := v_parts
+            || take_credits(v_lot, least(v_left, v_lot.remaining - v_lot.held), false);
+        v_left := v_left - (v_parts[cardinality(v_parts)]).credits;
+    end loop;
+    return v_parts;
+end;
+$function$;
+comment on function take_credits_oldest_first(customers,numeric) is 'All of the amount, or a refusal.';
+
 CREATE OR REPLACE FUNCTION public.takes_spent_credits(p_organization_id uuid)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -4176,6 +6579,22 @@ begin
 end;
 $function$;
 comment on function takes_spent_credits(uuid) is 'Whether money may go back though its credits are used: system_settings.refund_spent_credits.';
+
+CREATE OR REPLACE FUNCTION public.tell_of_autopay_charge(p_charge autopay_charges, p_type text)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT record_event((p_charge).organization_id, (p_charge).livemode, p_type, 'autopay_charge'::text, (p_charge).id, autopay_facts(p_charge)) AS record_event;
+END;
+comment on function tell_of_autopay_charge(autopay_charges,text) is 'Writes a fact about a charge to the outbox.';
+
+CREATE OR REPLACE FUNCTION public.tell_of_autopay_mandate(p_mandate autopay_mandates, p_type text)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT record_event((p_mandate).organization_id, (p_mandate).livemode, p_type, 'autopay_mandate'::text, (p_mandate).id, jsonb_build_object('autopay_mandate_id', (p_mandate).id, 'customer_id', (p_mandate).customer_id, 'amount', (p_mandate).amount, 'currency', (p_mandate).currency, 'day_of_month', (p_mandate).day_of_month, 'next_due_on', (p_mandate).next_due_on, 'reason', (p_mandate).reason)) AS record_event;
+END;
+comment on function tell_of_autopay_mandate(autopay_mandates,text) is 'Writes a fact about a mandate to the outbox.';
 
 CREATE OR REPLACE FUNCTION public.touch_updated_at()
  RETURNS trigger
@@ -4257,6 +6676,127 @@ end;
 $function$;
 comment on function watch_money_back(payment_attempts) is 'Lists a payment of which more went back than had come, or a surplus that has not gone back; takes either off the list when it is no longer so.';
 
+CREATE OR REPLACE FUNCTION public.write_autopay_charges(p_mandate_ids uuid[])
+ RETURNS autopay_charges[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_now timestamptz := clock_now();
+    v_charges autopay_charges [];
+begin
+    with months as (
+        select
+            autopay_mandates.*,
+            local_moment(next_due_on, autopay_mandates.local_time, timezone) as due_at,
+            autopay_settings.catch_up_days * interval '1 day' as catch_up,
+            coalesce((autopay_rule(currency, next_due_on)).notice, interval '0') as notice
+        from autopay_mandates
+        inner join autopay_settings
+            on autopay_settings.organization_id = autopay_mandates.organization_id
+        where autopay_mandates.id = any(p_mandate_ids)
+    ),
+    written as (
+        insert into autopay_charges (
+            organization_id, livemode, autopay_mandate_id, customer_id, period, due_on, due_at,
+            amount, currency, status, reason, next_try_at
+        )
+        select
+            organization_id, livemode, id, customer_id, to_char(next_due_on, 'YYYY-MM'),
+            next_due_on, due_at, amount, currency,
+            case when due_at < v_now - catch_up then 'skipped' else 'due' end,
+            case when due_at < v_now - catch_up then 'missed' end,
+            case when due_at >= v_now - catch_up then greatest(due_at, v_now + notice) end
+        from months
+        on conflict on constraint autopay_period_is_charged_once do nothing
+        returning autopay_charges as charge
+    )
+    select array_agg(charge) into v_charges from written;
+    return v_charges;
+end;
+$function$;
+comment on function write_autopay_charges(uuid[]) is 'Writes the next month of each mandate down, once. A month that nobody looked at in time is missed.';
+
+CREATE OR REPLACE FUNCTION public.write_autopay_mandate(p_customer customers, p_session json, p_key text, p_amount bigint, p_currency text, p_day_of_month integer, p_gateway text, p_success_url text, p_cancel_url text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_id uuid;
+    v_pending autopay_mandates;
+begin
+    -- One page at a time: who asks again has changed their mind.
+    for v_pending in
+        select * from autopay_mandates
+        where customer_id = p_customer.id and currency = p_currency and status = 'pending_setup'
+        for no key update
+    loop
+        perform end_autopay_mandate(v_pending, 'superseded');
+    end loop;
+
+    insert into autopay_mandates (
+        organization_id, livemode, customer_id, idempotency_key, gateway, amount, currency,
+        day_of_month, local_time, timezone, customer_email, gateway_customer_id, success_url,
+        cancel_url, consented_by, setup_expires_at, next_check_at
+    )
+    select
+        p_customer.organization_id, p_customer.livemode, p_customer.id, p_key, p_gateway, p_amount,
+        p_currency, p_day_of_month, autopay_settings.local_time, organizations.timezone,
+        p_customer.email, customer_at_gateway(p_customer, p_gateway), p_success_url,
+        p_cancel_url, coalesce(p_session ->> 'x-hasura-user-id', p_customer.id::text),
+        date_trunc('second', clock_now()) + interval '23 hours', clock_now() + check_delay(1)
+    from organizations
+    inner join autopay_settings on autopay_settings.organization_id = organizations.id
+    where organizations.id = p_customer.organization_id
+    returning id into strict v_id;
+    return v_id;
+end;
+$function$;
+comment on function write_autopay_mandate(customers,json,text,bigint,text,integer,text,text,text) is 'Writes a mandate down before a gateway is asked for its page. Of several pages the newest counts.';
+
+CREATE OR REPLACE FUNCTION public.write_credit_grant(p_session json, p_customer customers, p_amount numeric, p_key text, p_reason text, p_expires_at timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_id uuid := gen_random_uuid();
+    v_days integer := credits_expire_after_days(p_customer.organization_id);
+begin
+    insert into credit_grants (
+        id, organization_id, livemode, customer_id, idempotency_key, credits_amount, reason,
+        expires_at, created_by, ledger_transaction_id
+    )
+    values (
+        v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key, p_amount,
+        p_reason, p_expires_at, session_actor(p_session),
+        post_ledger_transaction(
+            p_customer.organization_id, p_customer.livemode, 'credit-grant:' || v_id,
+            'credit_grant', 'credit_grant', v_id, clock_now(),
+            credit_lines(p_customer, 'credits_granted', p_amount, v_id)
+        )
+    );
+
+    insert into credit_lots (
+        organization_id, livemode, customer_id, credit_grant_id, granted, remaining, expires_at
+    )
+    values (
+        p_customer.organization_id, p_customer.livemode, p_customer.id, v_id, p_amount, p_amount,
+        coalesce(p_expires_at, clock_now() + make_interval(days => v_days))
+    );
+
+    perform record_event(
+        p_customer.organization_id, p_customer.livemode, 'credits.granted', 'credit_grant', v_id,
+        jsonb_build_object(
+            'credit_grant_id', v_id, 'customer_id', p_customer.id, 'credits_amount', p_amount,
+            'reason', p_reason
+        )
+    );
+end;
+$function$;
+comment on function write_credit_grant(json,customers,numeric,text,text,timestamp with time zone) is 'Books a gift and puts it into a lot of its own.';
+
 CREATE OR REPLACE FUNCTION public.write_credit_purchase(p_customer customers, p_key text, p_amount bigint, p_currency text)
  RETURNS payment_intents
  LANGUAGE plpgsql
@@ -4292,6 +6832,86 @@ begin
 end;
 $function$;
 comment on function write_credit_purchase(customers,text,bigint,text) is 'The purchase and what is owed for it, rate frozen.';
+
+CREATE OR REPLACE FUNCTION public.write_credit_return(p_session json, p_spend credit_spends, p_amount numeric, p_key text, p_reason text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_id uuid := gen_random_uuid();
+    v_customer customers;
+    v_parts credit_part[] := give_spend_back(p_spend, p_amount);
+    v_credits numeric;
+begin
+    select sum(credits) into v_credits from unnest(v_parts);
+    select * into strict v_customer from customers where id = p_spend.customer_id;
+    update credit_spends set credits_returned = credits_returned + v_credits where id = p_spend.id;
+
+    insert into credit_returns (
+        id, organization_id, livemode, credit_spend_id, idempotency_key, credits_amount, reason,
+        created_by, ledger_transaction_id
+    )
+    values (
+        v_id, p_spend.organization_id, p_spend.livemode, p_spend.id, p_key, v_credits, p_reason,
+        session_actor(p_session),
+        post_ledger_transaction(
+            p_spend.organization_id, p_spend.livemode, 'spend-return:' || v_id, 'credit_return',
+            'credit_return', v_id, clock_now(),
+            credit_part_lines(v_customer, v_parts, -1, 'credit_revenue', v_id)
+        )
+    );
+
+    perform record_event(
+        p_spend.organization_id, p_spend.livemode, 'credits.returned', 'credit_spend', p_spend.id,
+        jsonb_build_object(
+            'credit_return_id', v_id, 'credit_spend_id', p_spend.id,
+            'customer_id', p_spend.customer_id, 'credits_amount', v_credits, 'reason', p_reason
+        )
+    );
+end;
+$function$;
+comment on function write_credit_return(json,credit_spends,numeric,text,text) is 'Puts credits of a spend back, books it, tells the world.';
+
+CREATE OR REPLACE FUNCTION public.write_credit_spend(p_session json, p_customer customers, p_amount numeric, p_key text, p_description text, p_reference text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_id uuid := gen_random_uuid();
+    v_parts credit_part[] := take_credits_oldest_first(p_customer, p_amount);
+begin
+    insert into credit_spends (
+        id, organization_id, livemode, customer_id, idempotency_key, credits_amount, description,
+        reference, created_by, ledger_transaction_id
+    )
+    values (
+        v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key, p_amount,
+        p_description, p_reference, session_actor(p_session),
+        post_ledger_transaction(
+            p_customer.organization_id, p_customer.livemode, 'spend:' || v_id, 'credit_spend',
+            'credit_spend', v_id, clock_now(),
+            credit_part_lines(p_customer, v_parts, 1, 'credit_revenue', v_id)
+        )
+    );
+
+    insert into credit_spend_lots (
+        organization_id, livemode, credit_spend_id, credit_lot_id, credits_amount, amount
+    )
+    select p_customer.organization_id, p_customer.livemode, v_id, credit_lot_id, credits, amount
+    from unnest(v_parts);
+
+    perform record_event(
+        p_customer.organization_id, p_customer.livemode, 'credits.spent', 'credit_spend', v_id,
+        jsonb_build_object(
+            'credit_spend_id', v_id, 'customer_id', p_customer.id, 'credits_amount', p_amount,
+            'description', p_description, 'reference', p_reference
+        )
+    );
+end;
+$function$;
+comment on function write_credit_spend(json,customers,numeric,text,text,text) is 'Takes credits from the lots, books it, tells the world.';
 
 CREATE OR REPLACE FUNCTION public.write_ledger_entries(p_organization_id uuid, p_livemode boolean, p_postings ledger_posting[], p_keys text[])
  RETURNS void

@@ -20,7 +20,14 @@ from marshmallow import Schema
 
 import app
 from app import endpoints, errors, gateways, graphql
+from app.autopay.schemas import ChargeSchema, MandateSchema, SetupAutopaySchema
 from app.checkouts.schemas import CreatePaymentSchema
+from app.credits.schemas import (
+    GrantCreditsSchema,
+    ReturnCreditsSchema,
+    SetCreditRateSchema,
+    SpendCreditsSchema,
+)
 from app.gateways import stripe
 from app.payments.schemas import CapturePaymentSchema, PaymentSchema
 
@@ -29,7 +36,16 @@ FOUND = endpoints.discover(app)
 
 # The schema of each action's input; the test below fails for an action that is missing here.
 SCHEMAS: dict[str, type[Schema]] = {
+    "cancel_autopay": MandateSchema,
+    "pause_autopay": MandateSchema,
+    "pay_autopay_charge": ChargeSchema,
+    "resume_autopay": MandateSchema,
+    "setup_autopay": SetupAutopaySchema,
     "create_payment": CreatePaymentSchema,
+    "grant_credits": GrantCreditsSchema,
+    "return_credits": ReturnCreditsSchema,
+    "set_credit_rate": SetCreditRateSchema,
+    "spend_credits": SpendCreditsSchema,
     "cancel_payment": PaymentSchema,
     "capture_payment": CapturePaymentSchema,
     "verify_payment": PaymentSchema,
@@ -225,7 +241,8 @@ FAULTS = {
         select c.oid::regclass as it from pg_class c
         where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace
         and c.relname not in
-        ('clock', 'currencies', 'organizations', 'ledger_blocks', 'ledger_seals')
+        ('autopay_rules', 'clock', 'currencies', 'organizations', 'ledger_blocks',
+        'ledger_seals')
         and c.relname !~ '_steps$'
         and not exists (
             select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organization_id'

@@ -172,11 +172,11 @@ def node_version(node: str) -> tuple[int, ...]:
 
 
 class Load:
-    """The load client, in a process of its own."""
+    """The load client, in a process of its own: a module that reads jobs and writes results."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "race.load") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "race.load"],
+            [sys.executable, "-m", module],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": f"{ROOT}:{BENCH}"},
             stdin=subprocess.PIPE,

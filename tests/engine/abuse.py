@@ -174,11 +174,22 @@ def numbers() -> Iterator[Abuse]:
         yield Abuse(name, request(query), REFUSED)
         body = with_number("where: {age: {_eq: $n}}", number)
         yield Abuse(f"{name} by variable", body, REFUSED)
+    beyond = "1e9999999999999999999"  # no Decimal is as large
+    query = f"{{ owner(where: {{age: {{_eq: {beyond}}}}}) {{ id }} }}"
+    yield Abuse("a literal beyond all numbers", request(query), REFUSED)
+    body = with_number("where: {age: {_eq: $n}}", beyond)
+    yield Abuse("a variable beyond all numbers", body, REFUSED)
     for text in ("-1", "NaN", "Infinity", "1.5", '"1"', "true", "[1]", "{}"):
         yield Abuse(f"a limit of {text}", request(f"{{ owner(limit: {text}) {{ id }} }}"), REFUSED)
 
 
 def texts() -> Iterator[Abuse]:
+    for name, text in (
+        ("a string that never ends", '"' + '\\"' * 49_990),
+        ("a block string that never ends", '"""' + '\\"' * 49_990),
+        ("strings that never end", '"\\' * 49_000),
+    ):
+        yield Abuse(name, request(text), REFUSED)
     query = "query ($t: String!) { owner(where: {id: {_eq: $t}}) { id } }"
     for size in (10_000, 500_000, 1_000_000):
         yield Abuse(f"a text of {size}", request(query, {"t": "x" * size}), ANSWERED)
@@ -223,6 +234,17 @@ def variables() -> Iterator[Abuse]:
     query = "query ($v: owner_bool_exp) { owner(where: $v) { id } }"
     wide = {f"k{n}": {"_eq": 1} for n in range(20_000)}
     yield Abuse("20000 unknown keys", request(query, {"v": wide}), REFUSED)
+    listed = {"_or": [{"id": {"_eq": f"z{n}"}, "name": {"_eq": f"n{n}"}} for n in range(9999)]}
+    yield Abuse("20000 conditions", request(query, {"v": listed}), ANSWERED)
+    related = {"_and": [{"boss": {"id": {"_neq": f"z{n}"}}} for n in range(1000)]}
+    yield Abuse("1000 conditions of relatives", request(query, {"v": related}), REFUSED)
+    listed = {"_or": [{"id": {"_eq": f"z{n}"}} for n in range(3000)]}
+    roots = " ".join(f"a{n}: owner(where: $v) {{ id }}" for n in range(90))
+    query = f"query ($v: owner_bool_exp) {{ {roots} }}"
+    yield Abuse("a long variable for each root", request(query, {"v": listed}), REFUSED)
+    parts = " ".join(f"a{n}: aggregate {{ count }}" for n in range(90))
+    query = f"query ($v: owner_bool_exp) {{ owner_aggregate(where: $v) {{ {parts} }} }}"
+    yield Abuse("a long variable for each part", request(query, {"v": listed}), REFUSED)
 
 
 def batches() -> Iterator[Abuse]:
@@ -249,6 +271,9 @@ def introspections() -> Iterator[Abuse]:
     hidden += "fragment G on __Type { fields { type { inputFields { type { ...H } } } } }"
     hidden += "fragment H on __Type { possibleTypes { name } }"
     yield Abuse("introspection behind fragments", request(hidden), REFUSED)
+    inner = "args { type { inputFields { type { inputFields { name } } } } }"
+    wide = " ".join(f"a{n}: fields {{ {inner} }}" for n in range(60))
+    yield Abuse("wide introspection", request(f"{{ __schema {{ types {{ {wide} }} }} }}"), REFUSED)
 
 
 def bodies() -> Iterator[Abuse]:

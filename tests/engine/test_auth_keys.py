@@ -164,6 +164,7 @@ def test_published_keys_verify_with_or_without_a_key_id(keys: Authority) -> None
 def test_keys_that_are_of_no_use_are_passed_over(keys: Authority) -> None:
     secret = jwt.utils.base64url_encode(b"k" * 64).decode()
     useless = [{"kty": "oct", "k": secret}, {"kty": "?"}, 7, published(OTHER, use="enc")]
+    useless += [published(OTHER, alg=name) for name in ("none", "HS256", "?")]
     keys.say({"keys": [*useless, published(RSA)]})
     found = authenticator({"jwk_url": keys.url})
 

@@ -62,6 +62,40 @@ def test_the_hook_says_who_asks(hook: Authority) -> None:
     assert session.variables == {"x-hasura-role": "user", "x-hasura-user-id": "7"}
 
 
+@pytest.mark.parametrize("mode", ["GET", "POST"])
+def test_a_cookie_that_the_hook_sets_for_one_client_is_not_sent_for_the_next(
+    hook: Authority, mode: str
+) -> None:
+    hook.say(USER, headers={"Set-Cookie": "session=ann; Path=/"})
+    found = authenticator(hook.url, HASURA_GRAPHQL_AUTH_HOOK_MODE=mode)
+
+    async def two_clients() -> None:
+        try:
+            await found.session({"cookie": "session=ann"}, b"")
+            await found.session({}, b"")
+        finally:
+            await found.close()
+
+    asyncio.run(two_clients())
+    assert "cookie" not in hook.asked[1].headers
+    assert "cookie" not in (hook.asked[1].body or {}).get("headers", {})
+
+
+def test_headers_that_are_not_ascii_reach_the_hook_as_they_came(hook: Authority) -> None:
+    decide(authenticator(hook.url), {"x-hasura-name": "Łódź", "x-plain": "café", "x-odd": "Ł"})
+
+    asked = hook.asked[0].headers
+    assert asked["x-hasura-name"].encode("latin-1").decode() == "Łódź"
+    assert (asked["x-plain"], asked["x-odd"].encode("latin-1").decode()) == ("café", "Ł")
+
+
+def test_a_request_that_cannot_be_told_to_the_hook_is_refused(hook: Authority) -> None:
+    found = authenticator(hook.url, HASURA_GRAPHQL_AUTH_HOOK_MODE="POST")
+    deep = b"[" * 900 + b"1.5" + b"]" * 900
+    with pytest.raises(EngineError, match="nested too deeply"):
+        decide(found, {}, b'{"query": "{a}", "variables": {"x": ' + deep + b"}}")
+
+
 def test_a_hook_asked_with_get_gets_the_headers_of_the_client(hook: Authority) -> None:
     headers = {
         "cookie": "a=b",

@@ -264,6 +264,8 @@ def test_retry_after_forces_another_try_when_retries_are_used_up(play: Run) -> N
         (500, "0", 2, ("error", None)),
         (500, "-3", 2, ("error", None)),
         (500, "1.5", 2, ("error", None)),
+        (500, "9" * 400, 2, ("retry", 999_999_999.0)),
+        (500, "9" * 5000, 2, ("retry", 999_999_999.0)),
         (500, "Wed, 21 Oct 2026 07:28:00 GMT", 2, ("error", None)),
         (None, "", 1, ("retry", 7.0)),
     ],

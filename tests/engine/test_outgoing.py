@@ -10,7 +10,7 @@ import httpx
 import pytest
 from engine.receiver import Answer, Receiver, receiving
 
-from sandbox.engine.outgoing import Outgoing
+from sandbox.engine.outgoing import Outgoing, Request
 
 Scene = Callable[[Receiver, Outgoing], Awaitable[None]]
 
@@ -104,3 +104,19 @@ def test_an_answer_that_never_ends_is_cut_at_the_limit() -> None:
         return took_s
 
     assert 0.3 <= asyncio.run(run()) < 3
+
+
+def test_headers_that_are_not_ascii_are_sent_as_they_came() -> None:
+    async def scene(receiver: Receiver, outgoing: Outgoing) -> None:
+        headers = {"X-Plain": "café", "X-Hasura-Name": "Łódź", "X-Odd": "Ł \ud800"}
+        request = Request("POST", f"{receiver.url}/hook", tuple(headers.items()), b"{}")
+        await outgoing.post(request.url, headers, "half a pair \ud800", 10)
+        await outgoing.send(request, 10)
+
+        for asked in receiver.requests:
+            found = {name: value.encode("latin-1") for name, value in asked.headers.items()}
+            assert found["x-plain"] == "café".encode("latin-1")
+            assert found["x-hasura-name"] == "Łódź".encode()
+            assert found["x-odd"] == "Ł ?".encode()
+
+    play(scene)

@@ -10,7 +10,7 @@ from engine import harness
 
 from sandbox.engine.compile.steps import Sql
 from sandbox.engine.documents import parsing
-from sandbox.engine.execution import plan
+from sandbox.engine.execution import plan, state
 from sandbox.engine.execution.plan import Plans
 from sandbox.engine.schema.role import RoleSchema
 from sandbox.engine.settings import Bounds
@@ -173,3 +173,48 @@ def test_a_literal_that_nests_without_end_is_no_query(schema: RoleSchema) -> Non
         Plans(Bounds()).get(schema, query, None, {})
     with pytest.raises(parsing.EngineError, match="not a valid graphql query"):
         Plans(Bounds(characters=10**6, tokens=10**6)).get(schema, query, None, {})
+
+
+def test_the_cache_is_bounded_by_what_it_weighs(
+    schema: RoleSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "MOST_WEIGHT", 100_000)
+    plans = Plans(Bounds())
+    for number in range(50):
+        plans.get(schema, f"# {number} {'x' * 500} \n {{ owner {{ id }} }}", None, {})
+        assert plans.weight == sum(item.weight for item in plans.kept.values()) <= 100_000
+    assert 1 <= len(plans.kept) < 10
+
+    for length in range(50):
+        plans.get(schema, QUERY, None, {"order": [{"id": "asc"}] * length})
+        assert plans.weight == sum(item.weight for item in plans.kept.values()) <= 100_000
+    (*_, prepared) = plans.kept.values()
+    assert prepared.weight == plan.DOCUMENT_WEIGHT * len(QUERY) + sum(
+        item.weight for item in prepared.plans.values()
+    )
+    assert 1 <= len(prepared.plans) < 50
+
+
+def test_descriptions_of_the_schema_are_bounded_by_their_length(
+    served: harness.Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descriptions = state.Descriptions()
+    monkeypatch.setattr(state, "DESCRIPTIONS_LENGTH_MAX", 100)
+    for number in range(50):
+        descriptions.keep(number % 7, "x" * 30)
+        assert descriptions.length == sum(map(len, descriptions.kept.values())) <= 100
+    assert list(descriptions.kept) == [5, 6, 0]
+    descriptions.keep("large", "x" * 101)
+    assert not descriptions.kept
+
+
+def test_a_description_is_kept_for_each_role_whatever_else_the_document_says(
+    served: harness.Served,
+) -> None:
+    for role in ("user", "admin"):
+        for number in range(3):
+            query = f'# {number}\n{{ __type(name: "wallet_label") {{ name }} }}'
+            assert "data" in served.graphql(query, role=role)
+
+    kept: list[Any] = list(served.engine.state.descriptions.kept)
+    assert len([text for _, text, _ in kept if "wallet_label" in text]) == 2

@@ -122,10 +122,11 @@ def test_an_unknown_attempt_still_gets_its_page(db, money) -> None:
 
 def test_not_found_is_believed_a_day_later_and_no_sooner(db, money) -> None:
     attempt = money.open()["payment_attempt_id"]
+    advance(db, timedelta(hours=24))
     early = look_up(money, attempt, "not_found", 1)
     assert (early["status"], early["reason"]) == ("ignored", "the gateway does not know it yet")
 
-    advance(db, timedelta(hours=25))
+    advance(db, timedelta(hours=1))
     assert look_up(money, attempt, "not_found", 2)["status"] == "applied"
     (row,) = db.execute("select status from payment_attempts").fetchall()
     assert row["status"] == "expired"

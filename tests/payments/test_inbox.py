@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 from itertools import permutations
 from uuid import uuid4
 
+import mandates
 import psycopg
 import pytest
 from books import Connection, Money, broken_invariants
@@ -443,6 +444,13 @@ def test_a_trigger_of_hasuras_cannot_borrow_the_owners_rights(db, money) -> None
     assert failure.value.sqlstate == "42501"
 
 
+A_REFUND = (
+    "insert into refunds (organization_id, livemode, payment_intent_id, payment_attempt_id,"
+    " gateway, gateway_account, idempotency_key, requested_by, request, type, reason, amount,"
+    " currency, status, succeeded_at) select organization_id, livemode, payment_intent_id, id,"
+    " gateway, gateway_account, 'key', 'system', '{{}}', 'full', 'other', {amount}, currency,"
+    " '{status}', clock_now() from payment_attempts"
+)
 # How each invariant can be broken, by an owner who goes past triggers and constraints.
 BREACHES = {
     "invariant_ledger_balances": "update ledger_entries set amount = amount + 1 where amount > 0",
@@ -459,6 +467,26 @@ BREACHES = {
         "update ledger_accounts set balance = 1 where code = 'payments_received'"
     ),
     "invariant_purchases_keep_their_rate": "update credit_purchases set credit_rate = 11",
+    "invariant_credit_lots_sum_to_their_wallet": (
+        "update ledger_accounts set balance = balance - 1 where customer_id is not null"
+    ),
+    "invariant_credit_lots_are_what_was_issued": (
+        "update ledger_accounts set balance = balance + 1 where code = 'credits_issued'"
+    ),
+    "invariant_credit_lots_explain_prepaid_money": (
+        "update ledger_accounts set balance = balance - 1 where code = 'prepaid_credits'"
+    ),
+    "invariant_credit_lots_explain_revenue": (
+        "insert into ledger_accounts (organization_id, livemode, code, account_type, currency,"
+        " balance) select id, false, 'credit_revenue', 'revenue', 'USD', -1 from organizations"
+    ),
+    "invariant_credit_lots_add_up": "update credit_lots set used = 1, remaining = remaining - 1",
+    "invariant_credit_spends_add_up": (
+        "insert into credit_spends (organization_id, livemode, customer_id, idempotency_key,"
+        " credits_amount, description, created_by, ledger_transaction_id)"
+        " select organization_id, livemode, id, 'key', 1, 'Lunch', 'ada', gen_random_uuid()"
+        " from customers"
+    ),
     "invariant_attempts_ask_for_what_is_owed": "update payment_attempts set amount = 2501",
     "invariant_captures_book_what_was_taken": "update payment_attempts set amount_captured = 2499",
     "invariant_surplus_is_owed_back": (
@@ -468,6 +496,25 @@ BREACHES = {
     "invariant_unsettled_attempts_are_checked": (
         "update payment_attempts set status = 'unknown', captured_at = null, amount_captured = 0"
     ),
+    "invariant_refunds_are_counted": "update payment_attempts set amount_refunded = 1",
+    "invariant_refunds_fit_their_payment": A_REFUND.format(status="succeeded", amount=2501),
+    "invariant_refunds_are_booked": A_REFUND.format(status="failed", amount=1)
+    + "; insert into ledger_transactions (organization_id, livemode, key, kind, reference_type,"
+    " reference_id, occurred_at) select organization_id, livemode, 'x', 'refund', 'refund', id,"
+    " created_at from refunds",
+    "invariant_pending_refunds_are_owed": A_REFUND.format(status="pending", amount=1),
+    "invariant_unsettled_refunds_are_checked": A_REFUND.format(status="created", amount=1),
+    "invariant_surplus_goes_back": "update payment_attempts set is_surplus = true",
+    "invariant_open_disputes_are_booked": (
+        "insert into ledger_accounts (organization_id, livemode, code, account_type, currency,"
+        " balance) select id, false, 'disputes', 'asset', 'USD', 1 from organizations"
+    ),
+    "invariant_recalls_follow_their_refunds": (
+        "insert into credit_recalls (organization_id, livemode, credit_lot_id, refund_id,"
+        " credits_amount, amount, lost_amount) select organization_id, livemode, id,"
+        " gen_random_uuid(), 1, 1, 0 from credit_lots"
+    ),
+    **{name: mandates.A_PAID_MONTH + breach for name, breach in mandates.BREACHES.items()},
 }
 
 

@@ -78,10 +78,11 @@ class Adapter:
     def __init__(self, settings: Settings) -> None:
         stripe.enable_telemetry = False
         self.settings = settings
+        self.http = stripe.RequestsClient(timeout=(CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX))
         self.client = stripe.StripeClient(
             settings.secret_key,
             base_addresses={"api": settings.api_url},
-            http_client=stripe.RequestsClient(timeout=(CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX)),
+            http_client=self.http,
             max_network_retries=0,
         )
 

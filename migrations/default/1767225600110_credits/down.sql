@@ -8,6 +8,8 @@ drop function open_credit_purchase;
 drop function write_credit_purchase;
 drop function repeated_credit_purchase;
 drop function check_payment_amount;
+drop function set_credit_rate;
+drop function require_actor_role;
 drop function credit_rate;
 drop trigger customer_has_a_wallet on customers;
 drop function open_wallet_of_customer;

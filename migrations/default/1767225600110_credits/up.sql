@@ -167,11 +167,10 @@ inner join payment_intents on payment_intents.id = credit_purchases.payment_inte
 cross join lateral (
     select checkout_sessions.*
     from checkout_sessions
-    inner join payment_attempts on payment_attempts.id = checkout_sessions.payment_attempt_id
-    where payment_attempts.payment_intent_id = payment_intents.id
+    inner join payment_attempts as tries on tries.id = checkout_sessions.payment_attempt_id
+    where tries.payment_intent_id = payment_intents.id
     order by
-        payment_attempts.status = 'captured' desc, payment_attempts.is_surplus,
-        payment_attempts.created_at desc, payment_attempts.id
+        tries.status = 'captured' desc, tries.is_surplus asc, tries.created_at desc, tries.id asc
     limit 1
 ) as checkout_sessions
 inner join payment_attempts on payment_attempts.id = checkout_sessions.payment_attempt_id;
@@ -246,6 +245,72 @@ begin
 end;
 $$;
 comment on function credit_rate is 'Credits for one major unit of money: the rate that holds now.';
+
+create function require_actor_role(p_session json, p_roles text[]) returns void
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_role text := coalesce(p_session ->> 'x-hasura-actor-role', 'service');
+begin
+    perform require_service(p_session);
+    if v_role <> all(p_roles) then
+        raise exception 'forbidden: role % may not do this', v_role
+            using errcode = '22B03';
+    end if;
+end;
+$$;
+comment on function require_actor_role is
+'The service acts in one of these roles; in its own when it names none.';
+
+create function set_credit_rate(
+    hasura_session json, p_currency text, p_rate numeric, p_valid_from timestamptz
+) returns setof credit_rates
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_organization organizations;
+    v_rate credit_rates;
+begin
+    perform require_actor_role(hasura_session, array['owner', 'finance']);
+    perform require_read_committed();
+    select * into v_organization
+    from organizations
+    where id::text = hasura_session ->> 'x-hasura-organization-id'
+    for no key update;
+    if v_organization.id is null then
+        raise exception 'not-found: the session names no organisation' using errcode = '22B04';
+    end if;
+    if p_rate is null or not p_rate between 0.000001 and 999999999999
+        or p_rate <> trunc(p_rate, 6) or p_valid_from < clock_now()
+        or not exists (select from currencies where code = p_currency and code <> 'XCR')
+    then
+        raise exception 'setting-invalid: no rate % for % from % on', p_rate, p_currency, p_valid_from
+            using errcode = '22B05';
+    end if;
+
+    select * into v_rate
+    from credit_rates
+    where organization_id = v_organization.id and currency = p_currency
+        and valid_from <= coalesce(p_valid_from, clock_now())
+    order by valid_from desc, id desc
+    limit 1;
+    if v_rate.rate is distinct from p_rate then
+        insert into credit_rates (organization_id, currency, rate, valid_from, created_by)
+        values (
+            v_organization.id, p_currency, p_rate, coalesce(p_valid_from, clock_now()),
+            coalesce(hasura_session ->> 'x-hasura-user-id', hasura_session ->> 'x-hasura-role')
+        )
+        returning * into v_rate;
+    end if;
+    return next v_rate;
+end;
+$$;
+comment on function set_credit_rate is
+'Sets a rate from now or from a later time on. Answers the row that holds then: asked again, the same. '
+'Purchases that are open keep theirs.';
+grant execute on function set_credit_rate to munim_hasura;
 
 create function check_payment_amount(p_organization_id uuid, p_amount bigint, p_currency text)
 returns void

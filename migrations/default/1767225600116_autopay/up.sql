@@ -720,7 +720,9 @@ begin
         status = 'active', reason = null, paused_at = null, next_check_at = null,
         anchor_on = coalesce(anchor_on, v_due),
         next_due_on = v_due,
-        next_notice_at = local_moment(v_due, local_time, timezone)
+        next_notice_at = local_moment(
+            v_due, autopay_mandates.local_time, autopay_mandates.timezone
+        )
         - autopay_settings.notice_days * interval '1 day'
     from autopay_settings
     where autopay_mandates.id = p_mandate.id
@@ -1018,7 +1020,7 @@ begin
     with months as (
         select
             autopay_mandates.*,
-            local_moment(next_due_on, local_time, timezone) as due_at,
+            local_moment(next_due_on, autopay_mandates.local_time, timezone) as due_at,
             autopay_settings.catch_up_days * interval '1 day' as catch_up,
             coalesce((autopay_rule(currency, next_due_on)).notice, interval '0') as notice
         from autopay_mandates
@@ -1206,11 +1208,11 @@ select
     payment_attempts.amount,
     payment_attempts.currency,
     credit_purchases.credits_amount,
-    customers.email,
+    autopay_mandates.customer_email as email,
     payment_methods.gateway_customer_id,
     payment_methods.gateway_payment_method_id
 from autopay_charges
-inner join customers on customers.id = autopay_charges.customer_id
+inner join autopay_mandates on autopay_mandates.id = autopay_charges.autopay_mandate_id
 inner join credit_purchases
     on credit_purchases.payment_intent_id = autopay_charges.payment_intent_id
 inner join payment_attempts
@@ -1220,8 +1222,9 @@ where autopay_charges.status = 'charging'
     and payment_attempts.status in ('created', 'unknown')
     and payment_attempts.created_at > clock_now() - interval '23 hours';
 comment on view autopay_orders is
-'What gateways are to be asked: charges with an attempt that may not have been sent. Not after 23 '
-'hours: then a gateway may have forgotten the attempt''s key, and it is looked up instead.';
+'What gateways are to be asked: charges with an attempt that may not have been sent. All of it is '
+'frozen, so that asking twice is asking the same. Not after 23 hours: then a gateway may have '
+'forgotten the attempt''s key, and it is looked up instead.';
 
 create function begin_autopay_attempts(hasura_session json, p_claims jsonb)
 returns setof autopay_orders
@@ -1569,6 +1572,8 @@ begin
     select * into strict v_mandate from autopay_mandates where id = p_charge.autopay_mandate_id;
     if v_mandate.status <> 'active' then
         perform skip_autopay_charge(p_charge, v_mandate.status);
+    elsif p_attempt.status = 'canceled' then
+        perform skip_autopay_charge(p_charge, 'canceled');  -- and so is what was owed
     elsif p_attempt.decline_class in ('hard', 'fraud') then
         update autopay_charges
         set status = 'failed', reason = v_reason, lease_until = null

@@ -117,6 +117,153 @@ where credit_purchases.credits_amount
 comment on view invariant_purchases_keep_their_rate is
 'What is owed and what is granted both follow from the amount and the frozen rate.';
 
+create view invariant_credit_lots_sum_to_their_wallet as
+with lots as (
+    select customer_id, organization_id, livemode, sum(remaining) * 10000 as units
+    from credit_lots
+    group by customer_id, organization_id, livemode
+)
+
+select ledger_accounts.customer_id, -ledger_accounts.balance as balance, lots.units
+from ledger_accounts
+left join lots
+    on lots.customer_id = ledger_accounts.customer_id
+    and lots.organization_id = ledger_accounts.organization_id
+    and lots.livemode = ledger_accounts.livemode
+where ledger_accounts.currency = 'XCR' and ledger_accounts.customer_id is not null
+    and -ledger_accounts.balance <> coalesce(lots.units, 0);
+comment on view invariant_credit_lots_sum_to_their_wallet is
+'A customer''s lots are what is in their wallet, to the last ten-thousandth.';
+
+create view invariant_credit_lots_are_what_was_issued as
+with sides as (
+    select organization_id, livemode, code, balance as units
+    from ledger_balances
+    where code in ('credits_issued', 'credits_granted')
+    union all
+    select
+        organization_id,
+        livemode,
+        case when credit_grant_id is null then 'credits_issued' else 'credits_granted' end as code,
+        -remaining * 10000 as units
+    from credit_lots
+)
+
+select organization_id, livemode, code, sum(units) as units
+from sides
+group by organization_id, livemode, code
+having sum(units) <> 0;
+comment on view invariant_credit_lots_are_what_was_issued is
+'What is left of bought credits is credits_issued, of given ones credits_granted.';
+
+create view invariant_credit_lots_explain_prepaid_money as
+with sides as (
+    select organization_id, livemode, currency, -balance as owed, 0 as remaining, 0 as held
+    from ledger_balances
+    where code = 'prepaid_credits'
+    union all
+    select organization_id, livemode, currency, 0 as owed, amount_remaining, 0 as held
+    from credit_lots
+    where currency is not null
+    union all
+    select
+        credit_recalls.organization_id, credit_recalls.livemode, credit_lots.currency, 0 as owed,
+        0 as remaining, credit_recalls.amount as held
+    from credit_recalls
+    inner join credit_lots on credit_lots.id = credit_recalls.credit_lot_id
+    where credit_recalls.status = 'held'
+)
+
+select
+    organization_id,
+    livemode,
+    currency,
+    sum(owed) as owed,
+    sum(remaining) as remaining,
+    sum(held) as held
+from sides
+group by organization_id, livemode, currency
+having sum(owed) not between sum(remaining) and sum(remaining) + sum(held);
+comment on view invariant_credit_lots_explain_prepaid_money is
+'What is owed for credits is what the lots say; a dispute that is open may still count among it.';
+
+create view invariant_credit_lots_explain_revenue as
+with sides as (
+    select organization_id, livemode, currency, balance as amount
+    from ledger_balances
+    where code in ('credit_revenue', 'credit_breakage')
+    union all
+    select organization_id, livemode, currency, amount_earned as amount
+    from credit_lots
+    where currency is not null
+)
+
+select organization_id, livemode, currency, sum(amount) as amount
+from sides
+group by organization_id, livemode, currency
+having sum(amount) <> 0;
+comment on view invariant_credit_lots_explain_revenue is
+'Revenue and breakage are what the lots earned, by credits used and credits expired.';
+
+create view invariant_credit_lots_add_up as
+with spent as (
+    select
+        credit_lot_id,
+        sum(credits_amount - credits_returned) as credits,
+        sum(amount - amount_returned) as amount
+    from credit_spend_lots
+    group by credit_lot_id
+),
+
+recalled as (
+    select
+        credit_lot_id,
+        sum(case status when 'held' then credits_amount end) as held,
+        sum(credits_amount) as credits,
+        sum(amount) as amount
+    from credit_recalls
+    where status in ('held', 'taken')
+    group by credit_lot_id
+)
+
+select credit_lots.id as credit_lot_id
+from credit_lots
+left join spent on spent.credit_lot_id = credit_lots.id
+left join recalled on recalled.credit_lot_id = credit_lots.id
+where credit_lots.used <> coalesce(spent.credits, 0)
+    or credit_lots.amount_earned < coalesce(spent.amount, 0)
+    or credit_lots.held <> coalesce(recalled.held, 0)
+    or credit_lots.recalled <> coalesce(recalled.credits, 0)
+    or credit_lots.amount_recalled <> coalesce(recalled.amount, 0);
+comment on view invariant_credit_lots_add_up is
+'What a lot says of itself is what the spends, the returns and the refunds say of it.';
+
+create view invariant_credit_spends_add_up as
+with lines as (
+    select
+        credit_spend_id,
+        sum(credits_amount) as credits,
+        sum(credits_returned) as returned
+    from credit_spend_lots
+    group by credit_spend_id
+),
+
+returns as (
+    select credit_spend_id, sum(credits_amount) as credits
+    from credit_returns
+    group by credit_spend_id
+)
+
+select credit_spends.id as credit_spend_id
+from credit_spends
+left join lines on lines.credit_spend_id = credit_spends.id
+left join returns on returns.credit_spend_id = credit_spends.id
+where credit_spends.credits_amount <> coalesce(lines.credits, 0)
+    or credit_spends.credits_returned <> coalesce(lines.returned, 0)
+    or credit_spends.credits_returned <> coalesce(returns.credits, 0);
+comment on view invariant_credit_spends_add_up is
+'A spend is the sum of what its lots gave, and what came back the sum of its returns.';
+
 create view invariant_attempts_ask_for_what_is_owed as
 select payment_attempts.id as payment_attempt_id
 from payment_attempts
@@ -195,9 +342,13 @@ comment on view invariant_refunds_are_counted is
 
 create view invariant_refunds_fit_their_payment as
 with gone as (
-    select payment_attempt_id, amount from refunds where status = 'succeeded'
+    select payment_attempt_id, amount
+    from refunds
+    where status = 'succeeded'
     union all
-    select payment_attempt_id, amount from disputes where status = 'lost'
+    select payment_attempt_id, amount
+    from disputes
+    where status = 'lost'
 )
 
 select payment_attempts.id as payment_attempt_id, sum(gone.amount) as gone
@@ -282,7 +433,7 @@ with open_disputes as (
     from disputes
     where status in ('opened', 'under_review')
     union all
-    select organization_id, livemode, currency, -balance
+    select organization_id, livemode, currency, -balance as amount
     from ledger_balances
     where code = 'disputes'
 )
@@ -319,6 +470,69 @@ left join money_back on money_back.id = credit_recalls.refund_id
 where (credit_recalls.status = any(money_back.legal)) is not true;
 comment on view invariant_recalls_follow_their_refunds is
 'Credits are held while their money is on its way back, gone with it, and back when it stays.';
+
+create view invariant_autopay_charges_a_month_once as
+select customer_id, currency, period, count(*) as charges
+from autopay_charges
+where status = 'succeeded'
+group by customer_id, currency, period
+having count(*) > 1;
+comment on view invariant_autopay_charges_a_month_once is
+'I14: a customer pays once a month, however often crons ran or they changed their mandate.';
+
+create view invariant_autopay_follows_its_anchor as
+select autopay_charges.id as autopay_charge_id, autopay_charges.due_on, autopay_charges.due_at
+from autopay_charges
+inner join autopay_mandates on autopay_mandates.id = autopay_charges.autopay_mandate_id
+where autopay_charges.due_on
+    <> due_date(autopay_mandates.day_of_month, autopay_charges.due_on)
+    or autopay_charges.due_on < autopay_mandates.anchor_on
+    or autopay_charges.period <> to_char(autopay_charges.due_on, 'YYYY-MM')
+    or autopay_charges.due_at
+    <> local_moment(
+        autopay_charges.due_on, autopay_mandates.local_time, autopay_mandates.timezone
+    );
+comment on view invariant_autopay_follows_its_anchor is
+'I14: each due date is the mandate''s day of its month, at its hour in its zone.';
+
+create view invariant_autopay_follows_its_payment as
+select
+    autopay_charges.id as autopay_charge_id,
+    autopay_charges.status,
+    payment_intents.status as payment_status
+from autopay_charges
+inner join payment_intents on payment_intents.id = autopay_charges.payment_intent_id
+where (autopay_charges.status = 'succeeded') <> (payment_intents.status = 'paid')
+    or (autopay_charges.amount, autopay_charges.currency, autopay_charges.customer_id)
+    is distinct from
+    (payment_intents.amount, payment_intents.currency, payment_intents.customer_id)
+    or autopay_charges.tries < (
+        select count(*) from payment_attempts
+        where payment_attempts.payment_intent_id = payment_intents.id
+            and payment_attempts.payment_method_id is not null
+    );
+comment on view invariant_autopay_follows_its_payment is
+'I14: a month is paid when its payment is, for what was agreed to, in four attempts at most.';
+
+create view invariant_autopay_keeps_moving as
+select autopay_charges.id as autopay_charge_id, autopay_charges.updated_at
+from autopay_charges
+where autopay_charges.status = 'charging'
+    and not has_open_attempt(autopay_charges.payment_intent_id);
+comment on view invariant_autopay_keeps_moving is
+'I11: a charge that is being made has an attempt that will end.';
+
+create view invariant_autopay_stops_when_told as
+select payment_attempts.id as payment_attempt_id, autopay_mandates.id as autopay_mandate_id
+from autopay_mandates
+inner join autopay_charges on autopay_charges.autopay_mandate_id = autopay_mandates.id
+inner join payment_attempts
+    on payment_attempts.payment_intent_id = autopay_charges.payment_intent_id
+where payment_attempts.payment_method_id is not null
+    and payment_attempts.created_at
+    > coalesce(autopay_mandates.canceled_at, autopay_mandates.paused_at);
+comment on view invariant_autopay_stops_when_told is
+'I14: nothing was tried after a mandate was canceled, or since it was paused.';
 
 create function check_invariants(hasura_session json) returns setof exceptions
 language plpgsql volatile security definer

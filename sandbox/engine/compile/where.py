@@ -26,6 +26,11 @@ from sandbox.engine.values import encode_json
 from .compiler import Compiler, all_of, joined, table_sql
 from .filters import computed_call, permit
 
+# What writing costs, where checking a value is one step. Of a subquery it is Postgres's to plan it
+# among the others.
+STEPS_OF_A_CONDITION = 4
+STEPS_OF_A_SUBQUERY = 400
+
 
 def column_sql(c: Compiler, access: Access, alias: str, name: str, condition: Filter | None) -> str:
     """Name a column, null on rows that do not pass its condition."""
@@ -67,6 +72,7 @@ def boolean(c: Compiler, expression: Fields | None, access: Access, alias: str) 
 
 
 def _one(c: Compiler, source: Any, value: Any, access: Access, alias: str) -> str:
+    c.walk.coercion.spend(STEPS_OF_A_CONDITION)
     if isinstance(source, Logical):
         return _logical(c, source.name, value, access, alias)
     if isinstance(source, (ColumnIn, ComputedIn)) and _says_nothing(value):
@@ -93,6 +99,7 @@ def _logical(c: Compiler, name: str, value: Any, access: Access, alias: str) -> 
 
 
 def _related(c: Compiler, relationship: Relationship, value: Fields, alias: str) -> str:
+    c.walk.coercion.spend(STEPS_OF_A_SUBQUERY)
     target = c.schema.accesses[relationship.target]
     inner = c.alias()
     where = all_of(
@@ -120,6 +127,7 @@ def _predicate(
     predicate: Fields = options.items["predicate"]
     if _says_nothing(predicate):
         return "TRUE"
+    c.walk.coercion.spend(STEPS_OF_A_SUBQUERY)
     target = c.schema.accesses[relationship.target]
     inner = c.alias()
     where = all_of(

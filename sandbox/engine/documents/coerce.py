@@ -17,6 +17,7 @@ from .parsing import Declared, Use
 from .variables import Leaf
 
 ABSENT = object()
+STEPS_MAX = 200_000  # about a second, and more than a list of ten thousand conditions needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,13 @@ class Coercion:
         self.variables = variables
         # A variable inside a jsonb literal is part of the constant, so the plan fits this request.
         self.cacheable = True
+        self._spent = 0
+
+    def spend(self, steps: int) -> None:
+        """Count the work of a plan: a variable that is used again costs all of its size again."""
+        self._spent += steps
+        if self._spent > STEPS_MAX:
+            raise invalid("the request asks for too much", "$")
 
     def arguments(
         self, fields: dict[str, InputField], raw: dict[str, Any], path: str
@@ -96,6 +104,7 @@ class Coercion:
 
     def value(self, ref: Ref, raw: Any, path: str, *, literal: bool) -> Any:
         """Check one value against its type."""
+        self.spend(1)
         if isinstance(raw, Use):
             raw, literal = self._resolve(raw, ref, path), False
             raw = None if raw is ABSENT else raw

@@ -126,7 +126,8 @@ class IntentCalls:
             )
         if not call.params.get("final_capture", True):
             raise not_simulated("several captures", "final_capture")
-        amount: int = call.params.get("amount_to_capture", intent["amount_capturable"])
+        asked: int | None = call.params.get("amount_to_capture")
+        amount: int = intent["amount_capturable"] if asked is None else asked
         if not 0 < amount <= intent["amount_capturable"]:
             raise _over_capture(amount, intent)
         self.intents.capture(intent, amount)

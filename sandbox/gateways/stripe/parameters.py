@@ -102,11 +102,11 @@ def _value(value: Any, hint: Any, path: str) -> Any:
 
 
 def _union(value: Any, options: tuple[Any, ...], path: str) -> Any:
-    """Choose among alternatives; `''` unsets, and words beside `str` are a closed list."""
+    """Choose among alternatives; `''` unsets, and words are a closed list, but beside `bool`."""
     words = [word for one in options if get_origin(one) is Literal for word in get_args(one)]
     if isinstance(value, str) and value in words:
         return value
-    if any(word for word in words):
+    if any(word for word in words) and bool not in options:
         return _word(value, tuple(word for word in words if word), path)
     shapes = [one for one in options if _takes_object(one)]
     scalars = [one for one in options if one in {str, int, bool, Decimal, float}]

@@ -115,7 +115,7 @@ def test_expiring_cancels_the_intent_of_a_failed_try(bench: Bench) -> None:
         ({"payment_method_types": ["card"]}, "payment_method_types", "parameter_unknown"),
         ({"idempotency_key": "k"}, "idempotency_key", "parameter_unknown"),
         ({"mode": "pay"}, "mode", None),
-        ({"mode": "setup"}, "mode", None),
+        ({"mode": "subscription"}, "mode", None),
         ({"mode": "subscription"}, "mode", None),
         ({"ui_mode": "embedded_page"}, "ui_mode", None),
         ({"discounts": [{"coupon": "c"}]}, "discounts", None),

@@ -1,0 +1,87 @@
+"""Charging saved methods, many at once, each under its attempt's key."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import replace
+from typing import Any
+
+from app import inbox
+from app.context import Context
+from app.errors import AppError, GatewayRefusedError, GatewayUnavailableError
+from app.gateways import DeclineClass, Finding, Outcome, SavedCharge, Subject
+from app.money import Money
+
+log = logging.getLogger(__name__)
+
+WORKERS = 8
+SILENT = "silent"  # the gateway gave no answer
+UNSENT = "unsent"  # time was up first
+BROKEN = "broken"  # a failure of ours; see the log
+
+
+def charge_all(
+    ctx: Context, orders: list[dict[str, Any]], time_is_up: Callable[[], bool]
+) -> Counter[str]:
+    """Charge every order that time allows, and answer how many ended how.
+
+    What is left unsent is claimed again when its lease ends, and goes on from the same attempt.
+    """
+    with ThreadPoolExecutor(WORKERS) as pool:
+        # Each thread logs under the request's id.
+        ends = [pool.submit(copy_context().run, _end, ctx, order, time_is_up) for order in orders]
+        return Counter(end.result() for end in ends)
+
+
+def _end(ctx: Context, order: dict[str, Any], time_is_up: Callable[[], bool]) -> str:
+    if time_is_up():
+        return UNSENT
+    try:
+        return charge(ctx, order)
+    except AppError as failure:
+        log.warning("not charged: %s", failure, extra={"charge_id": order["id"]})
+    except Exception:  # the others need not wait for this one
+        log.exception("not charged", extra={"charge_id": order["id"]})
+    return BROKEN
+
+
+def charge(ctx: Context, order: dict[str, Any]) -> str:
+    """Ask the gateway, and keep what it says. A gateway's silence leaves the attempt unknown."""
+    try:
+        finding = _ask(ctx, order)
+    except GatewayUnavailableError as silence:
+        ctx.hasura.run(
+            "PostponeAutopayCharge",
+            chargeId=order["id"],
+            fence=order["fence"],
+            message=silence.message,
+        )
+        return SILENT
+    inbox.keep(ctx, order["gateway"], finding, "answer", account=order["gateway_account"])
+    return str(finding.outcome)
+
+
+def _ask(ctx: Context, order: dict[str, Any]) -> Finding:
+    attempt_id = order["payment_attempt_id"]
+    saved = SavedCharge(
+        id=attempt_id,
+        amount=Money(int(order["amount"]), order["currency"]),
+        title=f"{order['credits_amount'].rstrip('0').rstrip('.')} credits",
+        email=order["email"],
+        gateway_customer_id=order["gateway_customer_id"],
+        gateway_payment_method_id=order["gateway_payment_method_id"],
+    )
+    try:
+        finding = ctx.gateway(order["gateway"]).charge(saved)
+    except GatewayRefusedError as refusal:
+        return Finding(
+            subject=Subject.PAYMENT,
+            outcome=Outcome.FAILED,
+            payment_attempt_id=attempt_id,
+            failure_code=refusal.code,
+            failure_message=refusal.message,
+            decline_class=DeclineClass.GATEWAY,
+        )
+    return replace(finding, payment_attempt_id=attempt_id)

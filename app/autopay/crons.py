@@ -1,0 +1,86 @@
+"""Autopay's crons only say "look now": the work is in the rows, so any number of ticks do the same."""
+
+import logging
+import time
+from collections import Counter
+
+from app import inbox
+from app.autopay.charging import SILENT, charge_all
+from app.context import Context
+from app.endpoints import cron
+from app.errors import AppError
+from app.gateways import Finding, Outcome, Subject
+
+log = logging.getLogger(__name__)
+
+MANDATES = 500  # written down in one call
+BATCH = 64  # charges begun in one call
+SETUPS = 20
+# A function of ours is ended after 28 seconds. The last charge sent may take eleven, its result
+# three more; and by then no lease may have ended.
+SEND_SECONDS_MAX = 12
+LEASE_SECONDS = 60
+
+
+@cron
+def materialise_autopay(ctx: Context) -> dict[str, int]:
+    """Write down and announce the charges whose notice is due."""
+    written = 0
+    give_up = time.monotonic() + SEND_SECONDS_MAX
+    while time.monotonic() < give_up and (
+        mandates := ctx.hasura.run("MaterialiseAutopayCharges", limit=MANDATES)
+    ):
+        written += len(mandates)
+    return {"written": written}
+
+
+@cron
+def run_autopay(ctx: Context) -> dict[str, int]:
+    """Charge what is due, a batch after the other, until nothing is left or time is up.
+
+    A gateway that answered nobody in a whole batch is left in peace until the next tick.
+    """
+    done: Counter[str] = Counter()
+    give_up = time.monotonic() + SEND_SECONDS_MAX
+
+    def time_is_up() -> bool:
+        return time.monotonic() > give_up
+
+    while not time_is_up() and (
+        claims := ctx.hasura.run("ClaimAutopayCharges", limit=BATCH, lease=LEASE_SECONDS)
+    ):
+        orders = ctx.hasura.run("BeginAutopayAttempts", claims=claims)
+        ends = charge_all(ctx, orders, time_is_up)
+        done += Counter(claimed=len(claims)) + ends
+        log.info("autopay", extra={"done": dict(done)})
+        if orders and ends[SILENT] == len(orders):
+            break
+    return dict(done)
+
+
+@cron
+def check_autopay_setups(ctx: Context) -> dict[str, int]:
+    """Ask about pages that were finished, or closed, without our hearing of it."""
+    setups = ctx.hasura.run("ClaimAutopaySetups", limit=SETUPS)
+    answered = 0
+    for setup in setups:
+        try:
+            answered += _check(ctx, setup)
+        except AppError as failure:  # the others need not wait for this one
+            log.warning("setup not checked: %s", failure, extra={"mandate_id": setup["id"]})
+    return {"asked": len(setups), "answered": answered}
+
+
+def _check(ctx: Context, setup: dict[str, str]) -> bool:
+    if not setup["gateway_session_id"]:
+        return False  # the page was never shown; it expires by itself
+    gateway = ctx.gateway(setup["gateway"])
+    finding = gateway.find_setup(setup["id"], setup["gateway_session_id"])
+    if finding is None and setup["is_over"]:
+        finding = Finding(
+            subject=Subject.SETUP, outcome=Outcome.EXPIRED, autopay_mandate_id=setup["id"]
+        )
+    if finding is None or finding.outcome is Outcome.REQUIRES_ACTION:
+        return False
+    inbox.keep(ctx, setup["gateway"], finding, "look-up")
+    return True

@@ -1,0 +1,143 @@
+"""The services of the race, each as it runs in production: what they are started with."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # it ships no types
+from race.servers import BENCH, ROOT, RaceError, Server, free_port, running
+
+from inbound.messages import ACCOUNT, MARK, SECRET, Message, payment_intent
+from sandbox import supervisor, world
+from sandbox.world import Ports
+
+DJSTRIPE = ROOT / ".sandbox" / "bench" / "djstripe"
+ENDPOINT = "20000000-0000-4000-8000-000000000001"
+PAGE_PAID = Message("/stripe-webhook", "checkout.session.completed")
+INTENT_PAID = Message(f"/stripe/webhook/{ENDPOINT}/", "payment_intent.succeeded")
+WITH_EFFECT = '"status":"applied"'
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Somebody who takes webhooks: where, which, and how to see in a database what came of them.
+
+    `marker` is in every right answer. `effects` counts in the database what was done, `first` is
+    the number of the first event.
+    """
+
+    name: str
+    servers: tuple[Server, ...]
+    message: Message
+    marker: str
+    url: str
+    effects: str
+    first: int = 0
+    queue: str = ""  # counts what is still to be done when the answers are given
+
+    @property
+    def port(self) -> int:
+        return self.servers[0].port
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(cpu_seconds(server.pid) for server in self.servers)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Our app and its engine over one database."""
+
+    app: Server
+    engine: Server
+    ports: Ports = field(default_factory=Ports)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return what a process and its workers have used."""
+    process = psutil.Process(pid)
+    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    return float(sum(time.user + time.system for time in times))
+
+
+@contextmanager
+def stripe_api() -> Iterator[Server]:
+    port = free_port()
+    command = [sys.executable, "-m", "inbound.stripe_api", str(port)]
+    with running("stripe api", command, port) as server:
+        yield server
+
+
+@contextmanager
+def product(url: str, api_port: int, *, hasura: int = 0) -> Iterator[Product]:
+    """Start the app and the engine as `make run` does. With `hasura` the app asks at that port."""
+    ports = Ports(hasura=free_port(), app=free_port(), gateways=api_port)
+    asked = Ports(hasura=hasura or ports.hasura, app=ports.app, gateways=api_port)
+    app, engine = supervisor.app_service(asked), supervisor.engine_service(ports, url)
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(
+                running(
+                    each.name, [sys.executable, *each.arguments], each.port, each.environment
+                )
+            )
+            for each in (engine, app)
+        ]
+        yield Product(started[1], started[0], ports)
+
+
+@contextmanager
+def handmade(url: str) -> Iterator[Server]:
+    """Start the service by hand under the WSGI server of the app, with as many threads."""
+    port = free_port()
+    arguments = supervisor.app_service(Ports(app=port)).arguments
+    command = [sys.executable, *arguments[:-1], "inbound.handmade:flask"]
+    with running("handmade", command, port, {"DATABASE_URL": url}) as server:
+        yield server
+
+
+def prepare_djstripe(url: str, api_port: int) -> None:
+    """Make dj-stripe's tables. Raises RaceError when it is not installed."""
+    if not djstripe_python().exists():
+        raise RaceError("dj-stripe is not installed: run `make bench-webhooks`")
+    command = [str(djstripe_python()), str(BENCH / "djstripe" / "prepare.py"), SECRET, ACCOUNT]
+    environ = {**os.environ, **_djstripe_environ(url, api_port)}
+    ran = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise RaceError(f"dj-stripe's tables cannot be made: {ran.stderr.strip()[-600:]}")
+
+
+@contextmanager
+def djstripe(url: str, api_port: int, *, fetch: bool) -> Iterator[Server]:
+    """Start dj-stripe under gunicorn, two processes of eight threads."""
+    port = free_port()
+    environ = _djstripe_environ(url, api_port)
+    if not fetch:
+        environ["WITHOUT_FETCH"] = json.dumps(payment_intent(MARK, 0))
+    gunicorn = ["-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"]
+    size = ["--workers", "2", "--threads", "8", "--keep-alive", "75", "--no-control-socket"]
+    command = [str(djstripe_python()), *gunicorn, *size, "merchant.wsgi:application"]
+    with running("dj-stripe", command, port, environ) as server:
+        yield server
+
+
+def djstripe_python() -> Path:
+    return DJSTRIPE / "venv" / "bin" / "python"
+
+
+def _djstripe_environ(url: str, api_port: int) -> dict[str, str]:
+    return {
+        "PYTHONPATH": str(BENCH / "djstripe"),
+        "DJANGO_SETTINGS_MODULE": "merchant.settings",
+        "DATABASE_URL": url,
+        "STRIPE_API_URL": f"http://{world.HOST}:{api_port}",
+    }
+
+

@@ -1,0 +1,124 @@
+"""Break the product on purpose, one line at a time, and see that a test notices.
+
+    python tests/sabotage/sabotage.py [--only WORD] [--jobs 2]
+
+Every bug of bugs.yaml is put into a copy of the sources, and its tests are run there. A bug that
+they do not notice has survived, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+BUGS = Path(__file__).with_name("bugs.yaml")
+PARTS = ("app", "hasura", "migrations", "sandbox", "tests", "pyproject.toml", ".env.example")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules", "engine")
+SECONDS_MAX = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """One line that is wrong: `find` stands once in `file`, and `put` takes its place."""
+
+    name: str
+    file: str
+    find: str
+    put: str
+    tests: tuple[str, ...]
+
+    @property
+    def places(self) -> int:
+        return (ROOT / self.file).read_text(encoding="utf-8").count(self.find)
+
+
+def bugs() -> list[Bug]:
+    listed = yaml.safe_load(BUGS.read_text(encoding="utf-8"))
+    return [Bug(**{**bug, "tests": tuple(bug["tests"].split())}) for bug in listed]
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
+    """A copy of the sources."""
+    with tempfile.TemporaryDirectory(prefix="sabotage-") as temporary:
+        copy = Path(temporary)
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, copy / part, ignore=LEFT_OUT if part == "tests" else None)
+            else:
+                shutil.copy(source, copy / part)
+        yield copy
+
+
+def is_caught(bug: Bug) -> bool:
+    """Tell whether a test fails. Raises RuntimeError when the tests could not be run at all."""
+    with copied() as copy:
+        file = copy / bug.file
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace(bug.find, bug.put), encoding="utf-8")
+        return not passes(copy, bug.tests)
+
+
+def passes(place: Path, tests: Iterable[str]) -> bool:
+    """Run tests in a copy. Raises RuntimeError when they could not be run at all."""
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *tests],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS_MAX,
+    )
+    if done.returncode not in (0, 1):
+        message = f"the tests did not run: {done.stdout[-600:]}{done.stderr[-300:]}"
+        raise RuntimeError(message)
+    return done.returncode == 0
+
+
+def survivors(chosen: Iterable[Bug], jobs: int) -> list[str]:
+    """Try each bug, telling how it went, and answer the names of those that nobody noticed."""
+    chosen = list(chosen)
+    survived = []
+    with ThreadPoolExecutor(jobs) as pool:
+        tried = zip(chosen, pool.map(is_caught, chosen), strict=True)
+        for number, (bug, caught) in enumerate(tried, 1):
+            print(f"{number:>3}/{len(chosen)}  {'caught' if caught else 'SURVIVED':<9} {bug.name}")
+            if not caught:
+                survived.append(bug.name)
+    return survived
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("sabotage.py", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="the bugs with this in their name")
+    parser.add_argument("--jobs", type=int, default=2, help="how many are tried at once")
+    given = parser.parse_args()
+    chosen = [bug for bug in bugs() if given.only in bug.name]
+    try:
+        with copied() as copy:
+            if not passes(copy, sorted({test for bug in chosen for test in bug.tests})):
+                print("sabotage: the tests fail without any bug", file=sys.stderr)
+                return 2
+        survived = survivors(chosen, given.jobs)
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        print(f"sabotage: {error}", file=sys.stderr)
+        return 2
+    print(f"{len(chosen) - len(survived)} of {len(chosen)} bugs are caught")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
