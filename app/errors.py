@@ -95,6 +95,12 @@ class IdempotencyKeyReusedError(AppError):
     code, status = "idempotency-key-reused", 409
 
 
+class RefundNotAllowedError(AppError):
+    """Nothing is captured, or the organisation's refund policy says no."""
+
+    code, status = "refund-not-allowed", 409
+
+
 class PaymentInProgressError(AppError):
     """Another attempt of this payment may still take the money."""
 

@@ -30,6 +30,7 @@ from app.credits.schemas import (
 )
 from app.gateways import stripe
 from app.payments.schemas import CapturePaymentSchema, PaymentSchema
+from app.refunds.schemas import RefundPaymentSchema
 
 METADATA = ROOT / "hasura" / "metadata"
 FOUND = endpoints.discover(app)
@@ -48,6 +49,7 @@ SCHEMAS: dict[str, type[Schema]] = {
     "spend_credits": SpendCreditsSchema,
     "cancel_payment": PaymentSchema,
     "capture_payment": CapturePaymentSchema,
+    "refund_payment": RefundPaymentSchema,
     "verify_payment": PaymentSchema,
 }
 
@@ -242,7 +244,7 @@ FAULTS = {
         where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace
         and c.relname not in
         ('autopay_rules', 'clock', 'currencies', 'organizations', 'ledger_blocks',
-        'ledger_seals')
+        'ledger_seals', 'refund_reasons')
         and c.relname !~ '_steps$'
         and not exists (
             select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organization_id'

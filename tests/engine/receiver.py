@@ -59,7 +59,7 @@ class Receiver:
         writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
         text = (await reader.readexactly(int(headers.get("content-length", 0)))).decode()
         method, path, _ = lines[0].split(" ")

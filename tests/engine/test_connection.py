@@ -132,3 +132,47 @@ def test_many_requests_in_one_packet_are_answered_in_order(served: harness.Serve
         if line.startswith("x-request-id: ")
     ]
     assert found == [f"r{number}" for number in range(10)]
+
+
+HEAD = b"POST /v1/graphql HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2"
+
+
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        (HEAD + b"x: ", b"a" * 65_536),
+        (HEAD, b"a: b\r\n" * 10_000),
+        (b"POST /", b"a" * 65_536),
+        (CHUNKED + b";", b"a" * 65_536),
+        (CHUNKED + b"\r\n{}\r\n0\r\nx: ", b"a" * 65_536),
+        (b"", b"\r\n" * 32_768),
+    ],
+    ids=["a header", "headers", "a path", "an extension", "a trailer", "empty lines"],
+)
+def test_a_head_that_does_not_end_is_cut(served: harness.Served, begun: bytes, more: bytes) -> None:
+    host, port = served.url.removeprefix("http://").split(":")
+    with (
+        socket.create_connection((host, int(port)), timeout=10) as client,
+        pytest.raises(ConnectionError),
+    ):
+        client.sendall(begun)
+        for _ in range(500):
+            client.sendall(more)
+
+
+def test_requests_that_follow_each_other_are_not_one_head(served: harness.Served) -> None:
+    """More in number and in length than a head may be, pieces of one in the packet of another."""
+    query = QUERY.ljust(100_000).encode()
+    secret = SECRET["x-hasura-admin-secret"].encode()
+    one = HEAD + b"x-hasura-admin-secret: %s\r\nContent-Length: %d\r\n\r\n" % (secret, len(query))
+    host, port = served.url.removeprefix("http://").split(":")
+    sent = (one + query) * 8
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        found = b""
+        for at in range(0, len(sent), 70_001):
+            client.sendall(sent[at : at + 70_001])
+        while found.count(b'{"data":{"__typename":"query_root"}}') < 8:
+            part = client.recv(65_536)
+            assert part, found
+            found += part

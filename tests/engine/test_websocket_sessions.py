@@ -7,6 +7,7 @@ import gc
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
@@ -16,6 +17,11 @@ from engine.wire import ADMIN, CURRENT, LEGACY, Wire, dialled, eventually, initi
 from websockets.exceptions import InvalidStatus
 
 from sandbox.engine.auth import NAMESPACE
+from sandbox.engine.session import Session
+from sandbox.engine.settings import Sockets
+from sandbox.engine.transport.graphql_transport_ws import Current
+from sandbox.engine.transport.messages import Stop, read
+from sandbox.engine.transport.operations import Operations
 from sandbox.engine.transport.origins import allowed
 from sandbox.engine.transport.websocket import Socket
 
@@ -299,3 +305,128 @@ async def flood(client: Wire) -> None:
             await asyncio.wait_for(client.say("ping", payload=echo), 2)
         except Exception:  # noqa: BLE001 -- the server has hung up, as it should
             return
+
+
+def test_a_client_that_leaves_large_answers_unread_is_given_up(
+    shop_url: str, shop_directory: Path
+) -> None:
+    environ = {"HASURA_GRAPHQL_WEBSOCKET_WAITING_BYTES_LIMIT": "5000000"}
+
+    async def scene(served: harness.Served) -> None:
+        async with initialised(served, max_queue=1, compression=None) as client:
+            await client.run("live", "subscription { owner { id } }")
+            await client.data()
+            await flood(client)
+            await asyncio.to_thread(eventually, lambda: not served.engine.subscriptions.keys)
+            client.connection.transport.abort()
+
+    with harness.serve(shop_url, shop_directory, environ) as served:
+        asyncio.run(scene(served))
+
+
+def test_one_answer_may_be_larger_than_what_may_wait() -> None:
+    async def scene() -> list[int]:
+        sent: list[int] = []
+
+        async def send(message: Any) -> None:
+            sent.append(len(message["text"]))
+
+        sockets = Sockets(most_waiting_bytes=10)
+        socket = Socket(SimpleNamespace(settings=SimpleNamespace(sockets=sockets)), send)  # type: ignore[arg-type]  # all that it looks at
+        writing = asyncio.create_task(socket._write())  # noqa: SLF001 -- without a connection
+        for text in ("x" * 50, "y" * 5):
+            socket.send(text)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        return sent
+
+    assert asyncio.run(scene()) == [50, 5]
+
+
+class Link:
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    def send(self, text: str) -> None:
+        self.sent.append(json.loads(text))
+
+    def close(self, code: int, reason: str) -> None:
+        raise AssertionError((code, reason))
+
+
+def waiting(served: harness.Served) -> tuple[Operations, Link]:
+    """Return operations of an admin that nobody works on."""
+    link = Link()
+    operations = Operations(served.engine, Current(link, plain=False), {})
+    operations.session = Session("admin", {"x-hasura-role": "admin"})
+    return operations, link
+
+
+def start(identifier: str, length: int = 0) -> Any:
+    payload = {"query": "{ owner { id } }" + " " * length}
+    return read(json.dumps({"type": "subscribe", "id": identifier, "payload": payload}))
+
+
+def test_what_is_stopped_before_its_turn_is_not_kept(served: harness.Served) -> None:
+    async def scene() -> None:
+        operations, link = waiting(served)
+        for number in range(500):
+            await operations.take(start(f"o{number}", 10_000))
+            await operations.take(Stop(f"o{number}"))
+        assert not operations.running
+        assert not operations._waiting  # noqa: SLF001 -- what must not grow
+        assert link.sent == []
+
+    served.run(scene())
+
+
+def test_operations_are_bounded_by_their_size_together(served: harness.Served) -> None:
+    async def scene() -> list[dict[str, Any]]:
+        operations, link = waiting(served)
+        for number in range(5):
+            await operations.take(start(f"o{number}", 1_000_000))
+        await operations.take(Stop("o0"))
+        await operations.take(start("last", 1_000_000))
+        assert list(operations.running) == ["o1", "o2", "o3", "last"]
+        return link.sent
+
+    refused, completed = served.run(scene())
+    assert (refused["id"], refused["type"], completed["type"]) == ("o4", "error", "complete")
+    assert refused["payload"][0]["extensions"]["code"] == "start-failed"
+
+
+@pytest.mark.parametrize("payload", ["[" * 900 + "1.5" + "]" * 900, "1e9999999999999999999"])
+def test_a_ping_that_cannot_be_answered_is_malformed(watched: harness.Served, payload: str) -> None:
+    async def scene() -> tuple[int, str, Any]:
+        async with initialised(watched) as client:
+            await client.connection.send(f'{{"type": "ping", "payload": {payload}}}')
+            return await client.end()
+
+    code, reason, _ = asyncio.run(scene())
+    assert code == 4400
+    assert "Parsing client message failed" in reason
+
+
+def test_half_a_surrogate_pair_in_a_header_is_malformed(watched: harness.Served) -> None:
+    async def scene() -> tuple[int, str, Any]:
+        async with dialled(watched) as client:
+            headers = {"x-hasura-admin-secret": "\ud800"}
+            await client.say("connection_init", payload={"headers": headers})
+            return await client.end()
+
+    assert asyncio.run(scene())[0] == 4400
+
+
+def test_half_a_surrogate_pair_in_a_claim_is_the_database_s_to_refuse(
+    watched: harness.Served,
+) -> None:
+    async def scene() -> Any:
+        async with initialised(watched, headers=bearer("bob\ud800")) as client:
+            await client.run("1", "subscription { wallet { id } }")
+            return await client.hear()
+
+    (error,) = asyncio.run(scene())["payload"]
+    assert error["message"] == 'invalid byte sequence for encoding "UTF8"'
+    assert error["extensions"] == {"path": "$", "code": "data-exception"}

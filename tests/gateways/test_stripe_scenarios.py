@@ -4,7 +4,6 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from gateway_bench import wait_for
 from gateways.stripe_world import DAY, HOUR, StripeWorld, payments
 
 from app.errors import GatewayRefusedError, GatewayUnavailableError
@@ -589,13 +588,11 @@ def test_webhooks_carry_the_simulated_time(stripe_world: StripeWorld) -> None:
 
 def test_a_webhook_is_tried_again_by_the_simulated_clock(stripe_world: StripeWorld) -> None:
     charge = stripe_world.saved()
-    stripe_world.receiver.refusals += [(charge.id, 500)] * 14
+    kind, tries = "payment_intent.succeeded", 6
+    stripe_world.receiver.refusals += [(f'"type": "{kind}"', 500)] * (tries - 1)
     stripe_world.adapter.charge(charge)
-    for hours in range(1, 15):
-        stripe_world.advance(2 * HOUR)
-        wait_for(
-            lambda wanted=14 - hours: len(stripe_world.receiver.refusals) <= wanted or None,
-            "the next try",
-        )
+    for n in range(1, tries):
+        stripe_world.receiver.wait(charge.id, kind, n)
+        stripe_world.advance(HOUR)
 
-    assert stripe_world.notice(charge.id, "payment_intent.succeeded").outcome is Outcome.PAID
+    assert stripe_world.notice(charge.id, kind, tries).outcome is Outcome.PAID

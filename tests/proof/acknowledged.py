@@ -50,7 +50,9 @@ class Acknowledged:
     def broken(self, books: Books) -> list[str]:
         """Name each promise that does not hold."""
         found = [(promise, CHECKS[promise.kind](books, promise.said)) for promise in self.promises]
-        return [f"{promise.kind} {dict(promise.said)}: {fault}" for promise, fault in found if fault]
+        return [
+            f"{promise.kind} {dict(promise.said)}: {fault}" for promise, fault in found if fault
+        ]
 
 
 Check = Callable[[Books, Mapping[str, Any]], str | None]
@@ -68,7 +70,9 @@ def _purchase(books: Books, said: Mapping[str, Any]) -> str | None:
     )
     if not any(row["gateway_session_id"] == said["session_id"] for row in rows):
         return f"found {rows}"
-    return None if rows[0]["amount"] == int(said["amount"]) else f"the amount is {rows[0]['amount']}"
+    return (
+        None if rows[0]["amount"] == int(said["amount"]) else f"the amount is {rows[0]['amount']}"
+    )
 
 
 def _message(books: Books, said: Mapping[str, Any]) -> str | None:
@@ -102,4 +106,6 @@ def unbooked(books: Books) -> list[str]:
         " where object_type = 'gateway_event'"
     )
     known = {row["gateway_payment_id"] for row in [*captured, *listed]}
-    return [f"charge {one['id']} is in no book" for one in books.charges() if one["id"] not in known]
+    return [
+        f"charge {one['id']} is in no book" for one in books.charges() if one["id"] not in known
+    ]

@@ -21,7 +21,9 @@ from app.gateways import Gateway
 APP = Path(app.__file__).parent
 CLIENTS = ("graphql.py", "http.py", "clock.py", "__init__.py", "gateways")
 # An adapter's methods that go out to the gateway. `read` only checks and translates.
-OUTGOING = frozenset(name for name in vars(Gateway) if name[0] != "_" and name not in {"name", "read"})
+OUTGOING = frozenset(
+    name for name in vars(Gateway) if name[0] != "_" and name not in {"name", "read"}
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -63,9 +63,7 @@ class Stage:
         self.web = httpx.Client(timeout=WELL_SECONDS_MAX, trust_env=False)
         self.seam = Seam(self.is_committed)
         self.skew = 0
-        self.crons = sorted(
-            one.name for one in endpoints.discover(app) if one.door == "cron"
-        )
+        self.crons = sorted(one.name for one in endpoints.discover(app) if one.door == "cron")
         triggers = yaml.safe_load(EVENT_TRIGGERS.read_text())["event_triggers"]
         self.event_triggers = [trigger["name"] for trigger in triggers]
         self._intents = self._tables_of_intents()
@@ -160,7 +158,9 @@ class Stage:
 
     def is_committed(self, row_id: str) -> bool:
         """Whether any table holds a committed row of this id."""
-        return bool(self.sql(f"select exists ({self._intents}) as it", *[row_id] * self._count)[0]["it"])  # noqa: S608  # names of the catalogue
+        return bool(
+            self.sql(f"select exists ({self._intents}) as it", *[row_id] * self._count)[0]["it"]
+        )  # noqa: S608  # names of the catalogue
 
     def empty(self) -> None:
         """Put every table back to how it was after the seeds."""

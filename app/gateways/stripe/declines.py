@@ -25,8 +25,7 @@ REASONS = {
         *("incorrect_zip", "india_recurring_payment_mandate_canceled", "invalid_account"),
         *("invalid_cvc", "invalid_expiry_month", "invalid_expiry_year", "invalid_number"),
         *("invalid_pin", "lost_card", "payment_method_unactivated", "pin_try_exceeded"),
-        # "resource_missing": the customer or the method is gone.
-        *("resource_missing", "restricted_card", "revocation_of_all_authorizations"),
+        *("restricted_card", "revocation_of_all_authorizations"),
         *("revocation_of_authorization", "stop_payment_order"),
         *("testmode_decline", "test_mode_live_card"),
     ),
@@ -45,6 +44,9 @@ CLASSES = {reason: kind for kind, reasons in REASONS.items() for reason in reaso
 # https://docs.stripe.com/declines/card#retrying-issuer-declines
 AGAINST_A_RETRY = {"do_not_try_again", "confirm_card_data"}
 
+# When Stripe refuses one of these, the method or its customer is gone.
+OF_THE_PAYER = {"customer", "payment_method"}
+
 
 def reason(error: Mapping[str, Any]) -> str | None:
     """Name the most exact reason that an error of Stripe's gives."""
@@ -53,6 +55,8 @@ def reason(error: Mapping[str, Any]) -> str | None:
 
 def decline_class(error: Mapping[str, Any]) -> DeclineClass:
     """Classify an error: an unheard-of decline of a card is soft, anything else the gateway's."""
+    if error.get("param") in OF_THE_PAYER:
+        return DeclineClass.HARD
     unknown = DeclineClass.SOFT if error.get("type") == "card_error" else DeclineClass.GATEWAY
     found = CLASSES.get(reason(error) or "", unknown)
     if found is DeclineClass.SOFT and error.get("advice_code") in AGAINST_A_RETRY:

@@ -1232,12 +1232,13 @@ language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
-    v_ids uuid [] := array(select id from jsonb_to_recordset(p_claims) as claim (id uuid));
     v_charge autopay_charges;
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
-    perform lock_autopay_charges(v_ids);
+    perform lock_autopay_charges(
+        array(select id from jsonb_to_recordset(p_claims) as claim (id uuid))
+    );
 
     for v_charge in
         select autopay_charges.* from jsonb_to_recordset(p_claims) as claim (id uuid, fence bigint)

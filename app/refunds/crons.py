@@ -1,0 +1,32 @@
+"""The janitor of refunds: what has not ended is asked about until it has."""
+
+import logging
+import time
+
+from app.context import Context
+from app.endpoints import cron
+from app.errors import AppError
+from app.refunds import sending
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS_MAX = 40  # Hasura waits a minute for a cron, and one refund may take twenty seconds
+
+
+@cron
+def check_refunds(ctx: Context) -> dict[str, int]:
+    """Look up refunds that have not ended and are due, and send those that never left.
+
+    A refund is put off to its next time before its gateway is asked, so that one that cannot be
+    asked about keeps nobody else waiting.
+    """
+    asked = answered = 0
+    give_up = time.monotonic() + CHECK_SECONDS_MAX
+    while time.monotonic() < give_up and (due := ctx.hasura.run("ClaimRefundChecks", limit=1)):
+        asked += 1
+        try:
+            sending.check(ctx, due[0])
+            answered += 1
+        except AppError as failure:
+            log.warning("not checked: %s", failure, extra={"refund_id": due[0]["id"]})
+    return {"asked": asked, "answered": answered}

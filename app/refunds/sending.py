@@ -1,0 +1,118 @@
+"""A refund's way to its gateway: reserved first, asked for under its own id, never guessed at."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from app import inbox
+from app.context import Context
+from app.errors import GatewayUnavailableError
+from app.gateways import RefundOrder
+from app.money import Money
+from app.refunds.schemas import Refund
+
+ASKABLE = ("created", "unknown")
+# A gateway forgets our key after a day; a request that is sent again by then is the same refund.
+ASKED_AGAIN_AGE_MAX = timedelta(hours=20)
+
+
+def refund(ctx: Context, payment_intent_id: str, request: Refund) -> dict[str, Any]:
+    """Open a refund, send it and answer how it stands. The same key again: the same refund.
+
+    It is committed before the gateway is asked, so a crash anywhere below is repaired by the same
+    call, or by the cron. A gateway that does not answer leaves it `unknown`, which is no failure.
+    """
+    attempt_id = request.payment_attempt_id
+    row: dict[str, Any] = ctx.hasura.one(
+        "OpenRefund",
+        paymentIntentId=payment_intent_id,
+        paymentAttemptId=attempt_id and str(attempt_id),
+        amount=request.amount,
+        type=request.type,
+        reason=request.reason,
+        note=request.note,
+        key=request.idempotency_key,
+    )
+    if row["status"] == "created":
+        row = send(ctx, row)
+    elif row["status"] == "unknown":
+        row = _ask_again(ctx, row)
+    return _answer(row)
+
+
+def send(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
+    """Ask the gateway for a refund that is reserved, keep its answer, and read how it stands."""
+    order = RefundOrder(
+        id=row["id"],
+        gateway_payment_id=row["payment_attempt"]["gateway_payment_id"],
+        amount=Money(int(row["amount"]), row["currency"]),
+        reason=row["reason"],
+    )
+    try:
+        finding = ctx.gateway(row["gateway"]).refund(order)
+    except GatewayUnavailableError as failure:
+        unknown: dict[str, Any] = ctx.hasura.one(
+            "MarkRefundUnknown", refundId=row["id"], message=failure.message
+        )
+        return unknown
+    ours = replace(finding, refund_id=row["id"])
+    inbox.keep(ctx, row["gateway"], ours, "answer", account=row["gateway_account"])
+    return state(ctx, row["id"])
+
+
+def check(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
+    """Look a refund up, keep what is found, and read how it stands.
+
+    Where nothing is found it is asked for again, under its id, as long as that is safe; later the
+    database is told that nothing is there. Raises GatewayUnavailableError: then nothing is known.
+    """
+    gateway, account = row["gateway"], row["gateway_account"]
+    found = ctx.gateway(gateway).find_refund(
+        row["id"], row["payment_attempt"]["gateway_payment_id"]
+    )
+    if found is not None:
+        ours = replace(found, refund_id=row["id"])
+        inbox.keep(ctx, gateway, ours, "look-up", account=account)
+    elif row["status"] in ASKABLE and _age(ctx, row) < ASKED_AGAIN_AGE_MAX:
+        return send(ctx, row)
+    else:
+        nothing = {
+            "subject": "refund",
+            "outcome": "not_found",
+            "refund_id": row["id"],
+            "asked_at": ctx.now().isoformat(),  # what is not there today may be there tomorrow
+        }
+        inbox.keep_words(ctx, gateway, nothing, "look-up", account=account)
+    return state(ctx, row["id"])
+
+
+def state(ctx: Context, refund_id: str) -> dict[str, Any]:
+    """Read how a refund stands."""
+    row: dict[str, Any] = ctx.hasura.one("RefundState", refundId=refund_id)
+    return row
+
+
+def _ask_again(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return check(ctx, row)
+    except GatewayUnavailableError:
+        return row
+
+
+def _age(ctx: Context, row: dict[str, Any]) -> timedelta:
+    return ctx.now() - datetime.fromisoformat(row["created_at"])
+
+
+def _answer(row: dict[str, Any]) -> dict[str, Any]:
+    names = (
+        "payment_intent_id",
+        "payment_attempt_id",
+        "type",
+        "reason",
+        "status",
+        "amount",
+        "fee_amount",
+        "currency",
+        "failure_code",
+    )
+    return {"refund_id": row["id"], **{name: row[name] for name in names}}
