@@ -42,6 +42,15 @@ fuzz-engine: .installed-for-test ## ask the engine random queries; EXAMPLES=1000
 sabotage: .installed-for-test ## put bugs into a copy, one by one, and see that the tests notice
 	@$(PY) tests/sabotage/sabotage.py $(ARGS)
 
+.PHONY: prove
+prove: .installed-for-test ## spoil every outgoing call of every flow in every way; PAIRS=1000, SEED=2
+	@PROOF=all PROOF_PAIRS=$(or $(PAIRS),200) PROOF_SEED=$(or $(SEED),1) \
+	  $(PY) -m pytest tests/proof -p no:randomly --timeout 0 --tb short -q --durations 10
+
+.PHONY: soak
+soak: .installed-for-test ## kill and cut parts while people buy; MINUTES=10, slices add up in .sandbox/soak
+	@PYTHONPATH=.:tests $(PY) -m proof.soak --minutes $(or $(MINUTES),10) $(ARGS)
+
 .PHONY: check
 check: .installed-for-test ## run every linter and the type checker
 	@echo "ruff" && $(BIN)/ruff check --quiet .

@@ -770,6 +770,7 @@ comment on column gateway_events.payload is 'The message as it came.';
 comment on column gateway_events.notice is 'The same in our words, by the adapter.';
 comment on column gateway_events.status is 'received: to be applied; applied: it changed something; ignored: it changes nothing, and reason says why; parked: a person must look, see exceptions.';
 CREATE INDEX gateway_events_by_attempt ON public.gateway_events USING btree (payment_attempt_id);
+CREATE INDEX gateway_events_of_nobody ON public.gateway_events USING btree (((notice ->> 'gateway_payment_id'::text))) WHERE ((status = 'parked'::text) AND (payment_attempt_id IS NULL));
 CREATE INDEX gateway_events_to_apply ON public.gateway_events USING btree (next_try_at) WHERE (status = 'received'::text);
 CREATE TRIGGER gateway_event_updated_at BEFORE UPDATE ON gateway_events FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on gateway_events to munim_hasura;
@@ -1329,7 +1330,7 @@ create table ledger_accounts (
     constraint ledger_account_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
     constraint ledger_accounts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     constraint ledger_accounts_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
-    constraint ledger_account_stays_within_its_bounds CHECK (held >= 0 AND (balance - held) >= minimum AND (balance + held) <= maximum)
+    constraint ledger_account_stays_within_its_bounds CHECK ((balance - held) >= minimum AND (balance + held) <= maximum)
 );
 comment on table ledger_accounts is 'One balance in one currency. docs/ledger.md has the chart.';
 comment on column ledger_accounts.part is 'An account that a whole organisation shares is kept in 16 parts, so that postings seldom wait for each other; view ledger_balances sums them.';
@@ -1338,7 +1339,7 @@ comment on column ledger_accounts.held is 'Sum of the account''s open holds: spo
 comment on column ledger_accounts.minimum is 'The balance, less what is held, never falls below it; null where there is no bound.';
 comment on column ledger_accounts.maximum is 'The balance, with what is held, never rises above it: zero for a wallet, whose credits are negative. Null where there is no bound.';
 CREATE INDEX ledger_accounts_by_customer ON public.ledger_accounts USING btree (customer_id) WHERE (customer_id IS NOT NULL);
-CREATE TRIGGER ledger_account_is_one BEFORE INSERT OR UPDATE OF status ON ledger_accounts FOR EACH ROW EXECUTE FUNCTION check_ledger_account();
+CREATE TRIGGER ledger_account_is_one BEFORE INSERT OR UPDATE OF status, held ON ledger_accounts FOR EACH ROW EXECUTE FUNCTION check_ledger_account();
 CREATE TRIGGER ledger_account_keeps_what_it_is BEFORE UPDATE OF organization_id, livemode, code, part, account_type, currency, customer_id, created_at ON ledger_accounts FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 CREATE TRIGGER ledger_accounts_stay BEFORE DELETE OR TRUNCATE ON ledger_accounts FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on ledger_accounts to munim_hasura;
@@ -1362,6 +1363,7 @@ create table ledger_blocks (
     previous_hash bytea not null,
     hash bytea not null,
     horizon bigint not null,
+    sealed_in bigint not null default pg_current_xact_id()::text::bigint,
     sealed_at timestamp with time zone not null default clock_now(),
     constraint ledger_blocks_pkey PRIMARY KEY (number),
     constraint ledger_block_follows_one_other UNIQUE (previous_hash),
@@ -1371,6 +1373,7 @@ create table ledger_blocks (
 );
 comment on table ledger_blocks is 'Sealed transactions, block after block. hash = sha256(previous_hash, then the hash of each transaction by position); the first previous_hash is 32 zero bytes. Append-only.';
 comment on column ledger_blocks.horizon is 'Every database transaction below this number had ended when the block was sealed.';
+comment on column ledger_blocks.sealed_in is 'Number of the database transaction that wrote the row. Where the row says otherwise (xmin), it came from a dump, and the numbers of this database are others than the horizon''s.';
 CREATE TRIGGER ledger_blocks_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger_blocks FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on ledger_blocks to munim_hasura;
 
@@ -1396,7 +1399,7 @@ comment on column ledger_entries.amount is 'Minor units: a debit is positive, a 
 comment on column ledger_entries.balance_after is 'The account''s balance once this entry was booked.';
 comment on column ledger_entries.created_at is 'Never falls within an account, as its ids never do.';
 CREATE TRIGGER ledger_entries_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger_entries FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
-CREATE CONSTRAINT TRIGGER ledger_transaction_still_balances AFTER INSERT ON ledger_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new."position" > 2) EXECUTE FUNCTION check_ledger_transaction();
+CREATE CONSTRAINT TRIGGER ledger_transaction_still_balances AFTER INSERT ON ledger_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new."position" <> ALL (ARRAY[1, 2])) EXECUTE FUNCTION check_ledger_transaction();
 grant select on ledger_entries to munim_hasura;
 
 create table ledger_holds (
@@ -2438,12 +2441,13 @@ CREATE OR REPLACE FUNCTION public.begin_autopay_attempts(hasura_session json, p_
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_ids uuid [] := array(select id from jsonb_to_recordset(p_claims) as claim (id uuid));
     v_charge autopay_charges;
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
-    perform lock_autopay_charges(v_ids);
+    perform lock_autopay_charges(
+        array(select id from jsonb_to_recordset(p_claims) as claim (id uuid))
+    );
 
     for v_charge in
         select autopay_charges.* from jsonb_to_recordset(p_claims) as claim (id uuid, fence bigint)
@@ -2585,6 +2589,7 @@ begin
     else
         perform pay_payment_intent(v_intent, v_attempt, p_occurred_at);
     end if;
+    perform requeue_gateway_events(v_attempt);
 end;
 $function$;
 comment on function capture_payment_attempt(payment_attempts,text,bigint,timestamp with time zone) is 'The gateway has the money: it is booked, and what was owed is paid.';
@@ -2690,9 +2695,20 @@ begin
         or new.status not in ('active', 'closed')
         or new.part not between 0 and 15
         or new.code !~ '^[a-z0-9_]+(:[a-z0-9_-]+)*$'
+        or new.held < 0
     then
-        raise exception 'ledger account % is not one: type %, part %, status %',
-            new.code, new.account_type, new.part, new.status
+        raise exception 'ledger account % is not one: type %, part %, status %, held %',
+            new.code, new.account_type, new.part, new.status, new.held
+            using errcode = 'check_violation';
+    end if;
+    if exists (
+        select from ledger_accounts
+        where code = new.code and organization_id = new.organization_id
+            and livemode = new.livemode and currency = new.currency
+            and account_type <> new.account_type
+    ) then
+        raise exception 'ledger account % has parts of another type than %',
+            new.code, new.account_type
             using errcode = 'check_violation';
     end if;
     return new;
@@ -2707,22 +2723,36 @@ CREATE OR REPLACE FUNCTION public.check_ledger_transaction()
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_id uuid := case when tg_table_name = 'ledger_transactions' then new.id end;
+    v_id uuid;
     v_entries bigint;
-    v_amount bigint;
     v_empty boolean;
+    v_gap boolean;
+    v_amount numeric;
     v_one_currency boolean;
 begin
-    if v_id is null then
+    if tg_table_name = 'ledger_entries' then
         v_id := new.ledger_transaction_id;
+    else
+        v_id := new.id;
+        if strpos(new.key || new.kind || new.reference_type, E'\n') > 0
+            or new.occurred_at not between '0001-01-02T00:00:00Z' and '9999-12-30T00:00:00Z'
+        then
+            raise exception 'ledger transaction % cannot be sealed: a line ends in it, or its time is none',
+                v_id
+                using errcode = 'assert_failure';
+        end if;
     end if;
-    select count(*), sum(amount), bool_or(amount = 0), min(currency) = max(currency)
-    into v_entries, v_amount, v_empty, v_one_currency
+
+    select
+        count(*), bool_or(amount = 0), min(position) <> 1 or max(position) <> count(*),
+        sum(amount), min(currency) = max(currency)
+    into v_entries, v_empty, v_gap, v_amount, v_one_currency
     from ledger_entries
     where ledger_transaction_id = v_id;
 
-    if v_entries < 2 or v_empty then
-        raise exception 'ledger transaction % has % entries, or one that moves nothing', v_id, v_entries
+    if v_entries < 2 or v_empty or v_gap then
+        raise exception 'ledger transaction % has % entries, one that moves nothing, or a gap',
+            v_id, v_entries
             using errcode = 'assert_failure';
     end if;
     if v_amount <> 0 or not v_one_currency and exists (
@@ -2737,7 +2767,7 @@ begin
     return null;
 end;
 $function$;
-comment on function check_ledger_transaction() is 'At commit, whoever wrote: per currency the entries of a transaction sum to zero, and there are two at least.';
+comment on function check_ledger_transaction() is 'At commit, whoever wrote: per currency the entries of a transaction sum to zero, there are two at least, numbered from one, and a seal can be made over it all.';
 
 CREATE OR REPLACE FUNCTION public.check_payment_amount(p_organization_id uuid, p_amount bigint, p_currency text)
  RETURNS void
@@ -2844,7 +2874,7 @@ CREATE OR REPLACE FUNCTION public.claim_autopay_charges(hasura_session json, p_l
 AS $function$
 declare
     v_now timestamptz := clock_now();
-    v_ids uuid [];
+    v_ids uuid[];
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
@@ -3066,15 +3096,6 @@ end;
 $function$;
 comment on function credit_lines(customers,text,numeric,uuid) is 'Credits into the wallet, or out of it when negative; the other side is credits_issued for bought ones, credits_granted for given ones.';
 
-CREATE OR REPLACE FUNCTION public.credit_lot_is_due(p_lot credit_lots)
- RETURNS boolean
- LANGUAGE sql
- STABLE
-BEGIN ATOMIC
- SELECT (COALESCE((((p_lot).remaining > (p_lot).held) AND ((p_lot).expires_at <= clock_now())), false) OR (((p_lot).remaining = (0)::numeric) AND ((p_lot).amount_remaining > 0)));
-END;
-comment on function credit_lot_is_due(credit_lots) is 'Has something that expired, or owes money for no credits.';
-
 CREATE OR REPLACE FUNCTION public.credit_lot_value(p_lot credit_lots, p_credits numeric)
  RETURNS bigint
  LANGUAGE sql
@@ -3215,7 +3236,7 @@ BEGIN ATOMIC
  SELECT COALESCE(( SELECT payment_methods.gateway_customer_id
             FROM payment_methods
            WHERE ((payment_methods.customer_id = (customer_at_gateway.p_customer).id) AND (payment_methods.gateway = customer_at_gateway.p_gateway))
-           ORDER BY payment_methods.created_at DESC, payment_methods.id
+           ORDER BY payment_methods.created_at DESC, payment_methods.id DESC
           LIMIT 1),
          CASE
              WHEN (p_gateway = 'stripe'::text) THEN (p_customer).stripe_customer_id
@@ -3377,35 +3398,38 @@ CREATE OR REPLACE FUNCTION public.due_credit_lots(p_livemode boolean, p_limit in
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+declare
+    v_organization_id uuid;
 begin
-    return query
-    with due as (
-        (
-            select id, organization_id, expires_at from credit_lots
-            where remaining > held and expires_at <= clock_now() and livemode = p_livemode
-            order by expires_at, id
-            limit p_limit
-        )
-        union all
-        (
-            select id, organization_id, expires_at from credit_lots
-            where remaining = 0 and amount_remaining > 0 and livemode = p_livemode
-            limit p_limit
-        )
-    )
-
-    select * from credit_lots
-    where id in (
-        select id from due
-        -- Locks of one organisation at a time are taken in one order.
-        where organization_id = (
-            select organization_id from due order by expires_at asc nulls last, id limit 1
-        )
-        order by expires_at asc nulls last, id
+    -- One organisation at a time: its ledger accounts are locked in one call, in one order.
+    select organization_id into v_organization_id
+    from credit_lots
+    where remaining > held and expires_at <= clock_now() and livemode = p_livemode
+    order by expires_at, id
+    limit 1;
+    if v_organization_id is not null then
+        return query
+        select * from credit_lots
+        where remaining > held and expires_at <= clock_now() and livemode = p_livemode
+            and organization_id = v_organization_id
+        order by expires_at, id
         limit p_limit
-    )
-    and credit_lot_is_due(credit_lots)
+        for no key update skip locked;
+        return;
+    end if;
+
+    -- Money for no credits: a refund of less than the smallest part of a credit failed after all.
+    select organization_id into v_organization_id
+    from credit_lots
+    where remaining = 0 and amount_remaining > 0 and livemode = p_livemode
+    order by id
+    limit 1;
+    return query
+    select * from credit_lots
+    where remaining = 0 and amount_remaining > 0 and livemode = p_livemode
+        and organization_id = v_organization_id
     order by expires_at asc nulls last, id
+    limit p_limit
     for no key update skip locked;
 end;
 $function$;
@@ -4065,30 +4089,31 @@ AS $function$
 declare
     -- A fact finds the same part each time, so that booking it again is booking the same.
     v_part smallint := coalesce(get_byte(uuid_send(p_reference_id), 15) & 15, 0);
-    v_account ledger_accounts;
+    v_id uuid;
+    v_account_type text;
 begin
-    select * into v_account
+    select id, account_type into v_id, v_account_type
     from ledger_accounts
     where code = p_code and part = v_part and organization_id = p_organization_id
         and livemode = p_livemode and currency = p_currency;
 
-    if v_account.id is null then
+    if v_id is null then
         insert into ledger_accounts (
             organization_id, livemode, code, part, account_type, currency
         )
         values (p_organization_id, p_livemode, p_code, v_part, p_account_type, p_currency)
         on conflict on constraint ledger_account_code_is_taken_once do nothing;
 
-        select * into strict v_account
+        select id, account_type into strict v_id, v_account_type
         from ledger_accounts
         where code = p_code and part = v_part and organization_id = p_organization_id
             and livemode = p_livemode and currency = p_currency;
     end if;
-    if v_account.account_type <> p_account_type then
-        raise exception 'ledger account % is % and not %', p_code, v_account.account_type, p_account_type
+    if v_account_type <> p_account_type then
+        raise exception 'ledger account % is % and not %', p_code, v_account_type, p_account_type
             using errcode = 'assert_failure';
     end if;
-    return v_account.id;
+    return v_id;
 end;
 $function$;
 comment on function ledger_account(uuid,boolean,text,text,text,uuid) is 'The account of this code, opened at its first use; of a shared one, the part that the reference falls to.';
@@ -4106,27 +4131,6 @@ BEGIN ATOMIC
 END;
 comment on function ledger_balance_at(uuid,timestamp with time zone) is 'An account''s balance as of a moment, by the time of booking. Final once no posting runs that began before that moment.';
 
-CREATE OR REPLACE FUNCTION public.ledger_lock_order(p_lines ledger_line[])
- RETURNS integer[]
- LANGUAGE plpgsql
- IMMUTABLE
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-begin
-    if cardinality(p_lines) = 2 then  -- nearly always, and worth a short way
-        return case
-            when (p_lines[1]).ledger_account_id <= (p_lines[2]).ledger_account_id then '{1,2}'
-            else '{2,1}'
-        end;
-    end if;
-    return (
-        select array_agg(line.position order by line.ledger_account_id, line.position)
-        from unnest(p_lines) with ordinality as line (ledger_account_id, amount, position)
-    );
-end;
-$function$;
-comment on function ledger_lock_order(ledger_line[]) is 'Positions of the lines by account: locks are taken in this order, so that two postings may wait for each other but never deadlock.';
-
 CREATE OR REPLACE FUNCTION public.ledger_transaction_hash(p_transaction ledger_transactions)
  RETURNS bytea
  LANGUAGE sql
@@ -4142,12 +4146,13 @@ CREATE OR REPLACE FUNCTION public.ledger_transaction_text(p_transaction ledger_t
  STABLE
 BEGIN ATOMIC
  SELECT concat_ws('
-'::text, (p_transaction).id, (p_transaction).organization_id, ((p_transaction).livemode)::text, (p_transaction).key, (p_transaction).kind, (p_transaction).reference_type, (p_transaction).reference_id, COALESCE(((p_transaction).reverses_id)::text, '-'::text), ((EXTRACT(epoch FROM (p_transaction).occurred_at) * (1000000)::numeric))::bigint, ((EXTRACT(epoch FROM (p_transaction).created_at) * (1000000)::numeric))::bigint, ( SELECT string_agg(concat_ws(' '::text, ledger_entries."position", ledger_entries.ledger_account_id, ledger_entries.currency, ledger_entries.amount, ledger_entries.balance_after), '
-'::text ORDER BY ledger_entries."position") AS string_agg
-            FROM ledger_entries
-           WHERE (ledger_entries.ledger_transaction_id = (ledger_transaction_text.p_transaction).id))) AS concat_ws;
+'::text, (p_transaction).id, (p_transaction).organization_id, ((p_transaction).livemode)::text, (p_transaction).key, (p_transaction).kind, (p_transaction).reference_type, (p_transaction).reference_id, COALESCE(((p_transaction).reverses_id)::text, '-'::text), ((EXTRACT(epoch FROM (p_transaction).occurred_at) * (1000000)::numeric))::bigint, ((EXTRACT(epoch FROM (p_transaction).created_at) * (1000000)::numeric))::bigint, ( SELECT string_agg(concat_ws(' '::text, entries."position", entries.id, accounts.id, accounts.code, accounts.part, accounts.account_type, COALESCE((accounts.customer_id)::text, '-'::text), entries.currency, entries.amount, entries.balance_after, ((EXTRACT(epoch FROM entries.created_at) * (1000000)::numeric))::bigint), '
+'::text ORDER BY entries."position") AS string_agg
+            FROM (ledger_entries entries
+              JOIN ledger_accounts accounts ON (((accounts.id = entries.ledger_account_id) AND (accounts.organization_id = entries.organization_id) AND (accounts.livemode = entries.livemode) AND (accounts.currency = entries.currency))))
+           WHERE ((entries.ledger_transaction_id = (ledger_transaction_text.p_transaction).id) AND (entries.organization_id = (ledger_transaction_text.p_transaction).organization_id) AND (entries.livemode = (ledger_transaction_text.p_transaction).livemode)))) AS concat_ws;
 END;
-comment on function ledger_transaction_text(ledger_transactions) is 'What a seal covers: ten lines of the transaction, times in microseconds since 1970, then a line `position account currency amount balance_after` an entry.';
+comment on function ledger_transaction_text(ledger_transactions) is 'What a seal covers: ten lines of the transaction, times in microseconds since 1970, then a line an entry, `position id account code part type customer currency amount balance_after created`.';
 
 CREATE OR REPLACE FUNCTION public.list_missed_autopay_charge(p_charge autopay_charges)
  RETURNS void
@@ -4289,8 +4294,8 @@ CREATE OR REPLACE FUNCTION public.materialise_autopay_charges(hasura_session jso
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_ids uuid [];
-    v_charges autopay_charges [];
+    v_ids uuid[];
+    v_charges autopay_charges[];
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
@@ -4777,7 +4782,7 @@ end;
 $function$;
 comment on function open_dispute(gateway_events,payment_attempts) is 'The gateway has taken the money back: it is booked so, and what is left of the credits is frozen.';
 
-CREATE OR REPLACE FUNCTION public.open_ledger_hold(p_id uuid)
+CREATE OR REPLACE FUNCTION public.open_ledger_hold(p_id uuid, p_lines ledger_line[] DEFAULT '{}'::ledger_line[])
  RETURNS ledger_holds
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -4785,14 +4790,22 @@ AS $function$
 declare
     v_hold ledger_holds;
 begin
+    perform require_read_committed();
     select * into strict v_hold from ledger_holds where id = p_id for no key update;
+
+    -- All that the posting will touch, in order of id: the hold's own account need not come first.
+    perform from ledger_accounts
+    where id = v_hold.ledger_account_id
+        or id in (select line.ledger_account_id from unnest(p_lines) as line)
+    order by id for no key update;
+
     if v_hold.status = 'open' then
         update ledger_accounts set held = held - v_hold.amount where id = v_hold.ledger_account_id;
     end if;
     return v_hold;
 end;
 $function$;
-comment on function open_ledger_hold(uuid) is 'Locks a hold and, if it is open, gives its amount free.';
+comment on function open_ledger_hold(uuid,ledger_line[]) is 'Locks a hold and its accounts and, if it is open, gives its amount free.';
 
 CREATE OR REPLACE FUNCTION public.open_payment_attempt(p_intent payment_intents, p_gateway text, p_payment_method_id uuid)
  RETURNS payment_attempts
@@ -5014,7 +5027,12 @@ begin
     returning * into v_hold;
 
     if v_hold.id is not null then
-        update ledger_accounts set held = held + p_amount where id = p_ledger_account_id;
+        update ledger_accounts set held = held + p_amount
+        where id = p_ledger_account_id and status = 'active';
+        if not found then  -- closed while this waited for its row
+            raise exception 'ledger hold % names an account that is not open here', p_key
+                using errcode = 'assert_failure';
+        end if;
         return v_hold.id;
     end if;
 
@@ -5025,7 +5043,7 @@ begin
         raise exception 'ledger hold % names an account that is not open here', p_key
             using errcode = 'assert_failure';
     end if;
-    if (v_hold.ledger_account_id, v_hold.amount) <> (p_ledger_account_id, p_amount) then
+    if (v_hold.ledger_account_id, v_hold.amount) is distinct from (p_ledger_account_id, p_amount) then
         raise exception 'ledger-key-reused: % holds another amount', p_key
             using errcode = '22B02';
     end if;
@@ -5040,19 +5058,27 @@ CREATE OR REPLACE FUNCTION public.post_ledger_hold(p_id uuid, p_kind text, p_ref
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_hold ledger_holds := open_ledger_hold(p_id);
+    v_hold ledger_holds := open_ledger_hold(p_id, p_lines);
     v_transaction_id uuid;
+    v_moved numeric;
 begin
     if v_hold.status = 'released' then
         raise exception 'ledger hold % is released and cannot be posted', p_id
             using errcode = 'assert_failure';
     end if;
-    if (
-        select coalesce(abs(sum(line.amount)), 0)
-        from unnest(p_lines) as line
-        where line.ledger_account_id = v_hold.ledger_account_id
-    ) not between 1 and v_hold.amount then
-        raise exception 'ledger hold % keeps %, and no more can be posted', p_id, v_hold.amount
+    select coalesce(sum(line.amount), 0) into v_moved
+    from unnest(p_lines) as line
+    where line.ledger_account_id = v_hold.ledger_account_id;
+
+    if abs(v_moved) not between 1 and v_hold.amount or exists (
+        select from ledger_accounts
+        where id = v_hold.ledger_account_id and (
+            v_moved < 0 and minimum is null and maximum is not null
+            or v_moved > 0 and maximum is null and minimum is not null
+        )
+    ) then
+        raise exception 'ledger hold % keeps %: no more can be posted, and not the other way',
+            p_id, v_hold.amount
             using errcode = 'assert_failure';
     end if;
 
@@ -5074,58 +5100,87 @@ CREATE OR REPLACE FUNCTION public.post_ledger_transaction(p_organization_id uuid
 AS $function$
 declare
     v_id uuid;
-    v_now timestamptz := clock_now();
-    v_position integer;
-    v_account_id uuid;
-    v_amount bigint;
-    v_balance bigint;
-    v_currency text;
-    v_booked_at timestamptz;
+    v_now timestamptz;
+    v_low integer := 1;
+    v_high integer := 2;
+    v_low_account uuid := (p_lines[1]).ledger_account_id;
+    v_high_account uuid := (p_lines[2]).ledger_account_id;
+    v_low_amount bigint := (p_lines[1]).amount;
+    v_high_amount bigint := (p_lines[2]).amount;
+    v_low_balance bigint;
+    v_high_balance bigint;
+    v_low_currency text;
+    v_high_currency text;
+    v_low_at timestamptz;
+    v_high_at timestamptz;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
         perform require_read_committed();
     end if;
 
+    -- The time is clock_now(), written out: a call of it costs as much as an update.
     insert into ledger_transactions (
         organization_id, livemode, key, kind, reference_type, reference_id, reverses_id,
         occurred_at, created_at
     )
-    values (
+    select
         p_organization_id, p_livemode, p_key, p_kind, p_reference_type, p_reference_id,
-        p_reverses_id, p_occurred_at, v_now
-    )
+        p_reverses_id, p_occurred_at,
+        pg_catalog.now() + clock.skew_seconds * interval '1 second'
+    from clock
     on conflict on constraint ledger_fact_is_booked_once do nothing
-    returning id into v_id;
+    returning id, created_at into v_id, v_now;
 
     if v_id is null then
         return booked_ledger_transaction(p_organization_id, p_livemode, p_key, p_lines);
     end if;
-
-    foreach v_position in array coalesce(ledger_lock_order(p_lines), '{}') loop
-        v_account_id := (p_lines[v_position]).ledger_account_id;
-        v_amount := (p_lines[v_position]).amount;
-
-        update ledger_accounts
-        set
-            balance = balance + v_amount,
-            last_entry_at = greatest(last_entry_at, v_now)
-        where id = v_account_id and organization_id = p_organization_id
-            and livemode = p_livemode and status = 'active'
-        returning balance, currency, last_entry_at into v_balance, v_currency, v_booked_at;
-        if not found then
-            raise exception 'ledger transaction % names an account that is not open here', p_key
-                using errcode = 'assert_failure';
-        end if;
-
-        insert into ledger_entries (
-            organization_id, livemode, ledger_transaction_id, position, ledger_account_id,
-            currency, amount, balance_after, created_at
-        )
-        values (
-            p_organization_id, p_livemode, v_id, v_position, v_account_id,
-            v_currency, v_amount, v_balance, v_booked_at
+    if cardinality(p_lines) is distinct from 2 or v_low_account = v_high_account then
+        perform write_ledger_entries(
+            p_organization_id, p_livemode, v_now, array[v_id], array[
+                (p_key, p_kind, p_reference_type, p_reference_id, p_occurred_at, p_lines)
+            ]::ledger_posting[]
         );
-    end loop;
+        return v_id;
+    end if;
+
+    -- Two legs are nearly all there is, and worth a short way. Locks are taken in order of account.
+    if v_low_account > v_high_account then
+        v_low := 2;
+        v_high := 1;
+        v_low_account := v_high_account;
+        v_high_account := (p_lines[1]).ledger_account_id;
+        v_low_amount := v_high_amount;
+        v_high_amount := (p_lines[1]).amount;
+    end if;
+
+    update ledger_accounts
+    set balance = balance + v_low_amount, last_entry_at = greatest(last_entry_at, v_now)
+    where id = v_low_account and organization_id = p_organization_id
+        and livemode = p_livemode and status = 'active'
+    returning balance, currency, last_entry_at into v_low_balance, v_low_currency, v_low_at;
+
+    update ledger_accounts
+    set balance = balance + v_high_amount, last_entry_at = greatest(last_entry_at, v_now)
+    where id = v_high_account and organization_id = p_organization_id
+        and livemode = p_livemode and status = 'active'
+    returning balance, currency, last_entry_at into v_high_balance, v_high_currency, v_high_at;
+
+    if v_low_currency is null or v_high_currency is null then
+        raise exception 'ledger transaction % names an account that is not open here', p_key
+            using errcode = 'assert_failure';
+    end if;
+
+    insert into ledger_entries (
+        organization_id, livemode, ledger_transaction_id, position, ledger_account_id,
+        currency, amount, balance_after, created_at
+    )
+    values (
+        p_organization_id, p_livemode, v_id, v_low, v_low_account,
+        v_low_currency, v_low_amount, v_low_balance, v_low_at
+    ), (
+        p_organization_id, p_livemode, v_id, v_high, v_high_account,
+        v_high_currency, v_high_amount, v_high_balance, v_high_at
+    );
     return v_id;
 end;
 $function$;
@@ -5137,39 +5192,58 @@ CREATE OR REPLACE FUNCTION public.post_ledger_transactions(p_organization_id uui
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_new text[];
+    v_now timestamptz := clock_now();
+    v_ids uuid[];
+    v_new uuid[];
 begin
     perform require_read_committed();
 
+    select array_agg(gen_random_uuid()) into v_ids from unnest(p_postings);
+
     with booked as (
         insert into ledger_transactions (
-            organization_id, livemode, key, kind, reference_type, reference_id, occurred_at
+            id, organization_id, livemode, key, kind, reference_type, reference_id, occurred_at,
+            created_at
         )
         select
-            p_organization_id, p_livemode, posting.key, posting.kind, posting.reference_type,
-            posting.reference_id, posting.occurred_at
-        from unnest(p_postings) as posting
-        order by posting.key  -- two batches with the same keys wait for each other in one order
+            posting.id, p_organization_id, p_livemode, posting.key, posting.kind,
+            posting.reference_type, posting.reference_id, posting.occurred_at, v_now
+        from rows from (unnest(p_postings), unnest(v_ids)) with ordinality
+            as posting (key, kind, reference_type, reference_id, occurred_at, lines, id, place)
+        -- Two batches with the same keys wait for each other in one order. A key that comes twice
+        -- is the fact that comes first.
+        order by posting.key, posting.place
         on conflict on constraint ledger_fact_is_booked_once do nothing
-        returning key
+        returning id
     )
 
-    select coalesce(array_agg(key), '{}') into v_new from booked;
+    select array_agg(booked.id) into v_new from booked;
 
-    perform from ledger_accounts
-    where id in (
-        select line.ledger_account_id
-        from unnest(p_postings) as posting, unnest(posting.lines) as line
-        where posting.key = any(v_new)
+    if cardinality(v_new) = cardinality(v_ids) then  -- nearly always
+        perform write_ledger_entries(p_organization_id, p_livemode, v_now, v_ids, p_postings);
+        return query select unnest(v_ids);
+        return;
+    end if;
+
+    perform write_ledger_entries(
+        p_organization_id, p_livemode, v_now, array_agg(made.id order by made.place),
+        array_agg(p_postings[made.place] order by made.place)
     )
-    order by id for no key update;
-
-    perform write_ledger_entries(p_organization_id, p_livemode, p_postings, v_new);
+    from unnest(v_ids) with ordinality as made (id, place)
+    where made.id = any(v_new)
+    having count(*) > 0;
 
     return query
-    select booked_ledger_transaction(p_organization_id, p_livemode, posting.key, posting.lines)
-    from unnest(p_postings) with ordinality as posting
-    order by posting.ordinality;
+    select
+        case
+            when v_ids[posting.place] = any(v_new) then v_ids[posting.place]
+            else booked_ledger_transaction(
+                p_organization_id, p_livemode, posting.key, posting.lines
+            )
+        end
+    from unnest(p_postings) with ordinality
+        as posting (key, kind, reference_type, reference_id, occurred_at, lines, place)
+    order by posting.place;
 end;
 $function$;
 comment on function post_ledger_transactions(uuid,boolean,ledger_posting[]) is 'Books many facts of one organisation at once, as post_ledger_transaction would one by one. Answers their ids in the same order.';
@@ -5727,6 +5801,34 @@ end;
 $function$;
 comment on function report_refund(text,refunds) is 'A refund has ended: the world hears, and the lists are mended.';
 
+CREATE OR REPLACE FUNCTION public.requeue_gateway_events(p_attempt payment_attempts)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_id uuid;
+begin
+    -- Whoever works on one of them at this moment waits for our locks, and will find the capture.
+    for v_id in
+        select id
+        from gateway_events
+        where gateway = p_attempt.gateway and gateway_account = p_attempt.gateway_account
+            and livemode = p_attempt.livemode
+            and notice ->> 'gateway_payment_id' = p_attempt.gateway_payment_id
+            and status = 'parked' and payment_attempt_id is null
+        for update skip locked
+    loop
+        update gateway_events
+        set status = 'received', reason = null, tries = 0, next_try_at = clock_now()
+        where id = v_id;
+        update exceptions set resolved_at = clock_now()
+        where object_type = 'gateway_event' and object_id = v_id and resolved_at is null;
+    end loop;
+end;
+$function$;
+comment on function requeue_gateway_events(payment_attempts) is 'Messages that overtook the one about their payment were nobody''s until now: they are tried again.';
+
 CREATE OR REPLACE FUNCTION public.require_access(p_session json, p_organization_id uuid, p_livemode boolean, p_customer_id uuid)
  RETURNS void
  LANGUAGE plpgsql
@@ -5899,7 +6001,7 @@ CREATE OR REPLACE FUNCTION public.retry_autopay_charge(p_charge autopay_charges,
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_days smallint [];
+    v_days smallint[];
     v_next timestamptz;
 begin
     select retry_days into strict v_days
@@ -6016,6 +6118,7 @@ AS $function$
 declare
     v_reversed ledger_transactions;
     v_lines ledger_line[];
+    v_id uuid;
 begin
     select * into strict v_reversed from ledger_transactions where id = p_id for no key update;
     if exists (select from ledger_transactions where reverses_id = p_id and key <> p_key) then
@@ -6027,10 +6130,15 @@ begin
     from ledger_entries
     where ledger_transaction_id = p_id;
 
-    return post_ledger_transaction(
+    v_id := post_ledger_transaction(
         v_reversed.organization_id, v_reversed.livemode, p_key, p_kind, p_reference_type,
         p_reference_id, p_occurred_at, v_lines, p_id
     );
+    if not exists (select from ledger_transactions where id = v_id and reverses_id = p_id) then
+        raise exception 'ledger-key-reused: % is booked, but takes nothing back', p_key
+            using errcode = '22B02';
+    end if;
+    return v_id;
 end;
 $function$;
 comment on function reverse_ledger_transaction(uuid,text,text,text,uuid,timestamp with time zone) is 'Books the opposite of a transaction, once per transaction and the same again for the same key.';
@@ -6077,6 +6185,7 @@ AS $function$
 declare
     v_last ledger_blocks;
     v_horizon bigint := (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint;
+    v_is_from_here boolean;
     v_from bigint;
     v_ids uuid[];
     v_hashes bytea[];
@@ -6087,10 +6196,16 @@ begin
     perform pg_advisory_xact_lock(hashtextextended('ledger_blocks', 0));  -- one sealer at a time
 
     select * into v_last from ledger_blocks order by number desc limit 1;
+    select ledger_blocks.xmin::text::bigint = v_last.sealed_in & 4294967295 into v_is_from_here
+    from ledger_blocks
+    where ledger_blocks.number = v_last.number;
     v_previous := coalesce(v_last.hash, decode(repeat('00', 32), 'hex'));
     -- All below the last block's horizon had ended then, so nothing unsealed is older. A database
     -- restored elsewhere counts from the beginning again: then the whole ledger is looked through.
-    v_from := case when v_last.horizon <= v_horizon then v_last.horizon else 0 end;
+    v_from := case
+        when v_is_from_here and v_last.horizon <= v_horizon then v_last.horizon
+        else 0
+    end;
 
     select array_agg(to_seal.id), array_agg(to_seal.hash) into v_ids, v_hashes
     from (
@@ -6683,7 +6798,7 @@ CREATE OR REPLACE FUNCTION public.write_autopay_charges(p_mandate_ids uuid[])
 AS $function$
 declare
     v_now timestamptz := clock_now();
-    v_charges autopay_charges [];
+    v_charges autopay_charges[];
 begin
     with months as (
         select
@@ -6913,37 +7028,44 @@ end;
 $function$;
 comment on function write_credit_spend(json,customers,numeric,text,text,text) is 'Takes credits from the lots, books it, tells the world.';
 
-CREATE OR REPLACE FUNCTION public.write_ledger_entries(p_organization_id uuid, p_livemode boolean, p_postings ledger_posting[], p_keys text[])
+CREATE OR REPLACE FUNCTION public.write_ledger_entries(p_organization_id uuid, p_livemode boolean, p_now timestamp with time zone, p_ids uuid[], p_postings ledger_posting[])
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_lines bigint;
-    v_entries bigint;
-    v_now timestamptz := clock_now();
+    v_missing boolean;
+    v_unbounded boolean;
 begin
+    perform from ledger_accounts
+    where id in (
+        select line.ledger_account_id
+        from unnest(p_postings) as posting, unnest(posting.lines) as line
+    )
+    order by id for no key update;
+
     with lines as (
         select
-            ledger_transactions.id as ledger_transaction_id,
-            posting.ordinality,
+            posting.id as ledger_transaction_id,
+            posting.place,
             line.position,
-            line.ledger_account_id,
             line.amount,
-            sum(line.amount) over (
-                partition by line.ledger_account_id order by posting.ordinality, line.position
-            ) as moved
-        from (
-            select distinct on (key) *
-            from unnest(p_postings) with ordinality
-            where key = any(p_keys)
-            order by key, ordinality
-        ) as posting
-        inner join ledger_transactions
-            on ledger_transactions.key = posting.key
-            and ledger_transactions.organization_id = p_organization_id
-            and ledger_transactions.livemode = p_livemode
-        cross join unnest(posting.lines) with ordinality as line (ledger_account_id, amount, position)
+            account.id as ledger_account_id,
+            account.currency,
+            account.minimum + account.held as lowest,
+            account.maximum - account.held as highest,
+            greatest(account.last_entry_at, p_now) as created_at,
+            account.balance + sum(line.amount) over (
+                partition by account.id order by posting.place, line.position
+            ) as balance_after
+        from rows from (unnest(p_postings), unnest(p_ids)) with ordinality
+            as posting (key, kind, reference_type, reference_id, occurred_at, lines, id, place)
+        left join unnest(posting.lines) with ordinality
+            as line (ledger_account_id, amount, position) on true
+        left join ledger_accounts as account
+            on account.id = line.ledger_account_id
+            and account.organization_id = p_organization_id
+            and account.livemode = p_livemode and account.status = 'active'
     ),
 
     written as (
@@ -6953,34 +7075,42 @@ begin
         )
         select
             p_organization_id, p_livemode, lines.ledger_transaction_id, lines.position,
-            lines.ledger_account_id, account.currency, lines.amount, account.balance + lines.moved,
-            greatest(account.last_entry_at, v_now)
+            lines.ledger_account_id, lines.currency, lines.amount, lines.balance_after,
+            lines.created_at
         from lines
-        inner join ledger_accounts as account on account.id = lines.ledger_account_id
-        where account.organization_id = p_organization_id and account.livemode = p_livemode
-            and account.status = 'active'
-        order by lines.ordinality, lines.position
+        where lines.ledger_account_id is not null
+        order by lines.place, lines.position
         returning ledger_account_id, amount
     ),
 
     kept as (
         update ledger_accounts
         set
-            balance = ledger_accounts.balance + sums.amount,
-            last_entry_at = greatest(ledger_accounts.last_entry_at, v_now)
-        from (select ledger_account_id, sum(amount) as amount from written group by 1) as sums
-        where ledger_accounts.id = sums.ledger_account_id
+            balance = ledger_accounts.balance + moved.amount,
+            last_entry_at = greatest(ledger_accounts.last_entry_at, p_now)
+        from (select ledger_account_id, sum(amount) as amount from written group by 1) as moved
+        where ledger_accounts.id = moved.ledger_account_id
     )
 
-    select (select count(*) from lines), (select count(*) from written) into v_lines, v_entries;
+    select
+        bool_or(lines.ledger_account_id is null),
+        bool_or(lines.balance_after < lines.lowest or lines.balance_after > lines.highest)
+    into v_missing, v_unbounded
+    from lines;
 
-    if v_entries <> v_lines then
-        raise exception 'a ledger transaction names an account that is not open here'
+    if v_missing then
+        raise exception 'a ledger transaction has no lines, or names an account that is not open here'
             using errcode = 'assert_failure';
+    end if;
+    if v_unbounded then
+        raise exception 'a ledger account would leave its bounds between two postings'
+            using
+                errcode = 'check_violation',
+                constraint = 'ledger_account_stays_within_its_bounds';
     end if;
 end;
 $function$;
-comment on function write_ledger_entries(uuid,boolean,ledger_posting[],text[]) is 'The second half of a batch; the accounts are locked.';
+comment on function write_ledger_entries(uuid,boolean,timestamp with time zone,uuid[],ledger_posting[]) is 'Locks the accounts in order of id and writes the entries of transactions that have none: any number of postings, of any number of lines.';
 
 CREATE OR REPLACE FUNCTION public.write_refund(p_attempt payment_attempts, p_refund refunds, p_take_what_is_left boolean)
  RETURNS refunds

@@ -191,7 +191,8 @@ class Autopay:
     def told(self) -> list[str]:
         """Answer the types of autopay's events, in order."""
         rows = self.db.execute(
-            "select type from events where type like 'autopay.%' order by created_at, sequence, type"
+            "select type from events where type like 'autopay.%'"
+            " order by created_at, sequence, type"
         )
         return [row["type"] for row in rows]
 
@@ -200,4 +201,3 @@ class Autopay:
             "select balance from credit_wallets where customer_id = %s", [self.tenant.customer_id]
         )
         return int(rows.fetchone()["balance"])
-

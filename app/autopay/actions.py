@@ -114,7 +114,9 @@ def _change(ctx: Context, operation: str, request: MandateAction) -> dict[str, A
 
 def _refuse_what_has_ended(setup: dict[str, Any]) -> None:
     ended = setup["status"] in ("failed", "canceled")
-    closed = setup["status"] == "pending_setup" and setup["is_over" if setup["url"] else "is_closing"]
+    closed = (
+        setup["status"] == "pending_setup" and setup["is_over" if setup["url"] else "is_closing"]
+    )
     if ended or closed:
         message = "this setup is over; set autopay up again with a new idempotency_key"
         raise CheckoutExpiredError(message)

@@ -1,4 +1,4 @@
-"""Autopay's crons only say "look now": the work is in the rows, so any number of ticks do the same."""
+"""Autopay's crons only say "look now": the work is in the rows, whatever the ticks do."""
 
 import logging
 import time

@@ -166,22 +166,21 @@ class Finding:
     failure_code: str | None = None
     failure_message: str | None = None
     decline_class: DeclineClass | None = None  # of a payment that failed
+    fee: Money | None = None  # what the gateway charges for a dispute, won or lost
+    evidence_due_at: datetime | None = None  # of a dispute
 
     def words(self) -> dict[str, object]:
         """Write them for the database: `amount` beside `currency`, everything a plain value."""
-        return {
-            "subject": str(self.subject),
-            "outcome": str(self.outcome),
-            **{name: getattr(self, name) for name in PLAIN},
-            "amount": self.amount and self.amount.amount,
-            "currency": self.amount and self.amount.currency,
-            "captured_amount": self.captured_amount and self.captured_amount.amount,
-            "decline_class": self.decline_class and str(self.decline_class),
-        }
+        plain = {each.name: _plain(getattr(self, each.name)) for each in fields(Finding)}
+        plain["currency"] = self.amount and self.amount.currency
+        plain["fee_currency"] = self.fee and self.fee.currency
+        return plain | {"fee_amount": plain.pop("fee")}
 
 
-SHAPED = {"subject", "outcome", "amount", "captured_amount", "decline_class"}
-PLAIN = [field.name for field in fields(Finding) if field.name not in SHAPED]
+def _plain(value: object) -> object:
+    if isinstance(value, Money | datetime):
+        return value.amount if isinstance(value, Money) else value.isoformat()
+    return value and str(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ def main() -> None:
     secret, account_id = sys.argv[1:3]
     os.environ["DJANGO_SETTINGS_MODULE"] = "merchant.settings"
     django.setup()
-    call_command("migrate", verbosity=0)
+    call_command("migrate", run_syncdb=True, verbosity=0)
 
     from django.conf import settings  # noqa: PLC0415 -- only once Django is set up
     from djstripe.models import Account, APIKey, WebhookEndpoint  # noqa: PLC0415

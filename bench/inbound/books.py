@@ -30,7 +30,7 @@ insert into payment_intents (
     id, organization_id, livemode, customer_id, purpose, amount, currency
 )
 select md5('intent ' || n)::uuid, '{ORGANIZATION}', false,
-    md5('customer ' || n * 7919 % {CUSTOMERS})::uuid, 'credit_purchase', {AMOUNT}, '{CURRENCY}'
+    md5('customer ' || n * 7919 %% {CUSTOMERS})::uuid, 'credit_purchase', {AMOUNT}, '{CURRENCY}'
 from generate_series(%(first)s::int, %(last)s) as n;
 insert into payment_attempts (
     id, organization_id, livemode, payment_intent_id, gateway, amount, currency, status,
@@ -51,7 +51,7 @@ insert into credit_purchases (
     organization_id, livemode, customer_id, payment_intent_id, idempotency_key, amount, currency,
     credit_rate, credits_amount
 )
-select '{ORGANIZATION}', false, md5('customer ' || n * 7919 % {CUSTOMERS})::uuid,
+select '{ORGANIZATION}', false, md5('customer ' || n * 7919 %% {CUSTOMERS})::uuid,
     md5('intent ' || n)::uuid, 'bench ' || n, {AMOUNT}, '{CURRENCY}', 10, 250
 from generate_series(%(first)s::int, %(last)s) as n;
 """

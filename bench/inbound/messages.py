@@ -68,9 +68,12 @@ def payment_intent(mark: str, now: int) -> dict[str, object]:
 
 def checkout_session(mark: str, now: int) -> dict[str, object]:
     """Write a page that was paid."""
-    price = {"currency": CURRENCY.lower(), "unit_amount": AMOUNT}
-    product = {"product_data": {"name": "250 credits"}}
-    items = line_items.build([{"quantity": 1, "price_data": {**price, **product}}], mark, now)
+    price = {
+        "currency": CURRENCY.lower(),
+        "unit_amount": AMOUNT,
+        "product_data": {"name": "250 credits"},
+    }
+    items = line_items.build(mark, [{"quantity": 1, "price_data": price}], now)
     reference = str(UUID(mark))
     asked = {
         "client_reference_id": reference,

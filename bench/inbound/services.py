@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ DJSTRIPE = ROOT / ".sandbox" / "bench" / "djstripe"
 ENDPOINT = "20000000-0000-4000-8000-000000000001"
 PAGE_PAID = Message("/stripe-webhook", "checkout.session.completed")
 INTENT_PAID = Message(f"/stripe/webhook/{ENDPOINT}/", "payment_intent.succeeded")
+WELL_S_MAX = 60.0
 WITH_EFFECT = '"status":"applied"'
 
 
@@ -60,6 +63,25 @@ class Product:
     ports: Ports = field(default_factory=Ports)
 
 
+def wait_until_well(server: Server, path: str) -> None:
+    """Wait until it answers anything at all: a port takes connections before the program is there.
+
+    Raises RaceError.
+    """
+    deadline = time.monotonic() + WELL_S_MAX
+    while time.monotonic() < deadline:
+        connection = http.client.HTTPConnection(world.HOST, server.port, timeout=WELL_S_MAX)
+        try:
+            connection.request("GET", path)
+            if connection.getresponse().status < 500:
+                return
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.1)
+        finally:
+            connection.close()
+    raise RaceError(f"{server.name} does not answer in {WELL_S_MAX:.0f} s")
+
+
 def cpu_seconds(pid: int) -> float:
     """Return what a process and its workers have used."""
     process = psutil.Process(pid)
@@ -90,6 +112,8 @@ def product(url: str, api_port: int, *, hasura: int = 0) -> Iterator[Product]:
             )
             for each in (engine, app)
         ]
+        for server in started:
+            wait_until_well(server, "/healthz")
         yield Product(started[1], started[0], ports)
 
 
@@ -100,6 +124,7 @@ def handmade(url: str) -> Iterator[Server]:
     arguments = supervisor.app_service(Ports(app=port)).arguments
     command = [sys.executable, *arguments[:-1], "inbound.handmade:flask"]
     with running("handmade", command, port, {"DATABASE_URL": url}) as server:
+        wait_until_well(server, "/")
         yield server
 
 
@@ -125,6 +150,7 @@ def djstripe(url: str, api_port: int, *, fetch: bool) -> Iterator[Server]:
     size = ["--workers", "2", "--threads", "8", "--keep-alive", "75", "--no-control-socket"]
     command = [str(djstripe_python()), *gunicorn, *size, "merchant.wsgi:application"]
     with running("dj-stripe", command, port, environ) as server:
+        wait_until_well(server, "/")
         yield server
 
 

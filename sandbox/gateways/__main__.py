@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         ("webhook", "where webhooks of a gateway go"),
         ("secret", "a webhook secret; several sign together"),
         ("key", "an accepted API key"),
+        ("event", "a type of event that is sent to --webhook; without any, all are"),
     ):
         parser.add_argument(
             f"--{name}", action="append", default=[], metavar="GATEWAY=VALUE", help=meaning
@@ -62,7 +63,7 @@ def _options(parsed: argparse.Namespace, gateway: str) -> Options:
         start = f"{gateway}="
         return tuple(pair.removeprefix(start) for pair in pairs if pair.startswith(start))
 
-    return Options(mine(parsed.webhook), mine(parsed.secret), mine(parsed.key))
+    return Options(mine(parsed.webhook), mine(parsed.secret), mine(parsed.key), mine(parsed.event))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What happens when a month falls due: charges, declines, silence, and cron that come as they like."""
+"""What happens when a month falls due: charges, declines, silence, crons that come as they like."""
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import permutations
@@ -91,7 +91,12 @@ def test_a_year_of_any_ticks_is_twelve_charges(autopay: Autopay, db: Connection)
         ("2027-06-19T09:00Z", {"2027-06": "skipped"}),
         (
             "2027-09-20T12:00Z",
-            {"2027-06": "skipped", "2027-07": "skipped", "2027-08": "skipped", "2027-09": "skipped"},
+            {
+                "2027-06": "skipped",
+                "2027-07": "skipped",
+                "2027-08": "skipped",
+                "2027-09": "skipped",
+            },
         ),
         ("2027-08-16T12:00Z", {"2027-06": "skipped", "2027-07": "skipped", "2027-08": "succeeded"}),
     ],
@@ -174,9 +179,7 @@ def test_the_schedule_is_a_setting(due: Autopay) -> None:
     assert only(due)["status"] == "failed"
 
 
-@pytest.mark.parametrize(
-    "days", [[0], [3, 3], [5, 3], [1, 2, 3, 4], [17], [-1], [1, None], None]
-)
+@pytest.mark.parametrize("days", [[0], [3, 3], [5, 3], [1, 2, 3, 4], [17], [-1], [1, None], None])
 def test_a_schedule_that_networks_forbid_is_refused(due: Autopay, db, days) -> None:
     with pytest.raises(psycopg.errors.IntegrityError), db.transaction():
         due.settings(retry_days=days)
@@ -463,7 +466,9 @@ def test_a_setting_that_sells_nothing_is_listed_and_tried_again(
 
 def test_one_charge_that_cannot_begin_stops_no_other(due: Autopay, db: Connection) -> None:
     due.set_up(currency="JPY", amount=1000, day_of_month=15)
-    db.execute("update autopay_mandates set next_due_on = '2027-06-15', next_notice_at = clock_now()")
+    db.execute(
+        "update autopay_mandates set next_due_on = '2027-06-15', next_notice_at = clock_now()"
+    )
     db.execute("update system_settings set value = '0' where key = 'credit_rate_jpy'")
 
     assert [order["currency"] for order in due.run()] == ["USD"]
@@ -509,7 +514,9 @@ def test_rupees_are_announced_a_day_before_and_need_the_payer_above_fifteen_thou
 
 def test_the_other_mode_sees_no_charge(due: Autopay, db: Connection) -> None:
     due.materialise()
-    live = Autopay(db, type(due.money)(db, due.money.session | {"x-hasura-livemode": "true"}), due.tenant)
+    live = Autopay(
+        db, type(due.money)(db, due.money.session | {"x-hasura-livemode": "true"}), due.tenant
+    )
 
     assert live.materialise() == 0
     assert live.claim() == []

@@ -156,9 +156,7 @@ def test_a_head_that_does_not_end_is_cut(served: harness.Served, begun: bytes, m
         socket.create_connection((host, int(port)), timeout=10) as client,
         pytest.raises(ConnectionError),
     ):
-        client.sendall(begun)
-        for _ in range(500):
-            client.sendall(more)
+        client.sendall(begun + more * 500)
 
 
 def test_requests_that_follow_each_other_are_not_one_head(served: harness.Served) -> None:

@@ -14,6 +14,7 @@ from engine.receiver import Answer, Receiver, new_database, open_pool, receiving
 
 from sandbox.engine.errors import EngineError
 from sandbox.engine.settings import SettingsError
+from sandbox.engine.triggers import delivery
 from sandbox.engine.triggers.delivery import Result, decide
 from sandbox.engine.triggers.events import EventTriggers, spell_numbers
 from sandbox.engine.triggers.webhooks import Response, Retry
@@ -294,6 +295,22 @@ def test_a_webhook_that_does_not_answer_in_time_has_failed(play: Run) -> None:
             "data": {"message": "no answer within 0.1 seconds"},
         }
         assert row["status"] is None
+
+    play(scene)
+
+
+def test_a_fault_of_the_engine_is_a_failed_try(play: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> Response:
+        raise RecursionError
+
+    monkeypatch.setattr(delivery, "ask", broken)
+
+    async def scene(stage: Play) -> None:
+        async with running(stage.engine(trigger())):
+            await stage.pool.execute(INSERT)
+            await stage.settled(1)
+
+        assert await stage.pool.fetchval(f"{COUNT} where error and tries = 1") == 1
 
     play(scene)
 

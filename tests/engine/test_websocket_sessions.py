@@ -430,3 +430,25 @@ def test_half_a_surrogate_pair_in_a_claim_is_the_database_s_to_refuse(
     (error,) = asyncio.run(scene())["payload"]
     assert error["message"] == 'invalid byte sequence for encoding "UTF8"'
     assert error["extensions"] == {"path": "$", "code": "data-exception"}
+
+
+def test_logging_in_again_and_again_leaves_nothing_behind(
+    watched: harness.Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sockets: list[Socket] = []
+    serve = Socket.serve
+
+    async def seen(self: Socket, *arguments: Any) -> None:
+        sockets.append(self)
+        await serve(self, *arguments)
+
+    monkeypatch.setattr(Socket, "serve", seen)
+
+    async def scene() -> int:
+        async with initialised(watched, LEGACY, headers=bearer("bob")) as client:
+            for _ in range(50):
+                await client.say("connection_init", payload={"headers": bearer("bob")})
+                assert await client.hear() == {"type": "connection_ack"}
+            return len(sockets[0]._timers)  # noqa: SLF001 -- what must not grow
+
+    assert asyncio.run(scene()) <= 4

@@ -90,7 +90,24 @@ def _receipt(books: Books, said: Mapping[str, Any]) -> str | None:
     return None if rows else "there is no receipt"
 
 
-CHECKS: dict[str, Check] = {"purchase": _purchase, "message": _message, "receipt": _receipt}
+def _paid(books: Books, said: Mapping[str, Any]) -> str | None:
+    """The gateway took the money for a purchase: its credits are there, once."""
+    rows = books.sql(
+        "select granted_at, (select count(*) from credit_entries"
+        " where reference_id = credit_purchases.id) as entries"
+        " from credit_purchases where id = %s",
+        said["credit_purchase_id"],
+    )
+    fine = len(rows) == 1 and rows[0]["granted_at"] and rows[0]["entries"] == 1
+    return None if fine else f"found {rows}"
+
+
+CHECKS: dict[str, Check] = {
+    "purchase": _purchase,
+    "message": _message,
+    "receipt": _receipt,
+    "paid": _paid,
+}
 
 
 def unbooked(books: Books) -> list[str]:

@@ -25,8 +25,6 @@ TRIES_MAX = 5
 # What the janitor is given: longer than a page is open, and a day of questions after it.
 PAUSES = (40, 150, 700, 4_000, 22_000, 60_000, 90_000, 90_000)
 PAUSES_MIN = 2  # a receipt is fetched by the second tick after a capture
-# A cron that reads everything; the case reads the invariants itself.
-NOT_TICKED = frozenset({"check_invariants"})
 
 CLIENT, COURIERS, JANITOR = "client", "couriers", "janitor"
 MODES = {
@@ -58,6 +56,8 @@ class Flow:
     steps: tuple[Step, ...]
     expected: Callable[[Case], list[str]]  # names each thing that is not as it should be
     couriers: bool = True  # whether webhooks and outbox events are delivered on the way
+    # What the janitor ticks: the crons that could mend something of this flow.
+    crons: tuple[str, ...] = ("apply_gateway_events", "check_payments", "store_missing_receipts")
 
 
 @dataclass
@@ -160,9 +160,8 @@ class Case:
             if number >= PAUSES_MIN and not self._left_open():
                 break
             self.stage.advance(pause)
-            for cron in self.stage.crons:
-                if cron not in NOT_TICKED:
-                    self._once(lambda cron=cron: self.says(self.stage.tick(cron)) and None)
+            for cron in self.flow.crons:
+                self._once(lambda cron=cron: self.says(self.stage.tick(cron)) and None)
 
     # The couriers: the gateway's webhooks, and Hasura's event triggers.
 
@@ -266,17 +265,21 @@ class Tally:
         return case.calls
 
 
-def singles(calls: int) -> list[dict[int, Kind]]:
-    """Every call spoilt in every way, one at a time."""
-    return [{number: kind} for number, kind in product(range(1, calls + 1), Kind)]
+def singles(calls: int, *, in_all_modes: bool, seed: int) -> list[tuple[dict[int, Kind], str]]:
+    """Spoil every call in every way, one at a time: in all modes, or in one mode each, by turns."""
+    faults = [{number: kind} for number, kind in product(range(1, calls + 1), Kind)]
+    if in_all_modes:
+        return list(product(faults, MODES))
+    return [(fault, list(MODES)[(turn + seed) % len(MODES)]) for turn, fault in enumerate(faults)]
 
 
-def pairs(calls: int, count: int, seed: int) -> list[dict[int, Kind]]:
+def pairs(calls: int, count: int, seed: int) -> list[tuple[dict[int, Kind], str]]:
     """Sample two faults in one case; the later one may meet the recovery from the first."""
     chance = random.Random(seed)
     found = []
     for _ in range(count):
         first = chance.randint(1, calls)
         second = chance.randint(first + 1, calls + 4)
-        found.append({first: chance.choice(list(Kind)), second: chance.choice(list(Kind))})
+        faults = {first: chance.choice(list(Kind)), second: chance.choice(list(Kind))}
+        found.append((faults, chance.choice(list(MODES))))
     return found

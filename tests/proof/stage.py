@@ -160,7 +160,7 @@ class Stage:
         """Whether any table holds a committed row of this id."""
         return bool(
             self.sql(f"select exists ({self._intents}) as it", *[row_id] * self._count)[0]["it"]
-        )  # noqa: S608  # names of the catalogue
+        )
 
     def empty(self) -> None:
         """Put every table back to how it was after the seeds."""
@@ -169,7 +169,7 @@ class Stage:
             self.database.execute(f"truncate {', '.join(self._tables)}")
             for table, columns in self._tables.items():
                 self.database.execute(
-                    f"insert into {table} ({columns}) overriding system value"  # noqa: S608  # names of the catalogue
+                    f"insert into {table} ({columns}) overriding system value"
                     f" select {columns} from beginning.{table}"
                 )
             self.database.execute("update clock set skew_seconds = %s", [self.skew])
@@ -195,8 +195,7 @@ class Stage:
         )
         self._count = len(rows)
         return " union all ".join(
-            f"select from {row['table_name']} where id::text = %s"  # noqa: S608  # names of the catalogue
-            for row in rows
+            f"select from {row['table_name']} where id::text = %s" for row in rows
         )
 
 

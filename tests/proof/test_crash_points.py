@@ -9,27 +9,27 @@ from proof.flows import FLOWS
 from proof.seam import Kind
 from proof.stage import Stage
 
-PAIRS = int(os.environ.get("PROOF_PAIRS", "25"))  # a flow; more with `make prove PAIRS=1000`
+# `make test` plays each fault in one mode and a few pairs; `make prove` all of them in all modes.
+IN_ALL_MODES = os.environ.get("PROOF") == "all"
+PAIRS = int(os.environ.get("PROOF_PAIRS", "20"))  # a flow
 SEED = int(os.environ.get("PROOF_SEED", "1"))
 
 # Sites that no flow comes through, with the reason.
 ELSEWHERE: dict[sites.Site, str] = {}
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
-def test_any_one_call_may_go_wrong(stage: Stage, flow, mode: str) -> None:
+def test_any_one_call_may_go_wrong(stage: Stage, flow) -> None:
     tally = Tally()
-    calls = tally.play(stage, flow, {}, mode)
-    assert calls >= 1
-    for faults in singles(calls):
+    calls = {tally.play(stage, flow, {}, mode) for mode in MODES}
+    assert len(calls) == 1, "without faults a flow makes the same calls whoever is left to mend"
+    for faults, mode in singles(*calls, in_all_modes=IN_ALL_MODES, seed=SEED):
         tally.play(stage, flow, faults, mode)
 
-    print(f"{flow.name}, {mode}: {tally.cases} cases, {calls} calls")
     assert tally.faults == []
     assert tally.unmet == 0
-    assert tally.cases == 1 + calls * len(Kind)
+    assert tally.cases >= len(MODES) + len(Kind) * max(calls)
 
 
 @pytest.mark.timeout(3600)
@@ -37,8 +37,8 @@ def test_any_one_call_may_go_wrong(stage: Stage, flow, mode: str) -> None:
 def test_any_two_calls_may_go_wrong(stage: Stage, flow) -> None:
     tally = Tally()
     calls = tally.play(stage, flow, {}, "all")
-    for number, faults in enumerate(pairs(calls, PAIRS, SEED)):
-        tally.play(stage, flow, faults, list(MODES)[number % len(MODES)])
+    for faults, mode in pairs(calls, PAIRS, SEED):
+        tally.play(stage, flow, faults, mode)
 
     assert tally.faults == []
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from books import Connection, Tenant
+from in_process import Shop
 from money_back import Desk
 
 
@@ -15,3 +16,8 @@ def desk(db: Connection, tenant: Tenant) -> Desk:
 @pytest.fixture
 def paid(desk: Desk) -> dict[str, Any]:
     return desk.paid()
+
+
+@pytest.fixture
+def shop(database: str) -> Shop:
+    return Shop(database)

@@ -4,12 +4,14 @@ An object is a plain mapping here. What refers to another object is an id or, ex
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from app.gateways import Finding, Outcome, Subject
 from app.gateways.stripe.declines import decline_class, reason
 from app.gateways.stripe.units import money
+from app.money import Money
 
 Object = Mapping[str, Any]
 
@@ -116,6 +118,7 @@ def of_refund(refund: Object) -> Finding:
 
 
 def of_dispute(dispute: Object) -> Finding:
+    due = (dispute.get("evidence_details") or {}).get("due_by")
     return Finding(
         subject=Subject.DISPUTE,
         outcome=DISPUTES.get(dispute["status"], Outcome.UNKNOWN),
@@ -123,7 +126,17 @@ def of_dispute(dispute: Object) -> Finding:
         gateway_payment_id=identifier(dispute.get("payment_intent")),
         amount=money(dispute["amount"], dispute["currency"]),
         reason=dispute.get("reason"),
+        fee=_dispute_fee(dispute),
+        evidence_due_at=datetime.fromtimestamp(due, UTC) if due else None,
     )
+
+
+def _dispute_fee(dispute: Object) -> Money | None:
+    """Read the fee off the withdrawal, which the first message does not have yet."""
+    for entry in dispute.get("balance_transactions") or ():
+        if entry["amount"] < 0 < entry["fee"]:
+            return money(entry["fee"], entry["currency"])
+    return None
 
 
 def of_setup_intent(intent: Object) -> Finding:

@@ -23,6 +23,9 @@ USE_TZ = True
 ROOT_URLCONF = "merchant.urls"
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "djstripe"]
 MIDDLEWARE = []
+# Tables straight from the models: the same ones, without the minutes of their history.
+MIGRATION_MODULES = dict.fromkeys(("contenttypes", "auth", "djstripe"))
+SILENCED_SYSTEM_CHECKS = ["djstripe.W002"]  # another API than Stripe's is meant here
 
 STRIPE_API_HOST = os.environ["STRIPE_API_URL"]
 STRIPE_LIVE_MODE = False

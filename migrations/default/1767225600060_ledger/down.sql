@@ -5,7 +5,6 @@ drop function post_ledger_transactions;
 drop type ledger_posting;
 drop function post_ledger_transaction;
 drop function booked_ledger_transaction;
-drop function ledger_lock_order;
 drop type ledger_line;
 drop view ledger_balances;
 drop function ledger_account;

@@ -24,9 +24,9 @@ create table ledger_accounts (
     -- Postgres looks at every CHECK at every change of a row, and these rows change all the time:
     -- there is this one, and what never changes is checked when an account is opened.
     constraint ledger_account_stays_within_its_bounds check (
-        held >= 0 and balance - held >= minimum and balance + held <= maximum
+        balance - held >= minimum and balance + held <= maximum
     )
-);
+) with (fillfactor = 50);  -- a new balance finds place on its row's page, and no index changes
 comment on table ledger_accounts is 'One balance in one currency. docs/ledger.md has the chart.';
 comment on column ledger_accounts.balance is
 'Sum of the account''s entries in minor units: debits are positive, credits negative.';
@@ -49,9 +49,20 @@ begin
         or new.status not in ('active', 'closed')
         or new.part not between 0 and 15
         or new.code !~ '^[a-z0-9_]+(:[a-z0-9_-]+)*$'
+        or new.held < 0
     then
-        raise exception 'ledger account % is not one: type %, part %, status %',
-            new.code, new.account_type, new.part, new.status
+        raise exception 'ledger account % is not one: type %, part %, status %, held %',
+            new.code, new.account_type, new.part, new.status, new.held
+            using errcode = 'check_violation';
+    end if;
+    if exists (
+        select from ledger_accounts
+        where code = new.code and organization_id = new.organization_id
+            and livemode = new.livemode and currency = new.currency
+            and account_type <> new.account_type
+    ) then
+        raise exception 'ledger account % has parts of another type than %',
+            new.code, new.account_type
             using errcode = 'check_violation';
     end if;
     return new;
@@ -60,7 +71,7 @@ $$;
 comment on function check_ledger_account is 'What a CHECK would say of columns that seldom change.';
 
 create trigger ledger_account_is_one
-before insert or update of status on ledger_accounts
+before insert or update of status, held on ledger_accounts
 for each row execute function check_ledger_account();
 
 create index ledger_accounts_by_customer on ledger_accounts (customer_id)
@@ -133,22 +144,36 @@ language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
-    v_id uuid := case when tg_table_name = 'ledger_transactions' then new.id end;
+    v_id uuid;
     v_entries bigint;
-    v_amount bigint;
     v_empty boolean;
+    v_gap boolean;
+    v_amount numeric;
     v_one_currency boolean;
 begin
-    if v_id is null then
+    if tg_table_name = 'ledger_entries' then
         v_id := new.ledger_transaction_id;
+    else
+        v_id := new.id;
+        if strpos(new.key || new.kind || new.reference_type, E'\n') > 0
+            or new.occurred_at not between '0001-01-02T00:00:00Z' and '9999-12-30T00:00:00Z'
+        then
+            raise exception 'ledger transaction % cannot be sealed: a line ends in it, or its time is none',
+                v_id
+                using errcode = 'assert_failure';
+        end if;
     end if;
-    select count(*), sum(amount), bool_or(amount = 0), min(currency) = max(currency)
-    into v_entries, v_amount, v_empty, v_one_currency
+
+    select
+        count(*), bool_or(amount = 0), min(position) <> 1 or max(position) <> count(*),
+        sum(amount), min(currency) = max(currency)
+    into v_entries, v_empty, v_gap, v_amount, v_one_currency
     from ledger_entries
     where ledger_transaction_id = v_id;
 
-    if v_entries < 2 or v_empty then
-        raise exception 'ledger transaction % has % entries, or one that moves nothing', v_id, v_entries
+    if v_entries < 2 or v_empty or v_gap then
+        raise exception 'ledger transaction % has % entries, one that moves nothing, or a gap',
+            v_id, v_entries
             using errcode = 'assert_failure';
     end if;
     if v_amount <> 0 or not v_one_currency and exists (
@@ -164,19 +189,19 @@ begin
 end;
 $$;
 comment on function check_ledger_transaction is
-'At commit, whoever wrote: per currency the entries of a transaction sum to zero, and there are two '
-'at least.';
+'At commit, whoever wrote: per currency the entries of a transaction sum to zero, there are two at '
+'least, numbered from one, and a seal can be made over it all.';
 
 create constraint trigger ledger_transaction_balances
 after insert on ledger_transactions
 deferrable initially deferred
 for each row execute function check_ledger_transaction();
 
--- An entry that came later would find the first two places taken.
+-- Every transaction has entries 1 and 2 from the start, so whatever comes later is another one.
 create constraint trigger ledger_transaction_still_balances
 after insert on ledger_entries
 deferrable initially deferred
-for each row when (new.position > 2) execute function check_ledger_transaction();
+for each row when (new.position not in (1, 2)) execute function check_ledger_transaction();
 
 create function entry_type(p_entry ledger_entries) returns text
 language sql stable
@@ -229,30 +254,31 @@ as $$
 declare
     -- A fact finds the same part each time, so that booking it again is booking the same.
     v_part smallint := coalesce(get_byte(uuid_send(p_reference_id), 15) & 15, 0);
-    v_account ledger_accounts;
+    v_id uuid;
+    v_account_type text;
 begin
-    select * into v_account
+    select id, account_type into v_id, v_account_type
     from ledger_accounts
     where code = p_code and part = v_part and organization_id = p_organization_id
         and livemode = p_livemode and currency = p_currency;
 
-    if v_account.id is null then
+    if v_id is null then
         insert into ledger_accounts (
             organization_id, livemode, code, part, account_type, currency
         )
         values (p_organization_id, p_livemode, p_code, v_part, p_account_type, p_currency)
         on conflict on constraint ledger_account_code_is_taken_once do nothing;
 
-        select * into strict v_account
+        select id, account_type into strict v_id, v_account_type
         from ledger_accounts
         where code = p_code and part = v_part and organization_id = p_organization_id
             and livemode = p_livemode and currency = p_currency;
     end if;
-    if v_account.account_type <> p_account_type then
-        raise exception 'ledger account % is % and not %', p_code, v_account.account_type, p_account_type
+    if v_account_type <> p_account_type then
+        raise exception 'ledger account % is % and not %', p_code, v_account_type, p_account_type
             using errcode = 'assert_failure';
     end if;
-    return v_account.id;
+    return v_id;
 end;
 $$;
 comment on function ledger_account is
@@ -275,27 +301,6 @@ group by
 comment on view ledger_balances is 'The chart with its balances: the parts of an account in one row.';
 
 create type ledger_line as (ledger_account_id uuid, amount bigint);
-
-create function ledger_lock_order(p_lines ledger_line[]) returns integer[]
-language plpgsql immutable
-set search_path = public, pg_temp
-as $$
-begin
-    if cardinality(p_lines) = 2 then  -- nearly always, and worth a short way
-        return case
-            when (p_lines[1]).ledger_account_id <= (p_lines[2]).ledger_account_id then '{1,2}'
-            else '{2,1}'
-        end;
-    end if;
-    return (
-        select array_agg(line.position order by line.ledger_account_id, line.position)
-        from unnest(p_lines) with ordinality as line (ledger_account_id, amount, position)
-    );
-end;
-$$;
-comment on function ledger_lock_order is
-'Positions of the lines by account: locks are taken in this order, so that two postings may wait '
-'for each other but never deadlock.';
 
 create function booked_ledger_transaction(
     p_organization_id uuid, p_livemode boolean, p_key text, p_lines ledger_line[]
@@ -324,6 +329,15 @@ end;
 $$;
 comment on function booked_ledger_transaction is 'The same fact booked before; refuses another fact.';
 
+create type ledger_posting as (
+    key text,
+    kind text,
+    reference_type text,
+    reference_id uuid,
+    occurred_at timestamptz,
+    lines ledger_line array
+);
+
 create function post_ledger_transaction(
     p_organization_id uuid,
     p_livemode boolean,
@@ -340,73 +354,93 @@ set search_path = public, pg_temp
 as $$
 declare
     v_id uuid;
-    v_now timestamptz := clock_now();
-    v_position integer;
-    v_account_id uuid;
-    v_amount bigint;
-    v_balance bigint;
-    v_currency text;
-    v_booked_at timestamptz;
+    v_now timestamptz;
+    v_low integer := 1;
+    v_high integer := 2;
+    v_low_account uuid := (p_lines[1]).ledger_account_id;
+    v_high_account uuid := (p_lines[2]).ledger_account_id;
+    v_low_amount bigint := (p_lines[1]).amount;
+    v_high_amount bigint := (p_lines[2]).amount;
+    v_low_balance bigint;
+    v_high_balance bigint;
+    v_low_currency text;
+    v_high_currency text;
+    v_low_at timestamptz;
+    v_high_at timestamptz;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
         perform require_read_committed();
     end if;
 
+    -- The time is clock_now(), written out: a call of it costs as much as an update.
     insert into ledger_transactions (
         organization_id, livemode, key, kind, reference_type, reference_id, reverses_id,
         occurred_at, created_at
     )
-    values (
+    select
         p_organization_id, p_livemode, p_key, p_kind, p_reference_type, p_reference_id,
-        p_reverses_id, p_occurred_at, v_now
-    )
+        p_reverses_id, p_occurred_at,
+        pg_catalog.now() + clock.skew_seconds * interval '1 second'
+    from clock
     on conflict on constraint ledger_fact_is_booked_once do nothing
-    returning id into v_id;
+    returning id, created_at into v_id, v_now;
 
     if v_id is null then
         return booked_ledger_transaction(p_organization_id, p_livemode, p_key, p_lines);
     end if;
-
-    foreach v_position in array coalesce(ledger_lock_order(p_lines), '{}') loop
-        v_account_id := (p_lines[v_position]).ledger_account_id;
-        v_amount := (p_lines[v_position]).amount;
-
-        update ledger_accounts
-        set
-            balance = balance + v_amount,
-            last_entry_at = greatest(last_entry_at, v_now)
-        where id = v_account_id and organization_id = p_organization_id
-            and livemode = p_livemode and status = 'active'
-        returning balance, currency, last_entry_at into v_balance, v_currency, v_booked_at;
-        if not found then
-            raise exception 'ledger transaction % names an account that is not open here', p_key
-                using errcode = 'assert_failure';
-        end if;
-
-        insert into ledger_entries (
-            organization_id, livemode, ledger_transaction_id, position, ledger_account_id,
-            currency, amount, balance_after, created_at
-        )
-        values (
-            p_organization_id, p_livemode, v_id, v_position, v_account_id,
-            v_currency, v_amount, v_balance, v_booked_at
+    if cardinality(p_lines) is distinct from 2 or v_low_account = v_high_account then
+        perform write_ledger_entries(
+            p_organization_id, p_livemode, v_now, array[v_id], array[
+                (p_key, p_kind, p_reference_type, p_reference_id, p_occurred_at, p_lines)
+            ]::ledger_posting[]
         );
-    end loop;
+        return v_id;
+    end if;
+
+    -- Two legs are nearly all there is, and worth a short way. Locks are taken in order of account.
+    if v_low_account > v_high_account then
+        v_low := 2;
+        v_high := 1;
+        v_low_account := v_high_account;
+        v_high_account := (p_lines[1]).ledger_account_id;
+        v_low_amount := v_high_amount;
+        v_high_amount := (p_lines[1]).amount;
+    end if;
+
+    update ledger_accounts
+    set balance = balance + v_low_amount, last_entry_at = greatest(last_entry_at, v_now)
+    where id = v_low_account and organization_id = p_organization_id
+        and livemode = p_livemode and status = 'active'
+    returning balance, currency, last_entry_at into v_low_balance, v_low_currency, v_low_at;
+
+    update ledger_accounts
+    set balance = balance + v_high_amount, last_entry_at = greatest(last_entry_at, v_now)
+    where id = v_high_account and organization_id = p_organization_id
+        and livemode = p_livemode and status = 'active'
+    returning balance, currency, last_entry_at into v_high_balance, v_high_currency, v_high_at;
+
+    if v_low_currency is null or v_high_currency is null then
+        raise exception 'ledger transaction % names an account that is not open here', p_key
+            using errcode = 'assert_failure';
+    end if;
+
+    insert into ledger_entries (
+        organization_id, livemode, ledger_transaction_id, position, ledger_account_id,
+        currency, amount, balance_after, created_at
+    )
+    values (
+        p_organization_id, p_livemode, v_id, v_low, v_low_account,
+        v_low_currency, v_low_amount, v_low_balance, v_low_at
+    ), (
+        p_organization_id, p_livemode, v_id, v_high, v_high_account,
+        v_high_currency, v_high_amount, v_high_balance, v_high_at
+    );
     return v_id;
 end;
 $$;
 comment on function post_ledger_transaction is
 'The only way to book one fact: once per key, and the same id when it is called again with the '
 'same lines.';
-
-create type ledger_posting as (
-    key text,
-    kind text,
-    reference_type text,
-    reference_id uuid,
-    occurred_at timestamptz,
-    lines ledger_line array
-);
 
 create function post_ledger_transactions(
     p_organization_id uuid, p_livemode boolean, p_postings ledger_posting[]
@@ -415,39 +449,58 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_new text[];
+    v_now timestamptz := clock_now();
+    v_ids uuid[];
+    v_new uuid[];
 begin
     perform require_read_committed();
 
+    select array_agg(gen_random_uuid()) into v_ids from unnest(p_postings);
+
     with booked as (
         insert into ledger_transactions (
-            organization_id, livemode, key, kind, reference_type, reference_id, occurred_at
+            id, organization_id, livemode, key, kind, reference_type, reference_id, occurred_at,
+            created_at
         )
         select
-            p_organization_id, p_livemode, posting.key, posting.kind, posting.reference_type,
-            posting.reference_id, posting.occurred_at
-        from unnest(p_postings) as posting
-        order by posting.key  -- two batches with the same keys wait for each other in one order
+            posting.id, p_organization_id, p_livemode, posting.key, posting.kind,
+            posting.reference_type, posting.reference_id, posting.occurred_at, v_now
+        from rows from (unnest(p_postings), unnest(v_ids)) with ordinality
+            as posting (key, kind, reference_type, reference_id, occurred_at, lines, id, place)
+        -- Two batches with the same keys wait for each other in one order. A key that comes twice
+        -- is the fact that comes first.
+        order by posting.key, posting.place
         on conflict on constraint ledger_fact_is_booked_once do nothing
-        returning key
+        returning id
     )
 
-    select coalesce(array_agg(key), '{}') into v_new from booked;
+    select array_agg(booked.id) into v_new from booked;
 
-    perform from ledger_accounts
-    where id in (
-        select line.ledger_account_id
-        from unnest(p_postings) as posting, unnest(posting.lines) as line
-        where posting.key = any(v_new)
+    if cardinality(v_new) = cardinality(v_ids) then  -- nearly always
+        perform write_ledger_entries(p_organization_id, p_livemode, v_now, v_ids, p_postings);
+        return query select unnest(v_ids);
+        return;
+    end if;
+
+    perform write_ledger_entries(
+        p_organization_id, p_livemode, v_now, array_agg(made.id order by made.place),
+        array_agg(p_postings[made.place] order by made.place)
     )
-    order by id for no key update;
-
-    perform write_ledger_entries(p_organization_id, p_livemode, p_postings, v_new);
+    from unnest(v_ids) with ordinality as made (id, place)
+    where made.id = any(v_new)
+    having count(*) > 0;
 
     return query
-    select booked_ledger_transaction(p_organization_id, p_livemode, posting.key, posting.lines)
-    from unnest(p_postings) with ordinality as posting
-    order by posting.ordinality;
+    select
+        case
+            when v_ids[posting.place] = any(v_new) then v_ids[posting.place]
+            else booked_ledger_transaction(
+                p_organization_id, p_livemode, posting.key, posting.lines
+            )
+        end
+    from unnest(p_postings) with ordinality
+        as posting (key, kind, reference_type, reference_id, occurred_at, lines, place)
+    order by posting.place;
 end;
 $$;
 comment on function post_ledger_transactions is
@@ -455,37 +508,45 @@ comment on function post_ledger_transactions is
 'Answers their ids in the same order.';
 
 create function write_ledger_entries(
-    p_organization_id uuid, p_livemode boolean, p_postings ledger_posting[], p_keys text[]
+    p_organization_id uuid, p_livemode boolean, p_now timestamptz, p_ids uuid[],
+    p_postings ledger_posting[]
 ) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_lines bigint;
-    v_entries bigint;
-    v_now timestamptz := clock_now();
+    v_missing boolean;
+    v_unbounded boolean;
 begin
+    perform from ledger_accounts
+    where id in (
+        select line.ledger_account_id
+        from unnest(p_postings) as posting, unnest(posting.lines) as line
+    )
+    order by id for no key update;
+
     with lines as (
         select
-            ledger_transactions.id as ledger_transaction_id,
-            posting.ordinality,
+            posting.id as ledger_transaction_id,
+            posting.place,
             line.position,
-            line.ledger_account_id,
             line.amount,
-            sum(line.amount) over (
-                partition by line.ledger_account_id order by posting.ordinality, line.position
-            ) as moved
-        from (
-            select distinct on (key) *
-            from unnest(p_postings) with ordinality
-            where key = any(p_keys)
-            order by key, ordinality
-        ) as posting
-        inner join ledger_transactions
-            on ledger_transactions.key = posting.key
-            and ledger_transactions.organization_id = p_organization_id
-            and ledger_transactions.livemode = p_livemode
-        cross join unnest(posting.lines) with ordinality as line (ledger_account_id, amount, position)
+            account.id as ledger_account_id,
+            account.currency,
+            account.minimum + account.held as lowest,
+            account.maximum - account.held as highest,
+            greatest(account.last_entry_at, p_now) as created_at,
+            account.balance + sum(line.amount) over (
+                partition by account.id order by posting.place, line.position
+            ) as balance_after
+        from rows from (unnest(p_postings), unnest(p_ids)) with ordinality
+            as posting (key, kind, reference_type, reference_id, occurred_at, lines, id, place)
+        left join unnest(posting.lines) with ordinality
+            as line (ledger_account_id, amount, position) on true
+        left join ledger_accounts as account
+            on account.id = line.ledger_account_id
+            and account.organization_id = p_organization_id
+            and account.livemode = p_livemode and account.status = 'active'
     ),
 
     written as (
@@ -495,34 +556,44 @@ begin
         )
         select
             p_organization_id, p_livemode, lines.ledger_transaction_id, lines.position,
-            lines.ledger_account_id, account.currency, lines.amount, account.balance + lines.moved,
-            greatest(account.last_entry_at, v_now)
+            lines.ledger_account_id, lines.currency, lines.amount, lines.balance_after,
+            lines.created_at
         from lines
-        inner join ledger_accounts as account on account.id = lines.ledger_account_id
-        where account.organization_id = p_organization_id and account.livemode = p_livemode
-            and account.status = 'active'
-        order by lines.ordinality, lines.position
+        where lines.ledger_account_id is not null
+        order by lines.place, lines.position
         returning ledger_account_id, amount
     ),
 
     kept as (
         update ledger_accounts
         set
-            balance = ledger_accounts.balance + sums.amount,
-            last_entry_at = greatest(ledger_accounts.last_entry_at, v_now)
-        from (select ledger_account_id, sum(amount) as amount from written group by 1) as sums
-        where ledger_accounts.id = sums.ledger_account_id
+            balance = ledger_accounts.balance + moved.amount,
+            last_entry_at = greatest(ledger_accounts.last_entry_at, p_now)
+        from (select ledger_account_id, sum(amount) as amount from written group by 1) as moved
+        where ledger_accounts.id = moved.ledger_account_id
     )
 
-    select (select count(*) from lines), (select count(*) from written) into v_lines, v_entries;
+    select
+        bool_or(lines.ledger_account_id is null),
+        bool_or(lines.balance_after < lines.lowest or lines.balance_after > lines.highest)
+    into v_missing, v_unbounded
+    from lines;
 
-    if v_entries <> v_lines then
-        raise exception 'a ledger transaction names an account that is not open here'
+    if v_missing then
+        raise exception 'a ledger transaction has no lines, or names an account that is not open here'
             using errcode = 'assert_failure';
+    end if;
+    if v_unbounded then
+        raise exception 'a ledger account would leave its bounds between two postings'
+            using
+                errcode = 'check_violation',
+                constraint = 'ledger_account_stays_within_its_bounds';
     end if;
 end;
 $$;
-comment on function write_ledger_entries is 'The second half of a batch; the accounts are locked.';
+comment on function write_ledger_entries is
+'Locks the accounts in order of id and writes the entries of transactions that have none: any '
+'number of postings, of any number of lines.';
 
 create function reverse_ledger_transaction(
     p_id uuid, p_key text, p_kind text, p_reference_type text, p_reference_id uuid,
@@ -534,6 +605,7 @@ as $$
 declare
     v_reversed ledger_transactions;
     v_lines ledger_line[];
+    v_id uuid;
 begin
     select * into strict v_reversed from ledger_transactions where id = p_id for no key update;
     if exists (select from ledger_transactions where reverses_id = p_id and key <> p_key) then
@@ -545,10 +617,15 @@ begin
     from ledger_entries
     where ledger_transaction_id = p_id;
 
-    return post_ledger_transaction(
+    v_id := post_ledger_transaction(
         v_reversed.organization_id, v_reversed.livemode, p_key, p_kind, p_reference_type,
         p_reference_id, p_occurred_at, v_lines, p_id
     );
+    if not exists (select from ledger_transactions where id = v_id and reverses_id = p_id) then
+        raise exception 'ledger-key-reused: % is booked, but takes nothing back', p_key
+            using errcode = '22B02';
+    end if;
+    return v_id;
 end;
 $$;
 comment on function reverse_ledger_transaction is
@@ -569,6 +646,6 @@ comment on function ledger_balance_at is
 'An account''s balance as of a moment, by the time of booking. Final once no posting runs that '
 'began before that moment.';
 
--- Only the functions above, which run as the owner, write these tables.
+-- Only the functions above write these tables.
 revoke insert, update, delete, truncate
 on ledger_accounts, ledger_transactions, ledger_entries from public, munim_hasura;

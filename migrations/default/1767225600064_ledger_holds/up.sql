@@ -87,7 +87,12 @@ begin
     returning * into v_hold;
 
     if v_hold.id is not null then
-        update ledger_accounts set held = held + p_amount where id = p_ledger_account_id;
+        update ledger_accounts set held = held + p_amount
+        where id = p_ledger_account_id and status = 'active';
+        if not found then  -- closed while this waited for its row
+            raise exception 'ledger hold % names an account that is not open here', p_key
+                using errcode = 'assert_failure';
+        end if;
         return v_hold.id;
     end if;
 
@@ -98,7 +103,7 @@ begin
         raise exception 'ledger hold % names an account that is not open here', p_key
             using errcode = 'assert_failure';
     end if;
-    if (v_hold.ledger_account_id, v_hold.amount) <> (p_ledger_account_id, p_amount) then
+    if (v_hold.ledger_account_id, v_hold.amount) is distinct from (p_ledger_account_id, p_amount) then
         raise exception 'ledger-key-reused: % holds another amount', p_key
             using errcode = '22B02';
     end if;
@@ -108,21 +113,31 @@ $$;
 comment on function place_ledger_hold is
 'Speaks for an amount, once per key; refused by the account''s constraint when it is not there.';
 
-create function open_ledger_hold(p_id uuid) returns ledger_holds
+create function open_ledger_hold(p_id uuid, p_lines ledger_line[] default '{}')
+returns ledger_holds
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
     v_hold ledger_holds;
 begin
+    perform require_read_committed();
     select * into strict v_hold from ledger_holds where id = p_id for no key update;
+
+    -- All that the posting will touch, in order of id: the hold's own account need not come first.
+    perform from ledger_accounts
+    where id = v_hold.ledger_account_id
+        or id in (select line.ledger_account_id from unnest(p_lines) as line)
+    order by id for no key update;
+
     if v_hold.status = 'open' then
         update ledger_accounts set held = held - v_hold.amount where id = v_hold.ledger_account_id;
     end if;
     return v_hold;
 end;
 $$;
-comment on function open_ledger_hold is 'Locks a hold and, if it is open, gives its amount free.';
+comment on function open_ledger_hold is
+'Locks a hold and its accounts and, if it is open, gives its amount free.';
 
 create function release_ledger_hold(p_id uuid) returns void
 language plpgsql volatile
@@ -148,19 +163,27 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_hold ledger_holds := open_ledger_hold(p_id);
+    v_hold ledger_holds := open_ledger_hold(p_id, p_lines);
     v_transaction_id uuid;
+    v_moved numeric;
 begin
     if v_hold.status = 'released' then
         raise exception 'ledger hold % is released and cannot be posted', p_id
             using errcode = 'assert_failure';
     end if;
-    if (
-        select coalesce(abs(sum(line.amount)), 0)
-        from unnest(p_lines) as line
-        where line.ledger_account_id = v_hold.ledger_account_id
-    ) not between 1 and v_hold.amount then
-        raise exception 'ledger hold % keeps %, and no more can be posted', p_id, v_hold.amount
+    select coalesce(sum(line.amount), 0) into v_moved
+    from unnest(p_lines) as line
+    where line.ledger_account_id = v_hold.ledger_account_id;
+
+    if abs(v_moved) not between 1 and v_hold.amount or exists (
+        select from ledger_accounts
+        where id = v_hold.ledger_account_id and (
+            v_moved < 0 and minimum is null and maximum is not null
+            or v_moved > 0 and maximum is null and minimum is not null
+        )
+    ) then
+        raise exception 'ledger hold % keeps %: no more can be posted, and not the other way',
+            p_id, v_hold.amount
             using errcode = 'assert_failure';
     end if;
 

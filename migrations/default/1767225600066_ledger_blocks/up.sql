@@ -6,6 +6,7 @@ create table ledger_blocks (
     previous_hash bytea not null,
     hash bytea not null,
     horizon bigint not null,
+    sealed_in bigint not null default (pg_current_xact_id()::text)::bigint,
     sealed_at timestamptz not null default clock_now(),
     constraint ledger_block_follows_one_other unique (previous_hash),
     constraint ledger_block_number_counts check (number >= 1),
@@ -19,6 +20,9 @@ comment on table ledger_blocks is
 'transaction by position); the first previous_hash is 32 zero bytes. Append-only.';
 comment on column ledger_blocks.horizon is
 'Every database transaction below this number had ended when the block was sealed.';
+comment on column ledger_blocks.sealed_in is
+'Number of the database transaction that wrote the row. Where the row says otherwise (xmin), it came '
+'from a dump, and the numbers of this database are others than the horizon''s.';
 
 create table ledger_seals (
     ledger_transaction_id uuid primary key references ledger_transactions (id),
@@ -51,17 +55,29 @@ select concat_ws(
     (extract(epoch from p_transaction.created_at) * 1000000)::bigint,
     (
         select string_agg(
-            concat_ws(' ', position, ledger_account_id, currency, amount, balance_after),
-            E'\n' order by position
+            concat_ws(
+                ' ', entries.position, entries.id, accounts.id, accounts.code, accounts.part,
+                accounts.account_type, coalesce(accounts.customer_id::text, '-'), entries.currency,
+                entries.amount, entries.balance_after,
+                (extract(epoch from entries.created_at) * 1000000)::bigint
+            ),
+            E'\n' order by entries.position
         )
-        from ledger_entries
-        where ledger_transaction_id = p_transaction.id
+        from ledger_entries as entries
+        inner join ledger_accounts as accounts
+            on accounts.id = entries.ledger_account_id
+            and accounts.organization_id = entries.organization_id
+            and accounts.livemode = entries.livemode
+            and accounts.currency = entries.currency
+        where entries.ledger_transaction_id = p_transaction.id
+            and entries.organization_id = p_transaction.organization_id
+            and entries.livemode = p_transaction.livemode
     )
 );
 end;
 comment on function ledger_transaction_text is
-'What a seal covers: ten lines of the transaction, times in microseconds since 1970, then a line '
-'`position account currency amount balance_after` an entry.';
+'What a seal covers: ten lines of the transaction, times in microseconds since 1970, then a line an '
+'entry, `position id account code part type customer currency amount balance_after created`.';
 
 create function ledger_transaction_hash(p_transaction ledger_transactions) returns bytea
 language sql stable
@@ -78,6 +94,7 @@ as $$
 declare
     v_last ledger_blocks;
     v_horizon bigint := (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint;
+    v_is_from_here boolean;
     v_from bigint;
     v_ids uuid[];
     v_hashes bytea[];
@@ -88,10 +105,16 @@ begin
     perform pg_advisory_xact_lock(hashtextextended('ledger_blocks', 0));  -- one sealer at a time
 
     select * into v_last from ledger_blocks order by number desc limit 1;
+    select ledger_blocks.xmin::text::bigint = v_last.sealed_in & 4294967295 into v_is_from_here
+    from ledger_blocks
+    where ledger_blocks.number = v_last.number;
     v_previous := coalesce(v_last.hash, decode(repeat('00', 32), 'hex'));
     -- All below the last block's horizon had ended then, so nothing unsealed is older. A database
     -- restored elsewhere counts from the beginning again: then the whole ledger is looked through.
-    v_from := case when v_last.horizon <= v_horizon then v_last.horizon else 0 end;
+    v_from := case
+        when v_is_from_here and v_last.horizon <= v_horizon then v_last.horizon
+        else 0
+    end;
 
     select array_agg(to_seal.id), array_agg(to_seal.hash) into v_ids, v_hashes
     from (

@@ -516,6 +516,7 @@ begin
     else
         perform pay_payment_intent(v_intent, v_attempt, p_occurred_at);
     end if;
+    perform requeue_gateway_events(v_attempt);
 end;
 $$;
 comment on function capture_payment_attempt is

@@ -1,5 +1,6 @@
 drop function hold_in_suspense;
 drop function is_new_money;
+drop function requeue_gateway_events;
 drop function park_gateway_event;
 drop function note_gateway_event;
 drop function apply_payment_notice;

@@ -35,6 +35,8 @@ comment on column gateway_events.status is
 
 create index gateway_events_to_apply on gateway_events (next_try_at) where status = 'received';
 create index gateway_events_by_attempt on gateway_events (payment_attempt_id);
+create index gateway_events_of_nobody on gateway_events ((notice ->> 'gateway_payment_id'))
+where status = 'parked' and payment_attempt_id is null;
 
 create trigger gateway_event_updated_at
 before update on gateway_events
@@ -340,6 +342,34 @@ begin
 end;
 $$;
 comment on function park_gateway_event is 'Keeps a message that must not be acted on, and lists it.';
+
+create function requeue_gateway_events(p_attempt payment_attempts) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_id uuid;
+begin
+    -- Whoever works on one of them at this moment waits for our locks, and will find the capture.
+    for v_id in
+        select id
+        from gateway_events
+        where gateway = p_attempt.gateway and gateway_account = p_attempt.gateway_account
+            and livemode = p_attempt.livemode
+            and notice ->> 'gateway_payment_id' = p_attempt.gateway_payment_id
+            and status = 'parked' and payment_attempt_id is null
+        for update skip locked
+    loop
+        update gateway_events
+        set status = 'received', reason = null, tries = 0, next_try_at = clock_now()
+        where id = v_id;
+        update exceptions set resolved_at = clock_now()
+        where object_type = 'gateway_event' and object_id = v_id and resolved_at is null;
+    end loop;
+end;
+$$;
+comment on function requeue_gateway_events is
+'Messages that overtook the one about their payment were nobody''s until now: they are tried again.';
 
 create function is_new_money(p_event gateway_events, p_attempt payment_attempts) returns boolean
 language sql stable

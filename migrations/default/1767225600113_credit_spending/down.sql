@@ -1,7 +1,6 @@
 drop function announce_expiring_credits;
 drop function expire_credits;
 drop function due_credit_lots;
-drop function credit_lot_is_due;
 drop function return_credits;
 drop function write_credit_return;
 drop function give_spend_back;

@@ -681,48 +681,42 @@ comment on function return_credits is
 'from, with the day on which those expire.';
 grant execute on function return_credits to munim_hasura;
 
-create function credit_lot_is_due(p_lot credit_lots) returns boolean
-language sql stable
-begin atomic
-select coalesce(p_lot.remaining > p_lot.held and p_lot.expires_at <= clock_now(), false)
-    -- A refund of less than the smallest part of a credit failed, after that was used.
-    or (p_lot.remaining = 0 and p_lot.amount_remaining > 0);
-end;
-comment on function credit_lot_is_due is 'Has something that expired, or owes money for no credits.';
-
 create function due_credit_lots(p_livemode boolean, p_limit integer) returns setof credit_lots
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
+declare
+    v_organization_id uuid;
 begin
-    return query
-    with due as (
-        (
-            select id, organization_id, expires_at from credit_lots
-            where remaining > held and expires_at <= clock_now() and livemode = p_livemode
-            order by expires_at, id
-            limit p_limit
-        )
-        union all
-        (
-            select id, organization_id, expires_at from credit_lots
-            where remaining = 0 and amount_remaining > 0 and livemode = p_livemode
-            limit p_limit
-        )
-    )
-
-    select * from credit_lots
-    where id in (
-        select id from due
-        -- Locks of one organisation at a time are taken in one order.
-        where organization_id = (
-            select organization_id from due order by expires_at asc nulls last, id limit 1
-        )
-        order by expires_at asc nulls last, id
+    -- One organisation at a time: its ledger accounts are locked in one call, in one order.
+    select organization_id into v_organization_id
+    from credit_lots
+    where remaining > held and expires_at <= clock_now() and livemode = p_livemode
+    order by expires_at, id
+    limit 1;
+    if v_organization_id is not null then
+        return query
+        select * from credit_lots
+        where remaining > held and expires_at <= clock_now() and livemode = p_livemode
+            and organization_id = v_organization_id
+        order by expires_at, id
         limit p_limit
-    )
-    and credit_lot_is_due(credit_lots)
+        for no key update skip locked;
+        return;
+    end if;
+
+    -- Money for no credits: a refund of less than the smallest part of a credit failed after all.
+    select organization_id into v_organization_id
+    from credit_lots
+    where remaining = 0 and amount_remaining > 0 and livemode = p_livemode
+    order by id
+    limit 1;
+    return query
+    select * from credit_lots
+    where remaining = 0 and amount_remaining > 0 and livemode = p_livemode
+        and organization_id = v_organization_id
     order by expires_at asc nulls last, id
+    limit p_limit
     for no key update skip locked;
 end;
 $$;

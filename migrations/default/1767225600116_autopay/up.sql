@@ -24,7 +24,7 @@ create table autopay_settings (
     local_time time not null default '09:00',
     notice_days smallint not null default 3,
     catch_up_days smallint not null default 3,
-    retry_days smallint [] not null default '{1,3,5}',
+    retry_days smallint[] not null default '{1,3,5}',
     action_days smallint not null default 7,
     daily_tries_max smallint not null default 4,
     updated_at timestamptz not null default clock_now(),
@@ -170,7 +170,9 @@ create table autopay_mandates (
     constraint autopay_mandate_key_has_a_length check (length(idempotency_key) between 1 and 255),
     constraint autopay_mandate_asks_for_money check (amount > 0),
     constraint autopay_day_is_of_a_month check (day_of_month between 1 and 31),
-    constraint autopay_timezone_exists check (timestamptz 'epoch' at time zone timezone is not null),
+    constraint autopay_timezone_exists check (
+        timestamptz 'epoch' at time zone timezone is not null
+    ),
     constraint autopay_mandate_status_is_known check (
         status in ('pending_setup', 'active', 'paused', 'canceled', 'failed')
     ),
@@ -328,9 +330,10 @@ comment on column autopay_charges.lease_until is
 'Until when the worker has it to itself; then another goes on from the same attempt.';
 comment on column autopay_charges.silences is 'How often the gateway gave no answer about the open attempt.';
 
-create index autopay_charges_due on autopay_charges (next_try_at) where status = 'due';
-create index autopay_charges_leased on autopay_charges (lease_until) where lease_until is not null;
-create index autopay_charges_of_payers on autopay_charges (next_try_at)
+create index autopay_charges_to_try on autopay_charges (next_try_at) where status = 'due';
+create index autopay_charges_to_take_over on autopay_charges (lease_until)
+where lease_until is not null;
+create index autopay_charges_to_give_up on autopay_charges (next_try_at)
 where status = 'action_required';
 create index autopay_charges_by_customer on autopay_charges (customer_id, period);
 
@@ -471,7 +474,7 @@ select coalesce(
     (
         select gateway_customer_id from payment_methods
         where customer_id = p_customer.id and gateway = p_gateway
-        order by created_at desc, id
+        order by created_at desc, id desc
         limit 1
     ),
     case when p_gateway = 'stripe' then p_customer.stripe_customer_id end
@@ -880,7 +883,8 @@ create function after_autopay_tries(p_mandate autopay_mandates) returns timestam
 language sql stable
 begin atomic
 select greatest(clock_now(), max(last_try_at))
-from autopay_charges where autopay_mandate_id = p_mandate.id;
+from autopay_charges
+where autopay_mandate_id = p_mandate.id;
 end;
 comment on function after_autopay_tries is
 'Now, or the last try''s time where that transaction began later and yet came first.';
@@ -1009,13 +1013,13 @@ limit 1;
 end;
 comment on function autopay_rule is 'The rule in force for a currency on a date, or null.';
 
-create function write_autopay_charges(p_mandate_ids uuid []) returns autopay_charges []
+create function write_autopay_charges(p_mandate_ids uuid[]) returns autopay_charges[]
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
     v_now timestamptz := clock_now();
-    v_charges autopay_charges [];
+    v_charges autopay_charges[];
 begin
     with months as (
         select
@@ -1056,12 +1060,13 @@ language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
-    v_ids uuid [];
-    v_charges autopay_charges [];
+    v_ids uuid[];
+    v_charges autopay_charges[];
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
     perform give_up_on_payers(hasura_session);
+    perform pass_over_paused_months(hasura_session);
 
     v_ids := array(
         select id from autopay_mandates
@@ -1147,6 +1152,23 @@ $$;
 comment on function give_up_on_payers is
 'Fails charges that their payers did not finish in time; not while they may be paying.';
 
+create function pass_over_paused_months(p_session json) returns void
+language sql volatile
+begin atomic
+update autopay_charges
+set status = 'skipped', reason = 'paused', next_try_at = null
+where id in (
+    select autopay_charges.id from autopay_charges
+    inner join autopay_mandates on autopay_mandates.id = autopay_charges.autopay_mandate_id
+    where autopay_charges.status = 'due' and autopay_charges.next_try_at <= clock_now()
+        and autopay_mandates.status = 'paused'
+        and autopay_charges.livemode::text = p_session ->> 'x-hasura-livemode'
+    for no key update skip locked
+);
+end;
+comment on function pass_over_paused_months is
+'What fell due while its mandate was paused is not charged, however long the pause.';
+
 -- Charging ---------------------------------------------------------------------------------------
 
 create function claim_autopay_charges(
@@ -1157,7 +1179,7 @@ set search_path = public, pg_temp
 as $$
 declare
     v_now timestamptz := clock_now();
-    v_ids uuid [];
+    v_ids uuid[];
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
@@ -1268,7 +1290,7 @@ comment on function begin_autopay_attempts is
 'A claim with an old fence is left out.';
 grant execute on function begin_autopay_attempts to munim_hasura;
 
-create function lock_autopay_charges(p_ids uuid []) returns void
+create function lock_autopay_charges(p_ids uuid[]) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
@@ -1420,7 +1442,7 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_days smallint [];
+    v_days smallint[];
     v_next timestamptz;
 begin
     select retry_days into strict v_days
@@ -1533,7 +1555,7 @@ comment on function advance_autopay_charge is
 create function has_open_attempt(p_payment_intent_id uuid) returns boolean
 language sql stable
 begin atomic
-select exists (
+select exists(
     select from payment_attempts
     where payment_intent_id = p_payment_intent_id
         and status in ('created', 'unknown', 'pending', 'processing', 'authorized')

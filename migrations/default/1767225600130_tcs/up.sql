@@ -52,8 +52,8 @@ left join autopay_mandates
     on autopay_mandates.payment_method_id = payment_methods.id
     and autopay_mandates.status in ('active', 'paused')
 order by
-    payment_methods.customer_id, autopay_mandates.status, autopay_mandates.consented_at desc,
-    payment_methods.created_at desc, payment_methods.id;
+    payment_methods.customer_id asc, autopay_mandates.status asc,
+    autopay_mandates.consented_at desc, payment_methods.created_at desc, payment_methods.id asc;
 comment on view tcs.payment_methods is
 'One row a client, as there: the payment method that autopay charges, else the one saved last.';
 

@@ -26,10 +26,7 @@ from sandbox.engine.values import encode_json
 from .compiler import Compiler, all_of, joined, table_sql
 from .filters import computed_call, permit
 
-# What writing costs, where checking a value is one step. Of a subquery it is Postgres's to plan it
-# among the others.
-STEPS_OF_A_CONDITION = 4
-STEPS_OF_A_SUBQUERY = 400
+STEPS_OF_A_CONDITION = 4  # to write it, where checking a value is one step
 
 
 def column_sql(c: Compiler, access: Access, alias: str, name: str, condition: Filter | None) -> str:
@@ -99,7 +96,7 @@ def _logical(c: Compiler, name: str, value: Any, access: Access, alias: str) -> 
 
 
 def _related(c: Compiler, relationship: Relationship, value: Fields, alias: str) -> str:
-    c.walk.coercion.spend(STEPS_OF_A_SUBQUERY)
+    c.walk.coercion.spend(0, subqueries=1)
     target = c.schema.accesses[relationship.target]
     inner = c.alias()
     where = all_of(
@@ -127,7 +124,7 @@ def _predicate(
     predicate: Fields = options.items["predicate"]
     if _says_nothing(predicate):
         return "TRUE"
-    c.walk.coercion.spend(STEPS_OF_A_SUBQUERY)
+    c.walk.coercion.spend(0, subqueries=1)
     target = c.schema.accesses[relationship.target]
     inner = c.alias()
     where = all_of(

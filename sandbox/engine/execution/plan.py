@@ -128,7 +128,7 @@ class Plans:
             for name in found.variables
             if name in values
         }
-        coercion = Coercion(Variables(found.variables, refs, trees))
+        coercion = Coercion(Variables(found.variables, refs, trees), leaves=next(numbers))
         return _plan(Walk(found, schema, coercion)), coercion.cacheable
 
     def _keep(self, key: Key, prepared: Prepared) -> None:

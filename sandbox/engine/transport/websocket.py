@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from contextlib import suppress
@@ -113,6 +114,7 @@ class Socket:
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._timers: list[asyncio.TimerHandle] = []
+        self._ends_at = math.inf  # the first of the times at which a proof of the client's expires
 
     def send(self, text: str) -> None:
         if self._closing is not None:
@@ -197,7 +199,8 @@ class Socket:
         if first:
             self._later(self.settings.keepalive_seconds, self._stay_alive, operations)
         expires_at = operations.session.expires_at if operations.session else None
-        if expires_at is not None:
+        if expires_at is not None and expires_at < self._ends_at:
+            self._ends_at = expires_at
             self._later(max(0.0, expires_at - time.time()), self.give_up)
 
     def _stay_alive(self, operations: Operations) -> None:

@@ -189,6 +189,10 @@ class Pump:
                 logger.warning("%s is not delivered, its transform fails: %s", job.name, error)
                 self._finish(Result(job, State.ERROR))
                 return
+            except Exception:
+                # A fault of the engine's own: a failure like any other, or it would stay locked.
+                logger.exception("%s could not be delivered", job.name)
+                response = Response(fault="internal error")
             state, wait_s = decide(response, job.tries, job.hook.retry)
             self._finish(Result(job, state, wait_s, response))
 

@@ -224,7 +224,7 @@ def _with_wrong_amounts(body: bytes, excess: int) -> bytes:
         }
 
     wrong = json.loads(body, object_pairs_hook=raised)
-    return json.dumps(wrong, indent=2, ensure_ascii=False).encode()
+    return json.dumps(wrong, ensure_ascii=False).encode()
 
 
 def _delay(fault: Fault | None) -> float:

@@ -18,6 +18,7 @@ class Options:
     webhooks: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()  # that the webhooks want
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ class Worker:
         self.simulators = simulators
         self._wake = asyncio.Event()
         self._sending: dict[int, asyncio.Task[None]] = {}
-        self._http = httpx.AsyncClient(timeout=PATIENCE, trust_env=False)
+        # One for each webhook under way: one for all looks through all its connections each time.
+        self._idle = [httpx.AsyncClient(timeout=PATIENCE, trust_env=False) for _ in range(AT_ONCE)]
         outbox.on_post = self.wake
 
     def wake(self) -> None:
@@ -52,7 +53,8 @@ class Worker:
             for task in self._sending.values():
                 task.cancel()
             await asyncio.gather(*self._sending.values(), return_exceptions=True)
-            await self._http.aclose()
+            for client in self._idle:
+                await client.aclose()
 
     async def _rest(self) -> None:
         try:
@@ -104,10 +106,13 @@ class Worker:
         return attempt
 
     async def _post(self, url: str, signed: Signed) -> Attempt:
+        client = self._idle.pop() if self._idle else httpx.AsyncClient(timeout=PATIENCE)
         try:
-            answer = await self._http.post(url, content=signed.body, headers=signed.headers)
+            answer = await client.post(url, content=signed.body, headers=signed.headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Attempt(signed.headers, error=f"{type(error).__name__}: {error}")
+        finally:
+            self._idle.append(client)
         return Attempt(signed.headers, status=answer.status_code, answer=answer.text[:500])
 
     def _sign(self, delivery: Delivery) -> Signed | None:

@@ -60,7 +60,9 @@ class Simulator:
             "dispute": self.disputes.open_due,
             "late_call": self.api.perform_late,
         }
-        self.endpoints.configure(options.webhooks, options.secrets or (SANDBOX_SECRET,))
+        self.endpoints.configure(
+            options.webhooks, options.secrets or (SANDBOX_SECRET,), options.events or ("*",)
+        )
 
     def routes(self) -> Sequence[BaseRoute]:
         return [*self.hosted.routes(), *self.api.routes(self._operations())]

@@ -32,14 +32,14 @@ class Endpoints:
             Operation("DELETE", one, "webhook_endpoints.delete", self._delete),
         ]
 
-    def configure(self, urls: Sequence[str], secrets: Sequence[str]) -> None:
+    def configure(self, urls: Sequence[str], secrets: Sequence[str], events: Sequence[str]) -> None:
         """Make the endpoints named on the command line exist, and no others of that origin."""
         with self.books.store.transaction():
             for known in self.books.page(KIND, Slice(limit=100))[0]:
                 if known["id"].startswith(FROM_COMMAND_LINE):
                     self.books.delete(KIND, known["id"])
             for number, url in enumerate(urls, start=1):
-                endpoint = self._new(url, ["*"])
+                endpoint = self._new(url, list(events))
                 endpoint["id"] = FROM_COMMAND_LINE + (str(number) if number > 1 else "")
                 endpoint["_secrets"] = [{"secret": secret, "until": None} for secret in secrets]
                 self.books.insert(KIND, endpoint)

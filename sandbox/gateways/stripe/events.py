@@ -57,7 +57,7 @@ class Events:
     def _queue(self, endpoint: Document, event: Document) -> None:
         """Render the event in the endpoint's own API version."""
         body = event | {"api_version": endpoint["api_version"] or API_VERSION}
-        text = json.dumps(body, indent=2, ensure_ascii=False)
+        text = json.dumps(body, ensure_ascii=False)
         self.outbox.post(
             Parcel(
                 gateway=self.books.gateway,

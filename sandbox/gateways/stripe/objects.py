@@ -28,7 +28,7 @@ KINDS = {
 
 
 def new_id(prefix: str, length: int = 24) -> str:
-    return f"{prefix}_{''.join(secrets.choice(ALPHABET) for _ in range(length))}"
+    return f"{prefix}_{''.join([ALPHABET[byte % 62] for byte in secrets.token_bytes(length)])}"
 
 
 def list_of(url: str, data: list[Document], *, more: bool = False) -> Document:

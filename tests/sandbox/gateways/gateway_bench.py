@@ -200,6 +200,45 @@ class Bench:
         chosen: Any = {**order(), **params}
         return self.client.v1.checkout.sessions.create(params=chosen)
 
+    def saving(self, **params: Any) -> stripe.checkout.Session:
+        """Open a page that saves a method for a new customer."""
+        wanted = {name: order()[name] for name in ("success_url", "cancel_url")}
+        chosen: Any = {
+            "mode": "setup",
+            "currency": "usd",
+            "customer_creation": "always",
+            "metadata": {"mandate": "m-1"},
+            "setup_intent_data": {"metadata": {"mandate": "m-1"}},
+            **wanted,
+            **params,
+        }
+        return self.client.v1.checkout.sessions.create(params=chosen)
+
+    def saved(self, **payer: Any) -> tuple[str, str]:
+        """Make a customer with a saved method; a good card if nothing is said."""
+        made = self.server.control("/stripe/customers", payer)["customers"][0]
+        return made["customer"], made["payment_method"]
+
+    def charge(self, **params: Any) -> stripe.PaymentIntent:
+        """Charge $25 while the payer is away, a new customer's good card if nothing is said."""
+        if "customer" not in params:
+            params["customer"], params["payment_method"] = self.saved()
+        key = params.pop("key", None)
+        chosen: Any = {
+            "amount": 2500,
+            "currency": "usd",
+            "confirm": True,
+            "off_session": True,
+            **params,
+        }
+        options: Any = {"idempotency_key": key} if key else {}
+        return self.client.v1.payment_intents.create(chosen, options)
+
+    def balance(self, source: str) -> list[tuple[str, int, int]]:
+        """Tell what an object moved: the category, the amount and the fee."""
+        entries = self.client.v1.balance_transactions.list(params={"source": source})
+        return [(one.reporting_category, one.amount, one.fee) for one in entries.data[::-1]]
+
     def get(self, session: str, *expand: str) -> stripe.checkout.Session:
         return self.client.v1.checkout.sessions.retrieve(session, params={"expand": [*expand]})
 

@@ -24,12 +24,21 @@ KINDS = {
     "customer": "/v1/customers",
     "event": "/v1/events",
     "webhook_endpoint": "/v1/webhook_endpoints",
+    "refund": "/v1/refunds",
+    "dispute": "/v1/disputes",
+    "setup_intent": "/v1/setup_intents",
 }
 
 
 def newest(bench: Bench, kind: str) -> dict[str, Any]:
-    """Pay once with a customer, and fetch the newest object of a kind."""
-    bench.paid(customer_creation="always")
+    """Pay once with a customer, do what makes a kind, and fetch the newest object of it."""
+    session = bench.paid(customer_creation="always")
+    if kind == "refund":
+        bench.client.v1.refunds.create(params={"payment_intent": str(session.payment_intent)})
+    elif kind == "dispute":
+        bench.server.control(f"/stripe/charges/{session.payment_intent}/dispute", {})
+    elif kind == "setup_intent":
+        bench.saving()
     answer = bench.server.raw("GET", f"{KINDS[kind]}?limit=1")
     found: dict[str, Any] = answer.json()["data"][0]
     return found
@@ -70,6 +79,11 @@ def test_a_line_item_and_its_price_have_the_fields_of_the_sample(bench: Bench) -
     ours, sample = session["line_items"]["data"][0], load(FIXTURES)["resources"]
     assert set(sample["item"]) - set(ours) == set()
     assert set(sample["price"]) - set(ours["price"]) == set()
+
+
+def test_a_page_that_saves_a_method_has_the_fields_of_the_sample(bench: Bench) -> None:
+    ours, sample = bench.saving().to_dict(), load(FIXTURES)["resources"]["checkout.session"]
+    assert set(sample) - set(ours) == set()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,245 @@
+"""The service's own code on a real database, with a gateway that is made up, and crashes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from books import Money, broken_invariants, settle
+from graphql import FieldNode, OperationDefinitionNode
+from money_back import Desk, balances
+from psycopg.rows import dict_row
+
+from app import config
+from app.context import Context
+from app.errors import GatewayUnavailableError, from_database
+from app.gateways import Finding, Outcome, RefundOrder, Subject
+from app.graphql import operations
+from app.refunds.actions import refund_payment
+from app.refunds.schemas import RefundPaymentSchema
+
+ENVIRON = {
+    "MUNIM_ENV": "test",
+    "HASURA_ENDPOINT": "http://hasura.test/v1/graphql",
+    "HASURA_ADMIN_SECRET": "admin-secret",
+    "ACTION_SECRET": "action-secret",
+    "FRONTEND_URL": "https://shop.example",
+    "LOG_LEVEL": "critical",
+}
+
+
+class CrashError(BaseException):
+    """The process died here: nothing in the service may catch it."""
+
+
+@dataclass
+class Fault:
+    """Dies at the call of this number, before or after its effect."""
+
+    at: int = 0
+    is_after: bool = False
+    calls: list[str] = field(default_factory=list)
+
+    def around(self, name: str, call: Callable[[], Any]) -> Any:
+        self.calls.append(name)
+        is_hit = len(self.calls) == self.at
+        if is_hit and not self.is_after:
+            raise CrashError
+        answer = call()
+        if is_hit:
+            raise CrashError
+        return answer
+
+
+class Hasura:
+    """Runs the service's operations as Hasura does, each in a transaction of its own.
+
+    It knows mutations that are one function, and queries of one table by ids.
+    """
+
+    def __init__(self, url: str, session: dict[str, str], fault: Fault) -> None:
+        self.url, self.session, self.fault = url, session, fault
+
+    def run(self, name: str, **variables: Any) -> list[dict[str, Any]]:
+        return self.fault.around(name, lambda: self._run(name, variables))
+
+    def one(self, name: str, **variables: Any) -> dict[str, Any]:
+        (row,) = self.run(name, **variables)
+        return row
+
+    def _run(self, name: str, variables: dict[str, Any]) -> list[dict[str, Any]]:
+        root = root_field(name)
+        try:
+            with psycopg.connect(self.url, row_factory=dict_row) as db:
+                rows = self._ask(db, root, variables)
+                return [self._shape(db, row) for row in rows]
+        except psycopg.Error as failure:
+            refusal = from_database(str(failure.diag.message_primary))
+            if refusal is None:
+                raise
+            raise refusal from failure
+
+    def _ask(self, db: Any, root: FieldNode, variables: dict[str, Any]) -> list[dict[str, Any]]:
+        (argument,) = root.arguments
+        given = {
+            each.name.value: (each.value.name if hasattr(each.value, "name") else None)
+            for each in argument.value.fields
+        }
+        if argument.name.value == "args":
+            arguments = {
+                name.removeprefix("p_"): variables.get(variable.value)
+                for name, variable in given.items()
+            }
+            return Money(db, self.session).call(root.name.value, **arguments)
+        (column,), (value,) = given, variables.values()
+        return db.execute(
+            f"select * from {root.name.value} where {column} = %s", [value]
+        ).fetchall()
+
+    def _shape(self, db: Any, row: dict[str, Any]) -> dict[str, Any]:
+        """As Hasura prints it, with the attempt of a refund beside it."""
+        shaped = {name: plain(value) for name, value in row.items()}
+        if "payment_attempt_id" in row:
+            shaped["payment_attempt"] = db.execute(
+                "select gateway_payment_id from payment_attempts where id = %s",
+                [row["payment_attempt_id"]],
+            ).fetchone()
+        return shaped
+
+
+def root_field(name: str) -> FieldNode:
+    definition = operations()[name].document.definitions[0]
+    assert isinstance(definition, OperationDefinitionNode)
+    root = definition.selection_set.selections[0]
+    assert isinstance(root, FieldNode)
+    return root
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int | UUID | Decimal):
+        return str(value)
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+@dataclass
+class Gateway:
+    """Keeps a refund for each key. `silence` makes it fall silent before or after it acted."""
+
+    fault: Fault
+    outcome: Outcome = Outcome.SUCCEEDED
+    silence: str | None = None
+    refunds: dict[str, Finding] = field(default_factory=dict)
+    asked: int = 0
+
+    def refund(self, order: RefundOrder) -> Finding:
+        return self.fault.around("gateway.refund", lambda: self._refund(order))
+
+    def _refund(self, order: RefundOrder) -> Finding:
+        self.asked += 1
+        self._be_silent("before")
+        known = self.refunds.setdefault(
+            order.id,
+            Finding(
+                subject=Subject.REFUND,
+                outcome=self.outcome,
+                gateway_refund_id=f"re_{order.id}",
+                gateway_payment_id=order.gateway_payment_id,
+                amount=order.amount,
+            ),
+        )
+        self._be_silent("after")
+        return replace(known, refund_id=order.id)
+
+    def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
+        return self.fault.around(
+            "gateway.find_refund", lambda: self._find(refund_id, gateway_payment_id)
+        )
+
+    def _find(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
+        self._be_silent("before")
+        known = self.refunds.get(refund_id)
+        if known is None or known.gateway_payment_id != gateway_payment_id:
+            return None
+        return replace(known, refund_id=refund_id)
+
+    def _be_silent(self, when: str) -> None:
+        if self.silence == when:
+            message = "no answer"
+            raise GatewayUnavailableError(message)
+
+
+@dataclass
+class House:
+    """The service in this process: its context, its gateway, and the fault that may come."""
+
+    url: str
+    session: dict[str, str]
+    fault: Fault = field(default_factory=Fault)
+    gateway: Gateway = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gateway = Gateway(self.fault)
+
+    @property
+    def ctx(self) -> Context:
+        return Context(
+            settings=config.load(ENVIRON),
+            hasura=Hasura(self.url, self.session, self.fault),
+            gateway=lambda _: self.gateway,
+            now=self.now,
+        )
+
+    def now(self) -> datetime:
+        with psycopg.connect(self.url) as db:
+            return db.execute("select clock_now()").fetchone()[0]
+
+    def wait(self, seconds: int) -> None:
+        with psycopg.connect(self.url) as db:
+            db.execute("update clock set skew_seconds = skew_seconds + %s", [seconds])
+
+    def plan(self, at: int, *, is_after: bool) -> None:
+        """From now on: die at that call."""
+        self.fault.at, self.fault.is_after = at, is_after
+        self.fault.calls.clear()
+
+
+class Shop:
+    """A paid purchase, the service, and what a person at a console sees."""
+
+    def __init__(self, url: str) -> None:
+        with psycopg.connect(url, row_factory=dict_row) as db:
+            self.tenant = settle(db)
+            self.paid = Desk(db, self.tenant.session).paid()
+        self.url = url
+        self.house = House(url, self.tenant.session | {"x-hasura-actor-role": "finance"})
+
+    def refund(self, **changes: Any) -> dict[str, Any]:
+        asked = {
+            "payment_intent_id": str(self.paid["payment_intent_id"]),
+            "amount": 1000,
+            "reason": "requested_by_customer",
+            "idempotency_key": "refund-1",
+        }
+        request = RefundPaymentSchema().load(asked | changes)
+        return refund_payment(self.house.ctx, request)
+
+    def desk(self, db: Any) -> Desk:
+        return Desk(db, self.tenant.session)
+
+    def read(self, query: str) -> list[dict[str, Any]]:
+        with psycopg.connect(self.url, row_factory=dict_row) as db:
+            return db.execute(query).fetchall()
+
+    def is_settled(self, refunds: int = 1) -> bool:
+        """So many refunds at the gateway, as many in the books, and nothing is wrong."""
+        with psycopg.connect(self.url, row_factory=dict_row) as db:
+            rows = db.execute("select * from refunds").fetchall()
+            assert broken_invariants(db) == {}
+            assert balances(db, self.tenant)["gateway USD"] == 2500 - refunds * 1000
+        assert len(self.house.gateway.refunds) == len(rows) == refunds
+        return all(row["status"] == "succeeded" for row in rows)
