@@ -69,7 +69,7 @@ class Money:
     def call(self, function: str, **arguments: object) -> list[dict[str, Any]]:
         names = "".join(f", p_{name} => %({name})s" for name in arguments)
         values = {
-            name: Jsonb(value) if isinstance(value, dict) else value
+            name: Jsonb(value) if isinstance(value, dict | list) else value
             for name, value in arguments.items()
         }
         self.db.execute("set local role munim_hasura")

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from books import Connection, Money, Tenant
-from psycopg.types.json import Jsonb
 
 DECLINES = {
     "soft": "insufficient_funds",
@@ -150,7 +149,7 @@ class Autopay:
 
     def begin(self, claims: list[dict[str, Any]]) -> list[dict[str, Any]]:
         said = [{"id": str(claim["id"]), "fence": claim["fence"]} for claim in claims]
-        return self.money.call("begin_autopay_attempts", claims=Jsonb(said))
+        return self.money.call("begin_autopay_attempts", claims=said)
 
     def answer(self, order: dict[str, Any], outcome: str = "paid", **changes: Any) -> Any:
         """Keep what the gateway says of an order. A decline is named by its class."""

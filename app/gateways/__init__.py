@@ -174,7 +174,8 @@ class Finding:
         plain = {each.name: _plain(getattr(self, each.name)) for each in fields(Finding)}
         plain["currency"] = self.amount and self.amount.currency
         plain["fee_currency"] = self.fee and self.fee.currency
-        return plain | {"fee_amount": plain.pop("fee")}
+        plain["fee_amount"] = plain.pop("fee")
+        return plain
 
 
 def _plain(value: object) -> object:

@@ -98,11 +98,15 @@ def stripe_api() -> Iterator[Server]:
 
 
 @contextmanager
-def product(url: str, api_port: int, *, hasura: int = 0) -> Iterator[Product]:
-    """Start the app and the engine as `make run` does. With `hasura` the app asks at that port."""
+def product(url: str, api_port: int, *, apart: bool = False) -> Iterator[Product]:
+    """Start the app and the engine as `make run` does.
+
+    `apart`: what the engine itself calls (events, crons) is answered by somebody else, as it is
+    where each call has a process of its own.
+    """
     ports = Ports(hasura=free_port(), app=free_port(), gateways=api_port)
-    asked = Ports(hasura=hasura or ports.hasura, app=ports.app, gateways=api_port)
-    app, engine = supervisor.app_service(asked), supervisor.engine_service(ports, url)
+    called = Ports(hasura=ports.hasura, app=api_port) if apart else ports
+    app, engine = supervisor.app_service(ports), supervisor.engine_service(called, url)
     with ExitStack() as stack:
         started = [
             stack.enter_context(

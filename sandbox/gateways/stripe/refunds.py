@@ -27,7 +27,7 @@ SIMULATED = frozenset(
     {"amount", "charge", "payment_intent", "reason", "metadata", "currency", "expand"}
 )
 EMPTY = (
-    *("balance_transaction", "customer", "customer_account", "description"),
+    *("balance_transaction", "customer", "customer_account"),
     *("payment_method", "reason", "receipt_number", "source_transfer_reversal"),
     "transfer_reversal",
 )

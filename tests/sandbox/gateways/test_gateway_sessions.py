@@ -116,7 +116,6 @@ def test_expiring_cancels_the_intent_of_a_failed_try(bench: Bench) -> None:
         ({"idempotency_key": "k"}, "idempotency_key", "parameter_unknown"),
         ({"mode": "pay"}, "mode", None),
         ({"mode": "subscription"}, "mode", None),
-        ({"mode": "subscription"}, "mode", None),
         ({"ui_mode": "embedded_page"}, "ui_mode", None),
         ({"discounts": [{"coupon": "c"}]}, "discounts", None),
         ({"automatic_tax": {"enabled": True}}, "automatic_tax", None),

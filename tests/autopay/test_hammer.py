@@ -1,0 +1,189 @@
+"""Many workers at once: exact counts, whatever the order the database takes them in."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from threading import Barrier
+from typing import Any
+
+import psycopg
+import pytest
+from books import Connection, Money, Tenant, broken_invariants, settle
+from mandates import Autopay
+from payers import Town
+from psycopg.rows import dict_row
+
+THREADS = 16
+DUE = "2027-06-15T09:00Z"
+
+
+def hammer(url: str, tenants: list[Tenant], work: Any) -> list[Any]:
+    """Run work(autopay, thread) once from each of THREADS connections that start together."""
+    barrier = Barrier(THREADS)
+
+    def run(thread: int) -> Any:
+        with psycopg.connect(url, row_factory=dict_row) as db:
+            tenant = tenants[thread % len(tenants)]
+            barrier.wait()
+            return work(Autopay(db, Money(db, tenant.session), tenant), thread)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(run, range(THREADS)))
+
+
+def a_worker(autopay: Autopay, _: int) -> int:
+    """Tick both crons until nothing is left, a transaction a step."""
+    done = 0
+    while True:
+        moved = autopay.money.call("materialise_autopay_charges", limit=7)
+        autopay.db.commit()
+        claims = autopay.claim(limit=5)
+        autopay.db.commit()
+        orders = autopay.begin(claims)
+        autopay.db.commit()
+        for order in orders:
+            autopay.answer(order)
+            autopay.db.commit()
+        done += len(orders)
+        if not moved and not claims:
+            return done
+
+
+def test_16_workers_charge_100_mandates_once_each(database: str) -> None:
+    town = Town(database, payers=100)
+    town.at(DUE)
+    done = hammer(database, town.tenants, a_worker)
+
+    assert sum(done) == 100
+    with town.connect() as db:
+        charges = db.execute("select status, tries, fence from autopay_charges").fetchall()
+        assert [(c["status"], c["tries"], c["fence"]) for c in charges] == [("succeeded", 1, 1)] * 100
+        assert len(db.execute("select from payment_attempts").fetchall()) == 100
+        assert broken_invariants(db) == {}
+
+
+def test_leases_that_end_at_once_still_make_one_attempt_each(database: str) -> None:
+    """Every worker takes every charge over, and all of them answer."""
+    town = Town(database, payers=12)
+    town.at(DUE)
+    town.context()
+
+    def work(autopay: Autopay, _: int) -> None:
+        for _ in range(8):
+            autopay.money.call("materialise_autopay_charges", limit=100)
+            autopay.db.commit()
+            claims = autopay.claim(lease_seconds=0)
+            autopay.db.commit()
+            orders = autopay.begin(claims)
+            autopay.db.commit()
+            for order in orders:
+                autopay.answer(order, gateway_payment_id=f"pi_{order['payment_attempt_id']}")
+                autopay.db.commit()
+
+    hammer(database, town.tenants, work)
+
+    with town.connect() as db:
+        assert len(db.execute("select from payment_attempts").fetchall()) == 12
+        entries = db.execute("select amount from credit_entries").fetchall()
+        assert [entry["amount"] for entry in entries] == [250] * 12
+        assert broken_invariants(db) == {}
+
+
+def test_pauses_cancellations_setups_and_charges_do_not_wait_in_a_ring(database: str) -> None:
+    town = Town(database, payers=8)
+    town.at(DUE)
+
+    def work(autopay: Autopay, thread: int) -> None:
+        if thread < 8:
+            a_worker(autopay, thread)
+            return
+        (mandate,) = autopay.db.execute(
+            "select id from autopay_mandates where customer_id = %s and status = 'active'",
+            [autopay.tenant.customer_id],
+        ).fetchall()
+        autopay.db.commit()
+        for what in ("pause", "resume", "pause", "cancel"):
+            autopay.money.call(f"{what}_autopay", autopay_mandate_id=mandate["id"])
+            autopay.db.commit()
+        autopay.set_up(day_of_month=20)
+        autopay.db.commit()
+
+    hammer(database, town.tenants, work)  # a deadlock would be raised here
+
+    town.at("2027-06-20T09:00Z")
+    with town.connect() as db:
+        a_worker(Autopay(db, Money(db, town.tenant.session), town.tenant), 0)
+        paid = db.execute(
+            "select customer_id, count(*) from autopay_charges where status = 'succeeded'"
+            " group by customer_id"
+        ).fetchall()
+        assert [row["count"] for row in paid] == [1] * 8
+        assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize("outcomes", [("soft", "paid"), ("hard", "paid"), ("soft", "hard")])
+def test_contrary_answers_at_once_end_in_one_state(database: str, outcomes: Any) -> None:
+    town = Town(database, payers=4)
+    town.at(DUE)
+    with town.connect() as db:
+        autopay = Autopay(db, Money(db, town.tenant.session), town.tenant)
+        autopay.materialise()
+        orders = autopay.begin(autopay.claim())
+
+    def work(autopay: Autopay, thread: int) -> None:
+        for order in orders:
+            autopay.answer(order, outcomes[thread % 2])
+            autopay.db.commit()
+
+    hammer(database, town.tenants, work)
+
+    with town.connect() as db:
+        assert broken_invariants(db) == {}
+        states = db.execute("select status from autopay_charges").fetchall()
+        if "paid" in outcomes:
+            assert [row["status"] for row in states] == ["succeeded"] * 4
+
+
+def test_a_year_of_1000_customers_is_quick_to_write_down(database: str) -> None:
+    """The database's own part: writing down, announcing, claiming and beginning 12,000 charges."""
+    with psycopg.connect(database, row_factory=dict_row) as db:
+        autopay = many(db, 1000)
+        started = datetime.now(UTC)
+        orders = 0
+        for month in range(12):
+            autopay.at(f"{2027 + (month + 6) // 12}-{(month + 6) % 12 + 1:02}-15T09:00Z")
+            autopay.materialise()
+            while claims := autopay.claim(limit=500):
+                orders += len(autopay.begin(claims))
+                db.execute("set local session_replication_role = replica")
+                db.execute(
+                    "update payment_attempts set status = 'canceled', next_check_at = null"
+                    " where status = 'created'"
+                )
+                db.execute(
+                    "update autopay_charges set status = 'canceled', reason = 'done',"
+                    " lease_until = null where status = 'charging'"
+                )
+                db.execute("set local session_replication_role = origin")
+        assert orders == 12_000
+        assert datetime.now(UTC) - started < timedelta(seconds=60)
+
+
+def many(db: Connection, count: int) -> Autopay:
+    """Write customers with mandates that run, all at once."""
+    tenant = settle(db)
+    autopay = Autopay(db, Money(db, tenant.session), tenant)
+    autopay.at("2027-07-01T12:00Z")
+    autopay.set_up()
+    db.execute(
+        "insert into customers (organization_id, livemode, user_id, email)"
+        " select organization_id, livemode, gen_random_uuid()::text, email"
+        " from customers, generate_series(2, %s)",
+        [count],
+    )
+    db.execute(
+        "insert into autopay_mandates select (jsonb_populate_record(autopay_mandates,"
+        " jsonb_build_object('id', gen_random_uuid(), 'customer_id', customers.id,"
+        " 'gateway_session_id', null, 'url', null))).*"
+        " from autopay_mandates, customers where customers.id <> autopay_mandates.customer_id"
+    )
+    return autopay

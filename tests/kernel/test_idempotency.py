@@ -1,0 +1,192 @@
+"""Every door that moves money takes a key: once is once, whoever calls again, and how many at once.
+
+Decision 0015. A new door belongs into the table below; the last test finds one that is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from threading import Barrier
+from typing import Any
+
+import psycopg
+import pytest
+from books import Connection, Tenant, broken_invariants, settle
+from money_back import Desk
+from psycopg.rows import dict_row
+
+Asked = dict[str, Any]
+THREADS = 16
+
+
+@dataclass(frozen=True)
+class Door:
+    """How a door is called, what it makes, and a change that makes another request of it."""
+
+    makes: str
+    ask: Callable[[Desk, Tenant], Asked]
+    change: Asked
+    role: str | None = None
+
+    def call(self, name: str, desk: Desk, **asked: Any) -> list[dict[str, Any]]:
+        return desk.acting(actor_role=self.role).call(name, **asked)
+
+
+def _purchase(_: Desk, __: Tenant) -> Asked:
+    return {
+        "amount": 2500,
+        "currency": None,
+        "email": "ada@example.com",
+        "gateway": "stripe",
+        "success_url": "https://shop.example/paid",
+        "cancel_url": "https://shop.example/cancelled",
+    }
+
+
+def _refund(desk: Desk, _: Tenant) -> Asked:
+    return {
+        "payment_intent_id": desk.paid(key="paid")["payment_intent_id"],
+        "payment_attempt_id": None,
+        "amount": 700,
+        "type": None,
+        "reason": "requested_by_customer",
+        "note": None,
+    }
+
+
+def _spend(desk: Desk, tenant: Tenant) -> Asked:
+    desk.paid(key="paid")
+    return {
+        "customer_id": tenant.customer_id,
+        "amount": Decimal(20),
+        "description": "Lunch",
+        "reference": None,
+    }
+
+
+def _return(desk: Desk, tenant: Tenant) -> Asked:
+    (spent,) = desk.call("spend_credits", **_spend(desk, tenant), key="spent")
+    return {"credit_spend_id": spent["id"], "amount": Decimal(5), "reason": "Cold soup"}
+
+
+def _grant(_: Desk, tenant: Tenant) -> Asked:
+    return {
+        "customer_id": tenant.customer_id,
+        "amount": Decimal(20),
+        "reason": "Welcome",
+        "expires_at": None,
+    }
+
+
+def _setup(_: Desk, __: Tenant) -> Asked:
+    return {
+        "amount": 2500,
+        "currency": None,
+        "day_of_month": 31,
+        "gateway": "stripe",
+        "success_url": "https://shop.example/saved",
+        "cancel_url": "https://shop.example/cancelled",
+    }
+
+
+DOORS = {
+    "open_credit_purchase": Door("credit_purchases", _purchase, {"amount": 2501}),
+    "open_refund": Door("refunds", _refund, {"amount": 701}),
+    "spend_credits": Door("credit_spends", _spend, {"amount": Decimal(21)}),
+    "return_credits": Door("credit_returns", _return, {"amount": Decimal(6)}),
+    "grant_credits": Door("credit_grants", _grant, {"amount": Decimal(21)}, "finance"),
+    "open_autopay_setup": Door("autopay_mandates", _setup, {"day_of_month": 30}),
+}
+
+
+def count(db: Connection, door: Door) -> int:
+    return db.execute(f"select count(*) as rows from {door.makes}").fetchone()["rows"]
+
+
+@pytest.fixture
+def desk(db: Connection, tenant: Tenant) -> Desk:
+    return Desk(db, tenant.session)
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_the_same_request_again_is_the_same_thing(db, desk, tenant, name) -> None:
+    door = DOORS[name]
+    asked = door.ask(desk, tenant)
+    before = count(db, door)
+    first = door.call(name, desk, **asked, key="key-1")
+    assert door.call(name, desk, **asked, key="key-1") == first
+
+    assert count(db, door) == before + 1
+    assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_another_request_under_the_same_key_is_refused(db, desk, tenant, name) -> None:
+    door = DOORS[name]
+    asked = door.ask(desk, tenant)
+    door.call(name, desk, **asked, key="key-1")
+    before = count(db, door)
+    refused = pytest.raises(psycopg.Error, match="idempotency-key-reused: ")
+    with refused as refusal, db.transaction():
+        door.call(name, desk, **asked | door.change, key="key-1")
+
+    assert refusal.value.sqlstate == "22B08"
+    assert count(db, door) == before
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_a_key_is_somebody_elses_own(db, desk, tenant, name) -> None:
+    """Another organisation's customer uses the same words for their own."""
+    door = DOORS[name]
+    door.call(name, desk, **door.ask(desk, tenant), key="key-1")
+    other = settle(db)
+    theirs = Desk(db, other.session)
+    asked = door.ask(theirs, other)
+    before = count(db, door)
+    door.call(name, theirs, **asked, key="key-1")
+
+    assert count(db, door) == before + 1
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_many_at_once_make_one(database, name) -> None:
+    door = DOORS[name]
+    with connected(database) as db:
+        tenant = settle(db)
+        asked = door.ask(Desk(db, tenant.session), tenant)
+        before = count(db, door)
+    barrier = Barrier(THREADS)
+
+    def call(_: int) -> Any:
+        with connected(database) as db:
+            barrier.wait()
+            (row,) = door.call(name, Desk(db, tenant.session), **asked, key="key-1")
+            db.commit()
+            return row["id"]
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        made = set(pool.map(call, range(THREADS)))
+    with connected(database) as db:
+        assert count(db, door) == before + 1
+        assert broken_invariants(db) == {}
+    assert len(made) == 1
+
+
+def connected(url: str) -> Any:
+    return psycopg.connect(url, row_factory=dict_row)
+
+
+def test_no_door_with_a_key_is_missing_here(db) -> None:
+    def named() -> Iterator[str]:
+        yield from (
+            row["proname"]
+            for row in db.execute(
+                "select proname from pg_proc where 'p_key' = any(proargnames)"
+                " and 'hasura_session' = any(proargnames)"
+            )
+        )
+
+    assert set(named()) == set(DOORS)
