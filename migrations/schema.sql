@@ -63,9 +63,9 @@ comment on column autopay_charges.fence is 'Counts the claims: a worker with an 
 comment on column autopay_charges.lease_until is 'Until when the worker has it to itself; then another goes on from the same attempt.';
 comment on column autopay_charges.silences is 'How often the gateway gave no answer about the open attempt.';
 CREATE INDEX autopay_charges_by_customer ON public.autopay_charges USING btree (customer_id, period);
-CREATE INDEX autopay_charges_due ON public.autopay_charges USING btree (next_try_at) WHERE (status = 'due'::text);
-CREATE INDEX autopay_charges_leased ON public.autopay_charges USING btree (lease_until) WHERE (lease_until IS NOT NULL);
-CREATE INDEX autopay_charges_of_payers ON public.autopay_charges USING btree (next_try_at) WHERE (status = 'action_required'::text);
+CREATE INDEX autopay_charges_to_give_up ON public.autopay_charges USING btree (next_try_at) WHERE (status = 'action_required'::text);
+CREATE INDEX autopay_charges_to_take_over ON public.autopay_charges USING btree (lease_until) WHERE (lease_until IS NOT NULL);
+CREATE INDEX autopay_charges_to_try ON public.autopay_charges USING btree (next_try_at) WHERE (status = 'due'::text);
 CREATE TRIGGER autopay_charge_takes_legal_steps BEFORE UPDATE OF status ON autopay_charges FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('autopay_charge_steps');
 CREATE TRIGGER autopay_charge_updated_at BEFORE UPDATE ON autopay_charges FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on autopay_charges to munim_hasura;
@@ -4300,6 +4300,7 @@ begin
     perform require_service(hasura_session);
     perform require_read_committed();
     perform give_up_on_payers(hasura_session);
+    perform pass_over_paused_months(hasura_session);
 
     v_ids := array(
         select id from autopay_mandates
@@ -4933,6 +4934,20 @@ begin
 end;
 $function$;
 comment on function park_gateway_event(gateway_events,payment_attempts,text,text) is 'Keeps a message that must not be acted on, and lists it.';
+
+CREATE OR REPLACE FUNCTION public.pass_over_paused_months(p_session json)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ UPDATE autopay_charges SET status = 'skipped'::text, reason = 'paused'::text, next_try_at = NULL::timestamp with time zone
+   WHERE (autopay_charges.id IN ( SELECT autopay_charges_1.id
+            FROM (autopay_charges autopay_charges_1
+              JOIN autopay_mandates ON ((autopay_mandates.id = autopay_charges_1.autopay_mandate_id)))
+           WHERE ((autopay_charges_1.status = 'due'::text) AND (autopay_charges_1.next_try_at <= clock_now()) AND (autopay_mandates.status = 'paused'::text) AND ((autopay_charges_1.livemode)::text = (pass_over_paused_months.p_session ->> 'x-hasura-livemode'::text)))
+          FOR NO KEY UPDATE OF autopay_charges_1 SKIP LOCKED
+          FOR NO KEY UPDATE OF autopay_mandates SKIP LOCKED));
+END;
+comment on function pass_over_paused_months(json) is 'What fell due while its mandate was paused is not charged, however long the pause.';
 
 CREATE OR REPLACE FUNCTION public.pause_autopay(hasura_session json, p_autopay_mandate_id uuid)
  RETURNS SETOF autopay_mandates

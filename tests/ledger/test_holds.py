@@ -7,17 +7,18 @@ from books import Connection, Tenant, broken_invariants
 
 @pytest.fixture
 def wallet(db: Connection, tenant: Tenant) -> UUID:
+    """An account with a wallet's bound; a customer's own has lots that would not know of this."""
     return db.execute(
-        "select id from ledger_accounts where customer_id = %s", [tenant.customer_id]
+        "insert into ledger_accounts"
+        " (organization_id, livemode, code, account_type, currency, maximum)"
+        " values (%s, false, 'advances', 'liability', 'USD', 0) returning id",
+        [tenant.organization_id],
     ).fetchone()["id"]
 
 
 @pytest.fixture
-def issued(db: Connection, tenant: Tenant) -> UUID:
-    return db.execute(
-        "select ledger_account(%s, false, 'credits_issued', 'asset', 'XCR') as id",
-        [tenant.organization_id],
-    ).fetchone()["id"]
+def issued(accounts: dict[str, UUID]) -> UUID:
+    return accounts["cash"]
 
 
 @pytest.fixture
@@ -97,14 +98,65 @@ def test_posting_a_hold_moves_up_to_all_of_it_and_frees_the_rest(
     assert failure.value.sqlstate == "P0004"
 
 
-@pytest.mark.parametrize("amount", [0, 301])
-def test_posting_a_hold_moves_no_more_than_it_keeps(db, hold, wallet, issued, amount) -> None:
+@pytest.mark.parametrize("amount", [0, 301, -300])
+def test_posting_a_hold_moves_no_more_than_it_keeps_and_its_own_way(
+    db, hold, wallet, issued, amount
+) -> None:
     held = hold(300)
     lines = [(wallet, amount), (issued, -amount)] if amount else [(issued, 5), (issued, -5)]
 
     with pytest.raises(psycopg.Error) as failure:
         spend(db, held, lines)
     assert failure.value.sqlstate == "P0004"
+
+
+def test_a_hold_whose_lines_do_not_touch_its_account_stays_open(db, hold, wallet, accounts) -> None:
+    held = hold(300)
+
+    with pytest.raises(psycopg.Error) as failure, db.transaction():
+        spend(db, held, [(accounts["fees"], 5), (accounts["cash"], -5)])
+    assert failure.value.sqlstate == "P0004"
+    assert state(db, wallet) == (-500, 300)
+
+
+def test_a_posted_hold_posts_nothing_else_again(db, hold, wallet, issued) -> None:
+    held = hold(300)
+    spend(db, held, [(wallet, 200), (issued, -200)])
+
+    with pytest.raises(psycopg.Error) as failure:
+        spend(db, held, [(wallet, 100), (issued, -100)])
+    assert failure.value.sqlstate == "22B02"
+
+
+def test_held_money_does_not_stop_an_account_without_bounds(db, hold, post, tenant, issued) -> None:
+    """However much is held there: nothing is computed of bounds that are not."""
+    db.execute(
+        "select place_ledger_hold(%s, false, 'hold:9', %s, %s)",
+        [tenant.organization_id, issued, 2**63 - 1],
+    )
+    post("sale:9", [("cash", -9), ("sales", 9)])
+    assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize("amount", [0, -1, 2**63])
+def test_a_hold_keeps_a_whole_positive_amount(hold, amount) -> None:
+    with pytest.raises(psycopg.Error) as failure:
+        hold(amount)
+    assert failure.value.sqlstate in {"23514", "22003"}
+
+
+def test_no_hold_is_placed_on_a_closed_account(db, hold, wallet) -> None:
+    db.execute("update ledger_accounts set status = 'closed' where id = %s", [wallet])
+
+    with pytest.raises(psycopg.Error) as failure:
+        hold(1)
+    assert failure.value.sqlstate == "P0004"
+
+
+def test_what_is_held_is_never_less_than_nothing(db, hold, wallet) -> None:
+    with pytest.raises(psycopg.Error) as failure:
+        db.execute("update ledger_accounts set held = -1 where id = %s", [wallet])
+    assert failure.value.sqlstate == "23514"
 
 
 def test_an_account_of_another_organisation_cannot_be_held(db, hold, wallet) -> None:

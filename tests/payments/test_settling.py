@@ -217,3 +217,12 @@ def test_a_capture_of_a_canceled_payment_is_surplus(db, money, tenant) -> None:
     assert (row["is_surplus"], row["status"]) == (True, "captured")
     assert state(db)[0] == "canceled"
     assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize("outcome", ["processing", "authorized"])
+def test_what_is_on_its_way_has_captured_nothing_yet(db, money, outcome) -> None:
+    row = money.open()
+    event = money.receive(row["payment_attempt_id"], outcome, captured_amount=0)
+
+    assert event["status"] == "applied"
+    assert state(db) == (outcome, outcome)

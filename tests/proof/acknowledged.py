@@ -102,11 +102,25 @@ def _paid(books: Books, said: Mapping[str, Any]) -> str | None:
     return None if fine else f"found {rows}"
 
 
+def _refund(books: Books, said: Mapping[str, Any]) -> str | None:
+    """A refund was opened: it is there, for that amount."""
+    rows = books.sql("select amount from refunds where id = %s", said["refund_id"])
+    return None if [row["amount"] for row in rows] == [said["amount"]] else f"found {rows}"
+
+
+def _mandate(books: Books, said: Mapping[str, Any]) -> str | None:
+    """A page for autopay was shown: the mandate behind it is there."""
+    rows = books.sql("select from autopay_mandates where id = %s", said["autopay_mandate_id"])
+    return None if rows else "there is no mandate"
+
+
 CHECKS: dict[str, Check] = {
     "purchase": _purchase,
     "message": _message,
     "receipt": _receipt,
     "paid": _paid,
+    "refund": _refund,
+    "mandate": _mandate,
 }
 
 

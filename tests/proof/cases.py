@@ -46,6 +46,8 @@ class Step:
     name: str
     act: Callable[[Case], None]
     by: str = CLIENT  # or "payer", whose doing is no call of ours, or "cron"
+    repeats: bool = True  # for a client: asked again at the end it is answered, the same
+    ready: Callable[[Case], bool] = lambda _: True  # else nobody would take it, nor can
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Flow:
     couriers: bool = True  # whether webhooks and outbox events are delivered on the way
     # What the janitor ticks: the crons that could mend something of this flow.
     crons: tuple[str, ...] = ("apply_gateway_events", "check_payments", "store_missing_receipts")
+    alone: bool = False  # whether it begins with empty books: its crons would meet other cases
 
 
 @dataclass
@@ -84,6 +87,8 @@ class Case:
 
     def run(self) -> list[str]:
         """Play it. Answers what is wrong at the end, which should be nothing."""
+        if self.flow.alone:
+            self.stage.empty()
         self.stage.seam.begin(self.faults)
         self.gateway_from = self.stage.gateway_position()
         (row,) = self.stage.sql("select clock_now() as now")
@@ -113,8 +118,8 @@ class Case:
     def charges(self) -> list[dict[str, Any]]:
         return [one for one in self.own("payment_intent") if one["status"] == "succeeded"]
 
-    def sql(self, query: str, *values: object) -> list[dict[str, Any]]:
-        return self.stage.sql(query, *values)
+    def sql(self, query: str, *values: object, **named: object) -> list[dict[str, Any]]:
+        return self.stage.sql(query, *values, **named)
 
     def _play(self) -> bool:
         """Take the steps. False when a client gave up on the way."""
@@ -126,6 +131,8 @@ class Case:
         return True
 
     def _take(self, step: Step) -> bool:
+        if not step.ready(self):
+            return False
         again = (step.by == CLIENT and CLIENT in self.powers) or (
             step.by == "cron" and JANITOR in self.powers
         )
@@ -148,7 +155,7 @@ class Case:
             self._deliver_again()
         if CLIENT in self.powers:
             for step in self.flow.steps:
-                if step.by == CLIENT and not self._take(step):
+                if step.by == CLIENT and step.repeats and step.ready(self) and not self._take(step):
                     self.complaints.append(f"{step.name} is not answered after all")
         if JANITOR in self.powers:
             self._clean_up()
@@ -215,8 +222,9 @@ class Case:
         faults = [f"{view}: {rows}" for view, rows in self.stage.broken_invariants().items()]
         faults += self.heard.broken(self)
         faults += trace.broken(self.stage.seam.trace)
-        # Webhooks that are never sent again leave a charge unbooked, until the janitor comes.
-        if self.powers & {COURIERS, JANITOR} and self.flow.couriers:
+        # Without anybody who tells us, or asks, a charge of the gateway is not in the books.
+        told = COURIERS in self.powers and self.flow.couriers
+        if told or JANITOR in self.powers:
             faults += unbooked(self)
             faults += self.flow.expected(self) if finished else []
         if JANITOR in self.powers:
@@ -236,9 +244,14 @@ class Case:
     def _names(self) -> set[str]:
         """Collect the ids by which the gateway knows this case."""
         rows = self.sql(
-            "select id::text from payment_attempts where created_at >= %s", self.started
+            "select unnest(array[id::text, gateway_payment_id]) as id from payment_attempts"
+            " where created_at >= %(started)s"
+            " union all select id::text from refunds where created_at >= %(started)s"
+            " union all select unnest(array[id::text, gateway_session_id]) from autopay_mandates"
+            " where created_at >= %(started)s",
+            started=self.started,
         )
-        return {row["id"] for row in rows} | set(self.facts.get("gateway_ids", ()))
+        return {row["id"] for row in rows if row["id"]}
 
 
 @dataclass
@@ -263,6 +276,9 @@ class Tally:
         if found or self.cases % 50 == 0:
             stage.empty()
         return case.calls
+
+    def told(self) -> str:
+        return "\n".join([f"{len(self.faults)} of {self.cases} cases:", *self.faults[:20]])
 
 
 def singles(calls: int, *, in_all_modes: bool, seed: int) -> list[tuple[dict[int, Kind], str]]:

@@ -65,6 +65,11 @@ class Call:
         """Whether it asks the gateway to do something."""
         return self.peer != "hasura" and self.method != "GET"
 
+    @property
+    def is_on_a_known_object(self) -> bool:
+        """Whether its path names the gateway's object, and doing it twice is doing it once."""
+        return self.path.endswith(("/expire", "/cancel", "/capture", "/detach"))
+
 
 @dataclass
 class Seam:
@@ -124,7 +129,7 @@ class Seam:
                 return self._go(call, adapter, request, more)
             call.number = len(self.trace) + 1
             self.trace.append(call)
-        if call.has_effect and call.key:
+        if call.has_effect and call.key and not call.is_on_a_known_object:
             call.intent_is_committed = self.committed(call.key.partition(":")[0])
         kind = self.faults.pop(call.number, None)
         if kind is Kind.OUTAGE:

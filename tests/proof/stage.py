@@ -87,9 +87,17 @@ class Stage:
         answer = self.service.open(path, method=method, **request)
         return Answer(answer.status_code, answer.get_json(silent=True))
 
-    def action(self, name: str, user: tokens.User, **asked: object) -> Answer:
-        """Call an action's door as Hasura does for a person."""
-        session = {"x-hasura-user-id": user.id, "x-hasura-role": user.roles[0]}
+    def action(
+        self, name: str, user: tokens.User, role: str | None = None, **asked: object
+    ) -> Answer:
+        """Call an action's door as Hasura does for a person, in their first role or another."""
+        known = {
+            "user": user.id,
+            "organization": user.organization_id,
+            "customer": user.customer_id,
+        }
+        session = {f"x-hasura-{name}-id": text for name, text in known.items() if text}
+        session["x-hasura-role"] = role or user.roles[0]
         return self.call(
             "POST",
             "/" + name.replace("_", "-"),
@@ -137,8 +145,8 @@ class Stage:
 
     # What can be read.
 
-    def sql(self, query: str, *values: object) -> list[dict[str, Any]]:
-        return self.database.execute(query, values or None).fetchall()
+    def sql(self, query: str, *values: object, **named: object) -> list[dict[str, Any]]:
+        return self.database.execute(query, values or named or None).fetchall()
 
     def broken_invariants(self) -> dict[str, Any]:
         return broken_invariants(self.database)

@@ -24,15 +24,10 @@ def broken(trace: list[Call]) -> list[str]:
 def _without_intent(trace: list[Call]) -> Iterator[str]:
     """Before a gateway is asked to do something, the row that it is for is committed."""
     for call in trace:
-        if call.has_effect and not call.key and not _acts_on_a_known_object(call):
+        if call.has_effect and not call.key and not call.is_on_a_known_object:
             yield f"call {call.number} ({call.operation}) has no idempotency key"
         if call.intent_is_committed is False:
             yield f"call {call.number} ({call.operation}): no row {call.key} was committed before"
-
-
-def _acts_on_a_known_object(call: Call) -> bool:
-    """Whether it names the gateway's object in its path, and doing it twice is doing it once."""
-    return call.path.endswith(("/expire", "/cancel", "/capture", "/detach"))
 
 
 def _inside_a_database_request(trace: list[Call]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 
 from app.errors import AppError
 from app.gateways import Outcome
-from app.refunds import crons, events, rest
+from app.refunds import crons, rest
 from app.refunds.schemas import RefundSchema
 
 CALLS = ["OpenRefund", "gateway.refund", "ReceiveGatewayEvent", "RefundState"]
@@ -174,7 +174,7 @@ def test_the_cron_run_twice_asks_once(shop) -> None:
     assert crons.check_refunds(shop.house.ctx) == {"asked": 0, "answered": 0}
 
 
-def surplus(shop: Shop) -> dict[str, Any]:
+def surplus(shop: Shop) -> None:
     with psycopg.connect(shop.url, row_factory=dict_row) as db:
         late = db.execute(
             "insert into payment_attempts (organization_id, livemode, payment_intent_id, gateway,"
@@ -182,15 +182,12 @@ def surplus(shop: Shop) -> dict[str, Any]:
             " gateway, amount, currency, 'expired' from payment_attempts returning id"
         ).fetchone()
         shop.desk(db).receive(late["id"], gateway_session_id=None)
-        (fact,) = db.execute("select * from events where type = 'refund.created'").fetchall()
-        return fact
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_i13_surplus_is_sent_back_by_the_event_once(shop, times) -> None:
-    fact = surplus(shop)
-    for _ in range(times):
-        assert events.send_refund(shop.house.ctx, fact) == {"status": "succeeded"}
+def test_i13_surplus_is_sent_back_by_the_next_cron_once(shop) -> None:
+    surplus(shop)
+    for _ in range(2):
+        crons.check_refunds(shop.house.ctx)
 
     with psycopg.connect(shop.url, row_factory=dict_row) as db:
         assert listed(db) == set()
@@ -198,26 +195,32 @@ def test_i13_surplus_is_sent_back_by_the_event_once(shop, times) -> None:
     assert shop.house.gateway.asked == 1
 
 
-def test_i13_surplus_whose_event_was_lost_is_sent_back_by_the_cron(shop) -> None:
+@pytest.mark.parametrize("is_after", [False, True])
+@pytest.mark.parametrize("at", range(1, len(CRON_CALLS) + 1))
+def test_i13_wherever_that_cron_dies_surplus_goes_back_once(shop, at, is_after) -> None:
     surplus(shop)
-    cron(shop)
+    shop.house.plan(at, is_after=is_after)
+    with pytest.raises(CrashError):
+        crons.check_refunds(shop.house.ctx)
+    shop.house.plan(0, is_after=False)
+    shop.house.wait(121)
+    crons.check_refunds(shop.house.ctx)
 
     with psycopg.connect(shop.url, row_factory=dict_row) as db:
         assert listed(db) == set()
+        assert broken_invariants(db) == {}
     assert len(shop.house.gateway.refunds) == 1
 
 
-def test_the_event_leaves_a_persons_refund_to_who_asked_for_it(shop) -> None:
+def test_the_cron_leaves_a_persons_refund_to_who_asked_for_it_for_a_while(shop) -> None:
     shop.house.plan(2, is_after=False)
     with pytest.raises(CrashError):
         shop.refund()
     shop.house.plan(0, is_after=False)
 
-    (fact,) = shop.read("select * from events where type = 'refund.created'")
-    (other,) = shop.read("select * from events where type = 'payment.succeeded'")
-    assert events.send_refund(shop.house.ctx, fact) == {"skipped": "refund.created"}
-    assert events.send_refund(shop.house.ctx, other) == {"skipped": "payment.succeeded"}
-    assert shop.house.gateway.asked == 0
+    assert crons.check_refunds(shop.house.ctx) == {"asked": 0, "answered": 0}
+    shop.house.wait(31)
+    assert crons.check_refunds(shop.house.ctx) == {"asked": 1, "answered": 1}
 
 
 def test_a_refund_by_plain_http_is_the_same(shop) -> None:

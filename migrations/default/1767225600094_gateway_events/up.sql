@@ -291,9 +291,12 @@ select case
     when p_event.notice ->> 'outcome' not in ('paid', 'authorized', 'processing') then null
     when (p_event.notice ->> 'amount')::bigint is distinct from p_attempt.amount
         or p_event.notice ->> 'currency' is distinct from p_attempt.currency
-        or coalesce((p_event.notice ->> 'captured_amount')::bigint, p_attempt.amount)
-        not between case when may_capture_less(p_attempt) then 1 else p_attempt.amount end
-        and p_attempt.amount
+        or (
+            p_event.notice ->> 'outcome' = 'paid'
+            and coalesce((p_event.notice ->> 'captured_amount')::bigint, p_attempt.amount)
+            not between case when may_capture_less(p_attempt) then 1 else p_attempt.amount end
+            and p_attempt.amount
+        )
         then format(
             'amount-mismatch: the gateway says %s %s, the attempt is %s %s',
             coalesce(p_event.notice ->> 'captured_amount', p_event.notice ->> 'amount'), p_event.notice ->> 'currency',

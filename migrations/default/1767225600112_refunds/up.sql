@@ -321,7 +321,12 @@ begin
         p_attempt.id, p_attempt.gateway, p_attempt.gateway_account, p_refund.idempotency_key,
         p_refund.requested_by, coalesce(p_refund.request, '{}'), p_refund.type, p_refund.reason,
         p_refund.note, p_refund.amount, coalesce(p_refund.fee_amount, 0), v_loss,
-        p_attempt.currency, clock_now() + check_delay(0)
+        p_attempt.currency,
+        -- Whoever asks for a refund sends it, and the cron only if they die; the system's own is
+        -- the cron's at once.
+        clock_now() + case p_refund.requested_by
+            when 'system' then interval '0' else check_delay(0)
+        end
     )
     on conflict on constraint refund_key_is_used_once do nothing
     returning * into v_refund;
@@ -843,14 +848,13 @@ begin
     returning * into strict v_refund;
 
     if v_is_late then
-        -- Its credits were given back, and may be used: the money is lost, unless it is surplus.
+        -- Its credits, where it had any, were given back and may be used: that money is lost.
         update refunds
         set
             is_late = true, fee_amount = 0,
             loss_amount = case
-                when exists (
-                    select from payment_attempts where id = payment_attempt_id and is_surplus
-                ) then 0 else amount
+                when exists (select from credit_recalls where refund_id = p_refund.id) then amount
+                else 0
             end
         where id = p_refund.id
         returning * into strict v_refund;

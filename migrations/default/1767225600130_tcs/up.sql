@@ -32,9 +32,18 @@ select
     payment_attempts.updated_at
 from credit_purchases
 inner join payment_intents on payment_intents.id = credit_purchases.payment_intent_id
-inner join payment_attempts on payment_attempts.payment_intent_id = payment_intents.id
-inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id;
-comment on view tcs.transactions is 'Credit purchases, with their payment''s state beside them.';
+left join lateral (
+    select tries.*
+    from payment_attempts as tries
+    where tries.payment_intent_id = payment_intents.id
+    order by
+        tries.status = 'captured' desc, tries.is_surplus asc, tries.created_at desc, tries.id asc
+    limit 1
+) as payment_attempts on true
+left join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id;
+comment on view tcs.transactions is
+'Credit purchases, one row each, with their payment''s state beside them: that of the try that paid, '
+'else of the newest.';
 
 create view tcs.payment_methods as
 select distinct on (payment_methods.customer_id)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 SECRET = "whsec_for_the_tests"
 KEY = "sk_test_for_the_tests"
 GOOD_CARD = "4242 4242 4242 4242"
-PATIENCE = 20.0
+PATIENCE = 60.0
 # The server ends with whoever started it, even if that one is killed: its input ends then.
 ENDING_WITH_US = """
 import os, sys, threading
@@ -128,7 +128,14 @@ class Receiver:
 class Server:
     """The simulators as a process of their own."""
 
-    def __init__(self, state: Path, *webhooks: str, port: int = 0, program: str = PROGRAM) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *webhooks: str,
+        port: int = 0,
+        program: str = PROGRAM,
+        events: tuple[str, ...] = (),
+    ) -> None:
         self.port = port or free_port()
         self.state = state
         self.url = f"http://127.0.0.1:{self.port}"
@@ -139,6 +146,7 @@ class Server:
                 *(sys.executable, "-c", ENDING_WITH_US + program, "--port", str(self.port)),
                 *("--state", str(state), "--key", f"stripe={KEY}", "--secret", f"stripe={SECRET}"),
                 *(part for url in webhooks for part in ("--webhook", f"stripe={url}")),
+                *(part for kind in events for part in ("--event", f"stripe={kind}")),
             ],
             cwd=ROOT,
             stdin=subprocess.PIPE,
@@ -174,7 +182,7 @@ class Server:
         assert "id" in self.control("/faults", order)
 
     def move_clock(self, seconds: float) -> None:
-        self.control("/clock", {"offset_seconds": seconds})
+        self.control("/clock", {"skew_seconds": seconds})
 
     def raw(self, method: str, path: str, form: Any = None, **headers: str) -> requests.Response:
         """Call the API without the SDK."""

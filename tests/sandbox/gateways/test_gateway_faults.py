@@ -40,6 +40,8 @@ def happened(bench: Bench, email: str) -> bool:
         ("nonsense", {"effect": False}, "200", False),
         ("malformed", {}, "200", True),
         ("empty", {}, "200", True),
+        ("late_effect", {"seconds": 3600}, "cut", False),
+        ("late_effect", {"seconds": 0}, "cut", True),
     ],
 )
 def test_a_fault_spoils_one_call_and_then_is_gone(
@@ -48,6 +50,7 @@ def test_a_fault_spoils_one_call_and_then_is_gone(
     bench.server.fault(CREATE, kind, **details)
 
     email, seen = attempt(bench)
+    bench.server.move_clock(0)  # whatever is due happens now
     assert (seen, happened(bench, email)) == (outcome, effect)
     assert bench.server.control("/faults", method="GET") == {"faults": []}
     email, seen = attempt(bench)
@@ -243,3 +246,41 @@ def test_the_control_calls_pay_and_answer_for_every_card(bench: Bench) -> None:
     path = f"/stripe/sessions/{expired.id}/pay"
     assert bench.server.control(path, {})["outcome"] == "closed"
     assert "error" in bench.server.control("/stripe/sessions/cs_none/pay", {})
+
+
+def test_a_late_effect_happens_in_simulated_time_and_tells_it(bench: Bench) -> None:
+    bench.server.fault(CREATE, "late_effect", seconds=3600)
+    email, _ = attempt(bench)
+    before = happened(bench, email)
+    bench.server.move_clock(3601)
+
+    assert (before, happened(bench, email)) == (False, True)
+    bench.receiver.wait(email, "customer.created")
+
+
+def test_a_late_effect_that_is_refused_does_nothing(bench: Bench) -> None:
+    email = f"{uuid4()}@b.example"
+    bench.server.fault(CREATE, "late_effect", seconds=1)
+    with pytest.raises(requests.ConnectionError):
+        bench.server.raw("POST", "/v1/customers", {"email": email, "expand[]": "colour"})
+    bench.server.move_clock(2)
+
+    assert not happened(bench, email)
+    assert bench.client.v1.customers.create(params={"email": email}).email == email
+
+
+def test_an_outage_lasts_until_it_is_cleared(bench: Bench) -> None:
+    bench.server.fault("*", "refuse", times=None)
+    seen = [attempt(bench)[1] for _ in range(3)]
+    bench.server.control("/faults", method="DELETE")
+
+    assert (seen, attempt(bench)[1]) == (["cut"] * 3, "200")
+
+
+def test_a_wrong_amount_is_in_the_webhook_only(bench: Bench) -> None:
+    bench.server.fault("webhook:checkout.session.completed", "wrong_amount", n=3)
+    session = bench.paid()
+    told = bench.delivered(session.id)[0].data.object
+
+    assert (told["amount_total"], told["amount_subtotal"]) == (5003, 5003)
+    assert bench.get(session.id).amount_total == 5000

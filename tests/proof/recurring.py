@@ -1,0 +1,127 @@
+"""Autopay: a method is saved once, and charged when it is due, once a month, by crons alone."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from proof.buying import AMOUNT, wait
+from proof.cases import Case, Flow, RefusedError, Step
+
+from sandbox import tokens
+
+DAY = 24 * 3600
+CRONS = (
+    "apply_gateway_events",
+    "check_autopay_setups",
+    "check_payments",
+    "materialise_autopay",
+    "run_autopay",
+    "store_missing_receipts",
+)
+
+
+def set_up(case: Case) -> None:
+    said = case.says(
+        case.stage.action(
+            "setup_autopay",
+            tokens.ADA,
+            amount=AMOUNT,
+            day_of_month=15,
+            idempotency_key=case.key,
+        )
+    )
+    for name in ("autopay_mandate_id", "session_id"):
+        case.same(name, said[name])
+    case.heard.heard("mandate", autopay_mandate_id=said["autopay_mandate_id"])
+
+
+def save_card(case: Case) -> None:
+    if not case.facts.get("saved"):
+        case.stage.pay(case.facts["session_id"])
+        case.facts["saved"] = True
+
+
+def is_set_up(case: Case) -> bool:
+    return "autopay_mandate_id" in case.facts
+
+
+def go_to(column: str, table: str, case: Case) -> None:
+    """Let time go by until a queue's oldest row is due."""
+    (row,) = case.sql(
+        f"select ceil(extract(epoch from min({column}) - clock_now()))::int as seconds from {table}"
+    )
+    case.stage.advance(max(60, (row["seconds"] or 0) + 1))
+
+
+def tick(cron: str, case: Case) -> None:
+    case.says(case.stage.tick(cron))
+
+
+def pause_and_resume(case: Case) -> None:
+    for name in ("pause_autopay", "resume_autopay"):
+        mandate = case.facts["autopay_mandate_id"]
+        case.says(case.stage.action(name, tokens.ADA, autopay_mandate_id=mandate))
+
+
+def is_active(case: Case) -> bool:
+    rows = case.sql("select from autopay_mandates where status in ('active', 'paused')")
+    return is_set_up(case) and bool(rows)
+
+
+def cancel(case: Case) -> None:
+    mandate = case.facts["autopay_mandate_id"]
+    said = case.says(case.stage.action("cancel_autopay", tokens.ADA, autopay_mandate_id=mandate))
+    if said["status"] != "canceled":
+        raise RefusedError(said["status"])
+
+
+def charged_once(case: Case) -> list[str]:
+    rows = case.sql("select period, status from autopay_charges order by period")
+    statuses = [row["status"] for row in rows]
+    taken = [one["amount"] for one in case.own("payment_intent") if one["status"] == "succeeded"]
+    complaints = []
+    if statuses.count("succeeded") != len(taken) or len(taken) < 1:
+        complaints.append(f"the books say {rows}, the gateway took {taken}")
+    if len({row["period"] for row in rows}) != len(rows):
+        complaints.append(f"a period was charged twice: {rows}")
+    return complaints
+
+
+def never_charged(case: Case) -> list[str]:
+    return [f"charged after it was ended: {one['id']}" for one in case.own("payment_intent")]
+
+
+AUTOPAY = Flow(
+    "a month of autopay",
+    (
+        Step("setupAutopay", set_up),
+        Step("saving a card", save_card, by="payer"),
+        Step("the notice is due", partial(go_to, "next_notice_at", "autopay_mandates"), by="payer"),
+        Step("materialise_autopay", partial(tick, "materialise_autopay"), by="cron"),
+        Step("it is due", partial(go_to, "next_try_at", "autopay_charges"), by="payer"),
+        Step("run_autopay", partial(tick, "run_autopay"), by="cron"),
+        Step("another five minutes", partial(wait, 300), by="payer"),
+        Step("run_autopay again", partial(tick, "run_autopay"), by="cron"),
+    ),
+    charged_once,
+    crons=CRONS,
+    alone=True,
+)
+# The page is finished and nobody says so: the cron asks.
+AUTOPAY_UNTOLD = Flow(
+    "autopay set up, paused, resumed and ended, and no webhook comes",
+    (
+        Step("setupAutopay", set_up, repeats=False),
+        Step("saving a card", save_card, by="payer"),
+        Step("a while", partial(wait, 3600), by="payer"),
+        Step("check_autopay_setups", partial(tick, "check_autopay_setups"), by="cron"),
+        Step("pause and resume", pause_and_resume, ready=is_active, repeats=False),
+        Step("cancelAutopay", cancel, ready=is_set_up),
+    ),
+    never_charged,
+    couriers=False,
+    crons=CRONS,
+    alone=True,
+)
+
+FLOWS = (AUTOPAY, AUTOPAY_UNTOLD)

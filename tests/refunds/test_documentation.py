@@ -1,0 +1,176 @@
+"""The worked tables of docs/refunds.md, computed again."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from books import ROOT, Connection, Tenant
+from money_back import Desk
+
+PAGE = ROOT / "docs" / "refunds.md"
+HEAD = "| transaction | account | USD | XCR |\n| --- | --- | --- | --- |\n"
+
+Row = tuple[str, str, str, str]
+
+
+def documented() -> dict[str, list[Row]]:
+    """Every table of postings on the page, by the heading above it."""
+    found = {}
+    for section in PAGE.read_text(encoding="utf-8").split("\n### ")[1:]:
+        heading, _, text = section.partition("\n")
+        if HEAD in text:
+            lines = text.partition(HEAD)[2].partition("\n\n")[0].strip().splitlines()
+            found[heading] = [row_of(line) for line in lines]
+    return found
+
+
+def row_of(line: str) -> Row:
+    transaction, account, usd, xcr = (cell.strip(" `") for cell in line.strip("|").split("|"))
+    return transaction, account, usd, xcr
+
+
+def booked(db: Connection, tenant: Tenant) -> list[Row]:
+    """What is booked of refunds and disputes, in order, as the page writes it."""
+    entries = db.execute(
+        "select ledger_transactions.key, ledger_entries.position, ledger_accounts.code,"
+        " ledger_entries.currency, ledger_entries.amount"
+        " from ledger_entries"
+        " join ledger_transactions on ledger_transactions.id = ledger_transaction_id"
+        " join ledger_accounts on ledger_accounts.id = ledger_account_id"
+        " where ledger_transactions.organization_id = %s"
+        " and (ledger_transactions.kind ~ '^(refund|dispute|credits_recall)'"
+        " or code = 'surplus' or exists (select from ledger_entries as other join ledger_accounts"
+        " as its on its.id = other.ledger_account_id and its.code = 'surplus'"
+        " where other.ledger_transaction_id = ledger_transactions.id))"
+        " order by min(ledger_entries.id) over (partition by ledger_transactions.id), position",
+        [tenant.organization_id],
+    ).fetchall()
+    return [
+        (
+            named(db, entry["key"]) if entry["position"] == 1 else "",
+            entry["code"].partition(":")[0] if "wallet" in entry["code"] else entry["code"],
+            str(entry["amount"]) if entry["currency"] == "USD" else "",
+            str(entry["amount"]) if entry["currency"] == "XCR" else "",
+        )
+        for entry in entries
+    ]
+
+
+def named(db: Connection, key: str) -> str:
+    """A key with the word for what its id is of: `refund:<refund>`."""
+    kind, identifier, *more = key.split(":")
+    of = {"payment_attempts": "attempt", "refunds": "refund", "disputes": "dispute"}
+    (noun,) = (
+        word
+        for table, word in of.items()
+        if db.execute(f"select from {table} where id = %s", [identifier]).fetchone() is not None
+    )
+    return ":".join([kind, f"<{noun}>", *more])
+
+
+def succeeds(desk: Desk, paid: Any, tenant: Tenant) -> None:
+    desk.say(desk.refund(paid["payment_intent_id"], amount=1000), "succeeded")
+
+
+def fails(desk: Desk, paid: Any, tenant: Tenant) -> None:
+    desk.say(desk.refund(paid["payment_intent_id"], amount=1000), "failed")
+
+
+def comes_back(desk: Desk, paid: Any, tenant: Tenant) -> None:
+    refund = desk.refund(paid["payment_intent_id"], amount=1000)
+    desk.say(refund, "succeeded")
+    desk.say(refund, "failed")
+
+
+def costs_a_fee(desk: Desk, paid: Any, tenant: Tenant) -> None:
+    desk.db.execute(
+        "insert into refund_policies (organization_id, purpose, currency, fee_amount)"
+        " values (%s, 'credit_purchase', 'USD', 300)",
+        [tenant.organization_id],
+    )
+    desk.say(desk.refund(paid["payment_intent_id"], amount=1000), "succeeded")
+
+
+def is_spent(desk: Desk, paid: Any, tenant: Tenant) -> None:
+    desk.db.execute(
+        "insert into system_settings values (%s, 'refund_spent_credits', 'allow')",
+        [tenant.organization_id],
+    )
+    desk.call(
+        "spend_credits",
+        customer_id=tenant.customer_id,
+        amount=200,
+        key="spend",
+        description="Tea",
+        reference=None,
+    )
+    desk.say(desk.refund(paid["payment_intent_id"], amount=1000), "succeeded")
+
+
+def is_late(desk: Desk, paid: Any, tenant: Tenant) -> None:
+    refund = desk.refund(paid["payment_intent_id"], amount=1000)
+    desk.db.execute("update clock set skew_seconds = skew_seconds + 100000")
+    desk.tell(subject="refund", outcome="not_found", refund_id=str(refund["id"]))
+    desk.say(refund, "succeeded")
+
+
+def is_surplus(desk: Desk, paid: Any, tenant: Tenant) -> None:
+    late = desk.db.execute(
+        "insert into payment_attempts (organization_id, livemode, payment_intent_id, gateway,"
+        " amount, currency, status) select organization_id, livemode, payment_intent_id, gateway,"
+        " amount, currency, 'expired' from payment_attempts returning id"
+    ).fetchone()
+    assert late is not None
+    desk.receive(late["id"], gateway_session_id=None)
+    (refund,) = desk.db.execute("select * from refunds").fetchall()
+    desk.say(refund, "succeeded")
+
+
+def dispute(end: str) -> Callable[..., None]:
+    def story(desk: Desk, paid: Any, tenant: Tenant) -> None:
+        fee = {"fee_amount": 1500, "fee_currency": "USD"}
+        desk.call(
+            "spend_credits",
+            customer_id=tenant.customer_id,
+            amount=100,
+            key="spend",
+            description="Tea",
+            reference=None,
+        )
+        desk.dispute(paid["payment_attempt_id"], "opened", **fee)
+        desk.dispute(paid["payment_attempt_id"], end, **fee)
+
+    return story
+
+
+STORIES = {
+    "A refund succeeds": succeeds,
+    "A refund fails": fails,
+    "A refund fails after it succeeded": comes_back,
+    "A refund has a fee": costs_a_fee,
+    "Credits are spent, and the setting allows it": is_spent,
+    "A refund was given up, and made after all": is_late,
+    "Surplus": is_surplus,
+    "A dispute is won": dispute("won"),
+    "A dispute is lost": dispute("lost"),
+}
+
+
+def test_every_table_on_the_page_has_a_story_and_every_story_a_table() -> None:
+    assert list(documented()) == list(STORIES)
+
+
+@pytest.mark.parametrize("heading", STORIES)
+def test_the_page_shows_what_is_booked(db, desk, tenant, paid, heading) -> None:
+    STORIES[heading](desk, paid, tenant)
+
+    assert booked(db, tenant) == documented()[heading]
+
+
+def test_the_pages_lists_are_the_databases(db) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    reasons = db.execute("select reason from refund_reasons").fetchall()
+    states = db.execute("select before from refund_steps union select after from refund_steps")
+
+    for word in [*(row["reason"] for row in reasons), *(row["before"] for row in states)]:
+        assert f"`{word}`" in text
