@@ -94,6 +94,17 @@ package-check: .installed-for-test ## make the artifact for Lambda, and run it
 bench: .installed-for-test ## measure a posting beside the barest one
 	@PYTHONPATH=. $(PY) bench/posting.py
 
+HORDAK := .sandbox/bench/hordak
+.PHONY: bench-ledger
+bench-ledger: .installed-for-test ## measure a posting beside its peers; ARGS=--quick takes a minute
+	@if ! cmp -s bench/hordak/requirements.txt $(HORDAK)/installed.txt; then \
+	  mkdir -p .sandbox/bench && $(PY) -m venv --clear $(HORDAK) \
+	    && $(HORDAK)/bin/python -m pip install --quiet --disable-pip-version-check \
+	      -r bench/hordak/requirements.txt \
+	    && cp bench/hordak/requirements.txt $(HORDAK)/installed.txt \
+	    || echo "munim: pip could not install django-hordak, so it is left out"; fi
+	@PYTHONPATH=. $(PY) bench/ledger.py $(ARGS)
+
 .PHONY: bench-engine
 bench-engine: .installed-for-test ## measure the engine beside its peers; ARGS=--quick takes a minute
 	@if ! command -v npm > /dev/null; then \

@@ -1,9 +1,9 @@
 """A posting beside the barest one, pgledger and django-hordak, on one Postgres, turn by turn.
 
-One posting is one call of a function in its own transaction, with fsync on, over 10,000 accounts; the
-client is pgbench, and Python where the peer is Python. Prints rates, ratios and one line for each
-bar, and writes .sandbox/bench/ledger.json. Exit code 0: every bar is met; 1: one is missed; 2: one
-could not be measured.
+One posting is one call of a function in its own transaction, with fsync on, over 10,000 accounts;
+the client is pgbench, and Python where the peer is Python. Prints rates, ratios and one line for
+each bar, and writes .sandbox/bench/ledger.json. Exit code 0: every bar is met; 1: one is missed;
+2: one could not be measured.
 """
 
 from __future__ import annotations

@@ -1653,6 +1653,15 @@ comment on table payment_settings is 'What an organisation accepts. A currency w
 CREATE TRIGGER payment_setting_updated_at BEFORE UPDATE ON payment_settings FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on payment_settings to munim_hasura;
 
+create table payment_status_words (
+    profile text not null,
+    status text not null,
+    word text not null,
+    constraint payment_status_words_pkey PRIMARY KEY (profile, status)
+);
+comment on table payment_status_words is 'How each product that is served here calls the status of a payment. refunded is no status of ours: it is said of a paid payment whose money has all gone back.';
+grant select on payment_status_words to munim_hasura;
+
 create table refund_policies (
     id uuid not null default gen_random_uuid(),
     organization_id uuid not null,
@@ -1818,9 +1827,36 @@ create view tcs.transactions as
     payment_attempts.updated_at
    FROM credit_purchases
      JOIN payment_intents ON payment_intents.id = credit_purchases.payment_intent_id
-     JOIN payment_attempts ON payment_attempts.payment_intent_id = payment_intents.id
-     JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id;
-comment on view tcs.transactions is 'Credit purchases, with their payment''s state beside them.';
+     LEFT JOIN LATERAL ( SELECT tries.id,
+            tries.organization_id,
+            tries.livemode,
+            tries.payment_intent_id,
+            tries.payment_method_id,
+            tries.gateway,
+            tries.gateway_account,
+            tries.amount,
+            tries.amount_to_capture,
+            tries.amount_captured,
+            tries.amount_refunded,
+            tries.currency,
+            tries.status,
+            tries.is_surplus,
+            tries.gateway_payment_id,
+            tries.failure_code,
+            tries.failure_message,
+            tries.decline_class,
+            tries.receipt_url,
+            tries.captured_at,
+            tries.checks,
+            tries.next_check_at,
+            tries.created_at,
+            tries.updated_at
+           FROM payment_attempts tries
+          WHERE tries.payment_intent_id = payment_intents.id
+          ORDER BY (tries.status = 'captured'::text) DESC, tries.is_surplus, tries.created_at DESC, tries.id
+         LIMIT 1) payment_attempts ON true
+     LEFT JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id;
+comment on view tcs.transactions is 'Credit purchases, one row each, with their payment''s state beside them: that of the try that paid, else of the newest.';
 grant select on tcs.transactions to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.acting_attempt(p_session json, p_payment_attempt_id uuid)
@@ -4373,11 +4409,11 @@ BEGIN ATOMIC
  SELECT
          CASE
              WHEN (((p_event).notice ->> 'outcome'::text) <> ALL (ARRAY['paid'::text, 'authorized'::text, 'processing'::text])) THEN NULL::text
-             WHEN (((((p_event).notice ->> 'amount'::text))::bigint IS DISTINCT FROM (p_attempt).amount) OR (((p_event).notice ->> 'currency'::text) IS DISTINCT FROM (p_attempt).currency) OR ((COALESCE((((p_event).notice ->> 'captured_amount'::text))::bigint, (p_attempt).amount) <
+             WHEN (((((p_event).notice ->> 'amount'::text))::bigint IS DISTINCT FROM (p_attempt).amount) OR (((p_event).notice ->> 'currency'::text) IS DISTINCT FROM (p_attempt).currency) OR ((((p_event).notice ->> 'outcome'::text) = 'paid'::text) AND ((COALESCE((((p_event).notice ->> 'captured_amount'::text))::bigint, (p_attempt).amount) <
              CASE
                  WHEN may_capture_less(p_attempt) THEN (1)::bigint
                  ELSE (p_attempt).amount
-             END) OR (COALESCE((((p_event).notice ->> 'captured_amount'::text))::bigint, (p_attempt).amount) > (p_attempt).amount))) THEN format('amount-mismatch: the gateway says %s %s, the attempt is %s %s'::text, COALESCE(((p_event).notice ->> 'captured_amount'::text), ((p_event).notice ->> 'amount'::text)), ((p_event).notice ->> 'currency'::text), (p_attempt).amount, (p_attempt).currency)
+             END) OR (COALESCE((((p_event).notice ->> 'captured_amount'::text))::bigint, (p_attempt).amount) > (p_attempt).amount)))) THEN format('amount-mismatch: the gateway says %s %s, the attempt is %s %s'::text, COALESCE(((p_event).notice ->> 'captured_amount'::text), ((p_event).notice ->> 'amount'::text)), ((p_event).notice ->> 'currency'::text), (p_attempt).amount, (p_attempt).currency)
              WHEN (((p_attempt).status = 'captured'::text) AND (((p_event).notice ->> 'gateway_payment_id'::text) <> (p_attempt).gateway_payment_id)) THEN format('duplicate-payment: paid again as %s'::text, ((p_event).notice ->> 'gateway_payment_id'::text))
              WHEN (((p_attempt).status <> 'captured'::text) AND is_in_suspense(p_event, p_attempt)) THEN 'amount-mismatch: this payment is held in suspense already'::text
              ELSE NULL::text
@@ -4501,14 +4537,13 @@ begin
     returning * into strict v_refund;
 
     if v_is_late then
-        -- Its credits were given back, and may be used: the money is lost, unless it is surplus.
+        -- Its credits, where it had any, were given back and may be used: that money is lost.
         update refunds
         set
             is_late = true, fee_amount = 0,
             loss_amount = case
-                when exists (
-                    select from payment_attempts where id = payment_attempt_id and is_surplus
-                ) then 0 else amount
+                when exists (select from credit_recalls where refund_id = p_refund.id) then amount
+                else 0
             end
         where id = p_refund.id
         returning * into strict v_refund;
@@ -5020,6 +5055,24 @@ BEGIN ATOMIC
          END, 'currency', (p_attempt).currency, 'failure_code', (p_attempt).failure_code, 'decline_class', (p_attempt).decline_class) AS jsonb_build_object;
 END;
 comment on function payment_facts(payment_attempts) is 'What an event about a payment tells.';
+
+CREATE OR REPLACE FUNCTION public.payment_status_in(p_intent payment_intents, p_profile text)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT payment_status_words.word
+    FROM payment_status_words
+   WHERE ((payment_status_words.profile = payment_status_in.p_profile) AND (payment_status_words.status =
+         CASE
+             WHEN (((payment_status_in.p_intent).status = 'paid'::text) AND ( SELECT (sum(payment_attempts.amount_captured) = sum(payment_attempts.amount_refunded))
+                FROM payment_attempts
+               WHERE ((payment_attempts.payment_intent_id = (payment_status_in.p_intent).id) AND (payment_attempts.status = 'captured'::text) AND (NOT payment_attempts.is_surplus)))) THEN 'refunded'::text
+             ELSE (payment_status_in.p_intent).status
+         END));
+END;
+comment on function payment_status_in(payment_intents,text) is 'A payment''s status in the words of a product.';
+grant execute on function payment_status_in(payment_intents,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.place_ledger_hold(p_organization_id uuid, p_livemode boolean, p_key text, p_ledger_account_id uuid, p_amount bigint)
  RETURNS uuid
@@ -7149,7 +7202,12 @@ begin
         p_attempt.id, p_attempt.gateway, p_attempt.gateway_account, p_refund.idempotency_key,
         p_refund.requested_by, coalesce(p_refund.request, '{}'), p_refund.type, p_refund.reason,
         p_refund.note, p_refund.amount, coalesce(p_refund.fee_amount, 0), v_loss,
-        p_attempt.currency, clock_now() + check_delay(0)
+        p_attempt.currency,
+        -- Whoever asks for a refund sends it, and the cron only if they die; the system's own is
+        -- the cron's at once.
+        clock_now() + case p_refund.requested_by
+            when 'system' then interval '0' else check_delay(0)
+        end
     )
     on conflict on constraint refund_key_is_used_once do nothing
     returning * into v_refund;

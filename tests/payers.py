@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from threading import Lock
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 from books import Money, Tenant, broken_invariants, settle
-from in_process import ENVIRON, Fault, Hasura
+from in_process import ENVIRON, Fault, root_field
+from in_process import Hasura as InProcess
 from mandates import Autopay
+from graphql import FieldNode, FragmentDefinitionNode
 from psycopg.rows import dict_row
 
 from app import config
@@ -18,11 +20,43 @@ from app.autopay.crons import materialise_autopay, run_autopay
 from app.context import Context
 from app.errors import GatewayUnavailableError
 from app.gateways import Checkout, Finding, Outcome, SavedCharge, Setup, Subject
+from app.graphql import operations
+
+
+class Hasura(InProcess):
+    """Answers what was selected and no more, all of it as JSON has it."""
+
+    def _run(self, name: str, variables: dict[str, Any]) -> list[dict[str, Any]]:
+        wanted = [field.name.value for field in selected(name)]
+        rows = super()._run(name, variables)
+        return [{column: as_json(row[column]) for column in wanted} for row in rows]
+
+
+def selected(name: str) -> list[FieldNode]:
+    """List the fields that an operation selects, those of its fragments too."""
+    fragments = {
+        definition.name.value: definition
+        for definition in operations()[name].document.definitions
+        if isinstance(definition, FragmentDefinitionNode)
+    }
+    return [
+        field
+        for each in root_field(name).selection_set.selections
+        for field in (
+            [each]
+            if isinstance(each, FieldNode)
+            else fragments[each.name.value].selection_set.selections
+        )
+    ]
+
+
+def as_json(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else value
 
 
 @dataclass
 class Bank:
-    """A gateway: one payment for each key. `silence` makes it say nothing, before it acts or after."""
+    """One payment for each key. `silence` makes it say nothing, before it acts or after."""
 
     fault: Fault
     silence: str | None = None
@@ -140,5 +174,3 @@ def neighbour(db: psycopg.Connection[dict[str, Any]], tenant: Tenant) -> Tenant:
         [customer_id, tenant.organization_id, user_id],
     )
     return Tenant(tenant.organization_id, customer_id, user_id)
-
-

@@ -244,7 +244,7 @@ FAULTS = {
         where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace
         and c.relname not in
         ('autopay_rules', 'clock', 'currencies', 'organizations', 'ledger_blocks',
-        'ledger_seals', 'refund_reasons')
+        'ledger_seals', 'payment_status_words', 'refund_reasons')
         and c.relname !~ '_steps$'
         and not exists (
             select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organization_id'

@@ -21,6 +21,7 @@ from app.errors import NotFoundError
 from app.money import Money
 
 UNKEEPABLE = re.compile("[\\x00\\ud800-\\udfff]")
+ESCAPES = re.compile(rb"\\u|\x00")  # by these alone ASCII can mean something unkeepable
 
 
 class Subject(StrEnum):
@@ -252,10 +253,10 @@ def parse(body: bytes) -> Any:
     U+FFFD stands in for NUL and for half of a surrogate pair, and numbers must be finite.
     """
     try:
-        return _keepable(json.loads(body, parse_constant=_finite, parse_float=_finite))
+        value = json.loads(body, parse_constant=_finite, parse_float=_finite)
+        return value if body.isascii() and not ESCAPES.search(body) else _keepable(value)
     except RecursionError as failure:
-        message = "nested too deeply"
-        raise ValueError(message) from failure
+        raise ValueError("nested too deeply") from failure
 
 
 def _keepable(value: Any) -> Any:
@@ -271,8 +272,7 @@ def _keepable(value: Any) -> Any:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        message = f"{text} is no number of JSON"
-        raise ValueError(message)
+        raise ValueError(f"{text} is no number of JSON")
     return number
 
 
@@ -290,8 +290,7 @@ def finder(environ: Mapping[str, str]) -> Callable[[str], Gateway]:
     @cache
     def find(name: str) -> Gateway:
         if name not in names():
-            message = f"there is no gateway called {name}"
-            raise NotFoundError(message)
+            raise NotFoundError(f"there is no gateway called {name}")
         module = import_module(f"{__name__}.{name}")
         settings = config.read(module.Settings, environ, prefix=f"{name}_")
         gateway: Gateway = module.Adapter(settings)

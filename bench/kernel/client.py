@@ -2,8 +2,8 @@
 
     python client.py (prepare | hordak | python) URL CLIENTS SECONDS
 
-Prints postings a second. `hordak` is Django as a merchant would use it, run by an environment of its
-own; `python` is our function called through psycopg, one call in its own transaction.
+Prints postings a second. `hordak` is Django as a merchant would use it, run by an environment of
+its own; `python` is our function called through psycopg, one call in its own transaction.
 """
 
 import multiprocessing
@@ -12,6 +12,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -51,7 +52,7 @@ def main() -> None:
     print(sum(rates))
 
 
-def run(name: str, url: str, seconds: float, ready: object, done: object) -> None:
+def run(name: str, url: str, seconds: float, ready: Any, done: Any) -> None:
     post = {"hordak": hordak, "python": python}[name](url)
     for _ in range(20):
         post()
@@ -80,9 +81,9 @@ def python(url: str) -> Callable[[], None]:
 
 def hordak(url: str) -> Callable[[], None]:
     django(url)
-    from django.db import transaction  # noqa: PLC0415
-    from hordak.models import Leg, Transaction  # noqa: PLC0415
-    from moneyed import Money  # noqa: PLC0415
+    from django.db import transaction  # type: ignore[import-not-found] # noqa: PLC0415
+    from hordak.models import Leg, Transaction  # type: ignore[import-not-found] # noqa: PLC0415
+    from moneyed import Money  # type: ignore[import-not-found] # noqa: PLC0415
 
     amount, chance = Money("1.00", "USD"), random.Random()
 
@@ -98,7 +99,7 @@ def hordak(url: str) -> Callable[[], None]:
 
 def prepare(url: str) -> None:
     django(url)
-    from django.core.management import call_command  # noqa: PLC0415
+    from django.core.management import call_command  # type: ignore[import-not-found] # noqa: PLC0415
     from django.db import connection  # noqa: PLC0415
     from hordak.models import Account  # noqa: PLC0415
 
@@ -113,8 +114,8 @@ def prepare(url: str) -> None:
 
 
 def django(url: str) -> None:
-    import django as framework  # noqa: PLC0415
-    from django.conf import settings  # noqa: PLC0415
+    import django as framework  # type: ignore[import-not-found] # noqa: PLC0415
+    from django.conf import settings  # type: ignore[import-not-found] # noqa: PLC0415
 
     if settings.configured:
         return

@@ -33,13 +33,16 @@ def _ours(other: str, reference: str) -> str:
     )
 
 
-SHARED = f"ledger_account('{ORGANIZATION}', false, 'clearing', 'liability', 'USD', md5(:r::text)::uuid)"
+SHARED = (
+    f"ledger_account('{ORGANIZATION}', false, 'clearing', 'liability', 'USD', md5(:r::text)::uuid)"
+)
 ANY = "md5((1 + floor(random() * 10000 + n * 0))::int::text)::uuid"
 SCRIPTS = {
     "bare": SPREAD + f"select post({KEY}, {ONE}, {OTHER}, 100);\n",
     "munim": SPREAD + _ours(OTHER, ONE),
     "hot": HOT + _ours(SHARED, "md5(:r::text)::uuid"),
-    "pgledger": SPREAD + (
+    "pgledger": SPREAD
+    + (
         f"select * from pgledger_create_transfer('pgla_' || uuid_to_ulid({ONE}),"
         f" 'pgla_' || uuid_to_ulid({OTHER}), 100);\n"
     ),

@@ -1,13 +1,12 @@
 """Many workers at once: exact counts, whatever the order the database takes them in."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any
 
 import psycopg
 import pytest
-from books import Connection, Money, Tenant, broken_invariants, settle
+from books import Money, Tenant, broken_invariants
 from mandates import Autopay
 from payers import Town
 from psycopg.rows import dict_row
@@ -56,7 +55,9 @@ def test_16_workers_charge_100_mandates_once_each(database: str) -> None:
     assert sum(done) == 100
     with town.connect() as db:
         charges = db.execute("select status, tries, fence from autopay_charges").fetchall()
-        assert [(c["status"], c["tries"], c["fence"]) for c in charges] == [("succeeded", 1, 1)] * 100
+        assert [(c["status"], c["tries"], c["fence"]) for c in charges] == [
+            ("succeeded", 1, 1)
+        ] * 100
         assert len(db.execute("select from payment_attempts").fetchall()) == 100
         assert broken_invariants(db) == {}
 
@@ -65,7 +66,6 @@ def test_leases_that_end_at_once_still_make_one_attempt_each(database: str) -> N
     """Every worker takes every charge over, and all of them answer."""
     town = Town(database, payers=12)
     town.at(DUE)
-    town.context()
 
     def work(autopay: Autopay, _: int) -> None:
         for _ in range(8):
@@ -141,49 +141,3 @@ def test_contrary_answers_at_once_end_in_one_state(database: str, outcomes: Any)
         states = db.execute("select status from autopay_charges").fetchall()
         if "paid" in outcomes:
             assert [row["status"] for row in states] == ["succeeded"] * 4
-
-
-def test_a_year_of_1000_customers_is_quick_to_write_down(database: str) -> None:
-    """The database's own part: writing down, announcing, claiming and beginning 12,000 charges."""
-    with psycopg.connect(database, row_factory=dict_row) as db:
-        autopay = many(db, 1000)
-        started = datetime.now(UTC)
-        orders = 0
-        for month in range(12):
-            autopay.at(f"{2027 + (month + 6) // 12}-{(month + 6) % 12 + 1:02}-15T09:00Z")
-            autopay.materialise()
-            while claims := autopay.claim(limit=500):
-                orders += len(autopay.begin(claims))
-                db.execute("set local session_replication_role = replica")
-                db.execute(
-                    "update payment_attempts set status = 'canceled', next_check_at = null"
-                    " where status = 'created'"
-                )
-                db.execute(
-                    "update autopay_charges set status = 'canceled', reason = 'done',"
-                    " lease_until = null where status = 'charging'"
-                )
-                db.execute("set local session_replication_role = origin")
-        assert orders == 12_000
-        assert datetime.now(UTC) - started < timedelta(seconds=60)
-
-
-def many(db: Connection, count: int) -> Autopay:
-    """Write customers with mandates that run, all at once."""
-    tenant = settle(db)
-    autopay = Autopay(db, Money(db, tenant.session), tenant)
-    autopay.at("2027-07-01T12:00Z")
-    autopay.set_up()
-    db.execute(
-        "insert into customers (organization_id, livemode, user_id, email)"
-        " select organization_id, livemode, gen_random_uuid()::text, email"
-        " from customers, generate_series(2, %s)",
-        [count],
-    )
-    db.execute(
-        "insert into autopay_mandates select (jsonb_populate_record(autopay_mandates,"
-        " jsonb_build_object('id', gen_random_uuid(), 'customer_id', customers.id,"
-        " 'gateway_session_id', null, 'url', null))).*"
-        " from autopay_mandates, customers where customers.id <> autopay_mandates.customer_id"
-    )
-    return autopay

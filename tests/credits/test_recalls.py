@@ -139,6 +139,19 @@ def test_parts_that_return_all_the_money_return_all_the_credits(db, money, purch
     assert (row["amount_remaining"], row["amount_recalled"]) == (0, 2500)
 
 
+def test_many_small_refunds_take_what_one_large_one_takes(db, money, tenant) -> None:
+    db.execute(
+        "update system_settings set value = '7.919' where organization_id = %s",
+        [tenant.organization_id],
+    )
+    row = money.open()
+    money.receive(row["payment_attempt_id"])  # 791.9 ten-thousandths for a cent
+
+    taken = [hold(db, row["id"], 1)["credits_amount"] for _ in range(10)]
+    assert sum(taken) == Decimal("0.7919")
+    assert set(taken) == {Decimal("0.0791"), Decimal("0.0792")}
+
+
 def test_a_refund_of_used_credits_is_refused(db, purchase) -> None:
     use_up(db, "100", 1000)
     with pytest.raises(psycopg.Error) as failure, db.transaction():

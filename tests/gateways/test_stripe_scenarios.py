@@ -288,6 +288,27 @@ def test_a_page_is_found_by_its_id_or_by_our_reference(stripe_world: StripeWorld
     assert (by_payment.outcome, by_payment.payment_attempt_id) == (Outcome.PAID, order.id)
 
 
+def test_a_debit_that_came_back_is_found_failed_whatever_is_known_of_it(
+    stripe_world: StripeWorld,
+) -> None:
+    order = stripe_world.order()
+    page = stripe_world.adapter.open(order)
+    stripe_world.pay(page, bank="000222222227")
+    stripe_world.advance(DAY)
+
+    sent = stripe_world.notice(order.id, "checkout.session.async_payment_failed")
+    assert sent.gateway_payment_id
+    found = stripe_world.adapter.find(
+        stripe_world.query(
+            order.id,
+            gateway_session_id=page.reference,
+            gateway_payment_id=sent.gateway_payment_id,
+        )
+    )
+    assert found is not None
+    assert (found.outcome, sent.outcome) == (Outcome.FAILED, Outcome.FAILED)
+
+
 def test_what_stripe_does_not_know_is_nothing(stripe_world: StripeWorld) -> None:
     adapter, query = stripe_world.adapter, stripe_world.query(str(uuid4()))
     charge = stripe_world.saved()

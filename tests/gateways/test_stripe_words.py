@@ -91,6 +91,10 @@ def test_an_error_is_told_only_while_it_matters() -> None:
         ("complete", "unpaid", intent("processing"), Outcome.PROCESSING),
         ("complete", "unpaid", intent("requires_capture"), Outcome.AUTHORIZED),
         ("complete", "unpaid", intent("canceled"), Outcome.CANCELED),
+        (
+            *("complete", "unpaid", intent("canceled", cancellation_reason="automatic")),
+            Outcome.EXPIRED,
+        ),
         ("complete", "unpaid", intent("requires_payment_method"), Outcome.FAILED),
         ("complete", "unpaid", intent("something_new"), Outcome.UNKNOWN),
     ],
@@ -382,3 +386,18 @@ def test_more_than_can_be_looked_through_is_not_nothing(
 
 def test_gateways_are_the_folders() -> None:
     assert gateways.names() == ["stripe"]
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b'["plain"]', ["plain"]),
+        (b'["\\u0000 and \\ud800"]', ["\ufffd and \ufffd"]),
+        (b'{"\\u0000": "\\u00e9"}', {"\ufffd": "\u00e9"}),
+        ('["caf\u00e9"]'.encode(), ["caf\u00e9"]),
+        (b'["\xed\xa0\x80"]', ["\ufffd"]),
+        ('["\\u0000"]'.encode("utf-16-le"), ["\ufffd"]),
+    ],
+)
+def test_what_the_database_cannot_keep_is_replaced(body: bytes, value: object) -> None:
+    assert gateways.parse(body) == value

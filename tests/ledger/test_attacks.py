@@ -10,7 +10,8 @@ from books import Connection, Tenant, broken_invariants
 MOST = 2**63 - 1
 ENTRY = (
     "insert into ledger_entries (organization_id, livemode, ledger_transaction_id, position,"
-    " ledger_account_id, currency, amount, balance_after) values (%s, false, %s, %s, %s, 'USD', %s, 0)"
+    " ledger_account_id, currency, amount, balance_after)"
+    " values (%s, false, %s, %s, %s, 'USD', %s, 0)"
 )
 
 

@@ -106,6 +106,89 @@ def test_a_batch_that_does_not_balance_cannot_be_committed(db, tenant, accounts)
     assert failure.value.sqlstate == "P0004"
 
 
+def test_a_key_twice_in_one_batch_cannot_change_its_meaning(db, tenant, accounts) -> None:
+    rows = ", ".join(
+        f"row('sale:1', 's', 't', gen_random_uuid(), clock_now(), array["
+        f"row('{accounts['cash']}', {amount}), row('{accounts['sales']}', {-amount})]"
+        "::ledger_line[])"
+        for amount in (5, 6)
+    )
+    with pytest.raises(psycopg.Error) as failure:
+        db.execute(
+            f"select post_ledger_transactions(%s, false, array[{rows}]::ledger_posting[])",
+            [tenant.organization_id],
+        )
+    assert failure.value.sqlstate == "22B02"
+
+
+def test_of_a_key_twice_in_one_batch_the_first_is_booked(db, tenant, accounts) -> None:
+    rows = ", ".join(
+        f"row('sale:1', '{kind}', 't', gen_random_uuid(), clock_now(), array["
+        f"row('{accounts['cash']}', 5), row('{accounts['sales']}', -5)]::ledger_line[])"
+        for kind in ("zebra", "ant")
+    )
+    db.execute(
+        f"select post_ledger_transactions(%s, false, array[{rows}]::ledger_posting[])",
+        [tenant.organization_id],
+    )
+    assert db.execute("select kind from ledger_transactions").fetchall() == [{"kind": "zebra"}]
+
+
+def test_a_batch_leaves_no_bound_on_its_way(db, tenant, accounts) -> None:
+    """One by one the first would be refused, so it is in a batch, whatever comes after it."""
+    db.execute(
+        "update ledger_accounts set minimum = -3 where id = %s",
+        [accounts["cash"]],
+    )
+    with pytest.raises(psycopg.Error) as failure, db.transaction():
+        batch(
+            db,
+            tenant,
+            accounts,
+            {"a": [("cash", -5), ("sales", 5)], "b": [("cash", 9), ("fees", -9)]},
+        )
+    assert failure.value.sqlstate == "23514"
+    batch(
+        db, tenant, accounts, {"a": [("cash", -3), ("sales", 3)], "b": [("cash", 9), ("fees", -9)]}
+    )
+
+
+@pytest.mark.parametrize("lines", ["null", "'{}'", "array[null]"])
+def test_a_fact_without_lines_refuses_the_batch(db, tenant, lines) -> None:
+    def book() -> None:
+        db.execute(
+            "select post_ledger_transactions(%s, false, array[row('sale:1', 's', 't',"
+            f" gen_random_uuid(), clock_now(), {lines}::ledger_line[])]::ledger_posting[])",
+            [tenant.organization_id],
+        )
+        db.execute("set constraints all immediate")
+
+    with pytest.raises(psycopg.Error) as failure:
+        book()
+    assert failure.value.sqlstate == "P0004"
+
+
+@pytest.mark.parametrize("postings", ["null", "'{}'"])
+def test_a_batch_of_nothing_books_nothing(db, tenant, postings) -> None:
+    rows = db.execute(
+        f"select post_ledger_transactions(%s, false, {postings}::ledger_posting[])",
+        [tenant.organization_id],
+    ).fetchall()
+    assert rows == []
+
+
+def test_a_closed_account_or_another_mode_refuses_the_batch(db, tenant, accounts) -> None:
+    live = db.execute(
+        "select ledger_account(%s, true, 'cash', 'asset', 'USD') as id", [tenant.organization_id]
+    ).fetchone()["id"]
+    db.execute("update ledger_accounts set status = 'closed' where id = %s", [accounts["fees"]])
+
+    for account in (live, accounts["fees"]):
+        with pytest.raises(psycopg.Error) as failure, db.transaction():
+            batch(db, tenant, accounts, {"sale:1": [(account, 5), ("sales", -5)]})
+        assert failure.value.sqlstate == "P0004"
+
+
 def test_a_key_in_a_batch_cannot_change_its_meaning(db, tenant, accounts, post) -> None:
     post("sale:1", [("cash", 5), ("sales", -5)])
 

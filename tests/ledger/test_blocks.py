@@ -92,7 +92,114 @@ def test_a_database_restored_elsewhere_seals_on(database, ledger) -> None:
     assert asyncio.run(chain.verify(database)).broken == []
 
 
+def test_a_restored_ledger_leaves_out_nothing_whatever_the_numbers_are(database, ledger) -> None:
+    """The horizon of the last block lies a little ahead, and is passed before the next seal."""
+    ledger.execute("set session_replication_role = replica")
+    ledger.execute("update ledger_blocks set horizon = horizon + 40")
+    ledger.execute("reset session_replication_role")
+    organization_id = ledger.execute(
+        "select organization_id from ledger_transactions limit 1"
+    ).fetchone()["organization_id"]
+    book(ledger, organization_id, 30)
+    for _ in range(60):
+        ledger.execute("select pg_current_xact_id()")
+
+    assert seal(ledger)[0]["transactions"] == 2
+    assert seal(ledger) == []
+    found = asyncio.run(chain.verify(database))
+    assert (found.unsealed, found.broken) == (0, [])
+
+
+def test_what_is_slipped_in_among_the_sealed_is_found(database, ledger) -> None:
+    ledger.execute("set session_replication_role = replica")
+    ledger.execute(
+        "insert into ledger_transactions (organization_id, livemode, key, kind, reference_type,"
+        " reference_id, occurred_at, written_in) select organization_id, livemode, 'late', kind,"
+        " reference_type, reference_id, occurred_at, 0 from ledger_transactions limit 1"
+    )
+    found = asyncio.run(chain.verify(database))
+    assert len(found.broken) == 1
+    assert "(late) is older than the last block" in found.broken[0]
+
+
+def test_what_was_sealed_without_balancing_is_found(database, ledger) -> None:
+    ledger.execute("set session_replication_role = replica")
+    ledger.execute(
+        "update ledger_entries set amount = 6 where position = 1 and ledger_transaction_id ="
+        " (select id from ledger_transactions where key = 'sale:4')"
+    )
+    ledger.execute("reset session_replication_role")
+    seal(ledger)
+
+    found = asyncio.run(chain.verify(database))
+    assert len(found.broken) == 1
+    assert found.broken[0].endswith("does not balance")
+
+
 TAMPERING = {
+    "an entry's tenant": (
+        "update ledger_entries set organization_id = gen_random_uuid()"
+        " where ledger_transaction_id = %(id)s"
+    ),
+    "an entry's mode": (
+        "update ledger_entries set livemode = true where ledger_transaction_id = %(id)s"
+    ),
+    "an entry's number": (
+        "update ledger_entries set id = default where ledger_transaction_id = %(id)s"
+    ),
+    "an entry's time": (
+        "update ledger_entries set created_at = '2001-01-01Z' where ledger_transaction_id = %(id)s"
+    ),
+    "an entry's currency": (
+        "update ledger_entries set currency = 'EUR' where ledger_transaction_id = %(id)s"
+    ),
+    "an entry's place": (
+        "update ledger_entries set position = position + 5 where ledger_transaction_id = %(id)s"
+    ),
+    "two entries as one": (
+        "with gone as (delete from ledger_entries where ledger_transaction_id = %(id)s"
+        " and position = 2 returning *) update ledger_entries as e set currency = e.currency"
+        " || ' ' || e.amount || ' ' || e.balance_after || ' 0' || chr(10) || '2 ' || gone.id"
+        " from gone where e.ledger_transaction_id = %(id)s and e.position = 1"
+    ),
+    "a line's end in a key": (
+        "update ledger_transactions set key = key || chr(10) || kind, kind = reference_type,"
+        " reference_type = 'x' where id = %(id)s"
+    ),
+    "a tenant": (
+        "update ledger_transactions set organization_id = gen_random_uuid() where id = %(id)s"
+    ),
+    "a mode": "update ledger_transactions set livemode = not livemode where id = %(id)s",
+    "a kind": "update ledger_transactions set kind = 'other' where id = %(id)s",
+    "a reference": (
+        "update ledger_transactions set reference_id = gen_random_uuid() where id = %(id)s"
+    ),
+    "a reference's type": "update ledger_transactions set reference_type = 'x' where id = %(id)s",
+    "what it reverses": "update ledger_transactions set reverses_id = %(id)s where id = %(id)s",
+    "when it was booked": (
+        "update ledger_transactions set created_at = created_at + interval '1 second'"
+        " where id = %(id)s"
+    ),
+    "an account's code": (
+        "update ledger_accounts set code = 'cashbox' where code = 'cash' and"
+        " exists (select from ledger_transactions where id = %(id)s)"
+    ),
+    "an account's type": (
+        "update ledger_accounts set account_type = 'equity' where code = 'cash' and"
+        " exists (select from ledger_transactions where id = %(id)s)"
+    ),
+    "an account's customer": (
+        "update ledger_accounts set customer_id = gen_random_uuid() where code = 'cash' and"
+        " exists (select from ledger_transactions where id = %(id)s)"
+    ),
+    "a seal's block": (
+        "update ledger_seals set ledger_block_number = 3, position = 9"
+        " where ledger_transaction_id = %(id)s"
+    ),
+    "a block's count": "update ledger_blocks set transactions = 7 where number = 2",
+    "a block's link": (
+        "update ledger_blocks set previous_hash = sha256(previous_hash) where number = 2"
+    ),
     "an amount": "update ledger_entries set amount = 9 where ledger_transaction_id = %(id)s",
     "a balance": "update ledger_entries set balance_after = 0 where ledger_transaction_id = %(id)s",
     "an account": (

@@ -128,17 +128,7 @@ def test_a_posted_hold_posts_nothing_else_again(db, hold, wallet, issued) -> Non
     assert failure.value.sqlstate == "22B02"
 
 
-def test_held_money_does_not_stop_an_account_without_bounds(db, hold, post, tenant, issued) -> None:
-    """However much is held there: nothing is computed of bounds that are not."""
-    db.execute(
-        "select place_ledger_hold(%s, false, 'hold:9', %s, %s)",
-        [tenant.organization_id, issued, 2**63 - 1],
-    )
-    post("sale:9", [("cash", -9), ("sales", 9)])
-    assert broken_invariants(db) == {}
-
-
-@pytest.mark.parametrize("amount", [0, -1, 2**63])
+@pytest.mark.parametrize("amount", [0, -1, 2**63 - 1])
 def test_a_hold_keeps_a_whole_positive_amount(hold, amount) -> None:
     with pytest.raises(psycopg.Error) as failure:
         hold(amount)

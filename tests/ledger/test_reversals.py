@@ -35,6 +35,25 @@ def test_a_transaction_is_reversed_once(db, post) -> None:
     assert failure.value.sqlstate == "22B09"
 
 
+def test_a_reversal_under_a_key_that_books_something_else_is_refused(db, post) -> None:
+    sale = post("sale:1", [("cash", 1000), ("sales", -1000)])
+    post("undo:1", [("cash", -1000), ("sales", 1000)])
+
+    with pytest.raises(psycopg.Error) as failure:
+        reverse(db, sale)
+    assert failure.value.sqlstate == "22B02"
+
+
+def test_a_reversal_is_reversed_as_any_transaction(db, post, accounts) -> None:
+    sale = post("sale:1", [("cash", 700), ("cash", 300), ("sales", -1000)])
+    undone = reverse(db, sale)
+    reverse(db, undone, "redo:1")
+
+    row = db.execute("select balance from ledger_accounts where id = %s", [accounts["cash"]])
+    assert row.fetchone()["balance"] == 1000
+    assert broken_invariants(db) == {}
+
+
 def test_of_three_reversals_at_once_one_is_booked(database) -> None:
     """Every transaction is reversed by three callers with keys of their own, at the same time."""
     with psycopg.connect(database, row_factory=dict_row) as db:

@@ -137,7 +137,13 @@ BUY_UNTOLD = Flow(
     ),
     credits_are_there,
     couriers=False,
-    crons=("check_payments", "apply_gateway_events", "store_missing_receipts", "seal_ledger"),
+    crons=(
+        "check_payments",
+        "apply_gateway_events",
+        "store_missing_receipts",
+        "seal_ledger",
+        "check_invariants",
+    ),
 )
 # The customer asks how it stands, and so brings in what no webhook told.
 BUY_VERIFIED = Flow(

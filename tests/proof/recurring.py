@@ -10,6 +10,7 @@ from proof.cases import Case, Flow, RefusedError, Step
 from sandbox import tokens
 
 DAY = 24 * 3600
+GOOD_CARD, CARD_OF_THE_CAUTIOUS = "4242424242424242", "4000002760003184"
 CRONS = (
     "apply_gateway_events",
     "check_autopay_setups",
@@ -35,9 +36,9 @@ def set_up(case: Case) -> None:
     case.heard.heard("mandate", autopay_mandate_id=said["autopay_mandate_id"])
 
 
-def save_card(case: Case) -> None:
+def save_card(card: str, case: Case) -> None:
     if not case.facts.get("saved"):
-        case.stage.pay(case.facts["session_id"])
+        case.stage.pay(case.facts["session_id"], card)
         case.facts["saved"] = True
 
 
@@ -91,17 +92,74 @@ def never_charged(case: Case) -> list[str]:
     return [f"charged after it was ended: {one['id']}" for one in case.own("payment_intent")]
 
 
-AUTOPAY = Flow(
-    "a month of autopay",
-    (
+def waiting_charge(case: Case) -> str | None:
+    """Find the charge that only the customer can finish."""
+    rows = case.sql("select id::text from autopay_charges where status = 'action_required'")
+    return rows[0]["id"] if rows else None
+
+
+def is_waiting(case: Case) -> bool:
+    return waiting_charge(case) is not None
+
+
+def open_page(case: Case) -> None:
+    said = case.says(
+        case.stage.action("pay_autopay_charge", tokens.ADA, autopay_charge_id=waiting_charge(case))
+    )
+    case.facts["page"] = said["session_id"]
+
+
+def is_refused_a_page(case: Case) -> None:
+    """Ask while the gateway says no for good; another time it may say yes."""
+    refusals = case.stage.seam.refusals
+    refusals.add("/v1/checkout/sessions")
+    try:
+        answer = case.stage.action(
+            "pay_autopay_charge", tokens.ADA, autopay_charge_id=waiting_charge(case)
+        )
+    finally:
+        refusals.clear()
+    if answer.status != 422:
+        case.says(answer)
+        case.complaints.append("a refused page was answered with yes")
+
+
+def pay_page(case: Case) -> None:
+    if "page" in case.facts and is_waiting(case) and not case.charges():
+        case.stage.pay(case.facts["page"])
+
+
+def charged_with(card: str) -> tuple[Step, ...]:
+    """Set it up and let a month fall due."""
+    return (
         Step("setupAutopay", set_up),
-        Step("saving a card", save_card, by="payer"),
+        Step("saving a card", partial(save_card, card), by="payer"),
         Step("the notice is due", partial(go_to, "next_notice_at", "autopay_mandates"), by="payer"),
         Step("materialise_autopay", partial(tick, "materialise_autopay"), by="cron"),
         Step("it is due", partial(go_to, "next_try_at", "autopay_charges"), by="payer"),
         Step("run_autopay", partial(tick, "run_autopay"), by="cron"),
+    )
+
+
+AUTOPAY = Flow(
+    "a month of autopay",
+    (
+        *charged_with(GOOD_CARD),
         Step("another five minutes", partial(wait, 300), by="payer"),
         Step("run_autopay again", partial(tick, "run_autopay"), by="cron"),
+    ),
+    charged_once,
+    crons=CRONS,
+    alone=True,
+)
+# The bank wants the customer to be there.
+AUTOPAY_ATTENDED = Flow(
+    "a month of autopay that the customer finishes",
+    (
+        *charged_with(CARD_OF_THE_CAUTIOUS),
+        Step("payAutopayCharge, refused", is_refused_a_page, ready=is_waiting, repeats=False),
+        Step("payAutopayCharge", open_page, ready=is_waiting, repeats=False),
+        Step("paying", pay_page, by="payer"),
     ),
     charged_once,
     crons=CRONS,
@@ -112,7 +170,7 @@ AUTOPAY_UNTOLD = Flow(
     "autopay set up, paused, resumed and ended, and no webhook comes",
     (
         Step("setupAutopay", set_up, repeats=False),
-        Step("saving a card", save_card, by="payer"),
+        Step("saving a card", partial(save_card, GOOD_CARD), by="payer"),
         Step("a while", partial(wait, 3600), by="payer"),
         Step("check_autopay_setups", partial(tick, "check_autopay_setups"), by="cron"),
         Step("pause and resume", pause_and_resume, ready=is_active, repeats=False),
@@ -124,4 +182,4 @@ AUTOPAY_UNTOLD = Flow(
     alone=True,
 )
 
-FLOWS = (AUTOPAY, AUTOPAY_UNTOLD)
+FLOWS = (AUTOPAY, AUTOPAY_ATTENDED, AUTOPAY_UNTOLD)

@@ -1,7 +1,6 @@
 """The service between two steps of the database: wherever it dies, somebody repairs it."""
 
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 import psycopg

@@ -159,10 +159,11 @@ class Adapter:
         return findings.of_refund(refund.to_dict())
 
     def find(self, query: Query) -> Finding | None:
-        if query.gateway_payment_id:
-            return self._intent(query.gateway_payment_id)
+        """Ask for the page before its intent, which does not tell whether the page is over."""
         if query.gateway_session_id:
             return self._session(query.gateway_session_id, "payment_intent")
+        if query.gateway_payment_id:
+            return self._intent(query.gateway_payment_id)
         if query.gateway_customer_id:
             return search.charge_by_reference(self.client, query)
         return search.page_by_reference(self.client, query)

@@ -78,18 +78,23 @@ def _session_outcome(session: Object, intent: Object | None) -> Outcome:
         return Outcome.REQUIRES_ACTION
     if session["payment_status"] == "paid":
         return Outcome.PAID
-    outcome = INTENTS.get(intent["status"], Outcome.UNKNOWN) if intent else Outcome.PROCESSING
+    outcome = _intent_outcome(intent) if intent else Outcome.PROCESSING
     # This page takes no second try.
     return Outcome.FAILED if outcome is Outcome.REQUIRES_ACTION else outcome
 
 
-def of_intent(intent: Object) -> Finding:
+def _intent_outcome(intent: Object) -> Outcome:
     outcome = INTENTS.get(intent["status"], Outcome.UNKNOWN)
-    error = intent.get("last_payment_error")
-    if intent["status"] == "requires_payment_method" and ours_is_away(intent) and error:
-        outcome = Outcome.FAILED
+    declined = intent["status"] == "requires_payment_method" and intent.get("last_payment_error")
+    if declined and ours_is_away(intent):
+        return Outcome.FAILED
     if outcome is Outcome.CANCELED and intent.get("cancellation_reason") in RAN_OUT:
-        outcome = Outcome.EXPIRED
+        return Outcome.EXPIRED
+    return outcome
+
+
+def of_intent(intent: Object) -> Finding:
+    outcome = _intent_outcome(intent)
     return Finding(
         subject=Subject.PAYMENT,
         outcome=outcome,
@@ -100,7 +105,7 @@ def of_intent(intent: Object) -> Finding:
         amount=money(intent["amount"], intent["currency"]),
         captured_amount=_captured(intent),
         reason=intent.get("cancellation_reason"),
-        **failure(error, outcome),
+        **failure(intent.get("last_payment_error"), outcome),
     )
 
 

@@ -27,6 +27,41 @@ insert into payment_intent_steps (before, after) values
 ('expired', 'authorized'),
 ('expired', 'paid');  -- the same, reported after the checkout had closed
 
+create table payment_status_words (
+    profile text not null,
+    status text not null,
+    word text not null,
+    primary key (profile, status)
+);
+comment on table payment_status_words is
+'How each product that is served here calls the status of a payment. refunded is no status of ours: '
+'it is said of a paid payment whose money has all gone back.';
+insert into payment_status_words (profile, status, word) values
+('merchants', 'pending', 'requires_payment_method'),
+('merchants', 'processing', 'processing'),
+('merchants', 'authorized', 'processing'),
+('merchants', 'paid', 'succeeded'),
+('merchants', 'failed', 'failed'),
+('merchants', 'expired', 'failed'),
+('merchants', 'canceled', 'failed'),
+('merchants', 'refunded', 'succeeded'),
+('novamart', 'pending', 'PENDING'),
+('novamart', 'processing', 'PENDING'),
+('novamart', 'authorized', 'PENDING'),
+('novamart', 'paid', 'SUCCEEDED'),
+('novamart', 'failed', 'FAILED'),
+('novamart', 'expired', 'FAILED'),
+('novamart', 'canceled', 'FAILED'),
+('novamart', 'refunded', 'SUCCEEDED'),
+('ubertruck', 'pending', 'initiated'),
+('ubertruck', 'processing', 'processing'),
+('ubertruck', 'authorized', 'processing'),
+('ubertruck', 'paid', 'success'),
+('ubertruck', 'failed', 'failed'),
+('ubertruck', 'expired', 'failed'),
+('ubertruck', 'canceled', 'failed'),
+('ubertruck', 'refunded', 'refunded');
+
 create table payment_attempt_steps (
     before text not null,
     after text not null,
@@ -233,6 +268,25 @@ for each row execute function touch_updated_at();
 create trigger payment_attempt_updated_at
 before update on payment_attempts
 for each row execute function touch_updated_at();
+
+create function payment_status_in(p_intent payment_intents, p_profile text) returns text
+language sql stable
+begin atomic
+select payment_status_words.word
+from payment_status_words
+where payment_status_words.profile = p_profile
+    and payment_status_words.status = case
+        when p_intent.status = 'paid' and (
+            select sum(payment_attempts.amount_captured) = sum(payment_attempts.amount_refunded)
+            from payment_attempts
+            where payment_attempts.payment_intent_id = p_intent.id
+                and payment_attempts.status = 'captured' and not payment_attempts.is_surplus
+        ) then 'refunded'
+        else p_intent.status
+    end;
+end;
+comment on function payment_status_in is 'A payment''s status in the words of a product.';
+grant execute on function payment_status_in to munim_hasura;
 
 create function open_payment_attempt(
     p_intent payment_intents, p_gateway text, p_payment_method_id uuid

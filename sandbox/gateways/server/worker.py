@@ -5,10 +5,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
-
 from sandbox.faults import Kind
 from sandbox.gateways.server.deliveries import Attempt, Delivery, Outbox
+from sandbox.gateways.server.posting import Poster, PostError
 from sandbox.gateways.server.simulator import Signed, Simulator
 from sandbox.gateways.server.state import Store
 
@@ -28,8 +27,7 @@ class Worker:
         self.simulators = simulators
         self._wake = asyncio.Event()
         self._sending: dict[int, asyncio.Task[None]] = {}
-        # One for each webhook under way: one for all looks through all its connections each time.
-        self._idle = [httpx.AsyncClient(timeout=PATIENCE, trust_env=False) for _ in range(AT_ONCE)]
+        self._poster = Poster()
         outbox.on_post = self.wake
 
     def wake(self) -> None:
@@ -53,8 +51,7 @@ class Worker:
             for task in self._sending.values():
                 task.cancel()
             await asyncio.gather(*self._sending.values(), return_exceptions=True)
-            for client in self._idle:
-                await client.aclose()
+            await self._poster.close()
 
     async def _rest(self) -> None:
         try:
@@ -106,14 +103,11 @@ class Worker:
         return attempt
 
     async def _post(self, url: str, signed: Signed) -> Attempt:
-        client = self._idle.pop() if self._idle else httpx.AsyncClient(timeout=PATIENCE)
         try:
-            answer = await client.post(url, content=signed.body, headers=signed.headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return Attempt(signed.headers, error=f"{type(error).__name__}: {error}")
-        finally:
-            self._idle.append(client)
-        return Attempt(signed.headers, status=answer.status_code, answer=answer.text[:500])
+            status, text = await self._poster.post(url, signed.headers, signed.body, PATIENCE)
+        except PostError as error:
+            return Attempt(signed.headers, error=str(error))
+        return Attempt(signed.headers, status=status, answer=text[:500])
 
     def _sign(self, delivery: Delivery) -> Signed | None:
         """Sign with a fresh timestamp of the simulated clock, by which receivers go, too."""

@@ -1,0 +1,152 @@
+"""How webhooks leave: HTTP/1.1 over connections that stay open, and nothing else.
+
+A general client spends several times what the exchange itself costs, and a simulator that sends
+thousands of webhooks a minute shares two processors with what it is there to try.
+"""
+
+import asyncio
+import ssl
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache, lru_cache
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+IDLE_SECONDS_MAX = 4.0  # a server may be about to close what is older
+
+
+class PostError(Exception):
+    """No answer came, or none that is HTTP; the message says what happened."""
+
+
+class Place(NamedTuple):
+    """Where an address leads."""
+
+    tls: bool
+    host: str
+    port: int
+    name: str  # as the header Host has it
+    target: str
+
+
+class Connection(NamedTuple):
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    idle_since: float
+
+    def is_fresh(self) -> bool:
+        age = asyncio.get_running_loop().time() - self.idle_since
+        return age < IDLE_SECONDS_MAX and not self.reader.at_eof() and not self.writer.is_closing()
+
+
+class Poster:
+    """Posts bodies. A connection serves one exchange at a time and is kept for the next."""
+
+    def __init__(self) -> None:
+        self._idle: dict[tuple[bool, str, int], list[Connection]] = defaultdict(list)
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, seconds_max: float
+    ) -> tuple[int, str]:
+        """Send a body once, and answer the status and the text. Raises PostError."""
+        try:
+            async with asyncio.timeout(seconds_max):
+                return await self._exchange(place_of(url), headers, body)
+        except TimeoutError as late:
+            raise PostError(f"no answer within {seconds_max:g} s") from late
+        except (OSError, EOFError, ValueError) as failure:
+            raise PostError(f"{type(failure).__name__}: {failure}") from failure
+
+    async def close(self) -> None:
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.writer.close()
+                with suppress(OSError):
+                    await connection.writer.wait_closed()
+        self._idle.clear()
+
+    async def _exchange(
+        self, place: Place, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, str]:
+        reader, writer = await self._connect(place)
+        kept = False
+        try:
+            writer.write(request(place, headers, body))
+            status, fields = read_head(await reader.readuntil(b"\r\n\r\n"))
+            text = await read_body(reader, fields)
+            kept = fields.get("connection", "").lower() != "close" and "length" in framing(fields)
+        finally:
+            if not kept:
+                writer.close()
+        now = asyncio.get_running_loop().time()
+        self._idle[place[:3]].append(Connection(reader, writer, now))
+        return status, text.decode("utf-8", errors="replace")
+
+    async def _connect(self, place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        idle = self._idle[place[:3]]
+        while idle:
+            connection = idle.pop()
+            if connection.is_fresh():
+                return connection.reader, connection.writer
+            connection.writer.close()
+        return await asyncio.open_connection(
+            place.host, place.port, ssl=trusted() if place.tls else None
+        )
+
+
+@lru_cache(maxsize=64)
+def place_of(url: str) -> Place:
+    """Take an address apart. Raises ValueError when it is none of HTTP."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"{url} is no address of HTTP")
+    tls = parts.scheme == "https"
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    name = parts.netloc.rpartition("@")[2]
+    return Place(tls, parts.hostname, parts.port or (443 if tls else 80), name, target)
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+def request(place: Place, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Write the whole request. Raises ValueError for what would break a line."""
+    lines = [f"POST {place.target} HTTP/1.1", f"Host: {place.name}", "Accept: */*"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines.append(f"Content-Length: {len(body)}")
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a header holds a line break")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def read_head(head: bytes) -> tuple[int, dict[str, str]]:
+    """Read the status and the headers, names in lower case. Raises ValueError."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    version, _, rest = first.partition(" ")
+    if not version.startswith("HTTP/1."):
+        raise ValueError(f"this is no HTTP: {first[:40]!r}")
+    pairs = (line.partition(":") for line in lines if line)
+    return int(rest[:3]), {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def framing(fields: Mapping[str, str]) -> str:
+    """Say how the end of a body is known: a length, in chunks of a length, or the very end."""
+    if "chunked" in fields.get("transfer-encoding", "").lower():
+        return "lengths"
+    return "length" if "content-length" in fields else "end"
+
+
+async def read_body(reader: asyncio.StreamReader, fields: Mapping[str, str]) -> bytes:
+    kind = framing(fields)
+    if kind == "length":
+        return await reader.readexactly(int(fields["content-length"]))
+    if kind == "end":
+        return await reader.read()
+    body = b""
+    while size := int((await reader.readline()).partition(b";")[0], 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readuntil(b"\r\n")  # no trailers are expected after the last chunk
+    return body
