@@ -115,6 +115,21 @@ bench-engine: .installed-for-test ## measure the engine beside its peers; ARGS=-
 	    || echo "munim: npm could not install PostGraphile, so it is left out"; fi
 	@PYTHONPATH=. $(PY) bench/engine.py $(ARGS)
 
+DJSTRIPE := .sandbox/bench/djstripe
+.PHONY: bench-webhooks
+bench-webhooks: .installed-for-test ## measure webhooks beside dj-stripe; ARGS=--quick takes a minute
+	@if ! cmp -s bench/djstripe/requirements.txt $(DJSTRIPE)/installed.txt; then \
+	  mkdir -p .sandbox/bench && $(PY) -m venv --clear $(DJSTRIPE) \
+	    && $(DJSTRIPE)/bin/python -m pip install --quiet --disable-pip-version-check \
+	      -r bench/djstripe/requirements.txt \
+	    && cp bench/djstripe/requirements.txt $(DJSTRIPE)/installed.txt \
+	    || echo "munim: pip could not install dj-stripe, so it is left out"; fi
+	@PYTHONPATH=. $(PY) bench/webhooks.py $(ARGS)
+
+.PHONY: bench-autopay
+bench-autopay: .installed-for-test ## charge 10,000 mandates that are due; ARGS=--quick takes a minute
+	@PYTHONPATH=. $(PY) bench/autopay.py $(ARGS)
+
 # No registry's address goes into the files, so that they install from anywhere.
 LOCK = $(PY) -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
 	--no-emit-index-url --no-header

@@ -39,7 +39,7 @@ class Size:
     seconds_max: float
 
 
-WHOLE, QUICK = Size(11, 1.0, 300), Size(3, 1.0, 45)
+WHOLE, QUICK = Size(9, 2.0, 330), Size(3, 1.0, 45)
 
 
 def main() -> int:

@@ -686,7 +686,7 @@ create table disputes (
     constraint ended_dispute_says_when CHECK ((status = ANY (ARRAY['won'::text, 'lost'::text])) = (closed_at IS NOT NULL))
 );
 comment on table disputes is 'A payer''s bank took the money back from the gateway, and the gateway from us, until it is decided.';
-comment on column disputes.covered_amount is 'The part that is no loss when the dispute is lost: its credits are frozen while it is open, or it was owed back.';
+comment on column disputes.covered_amount is 'The part that is no loss when the dispute is lost: its credits are frozen while it is open, or it was owed back, or it is the merchant''s.';
 comment on column disputes.fee_amount is 'What the gateway charges for it, won or lost.';
 comment on column disputes.reason is 'The gateway''s word: fraudulent, product_not_received, …';
 comment on column disputes.evidence_due_at is 'Until when the gateway takes evidence.';
@@ -2457,8 +2457,10 @@ begin
         perform open_autopay_attempt(p_charge);
     end if;
 exception
+    when serialization_failure or deadlock_detected or lock_not_available then
+        raise;  -- passing trouble: the whole request is tried again
     -- A refusal of ours (a rate that is no rate, limits that were lowered) stops this charge only.
-    when data_exception then
+    when others or assert_failure then
         perform record_exception(
             p_charge.organization_id, p_charge.livemode, 'autopay-refused', 'autopay_charge',
             p_charge.id, p_charge.amount, p_charge.currency, sqlerrm
@@ -4972,16 +4974,22 @@ comment on function park_gateway_event(gateway_events,payment_attempts,text,text
 
 CREATE OR REPLACE FUNCTION public.pass_over_paused_months(p_session json)
  RETURNS void
- LANGUAGE sql
-BEGIN ATOMIC
- UPDATE autopay_charges SET status = 'skipped'::text, reason = 'paused'::text, next_try_at = NULL::timestamp with time zone
-   WHERE (autopay_charges.id IN ( SELECT autopay_charges_1.id
-            FROM (autopay_charges autopay_charges_1
-              JOIN autopay_mandates ON ((autopay_mandates.id = autopay_charges_1.autopay_mandate_id)))
-           WHERE ((autopay_charges_1.status = 'due'::text) AND (autopay_charges_1.next_try_at <= clock_now()) AND (autopay_mandates.status = 'paused'::text) AND ((autopay_charges_1.livemode)::text = (pass_over_paused_months.p_session ->> 'x-hasura-livemode'::text)))
-          FOR NO KEY UPDATE OF autopay_charges_1 SKIP LOCKED
-          FOR NO KEY UPDATE OF autopay_mandates SKIP LOCKED));
-END;
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    update autopay_charges
+    set status = 'skipped', reason = 'paused', next_try_at = null
+    where id in (
+        select autopay_charges.id from autopay_charges
+        inner join autopay_mandates on autopay_mandates.id = autopay_charges.autopay_mandate_id
+        where autopay_charges.status = 'due' and autopay_charges.next_try_at <= clock_now()
+            and autopay_mandates.status = 'paused'
+            and autopay_charges.livemode::text = p_session ->> 'x-hasura-livemode'
+        for no key update skip locked
+    );
+end;
+$function$;
 comment on function pass_over_paused_months(json) is 'What fell due while its mandate was paused is not charged, however long the pause.';
 
 CREATE OR REPLACE FUNCTION public.pause_autopay(hasura_session json, p_autopay_mandate_id uuid)

@@ -1,6 +1,5 @@
 """The service in this process, a gateway that is made up, and many customers who pay monthly."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from threading import Lock
@@ -9,10 +8,10 @@ from uuid import UUID, uuid4
 
 import psycopg
 from books import Money, Tenant, broken_invariants, settle
+from graphql import FieldNode, FragmentDefinitionNode
 from in_process import ENVIRON, Fault, root_field
 from in_process import Hasura as InProcess
 from mandates import Autopay
-from graphql import FieldNode, FragmentDefinitionNode
 from psycopg.rows import dict_row
 
 from app import config

@@ -55,5 +55,6 @@ def _end(loop: asyncio.AbstractEventLoop, server: asyncio.Server) -> None:
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()
-    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    if left:
+        loop.run_until_complete(asyncio.wait(left))
     loop.close()

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import LiteralString
 
 from race.servers import Load, RaceError
 
@@ -75,11 +76,15 @@ class Rounds:
 
     def check(self) -> None:
         """Raise RaceError unless every webhook that was sent had its effect, once."""
+        sent: dict[tuple[str, LiteralString], int] = defaultdict(int)
         for name, service in self.services.items():
-            sent = self.next[name] - service.first
-            found = books.count(service.url, service.effects)
-            if found != sent:
-                raise RaceError(f"{name} took {sent} webhooks, and {found} had their effect")
+            sent[service.url, service.effects] += self.next[name] - service.first
+        for (url, effects), number in sent.items():
+            found = books.count(url, effects)
+            if found != number:
+                raise RaceError(
+                    f"{number} webhooks were sent, and {found} had their effect: {effects}"
+                )
 
     def _lap(self, service: Service, clients: int, seconds: float) -> Lap:
         left = service.first + self.prepared - self.next[service.name]

@@ -8,10 +8,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import LiteralString
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 from race.servers import BENCH, ROOT, RaceError, Server, free_port, running
@@ -41,9 +42,9 @@ class Service:
     message: Message
     marker: str
     url: str
-    effects: str
+    effects: LiteralString
     first: int = 0
-    queue: str = ""  # counts what is still to be done when the answers are given
+    queue: LiteralString = ""  # counts what is still to be done when the answers are given
 
     @property
     def port(self) -> int:
@@ -110,9 +111,7 @@ def product(url: str, api_port: int, *, apart: bool = False) -> Iterator[Product
     with ExitStack() as stack:
         started = [
             stack.enter_context(
-                running(
-                    each.name, [sys.executable, *each.arguments], each.port, each.environment
-                )
+                running(each.name, [sys.executable, *each.arguments], each.port, each.environment)
             )
             for each in (engine, app)
         ]
@@ -135,7 +134,7 @@ def handmade(url: str) -> Iterator[Server]:
 def prepare_djstripe(url: str, api_port: int) -> None:
     """Make dj-stripe's tables. Raises RaceError when it is not installed."""
     if not djstripe_python().exists():
-        raise RaceError("dj-stripe is not installed: run `make bench-webhooks`")
+        raise RaceError("it is not installed: `make bench-webhooks` does that")
     command = [str(djstripe_python()), str(BENCH / "djstripe" / "prepare.py"), SECRET, ACCOUNT]
     environ = {**os.environ, **_djstripe_environ(url, api_port)}
     ran = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
@@ -159,7 +158,7 @@ def djstripe(url: str, api_port: int, *, fetch: bool) -> Iterator[Server]:
 
 
 def djstripe_python() -> Path:
-    return DJSTRIPE / "venv" / "bin" / "python"
+    return DJSTRIPE / "bin" / "python"
 
 
 def _djstripe_environ(url: str, api_port: int) -> dict[str, str]:
@@ -169,5 +168,3 @@ def _djstripe_environ(url: str, api_port: int) -> dict[str, str]:
         "DATABASE_URL": url,
         "STRIPE_API_URL": f"http://{world.HOST}:{api_port}",
     }
-
-

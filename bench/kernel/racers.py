@@ -78,7 +78,8 @@ class Racer:
         )  # fmt: skip
         rate = re.search(r"tps = ([\d.]+)", said.stdout)
         if said.returncode or rate is None or "aborted" in said.stderr:
-            raise RaceError(f"{self.name} failed in pgbench: {said.stderr.strip()[-500:]}")
+            reason = said.stderr.strip()[-500:] or f"nothing was posted in {seconds:.0f} s"
+            raise RaceError(f"{self.name} failed in pgbench: {reason}")
         return float(rate[1])
 
     def _python(self, clients: int, seconds: float) -> float:

@@ -474,6 +474,20 @@ def test_one_charge_that_cannot_begin_stops_no_other(due: Autopay, db: Connectio
     assert [order["currency"] for order in due.run()] == ["USD"]
 
 
+def test_a_key_that_somebody_took_first_harms_nobody_else(autopay: Autopay, db: Connection) -> None:
+    """A customer sees their charge's id before it is tried, and may guess the purchase's key."""
+    autopay.set_up(day_of_month=15)
+    autopay.set_up(day_of_month=15, currency="JPY", amount=1000)
+    autopay.at("2027-06-15T09:00Z")
+    autopay.materialise()
+    usd = next(charge for charge in autopay.charges() if charge["currency"] == "USD")
+    autopay.money.open(key=f"autopay:{usd['id']}")
+
+    assert [order["currency"] for order in autopay.run()] == ["JPY"]
+    assert listed(db) == ["autopay-refused"]
+    assert broken_invariants(db) == {}
+
+
 def test_rupees_are_announced_a_day_before_and_need_the_payer_above_fifteen_thousand(
     autopay: Autopay, db: Connection
 ) -> None:

@@ -66,7 +66,8 @@ def test_not_even_a_balanced_pair_comes_later(db, post, tenant, accounts) -> Non
 
 
 @pytest.mark.parametrize(
-    "entries", [[], [(1, 5)], [(1, 5), (2, -4)], [(2, 5), (3, -5)], [(1, 0), (2, 0)]]
+    "entries",
+    [[], [(1, 5)], [(1, 5), (2, -4)], [(1, 5), (3, -5)], [(0, 5), (2, -5)], [(1, 0), (2, 0)]],
 )
 def test_a_transaction_by_hand_is_checked_as_any(db, tenant, accounts, entries) -> None:
     written = header(db, tenant)

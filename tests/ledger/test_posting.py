@@ -168,14 +168,22 @@ def test_hasura_cannot_call_the_posting_function(db) -> None:
     assert failure.value.sqlstate == "42501"
 
 
-def test_posting_refuses_a_frozen_snapshot(database) -> None:
+@pytest.mark.parametrize(
+    "call",
+    [
+        "post_ledger_transaction(null, false, 'a:b', 'k', 't', null, clock_now(), '{}')",
+        "post_ledger_transactions(gen_random_uuid(), false, '{}')",
+        "place_ledger_hold(gen_random_uuid(), false, 'a:b', gen_random_uuid(), 1)",
+        "release_ledger_hold(gen_random_uuid())",
+        "post_ledger_hold(gen_random_uuid(), 'k', 't', gen_random_uuid(), clock_now(), '{}')",
+        """seal_ledger_block('{"x-hasura-role": "service"}')""",
+    ],
+)
+def test_no_function_of_the_ledger_works_on_a_frozen_snapshot(database, call) -> None:
     with psycopg.connect(database) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        with pytest.raises(psycopg.Error) as failure:
-            connection.execute(
-                "select post_ledger_transaction(gen_random_uuid(), false, 'a:b', 'k', 't',"
-                " gen_random_uuid(), clock_now(), '{}')"
-            )
+        with pytest.raises(psycopg.Error, match="run under read committed") as failure:
+            connection.execute(f"select {call}")
         assert failure.value.sqlstate == "P0004"
 
 

@@ -96,7 +96,7 @@ class Case:
         finished = self._play()
         self.calls = len(self.stage.seam.trace)
         self._recover()
-        return self.complaints + self._faults(finished=finished)
+        return self.complaints + self.judge(finished=finished)
 
     def says(self, answer: Answer) -> Any:
         """Take a door's yes. Raises RefusedError for anything else."""
@@ -218,7 +218,8 @@ class Case:
 
     # The judgement.
 
-    def _faults(self, *, finished: bool) -> list[str]:
+    def judge(self, *, finished: bool) -> list[str]:
+        """Name everything that is wrong now."""
         faults = [f"{view}: {rows}" for view, rows in self.stage.broken_invariants().items()]
         faults += self.heard.broken(self)
         faults += trace.broken(self.stage.seam.trace)
@@ -281,12 +282,19 @@ class Tally:
         return "\n".join([f"{len(self.faults)} of {self.cases} cases:", *self.faults[:20]])
 
 
-def singles(calls: int, *, in_all_modes: bool, seed: int) -> list[tuple[dict[int, Kind], str]]:
-    """Spoil every call in every way, one at a time: in all modes, or in one mode each, by turns."""
-    faults = [{number: kind} for number, kind in product(range(1, calls + 1), Kind)]
-    if in_all_modes:
-        return list(product(faults, MODES))
-    return [(fault, list(MODES)[(turn + seed) % len(MODES)]) for turn, fault in enumerate(faults)]
+def singles(calls: int, *, whole: bool, seed: int) -> list[tuple[dict[int, Kind], str]]:
+    """Spoil the calls one at a time: each in every way and mode, or in two ways, by the seed.
+
+    Every call is spoilt in either; over six seeds, in every way.
+    """
+    numbers, kinds, modes = range(1, calls + 1), list(Kind), list(MODES)
+    if whole:
+        return [({number: kind}, mode) for number, kind, mode in product(numbers, kinds, modes)]
+    return [
+        ({number: kinds[turn % len(kinds)]}, modes[turn % len(modes)])
+        for number in numbers
+        for turn in (number + seed, number + seed + 3)
+    ]
 
 
 def pairs(calls: int, count: int, seed: int) -> list[tuple[dict[int, Kind], str]]:

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 from e2e.conftest import free_port
-from proof.town import Counters, open_town, slice_of
+from proof.counters import Counters
+from proof.town import open_town, slice_of
 
 from sandbox.world import STATE, Ports
 
@@ -39,7 +40,7 @@ def main() -> None:
     with open_town(options.state, ports, free_port()) as town:
         slice_of(town, counters, seed=counters.slices + 1, goes_on=goes_on)
     counters.save(options.state / "counters.json")
-    say(f"\n  {report(counters)}\n")
+    say(f"\n  {counters}\n")
     if counters.faults:
         sys.exit("\n".join(["what did not hold:", *counters.faults[:20]]))
 
@@ -47,15 +48,6 @@ def main() -> None:
 def say(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
-
-
-def report(counters: Counters) -> str:
-    return (
-        f"{counters.slices} slices, {counters.cycles} cycles, {counters.seconds / 60:.1f} minutes,"
-        f" {counters.promises} promises, {counters.charges} charges,"
-        f" slowest recovery {counters.slowest_recovery:.1f} s, answers {counters.answers},"
-        f" {len(counters.faults)} faults"
-    )
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from proof.flows import FLOWS
 from proof.seam import Kind
 from proof.stage import Stage
 
-# `make test` plays each fault in one mode and a few pairs; `make prove` all of them in all modes.
-IN_ALL_MODES = os.environ.get("PROOF") == "all"
-PAIRS = int(os.environ.get("PROOF_PAIRS", "20"))  # a flow
+# `make test` spoils every call in two ways and a few pairs; `make prove` plays every case there is.
+WHOLE = os.environ.get("PROOF") == "all"
+PAIRS = int(os.environ.get("PROOF_PAIRS", "4"))  # a flow
 SEED = int(os.environ.get("PROOF_SEED", "1"))
 
 # Sites that no flow comes through, with the reason.
@@ -29,12 +29,12 @@ def test_any_one_call_may_go_wrong(stage: Stage, flow) -> None:
     tally = Tally()
     calls = {tally.play(stage, flow, {}, mode) for mode in MODES}
     assert len(calls) == 1, "without faults a flow makes the same calls whoever is left to mend"
-    for faults, mode in singles(*calls, in_all_modes=IN_ALL_MODES, seed=SEED):
+    for faults, mode in singles(*calls, whole=WHOLE, seed=SEED):
         tally.play(stage, flow, faults, mode)
 
     assert not tally.faults, tally.told()
     assert tally.unmet == 0
-    assert tally.cases >= len(MODES) + len(Kind) * max(calls)
+    assert tally.cases >= len(MODES) + 2 * max(calls)
 
 
 @pytest.mark.timeout(3600)
@@ -48,14 +48,14 @@ def test_any_two_calls_may_go_wrong(stage: Stage, flow) -> None:
     assert not tally.faults, tally.told()
 
 
+@pytest.mark.timeout(3600)
 def test_every_call_site_is_come_through(stage: Stage) -> None:
     """Without faults, and where the gateway is silent: then the service comes another way."""
     tally = Tally()
     for flow in FLOWS:
         tally.play(stage, flow, {}, "all")
         for number in [call.number for call in stage.seam.trace if call.has_effect]:
-            for mode in ("client", "janitor"):
-                tally.play(stage, flow, {number: Kind.LATE}, mode)
+            tally.play(stage, flow, {number: Kind.LATE}, "janitor")
 
     assert not tally.faults, tally.told()
     missed = sorted(map(str, sites.written() - tally.sites - set(ELSEWHERE)))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from e2e.conftest import free_port
-from proof.town import Counters, open_town, slice_of
+from proof.counters import Counters
+from proof.town import open_town, slice_of
 
 from sandbox.world import Ports
 

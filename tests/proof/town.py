@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -30,6 +29,7 @@ import psycopg
 from books import broken_invariants
 from e2e.line import Line, Verb
 from proof.acknowledged import Acknowledged, Promise, unbooked
+from proof.counters import Counters
 from psycopg.rows import dict_row
 
 from sandbox import migrations, seeds, supervisor, tokens, world
@@ -45,35 +45,6 @@ PAUSE_SECONDS = 0.05
 # What a buyer may hear amid the trouble: ask again. Anything else is a fault.
 PASSING = frozenset({409, 424, 500, 503})
 SPOILT = (Verb.DELAY, Verb.DROP_BEFORE, Verb.DROP_AFTER, Verb.RESET, Verb.HALF_CLOSE, Verb.THROTTLE)
-
-
-@dataclass
-class Counters:
-    """What was done and found, added up over slices."""
-
-    slices: int = 0
-    cycles: int = 0
-    seconds: float = 0.0
-    promises: int = 0
-    charges: int = 0
-    slowest_recovery: float = 0.0
-    troubles: dict[str, int] = field(default_factory=dict)
-    answers: dict[str, int] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
-
-    def load(self, file: Path) -> None:
-        if file.exists():
-            for name, value in json.loads(file.read_text(encoding="utf-8")).items():
-                setattr(self, name, value)
-
-    def save(self, file: Path) -> None:
-        draft = file.with_suffix(".draft")
-        draft.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
-        draft.rename(file)
-
-    def add(self, name: str, more: Mapping[str, int]) -> None:
-        before: dict[str, int] = getattr(self, name)
-        setattr(self, name, dict(Counter(before) + Counter(more)))
 
 
 class Town:

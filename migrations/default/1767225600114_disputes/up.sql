@@ -56,7 +56,7 @@ comment on table disputes is
 'A payer''s bank took the money back from the gateway, and the gateway from us, until it is decided.';
 comment on column disputes.covered_amount is
 'The part that is no loss when the dispute is lost: its credits are frozen while it is open, or it '
-'was owed back.';
+'was owed back, or it is the merchant''s.';
 comment on column disputes.fee_amount is 'What the gateway charges for it, won or lost.';
 comment on column disputes.reason is 'The gateway''s word: fraudulent, product_not_received, …';
 comment on column disputes.evidence_due_at is 'Until when the gateway takes evidence.';

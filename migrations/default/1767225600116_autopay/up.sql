@@ -1153,19 +1153,22 @@ comment on function give_up_on_payers is
 'Fails charges that their payers did not finish in time; not while they may be paying.';
 
 create function pass_over_paused_months(p_session json) returns void
-language sql volatile
-begin atomic
-update autopay_charges
-set status = 'skipped', reason = 'paused', next_try_at = null
-where id in (
-    select autopay_charges.id from autopay_charges
-    inner join autopay_mandates on autopay_mandates.id = autopay_charges.autopay_mandate_id
-    where autopay_charges.status = 'due' and autopay_charges.next_try_at <= clock_now()
-        and autopay_mandates.status = 'paused'
-        and autopay_charges.livemode::text = p_session ->> 'x-hasura-livemode'
-    for no key update skip locked
-);
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    update autopay_charges
+    set status = 'skipped', reason = 'paused', next_try_at = null
+    where id in (
+        select autopay_charges.id from autopay_charges
+        inner join autopay_mandates on autopay_mandates.id = autopay_charges.autopay_mandate_id
+        where autopay_charges.status = 'due' and autopay_charges.next_try_at <= clock_now()
+            and autopay_mandates.status = 'paused'
+            and autopay_charges.livemode::text = p_session ->> 'x-hasura-livemode'
+        for no key update skip locked
+    );
 end;
+$$;
 comment on function pass_over_paused_months is
 'What fell due while its mandate was paused is not charged, however long the pause.';
 
@@ -1356,8 +1359,10 @@ begin
         perform open_autopay_attempt(p_charge);
     end if;
 exception
+    when serialization_failure or deadlock_detected or lock_not_available then
+        raise;  -- passing trouble: the whole request is tried again
     -- A refusal of ours (a rate that is no rate, limits that were lowered) stops this charge only.
-    when data_exception then
+    when others or assert_failure then
         perform record_exception(
             p_charge.organization_id, p_charge.livemode, 'autopay-refused', 'autopay_charge',
             p_charge.id, p_charge.amount, p_charge.currency, sqlerrm

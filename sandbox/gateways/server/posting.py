@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+BODILESS = {204, 304}
 IDLE_SECONDS_MAX = 4.0  # a server may be about to close what is older
 
 
@@ -28,6 +29,15 @@ class Place(NamedTuple):
     port: int
     name: str  # as the header Host has it
     target: str
+
+
+class Head(NamedTuple):
+    """What comes before the body of an answer."""
+
+    status: int
+    framing: str  # how the end of the body is known: length, chunks or end
+    length: int
+    stays_open: bool
 
 
 class Connection(NamedTuple):
@@ -73,15 +83,17 @@ class Poster:
         kept = False
         try:
             writer.write(request(place, headers, body))
-            status, fields = read_head(await reader.readuntil(b"\r\n\r\n"))
-            text = await read_body(reader, fields)
-            kept = fields.get("connection", "").lower() != "close" and "length" in framing(fields)
+            answer = read_head(await reader.readuntil(b"\r\n\r\n"))
+            while answer.status < 200:  # the answer proper is still to come
+                answer = read_head(await reader.readuntil(b"\r\n\r\n"))
+            text = await read_body(reader, answer)
+            kept = answer.stays_open and answer.framing != "end"
         finally:
             if not kept:
                 writer.close()
         now = asyncio.get_running_loop().time()
         self._idle[place[:3]].append(Connection(reader, writer, now))
-        return status, text.decode("utf-8", errors="replace")
+        return answer.status, text.decode("utf-8", errors="replace")
 
     async def _connect(self, place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         idle = self._idle[place[:3]]
@@ -122,28 +134,30 @@ def request(place: Place, headers: Mapping[str, str], body: bytes) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-def read_head(head: bytes) -> tuple[int, dict[str, str]]:
-    """Read the status and the headers, names in lower case. Raises ValueError."""
+def read_head(head: bytes) -> Head:
+    """Read the status and the headers. Raises ValueError."""
     first, *lines = head.decode("latin-1").split("\r\n")
     version, _, rest = first.partition(" ")
     if not version.startswith("HTTP/1."):
         raise ValueError(f"this is no HTTP: {first[:40]!r}")
-    pairs = (line.partition(":") for line in lines if line)
-    return int(rest[:3]), {name.strip().lower(): value.strip() for name, _, value in pairs}
+    pairs = (line.lower().partition(":") for line in lines if line)
+    fields = {name.strip(): value.strip() for name, _, value in pairs}
+    status = int(rest[:3])
+    if status in BODILESS:
+        framing, length = "length", 0
+    elif "chunked" in fields.get("transfer-encoding", ""):
+        framing, length = "chunks", 0
+    else:
+        length = int(fields.get("content-length", -1))
+        framing = "length" if length >= 0 else "end"
+    asked = fields.get("connection", "close" if version == "HTTP/1.0" else "")
+    return Head(status, framing, length, stays_open=asked != "close")
 
 
-def framing(fields: Mapping[str, str]) -> str:
-    """Say how the end of a body is known: a length, in chunks of a length, or the very end."""
-    if "chunked" in fields.get("transfer-encoding", "").lower():
-        return "lengths"
-    return "length" if "content-length" in fields else "end"
-
-
-async def read_body(reader: asyncio.StreamReader, fields: Mapping[str, str]) -> bytes:
-    kind = framing(fields)
-    if kind == "length":
-        return await reader.readexactly(int(fields["content-length"]))
-    if kind == "end":
+async def read_body(reader: asyncio.StreamReader, head: Head) -> bytes:
+    if head.framing == "length":
+        return await reader.readexactly(head.length)
+    if head.framing == "end":
         return await reader.read()
     body = b""
     while size := int((await reader.readline()).partition(b";")[0], 16):
