@@ -5210,7 +5210,7 @@ begin
     if v_id is null then
         return booked_ledger_transaction(p_organization_id, p_livemode, p_key, p_lines);
     end if;
-    if cardinality(p_lines) is distinct from 2 or v_low_account = v_high_account then
+    if cardinality(p_lines) is distinct from 2 then
         perform write_ledger_entries(
             p_organization_id, p_livemode, v_now, array[v_id], array[
                 (p_key, p_kind, p_reference_type, p_reference_id, p_occurred_at, p_lines)
@@ -5733,6 +5733,33 @@ begin
 end;
 $function$;
 comment on function refuse_to_rewrite_history() is 'Stops UPDATE, DELETE and TRUNCATE, the owner''s too.';
+
+CREATE OR REPLACE FUNCTION public.release_autopay_charges(hasura_session json, p_claims jsonb)
+ RETURNS SETOF autopay_charges
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    return query
+    update autopay_charges
+    set lease_until = clock_now()
+    where id in (
+        select autopay_charges.id
+        from jsonb_to_recordset(p_claims) as claim (id uuid, fence bigint)
+        inner join autopay_charges
+            on autopay_charges.id = claim.id and autopay_charges.fence = claim.fence
+        where autopay_charges.status = 'charging' and autopay_charges.lease_until is not null
+            and autopay_charges.livemode::text = hasura_session ->> 'x-hasura-livemode'
+        for no key update of autopay_charges skip locked
+    )
+    returning *;
+end;
+$function$;
+comment on function release_autopay_charges(json,jsonb) is 'Gives back what a worker had no time to send: the next one need not wait for the lease to end.';
+grant execute on function release_autopay_charges(json,jsonb) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.release_ledger_hold(p_id uuid)
  RETURNS void
@@ -7104,6 +7131,51 @@ end;
 $function$;
 comment on function write_credit_spend(json,customers,numeric,text,text,text) is 'Takes credits from the lots, books it, tells the world.';
 
+CREATE OR REPLACE FUNCTION public.write_few_ledger_entries(p_organization_id uuid, p_livemode boolean, p_now timestamp with time zone, p_ids uuid[], p_postings ledger_posting[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_line record;
+    v_balance bigint;
+    v_currency text;
+    v_at timestamptz;
+begin
+    for v_line in
+        select posting.id, line.position, line.ledger_account_id, line.amount
+        from
+            rows from (unnest(p_postings), unnest(p_ids)) with ordinality
+            as posting (key, kind, reference_type, reference_id, occurred_at, lines, id, place),
+            unnest(posting.lines) with ordinality
+            as line (ledger_account_id, amount, position)
+        order by line.ledger_account_id, posting.place, line.position
+    loop
+        update ledger_accounts
+        set
+            balance = balance + v_line.amount,
+            last_entry_at = greatest(last_entry_at, p_now)
+        where id = v_line.ledger_account_id and organization_id = p_organization_id
+            and livemode = p_livemode and status = 'active'
+        returning balance, currency, last_entry_at into v_balance, v_currency, v_at;
+        if not found then
+            raise exception 'a ledger transaction names an account that is not open here'
+                using errcode = 'assert_failure';
+        end if;
+
+        insert into ledger_entries (
+            organization_id, livemode, ledger_transaction_id, position, ledger_account_id,
+            currency, amount, balance_after, created_at
+        )
+        values (
+            p_organization_id, p_livemode, v_line.id, v_line.position, v_line.ledger_account_id,
+            v_currency, v_line.amount, v_balance, v_at
+        );
+    end loop;
+end;
+$function$;
+comment on function write_few_ledger_entries(uuid,boolean,timestamp with time zone,uuid[],ledger_posting[]) is 'The same for a few transactions, line by line in order of account.';
+
 CREATE OR REPLACE FUNCTION public.write_ledger_entries(p_organization_id uuid, p_livemode boolean, p_now timestamp with time zone, p_ids uuid[], p_postings ledger_posting[])
  RETURNS void
  LANGUAGE plpgsql
@@ -7113,6 +7185,13 @@ declare
     v_missing boolean;
     v_unbounded boolean;
 begin
+    if cardinality(p_ids) <= 3 then  -- a few facts are written sooner line by line
+        perform write_few_ledger_entries(
+            p_organization_id, p_livemode, p_now, p_ids, p_postings
+        );
+        return;
+    end if;
+
     perform from ledger_accounts
     where id in (
         select line.ledger_account_id

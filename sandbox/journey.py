@@ -251,7 +251,7 @@ async def tell_simulator(database: Any, web: httpx.AsyncClient, ports: Ports) ->
     skew = await database.fetchval("select skew_seconds from clock")
     url = f"{ports.gateways_url}/_sandbox/clock"
     try:
-        answer = await web.post(url, json={"skew_seconds": skew, "offset_seconds": skew})
+        answer = await web.post(url, json={"skew_seconds": skew})
     except httpx.HTTPError as failure:
         raise WorldError(f"the gateways do not answer: {failure!r}") from failure
     if not answer.is_success:

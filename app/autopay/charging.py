@@ -27,12 +27,20 @@ def charge_all(
 ) -> Counter[str]:
     """Charge every order that time allows, and answer how many ended how.
 
-    What is left unsent is claimed again when its lease ends, and goes on from the same attempt.
+    What is left unsent is given back, and goes on from the same attempt.
     """
     with ThreadPoolExecutor(WORKERS) as pool:
         # Each thread logs under the request's id.
         ends = [pool.submit(copy_context().run, _end, ctx, order, time_is_up) for order in orders]
-        return Counter(end.result() for end in ends)
+        ended = [end.result() for end in ends]
+    unsent = [
+        {"id": order["id"], "fence": order["fence"]}
+        for order, end in zip(orders, ended, strict=True)
+        if end == UNSENT
+    ]
+    if unsent:
+        ctx.hasura.run("ReleaseAutopayCharges", claims=unsent)
+    return Counter(ended)
 
 
 def _end(ctx: Context, order: dict[str, Any], time_is_up: Callable[[], bool]) -> str:

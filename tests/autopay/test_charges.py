@@ -284,6 +284,17 @@ def test_a_failure_that_says_nothing_of_the_method_is_tried_again(due: Autopay, 
     )
 
 
+def test_a_payment_that_the_staff_canceled_is_not_tried_again(due: Autopay, db) -> None:
+    due.materialise()
+    (order,) = due.begin(due.claim())
+    due.answer(order, "canceled")
+    due.at("2027-06-16T09:00Z")
+
+    assert due.run() == []
+    assert due.states() == {"2027-06": "canceled"}
+    assert broken_invariants(db) == {}
+
+
 def test_an_old_fence_begins_nothing(due: Autopay, db: Connection) -> None:
     due.materialise()
     zombie = due.claim(lease_seconds=60)
@@ -297,6 +308,20 @@ def test_an_old_fence_begins_nothing(due: Autopay, db: Connection) -> None:
     assert due.begin(zombie) == []
     assert due.begin(successor) == [order]  # asked twice: the same attempt
     assert len(db.execute("select from payment_attempts").fetchall()) == 1
+
+
+def test_what_is_given_back_is_claimed_at_once_but_not_by_an_old_fence(due: Autopay) -> None:
+    due.materialise()
+    (order,) = due.begin(due.claim())
+    claim = {"id": str(order["id"]), "fence": order["fence"]}
+    old = claim | {"fence": order["fence"] - 1}
+
+    assert due.money.call("release_autopay_charges", claims=[old]) == []
+    assert due.claim() == []
+    assert len(due.money.call("release_autopay_charges", claims=[claim])) == 1
+    (again,) = due.begin(due.claim())
+    assert again["payment_attempt_id"] == order["payment_attempt_id"]
+    assert due.money.call("release_autopay_charges", claims=[claim]) == []
 
 
 def test_after_a_crash_another_worker_goes_on_with_the_same_attempt(due: Autopay, db) -> None:

@@ -201,6 +201,15 @@ def test_a_customer_has_one_live_mandate_whoever_writes(autopay: Autopay, db: Co
         )
 
 
+def test_nobody_is_charged_who_did_not_agree(autopay: Autopay, db: Connection) -> None:
+    autopay.record(autopay.open()["id"])
+    with pytest.raises(psycopg.errors.CheckViolation), db.transaction():
+        db.execute(
+            "update autopay_mandates set status = 'active', next_due_on = '2027-06-15',"
+            " next_notice_at = clock_now()"
+        )
+
+
 def test_mandates_of_two_currencies_live_side_by_side(autopay: Autopay) -> None:
     first, second = autopay.set_up(), autopay.set_up(currency="JPY", amount=1000)
 
@@ -234,6 +243,7 @@ def test_a_mandate_of_somebody_else_looks_as_if_it_did_not_exist(
         ("materialise_autopay_charges", {"limit": 1}),
         ("claim_autopay_charges", {"limit": 1, "lease_seconds": 1}),
         ("begin_autopay_attempts", {"claims": {}}),
+        ("release_autopay_charges", {"claims": {}}),
         ("claim_autopay_setups", {"limit": 1}),
         (
             "postpone_autopay_charge",

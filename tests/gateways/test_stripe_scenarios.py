@@ -432,10 +432,12 @@ def test_an_authorization_is_given_up_once(stripe_world: StripeWorld) -> None:
 
 
 def test_an_authorization_that_nobody_captures_runs_out(stripe_world: StripeWorld) -> None:
-    _, payment = authorized(stripe_world)
+    attempt, payment = authorized(stripe_world)
     stripe_world.advance(8 * DAY)
 
     assert stripe_world.notice(payment, "payment_intent.canceled").outcome is Outcome.EXPIRED
+    assert stripe_world.adapter.capture(attempt, payment, USD_25).outcome is Outcome.EXPIRED
+    assert stripe_world.adapter.cancel(attempt, payment).outcome is Outcome.EXPIRED
 
 
 def test_what_is_paid_cannot_be_canceled(stripe_world: StripeWorld) -> None:

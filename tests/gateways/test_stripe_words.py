@@ -86,6 +86,7 @@ def test_an_error_is_told_only_while_it_matters() -> None:
         ("open", "unpaid", None, Outcome.REQUIRES_ACTION),
         ("expired", "unpaid", None, Outcome.EXPIRED),
         ("complete", "paid", None, Outcome.PAID),
+        (None, "paid", None, Outcome.PAID),
         ("complete", "unpaid", None, Outcome.PROCESSING),
         ("complete", "unpaid", "pi_1", Outcome.PROCESSING),
         ("complete", "unpaid", intent("processing"), Outcome.PROCESSING),
@@ -100,7 +101,7 @@ def test_an_error_is_told_only_while_it_matters() -> None:
     ],
 )
 def test_a_page_says_where_a_payment_is(
-    status: str, paid: str, inner: Any, outcome: Outcome
+    status: str | None, paid: str, inner: Any, outcome: Outcome
 ) -> None:
     session = {
         "id": "cs_1",
@@ -337,7 +338,10 @@ def test_an_amount_that_stripe_cannot_write_fails_before_it_is_asked(adapter: Ad
     amount = Money(2550, "MGA")
     charged = adapter.charge(SavedCharge(ATTEMPT, amount, "t", "a@b.example", "cus_1", "pm_1"))
 
-    assert (charged.outcome, charged.failure_code) == (Outcome.FAILED, "gateway-refused")
+    refunded = adapter.refund(RefundOrder(ATTEMPT, "pi_1", amount, "duplicate"))
+
+    for one in (charged, refunded):
+        assert (one.outcome, one.failure_code) == (Outcome.FAILED, "gateway-refused")
     assert charged.decline_class is DeclineClass.GATEWAY
 
 

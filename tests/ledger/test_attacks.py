@@ -220,6 +220,19 @@ def test_a_clock_that_goes_back_dates_no_entry_before_another(db, post, accounts
     assert (row["it"], row["before"]) == (14, 0)
 
 
+def test_a_posting_is_dated_by_the_one_clock(db, post) -> None:
+    db.execute("update clock set skew_seconds = 86400")
+    post("sale:1", [("cash", 5), ("sales", -5)])
+    post("sale:2", [("cash", 2), ("fees", 1), ("sales", -3)])
+
+    rows = db.execute(
+        "select created_at = clock_now() as it from ledger_entries"
+        " union all select created_at = clock_now() from ledger_transactions"
+    ).fetchall()
+    assert len(rows) == 7
+    assert all(row["it"] for row in rows)
+
+
 def test_of_entries_at_one_moment_the_last_tells_the_balance(db, post, accounts) -> None:
     """One database transaction has one time, so all of these are booked at the same moment."""
     for number in range(5):

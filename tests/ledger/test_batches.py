@@ -134,23 +134,16 @@ def test_of_a_key_twice_in_one_batch_the_first_is_booked(db, tenant, accounts) -
     assert db.execute("select kind from ledger_transactions").fetchall() == [{"kind": "zebra"}]
 
 
-def test_a_batch_leaves_no_bound_on_its_way(db, tenant, accounts) -> None:
+@pytest.mark.parametrize("more", [0, 5])
+def test_a_batch_leaves_no_bound_on_its_way(db, tenant, accounts, more) -> None:
     """One by one the first would be refused, so it is in a batch, whatever comes after it."""
-    db.execute(
-        "update ledger_accounts set minimum = -3 where id = %s",
-        [accounts["cash"]],
-    )
+    db.execute("update ledger_accounts set minimum = -3 where id = %s", [accounts["cash"]])
+    after = {f"more:{n}": [("cash", 9), ("fees", -9)] for n in range(more + 1)}
+
     with pytest.raises(psycopg.Error) as failure, db.transaction():
-        batch(
-            db,
-            tenant,
-            accounts,
-            {"a": [("cash", -5), ("sales", 5)], "b": [("cash", 9), ("fees", -9)]},
-        )
+        batch(db, tenant, accounts, {"a": [("cash", -5), ("sales", 5)]} | after)
     assert failure.value.sqlstate == "23514"
-    batch(
-        db, tenant, accounts, {"a": [("cash", -3), ("sales", 3)], "b": [("cash", 9), ("fees", -9)]}
-    )
+    batch(db, tenant, accounts, {"a": [("cash", -3), ("sales", 3)]} | after)
 
 
 @pytest.mark.parametrize("lines", ["null", "'{}'", "array[null]"])
@@ -177,15 +170,17 @@ def test_a_batch_of_nothing_books_nothing(db, tenant, postings) -> None:
     assert rows == []
 
 
-def test_a_closed_account_or_another_mode_refuses_the_batch(db, tenant, accounts) -> None:
+@pytest.mark.parametrize("more", [0, 5])
+def test_a_closed_account_or_another_mode_refuses_the_batch(db, tenant, accounts, more) -> None:
     live = db.execute(
         "select ledger_account(%s, true, 'cash', 'asset', 'USD') as id", [tenant.organization_id]
     ).fetchone()["id"]
     db.execute("update ledger_accounts set status = 'closed' where id = %s", [accounts["fees"]])
+    good = {f"more:{n}": [("cash", 9), ("sales", -9)] for n in range(more)}
 
     for account in (live, accounts["fees"]):
         with pytest.raises(psycopg.Error) as failure, db.transaction():
-            batch(db, tenant, accounts, {"sale:1": [(account, 5), ("sales", -5)]})
+            batch(db, tenant, accounts, good | {"sale:1": [(account, 5), ("sales", -5)]})
         assert failure.value.sqlstate == "P0004"
 
 

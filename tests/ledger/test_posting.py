@@ -103,26 +103,41 @@ def test_an_entry_slipped_in_by_hand_is_caught_at_commit(db, post, tenant, accou
     assert failure.value.sqlstate == "P0004"
 
 
-def test_a_posting_to_another_organisation_is_refused(db, post) -> None:
+FIRST_AND_LAST = [UUID(int=1), UUID(int=2**128 - 1)]  # in the order of locks
+
+
+def open_account(db: Connection, account: UUID, **columns: object) -> None:
+    db.execute(
+        "insert into ledger_accounts"
+        " (id, organization_id, livemode, code, account_type, currency, status)"
+        " values (%(id)s, %(organization_id)s, %(livemode)s, 'vault', 'asset', 'USD', %(status)s)",
+        {"id": account, "livemode": False, "status": "active"} | columns,
+    )
+
+
+@pytest.mark.parametrize("account", FIRST_AND_LAST)
+def test_a_posting_to_another_organisation_is_refused(db, post, account) -> None:
     other = uuid4()
     db.execute(
         "insert into organizations (id, name, default_currency) values (%s, 'Other', 'USD')",
         [other],
     )
-    foreign = db.execute(
-        "select ledger_account(%s, false, 'cash', 'asset', 'USD')", [other]
-    ).fetchone()["ledger_account"]
+    open_account(db, account, organization_id=other)
 
     with pytest.raises(psycopg.Error) as failure:
-        post("sale:1", [(foreign, 1000), ("sales", -1000)])
+        post("sale:1", [(account, 1000), ("sales", -1000)])
     assert failure.value.sqlstate == "P0004"
 
 
-def test_a_closed_account_takes_no_more_postings(db, post, accounts) -> None:
-    db.execute("update ledger_accounts set status = 'closed' where id = %s", [accounts["cash"]])
+@pytest.mark.parametrize("account", FIRST_AND_LAST)
+@pytest.mark.parametrize("columns", [{"livemode": True}, {"status": "closed"}])
+def test_an_account_of_the_other_mode_or_a_closed_one_takes_no_posting(
+    db, post, tenant, account, columns
+) -> None:
+    open_account(db, account, organization_id=tenant.organization_id, **columns)
 
     with pytest.raises(psycopg.Error) as failure:
-        post("sale:1", [("cash", 1000), ("sales", -1000)])
+        post("sale:1", [(account, 1000), ("sales", -1000)])
     assert failure.value.sqlstate == "P0004"
 
 

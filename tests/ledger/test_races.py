@@ -220,6 +220,33 @@ def test_no_hold_is_placed_on_an_account_that_closes_meanwhile(database, tenant,
     assert states == ["P0004"]
 
 
+def test_a_hold_that_two_release_at_once_is_given_free_once(database, tenant, four) -> None:
+    with connect(database) as db:
+        first, _ = (
+            db.execute(
+                "select place_ledger_hold(%s, false, %s, %s, 5) as id",
+                [tenant.organization_id, f"hold:{number}", four[2]],
+            ).fetchone()["id"]
+            for number in range(2)
+        )
+
+    def release() -> None:
+        with connect(database) as db:
+            db.execute("select release_ledger_hold(%s)", [first])
+
+    with connect(database, autocommit=False) as other:
+        other.execute("select release_ledger_hold(%s)", [first])
+        thread = threading.Thread(target=release)
+        thread.start()
+        _wait_for_a_waiter(other)
+        other.commit()
+        thread.join()
+    with connect(database) as db:
+        row = db.execute("select held from ledger_accounts where id = %s", [four[2]]).fetchone()
+        assert row["held"] == 5
+        assert broken_invariants(db) == {}
+
+
 @pytest.mark.parametrize("legs_of", [2, 3])
 def test_a_posting_takes_its_accounts_in_order_of_id(database, tenant, four, legs_of) -> None:
     """Whatever order its lines have: while the lowest is locked, no other one is."""

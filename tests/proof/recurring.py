@@ -81,7 +81,8 @@ def charged_once(case: Case) -> list[str]:
     statuses = [row["status"] for row in rows]
     taken = [one["amount"] for one in case.own("payment_intent") if one["status"] == "succeeded"]
     complaints = []
-    if statuses.count("succeeded") != len(taken) or len(taken) < 1:
+    # A setup that was heard of late has its first due date later, too.
+    if statuses.count("succeeded") != len(taken) or not (taken or case.faults):
         complaints.append(f"the books say {rows}, the gateway took {taken}")
     if len({row["period"] for row in rows}) != len(rows):
         complaints.append(f"a period was charged twice: {rows}")

@@ -141,7 +141,7 @@ class Stage:
         """Let time go by, for the database, the service and the gateways."""
         self.skew += seconds
         self.database.execute("update clock set skew_seconds = %s", [self.skew])
-        self.control("clock", skew_seconds=self.skew, offset_seconds=self.skew)
+        self.control("clock", skew_seconds=self.skew)
 
     # What can be read.
 

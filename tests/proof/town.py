@@ -214,7 +214,7 @@ class Town:
                 json={"name": cron, "payload": {}},
                 headers={"ACTION-SECRET": world.ACTION_SECRET},
             )
-        said = {"skew_seconds": self.skew, "offset_seconds": self.skew}
+        said = {"skew_seconds": self.skew}
         self.web.post(f"http://127.0.0.1:{self.ports.gateways}/_sandbox/clock", json=said)
 
     def heal(self) -> list[str]:

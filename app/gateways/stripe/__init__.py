@@ -50,6 +50,8 @@ KEYS_MAX = 5  # how many stored failures of one page are stepped over
 
 NO_PAYMENT = Finding(subject=Subject.PAYMENT, outcome=Outcome.FAILED)
 
+OVER = {Outcome.PAID, Outcome.CANCELED, Outcome.EXPIRED}
+
 REFUND_REASONS = {"duplicate", "fraudulent", "requested_by_customer"}
 
 
@@ -144,16 +146,16 @@ class Adapter:
 
     def refund(self, order: RefundOrder) -> Finding:
         """Refund under one key only, as with a charge."""
-        params: RefundCreateParams = {
-            "payment_intent": order.gateway_payment_id,
-            "amount": units(order.amount),
-            "reason": order.reason if order.reason in REFUND_REASONS else "requested_by_customer",
-            "metadata": {"refund_id": order.id},
-        }
+        is_known = order.reason in REFUND_REASONS
         try:
-            refund = answer(
-                lambda: self.client.v1.refunds.create(params, {"idempotency_key": order.id})
-            )
+            params: RefundCreateParams = {
+                "payment_intent": order.gateway_payment_id,
+                "amount": units(order.amount),
+                "reason": order.reason if is_known else "requested_by_customer",
+                "metadata": {"refund_id": order.id},
+            }
+            create = self.client.v1.refunds.create
+            refund = answer(lambda: create(params, {"idempotency_key": order.id}))
         except GatewayRefusedError as refusal:
             return _not_refunded(order, refusal)
         return findings.of_refund(refund.to_dict())
@@ -225,10 +227,10 @@ class Adapter:
         """Ask, and when the intent's state forbids it say what that state is."""
         try:
             found = findings.of_intent(answer(ask).to_dict())
-        except GatewayRefusedError as refusal:
+        except GatewayRefusedError:
             ended = self._intent(gateway_payment_id)
-            if ended is None or ended.outcome not in {Outcome.PAID, Outcome.CANCELED}:
-                raise refusal from None
+            if ended is None or ended.outcome not in OVER:
+                raise
             found = ended
         return replace(found, payment_attempt_id=payment_attempt_id)
 

@@ -72,9 +72,10 @@ def of_session(session: Object) -> Finding:
 
 
 def _session_outcome(session: Object, intent: Object | None) -> Outcome:
-    if session["status"] == "expired":
+    status = session.get("status")  # null, says the SDK, may be; then the payment decides
+    if status == "expired":
         return Outcome.EXPIRED
-    if session["status"] == "open":
+    if status == "open":
         return Outcome.REQUIRES_ACTION
     if session["payment_status"] == "paid":
         return Outcome.PAID

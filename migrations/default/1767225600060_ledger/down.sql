@@ -1,5 +1,6 @@
 drop function ledger_balance_at;
 drop function reverse_ledger_transaction;
+drop function write_few_ledger_entries;
 drop function write_ledger_entries;
 drop function post_ledger_transactions;
 drop type ledger_posting;

@@ -388,7 +388,7 @@ begin
     if v_id is null then
         return booked_ledger_transaction(p_organization_id, p_livemode, p_key, p_lines);
     end if;
-    if cardinality(p_lines) is distinct from 2 or v_low_account = v_high_account then
+    if cardinality(p_lines) is distinct from 2 then
         perform write_ledger_entries(
             p_organization_id, p_livemode, v_now, array[v_id], array[
                 (p_key, p_kind, p_reference_type, p_reference_id, p_occurred_at, p_lines)
@@ -518,6 +518,13 @@ declare
     v_missing boolean;
     v_unbounded boolean;
 begin
+    if cardinality(p_ids) <= 3 then  -- a few facts are written sooner line by line
+        perform write_few_ledger_entries(
+            p_organization_id, p_livemode, p_now, p_ids, p_postings
+        );
+        return;
+    end if;
+
     perform from ledger_accounts
     where id in (
         select line.ledger_account_id
@@ -594,6 +601,54 @@ $$;
 comment on function write_ledger_entries is
 'Locks the accounts in order of id and writes the entries of transactions that have none: any '
 'number of postings, of any number of lines.';
+
+create function write_few_ledger_entries(
+    p_organization_id uuid, p_livemode boolean, p_now timestamptz, p_ids uuid[],
+    p_postings ledger_posting[]
+) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_line record;
+    v_balance bigint;
+    v_currency text;
+    v_at timestamptz;
+begin
+    for v_line in
+        select posting.id, line.position, line.ledger_account_id, line.amount
+        from
+            rows from (unnest(p_postings), unnest(p_ids)) with ordinality
+            as posting (key, kind, reference_type, reference_id, occurred_at, lines, id, place),
+            unnest(posting.lines) with ordinality
+            as line (ledger_account_id, amount, position)
+        order by line.ledger_account_id, posting.place, line.position
+    loop
+        update ledger_accounts
+        set
+            balance = balance + v_line.amount,
+            last_entry_at = greatest(last_entry_at, p_now)
+        where id = v_line.ledger_account_id and organization_id = p_organization_id
+            and livemode = p_livemode and status = 'active'
+        returning balance, currency, last_entry_at into v_balance, v_currency, v_at;
+        if not found then
+            raise exception 'a ledger transaction names an account that is not open here'
+                using errcode = 'assert_failure';
+        end if;
+
+        insert into ledger_entries (
+            organization_id, livemode, ledger_transaction_id, position, ledger_account_id,
+            currency, amount, balance_after, created_at
+        )
+        values (
+            p_organization_id, p_livemode, v_line.id, v_line.position, v_line.ledger_account_id,
+            v_currency, v_line.amount, v_balance, v_at
+        );
+    end loop;
+end;
+$$;
+comment on function write_few_ledger_entries is
+'The same for a few transactions, line by line in order of account.';
 
 create function reverse_ledger_transaction(
     p_id uuid, p_key text, p_kind text, p_reference_type text, p_reference_id uuid,

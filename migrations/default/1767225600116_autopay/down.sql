@@ -3,6 +3,7 @@ drop function decline_autopay_charge;
 drop function finish_autopay_charge;
 drop function has_open_attempt;
 drop function advance_autopay_charge;
+drop function release_autopay_charges;
 drop function postpone_autopay_charge;
 drop function ask_autopay_payer;
 drop function retry_autopay_charge;

@@ -1523,6 +1523,33 @@ comment on function postpone_autopay_charge is
 'of payments finds out what became of it. Nothing happens at the word of a worker with an old fence.';
 grant execute on function postpone_autopay_charge to munim_hasura;
 
+create function release_autopay_charges(hasura_session json, p_claims jsonb)
+returns setof autopay_charges
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    return query
+    update autopay_charges
+    set lease_until = clock_now()
+    where id in (
+        select autopay_charges.id
+        from jsonb_to_recordset(p_claims) as claim (id uuid, fence bigint)
+        inner join autopay_charges
+            on autopay_charges.id = claim.id and autopay_charges.fence = claim.fence
+        where autopay_charges.status = 'charging' and autopay_charges.lease_until is not null
+            and autopay_charges.livemode::text = hasura_session ->> 'x-hasura-livemode'
+        for no key update of autopay_charges skip locked
+    )
+    returning *;
+end;
+$$;
+comment on function release_autopay_charges is
+'Gives back what a worker had no time to send: the next one need not wait for the lease to end.';
+grant execute on function release_autopay_charges to munim_hasura;
+
 create function advance_autopay_charge(p_payment_attempt_id uuid) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
