@@ -2656,6 +2656,19 @@ end;
 $function$;
 comment on function capture_posting(payment_attempts,bigint,text,timestamp with time zone) is 'The gateway has the money, and we owe it to an account.';
 
+CREATE OR REPLACE FUNCTION public.check_constraints_now()
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    set constraints all immediate;
+    set constraints all deferred;
+end;
+$function$;
+comment on function check_constraints_now() is 'Checks at once what would be checked at commit.';
+
 CREATE OR REPLACE FUNCTION public.check_credits_amount(p_amount numeric, p_maximum numeric)
  RETURNS void
  LANGUAGE plpgsql
@@ -3491,6 +3504,9 @@ begin
     update autopay_charges
     set status = 'canceled', reason = p_reason, next_try_at = null, lease_until = null
     where autopay_mandate_id = p_mandate.id and status in ('due', 'claimed', 'action_required');
+    update autopay_charges
+    set lease_until = null
+    where autopay_mandate_id = p_mandate.id and status = 'charging';
 
     update autopay_mandates
     set
@@ -6842,8 +6858,7 @@ begin
 
     begin
         perform apply_gateway_event(v_event);
-        set constraints all immediate;  -- a refusal belongs to this event, not to the commit
-        set constraints all deferred;
+        perform check_constraints_now();  -- a refusal belongs to this event, not to the commit
     exception
         when serialization_failure or deadlock_detected or lock_not_available then
             raise;  -- passing trouble: the whole request is tried again

@@ -343,6 +343,9 @@ def test_an_answer_that_comes_after_the_cancellation_is_booked(autopay: Autopay,
     autopay.materialise()
     (order,) = autopay.begin(autopay.claim())
     change(autopay, "cancel", mandate_id)
+    autopay.at("2027-06-15T09:05Z")
+    assert autopay.begin(autopay.claim()) == []  # nothing is sent any more
+    assert autopay.charges()[0]["lease_until"] is None
     autopay.answer(order)
 
     assert autopay.states() == {"2027-06": "succeeded"}

@@ -13,5 +13,6 @@ drop function attempt_of_notice;
 drop function apply_due_gateway_event;
 drop function postpone_gateway_event;
 drop function try_gateway_event;
+drop function check_constraints_now;
 drop function receive_gateway_event;
 drop table gateway_events;

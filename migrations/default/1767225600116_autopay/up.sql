@@ -897,6 +897,9 @@ begin
     update autopay_charges
     set status = 'canceled', reason = p_reason, next_try_at = null, lease_until = null
     where autopay_mandate_id = p_mandate.id and status in ('due', 'claimed', 'action_required');
+    update autopay_charges
+    set lease_until = null
+    where autopay_mandate_id = p_mandate.id and status = 'charging';
 
     update autopay_mandates
     set
