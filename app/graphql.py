@@ -22,6 +22,7 @@ from graphql import (
     FragmentDefinitionNode,
     OperationDefinitionNode,
     parse,
+    print_ast,
 )
 
 from app import log
@@ -48,6 +49,7 @@ class Operation:
     """A parsed operation; `field` is the response key of its only root field."""
 
     document: DocumentNode
+    text: str
     field: str
     name: str
 
@@ -71,16 +73,50 @@ def _operations_of(document: DocumentNode) -> Iterator[Operation]:
         if isinstance(definition, OperationDefinitionNode) and definition.name:
             root = definition.selection_set.selections[0]
             assert isinstance(root, FieldNode)  # noqa: S101  # our own files; a test reads them all
+            document = DocumentNode(definitions=(definition, *fragments))
             yield Operation(
-                document=DocumentNode(definitions=(definition, *fragments)),
+                document=document,
+                text=print_ast(document),
                 field=(root.alias or root.name).value,
                 name=definition.name.value,
             )
 
 
+class Request(GraphQLRequest):
+    """A request that sends the text of its operation, which gql would print anew each time."""
+
+    def __init__(self, operation: Operation, variables: dict[str, Any]) -> None:
+        super().__init__(
+            operation.document, variable_values=variables, operation_name=operation.name
+        )
+        self.text = operation.text
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        return {
+            "query": self.text,
+            "operationName": self.operation_name,
+            "variables": self.variable_values,
+        }
+
+
+class Transport(RequestsHTTPTransport):
+    """Reads proxies and certificates from the environment once, and not at each request."""
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[no-untyped-call]  # gql's gap
+        assert self.session  # noqa: S101  # just made
+        found = self.session.merge_environment_settings(
+            self.url, {}, stream=None, verify=self.verify, cert=None
+        )
+        self.session.proxies = found["proxies"]
+        self.verify = found["verify"] or self.verify
+        self.session.trust_env = False
+
+
 def connect(endpoint: str, headers: Mapping[str, str]) -> "Hasura":
     """Answer a client whose one connection pool stays open. Nothing is sent yet."""
-    transport = RequestsHTTPTransport(endpoint, timeout=ANSWER_SECONDS_MAX)
+    transport = Transport(endpoint, timeout=ANSWER_SECONDS_MAX)
     client = Client(transport=transport, parse_results=False)
     return Hasura(client.connect_sync(), headers)  # type: ignore[no-untyped-call]  # gql's gap
 
@@ -122,9 +158,7 @@ class Hasura:
         return rows[0]
 
     def _ask(self, operation: Operation, variables: dict[str, object]) -> Any:
-        request = GraphQLRequest(
-            operation.document, variable_values=variables, operation_name=operation.name
-        )
+        request = Request(operation, variables)
         headers = {**self._headers, "x-request-id": log.request_id.get()}
         try:
             answer = self._session.execute(request, extra_args={"headers": headers})
