@@ -40,7 +40,7 @@ fuzz-engine: .installed-for-test ## ask the engine random queries; EXAMPLES=1000
 
 .PHONY: sabotage
 sabotage: .installed-for-test ## put bugs into a copy, one by one, and see that the tests notice
-	@$(PY) tests/sabotage/sabotage.py $(ARGS)
+	@$(PY) tests/sabotage/breaking.py $(ARGS)
 
 .PHONY: prove
 prove: .installed-for-test ## spoil every outgoing call of every flow in every way; PAIRS=1000, SEED=2

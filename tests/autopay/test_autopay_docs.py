@@ -6,7 +6,9 @@ from books import MIGRATIONS, ROOT, Connection
 from mandates import Autopay
 
 TEXT = (ROOT / "docs" / "autopay.md").read_text(encoding="utf-8")
-SQL = (MIGRATIONS / "1767225600116_autopay" / "up.sql").read_text(encoding="utf-8")
+SQL = "\n".join(
+    path.read_text(encoding="utf-8") for path in sorted(MIGRATIONS.glob("*_autopay*/up.sql"))
+)
 
 
 def first_words(heading: str) -> set[str]:

@@ -263,6 +263,8 @@ begin
         and livemode = p_livemode and currency = p_currency;
 
     if v_id is null then
+        -- Two that open the same two accounts, each in its own order, would wait for each other.
+        perform pg_advisory_xact_lock(hashtextextended('ledger_account', 0));
         insert into ledger_accounts (
             organization_id, livemode, code, part, account_type, currency
         )

@@ -296,7 +296,9 @@ comment on function is_in_suspense is 'Whether a message''s payment is booked as
 create function may_capture_less(p_attempt payment_attempts) returns boolean
 language sql stable
 begin atomic
-select capture_method = 'manual' from payment_intents where id = p_attempt.payment_intent_id;
+select capture_method = 'manual'
+from payment_intents
+where id = p_attempt.payment_intent_id;
 end;
 comment on function may_capture_less is 'Whether a part of what was asked for may be taken.';
 

@@ -1,6 +1,6 @@
 """Break the product on purpose, one line at a time, and see that a test notices.
 
-    python tests/sabotage/sabotage.py [--only WORD] [--jobs 2]
+    python tests/sabotage/breaking.py [--only WORD] [--jobs 2]
 
 Every bug of bugs.yaml is put into a copy of the sources, and its tests are run there. A bug that
 they do not notice has survived, and the exit code is 1.
@@ -102,7 +102,7 @@ def survivors(chosen: Iterable[Bug], jobs: int) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser("sabotage.py", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("breaking.py", description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="the bugs with this in their name")
     parser.add_argument("--jobs", type=int, default=2, help="how many are tried at once")
     given = parser.parse_args()
