@@ -51,6 +51,11 @@ prove: .installed-for-test ## spoil every outgoing call of every flow in every w
 soak: .installed-for-test ## kill and cut parts while people buy; MINUTES=10, slices add up in .sandbox/soak
 	@PYTHONPATH=.:tests $(PY) -m proof.soak --minutes $(or $(MINUTES),10) $(ARGS)
 
+.PHONY: sim
+sim: .installed-for-test ## the kernel beside its model, and messages in any order; EXAMPLES=500 SHUFFLES=1000
+	@MACHINE_EXAMPLES=$(or $(EXAMPLES),500) MACHINE_STEPS=60 SHUFFLES=$(or $(SHUFFLES),1000) $(PY) -m pytest \
+	  tests/kernel/test_machine.py tests/gateways/test_stripe_shuffle.py -n 2 --timeout 0 -q
+
 .PHONY: check
 check: .installed-for-test ## run every linter and the type checker
 	@echo "ruff" && $(BIN)/ruff check --quiet .
