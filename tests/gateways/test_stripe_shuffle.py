@@ -1,6 +1,6 @@
 """Stripe's messages in any order, again and lost: the books end the same.
 
-A dozen life stories are played against the simulator, through the adapter. Every webhook that it
+Thirteen life stories are played against the simulator, through the adapter. Every webhook that it
 signed is kept, and then delivered again and again: shuffled, repeated, some of them never. What
 was lost is asked about in the end, as the janitor asks. Each time the books must say the same.
 """
@@ -99,7 +99,7 @@ def signed_at(sent: Received) -> datetime:
 
 
 def play(stories: Stories) -> None:
-    """Twelve lives of a payment."""
+    """Thirteen lives of a payment."""
     world = stories.world
     for key, card in {"plain": "4242424242424242", "challenged": CHALLENGED}.items():
         _, page = stories.buy(key)
