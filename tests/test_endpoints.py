@@ -617,3 +617,14 @@ def test_every_error_has_its_own_code_and_a_status_of_its_kind() -> None:
     assert len({kind.code for kind in kinds}) == len(kinds)
     assert all(400 <= kind.status < 504 for kind in kinds)
     assert all(kind.__doc__ for kind in kinds)
+
+
+def test_a_customer_captures_nothing(client, hasura) -> None:
+    body = {
+        "input": {"payment_intent_id": CHECKOUT["payment_intent_id"]},
+        "session_variables": {"x-hasura-user-id": "u1", "x-hasura-role": "customer"},
+    }
+    answer = client.post("/capture-payment", json=body, headers=SECRET)
+
+    assert (answer.status_code, code(answer)) == (403, "forbidden")
+    assert hasura.names() == []

@@ -417,6 +417,17 @@ def test_the_facts_of_one_payment_are_numbered_without_gaps(db, money) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "change", ["update events set type = 'a.b'", "delete from events", "truncate events"]
+)
+def test_what_was_told_is_never_rewritten(db, money, change) -> None:
+    money.receive(money.open()["payment_attempt_id"])
+    with pytest.raises(psycopg.Error, match="events is append-only") as failure, db.transaction():
+        db.execute(change)
+
+    assert failure.value.sqlstate == "42501"
+
+
 @pytest.mark.parametrize("kind", ["trigger", "constraint trigger"])
 def test_a_trigger_of_hasuras_cannot_borrow_the_owners_rights(db, money, kind) -> None:
     """The outbox is the one table that Hasura may put triggers on, deferred ones too."""
