@@ -628,3 +628,60 @@ def test_a_customer_captures_nothing(client, hasura) -> None:
 
     assert (answer.status_code, code(answer)) == (403, "forbidden")
     assert hasura.names() == []
+
+
+CAPTURES = "https://api.stripe.com/v1/payment_intents/pi_1/capture"
+CAPTURE = {
+    "input": {"payment_intent_id": CHECKOUT["payment_intent_id"], "amount": 1000},
+    "session_variables": {"x-hasura-user-id": "u1", "x-hasura-role": "finance"},
+}
+
+
+@pytest.fixture
+def authorized(hasura) -> Hasura:
+    attempt = {
+        "id": CHECKOUT["payment_attempt_id"],
+        "status": "authorized",
+        "gateway": "stripe",
+        "gateway_account": "",
+        "gateway_payment_id": "pi_1",
+        "amount_to_capture": "1000",
+        "currency": "USD",
+    }
+    state = {"id": CHECKOUT["payment_intent_id"], "status": "paid", "amount": "2500"}
+    hasura.answers |= {"begin_capture": [attempt], "payment_intents": [state]}
+    return hasura
+
+
+def test_a_capture_is_written_down_before_stripe_is_told_and_kept_by_the_one_door(
+    client, authorized, web
+) -> None:
+    intent = {
+        "id": "pi_1",
+        "object": "payment_intent",
+        "status": "succeeded",
+        "amount": 2500,
+        "amount_received": 1000,
+        "currency": "usd",
+        "metadata": {"payment_attempt_id": CHECKOUT["payment_attempt_id"]},
+    }
+    told = web.post(CAPTURES, json=intent)
+    answers = [client.post("/capture-payment", json=CAPTURE, headers=SECRET) for _ in range(2)]
+
+    assert [answer.json["status"] for answer in answers] == ["paid", "paid"]
+    assert authorized.names() == ["BeginCapture", "ReceiveGatewayEvent", "PaymentState"] * 2
+    first, second = [a[1] for a in authorized.asked if a[0] == "ReceiveGatewayEvent"]
+    assert first["eventId"] == second["eventId"]  # the same answer again has no second effect
+    assert (first["notice"]["outcome"], first["notice"]["captured_amount"]) == ("paid", 1000)
+    # The amount is the one that was written down; an intent lets itself be captured once.
+    assert {call.request.body for call in told.calls} == {"amount_to_capture=1000"}
+
+
+def test_a_capture_without_an_answer_changes_nothing_and_may_be_repeated(
+    client, authorized, web
+) -> None:
+    web.post(CAPTURES, status=500, json={"error": {"message": "sorry"}})
+    answer = client.post("/capture-payment", json=CAPTURE, headers=SECRET)
+
+    assert (answer.status_code, code(answer)) == (424, "gateway-unavailable")
+    assert authorized.names() == ["BeginCapture"]
