@@ -29,5 +29,6 @@ def open_stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def stage(open_stages: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """The stage as at its beginning, with a service that does not pause before it tries again."""
     monkeypatch.setattr(graphql, "PAUSE_SECONDS_MAX", 0.0)
-    yield open_stages
+    with open_stages.seam:  # around a test only: the worker has tests of others to run
+        yield open_stages
     open_stages.empty()

@@ -225,8 +225,7 @@ def open_stage(directory: Path, ports: Ports) -> Iterator[Stage]:
                 process.wait_until_well(WELL_SECONDS_MAX)
             stage = Stage(ports, postgres, directory)
             try:
-                with stage.seam:
-                    yield stage
+                yield stage
             finally:
                 stage.close()
         finally:

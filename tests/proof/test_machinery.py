@@ -9,6 +9,7 @@ from proof.cases import Case, Tally, pairs, singles
 from proof.flows import FLOWS
 from proof.seam import Call, Kind
 from proof.stage import Stage
+from requests.adapters import HTTPAdapter
 
 BUY = FLOWS[0]
 
@@ -148,3 +149,8 @@ def test_a_service_that_never_asks_again_is_found(stage: Stage) -> None:
     broken = Case(stage, BUY, {1: Kind.CRASH_BEFORE}, "webhook")
     assert broken.run() == []
     assert "session_id" not in broken.facts
+
+
+@pytest.mark.usefixtures("open_stages")
+def test_the_seam_is_there_only_while_a_test_has_the_stage() -> None:
+    assert HTTPAdapter.send.__module__ == "requests.adapters"
