@@ -2,11 +2,21 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from typing import Any, Self
 
 from marshmallow import ValidationError, fields
 
 BIGINT_MAX = 2**63 - 1
+
+# Digits of the minor unit where they are not two (ISO 4217, as in the table `currencies`).
+EXPONENTS = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF"), 0),
+    **dict.fromkeys(("UGX", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW", "XCR"), 4),
+}
+DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +33,26 @@ class Money:
         if not (len(self.currency) == 3 and self.currency.isascii() and self.currency.isupper()):
             message = f"a currency is three capitals, not {self.currency!r}"
             raise ValueError(message)
+
+    @classmethod
+    def parse(cls, written: str | Decimal | int, currency: str) -> Self:
+        """Read an amount of major units: "2450.00" INR is Money(245000, "INR").
+
+        Raises ValueError for what is no plain decimal, negative, or finer than the minor unit:
+        nothing is ever rounded on the way in.
+        """
+        text = format(written, "f") if isinstance(written, Decimal) else str(written)
+        if not DECIMAL.fullmatch(text):
+            raise ValueError(f"{text[:40]!r} is no amount")
+        minor = Decimal(text).scaleb(EXPONENTS.get(currency, 2))
+        if minor != int(minor) or minor > BIGINT_MAX:
+            raise ValueError(f"{currency} has no amount of {text}")
+        return cls(int(minor), currency)
+
+    @property
+    def decimal(self) -> Decimal:
+        """The amount in major units, with every digit of the minor unit: Decimal("2450.00")."""
+        return Decimal(self.amount).scaleb(-EXPONENTS.get(self.currency, 2))
 
 
 class MinorUnits(fields.Field[int]):

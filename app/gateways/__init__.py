@@ -1,70 +1,80 @@
-"""Payment gateways: our words for what they say, what each must do, and how one is found.
+"""Payment gateways: what each is asked and must do, and how one is found.
 
-A gateway is a folder here, and its name is the gateway's name everywhere: in the database, in its
-settings' prefix, in its webhook's path. Listing the folders lists the gateways.
+A gateway is a module here, or a folder; its name is the gateway's name everywhere: in the database,
+in its settings' prefix, in its webhook's path. Listing the modules lists the gateways.
 """
 
-import json
-import math
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from enum import StrEnum
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from app import config
 from app.errors import NotFoundError
+from app.findings import (
+    DeclineClass,
+    Finding,
+    Method,
+    Notice,
+    Outcome,
+    Settled,
+    SettlementLine,
+    Subject,
+)
+from app.jsonb import parse
 from app.money import Money
 
-UNKEEPABLE = re.compile("[\\x00\\ud800-\\udfff]")
-ESCAPES = re.compile(rb"\\u|\x00")  # by these alone ASCII can mean something unkeepable
+__all__ = [
+    "Capability",
+    "Charge",
+    "Checkout",
+    "DeclineClass",
+    "Delivery",
+    "Finding",
+    "Gateway",
+    "Method",
+    "Money",
+    "Notice",
+    "Outcome",
+    "Query",
+    "RefundOrder",
+    "Return",
+    "SavedCharge",
+    "Settled",
+    "SettlementLine",
+    "Setup",
+    "Subject",
+    "finder",
+    "names",
+    "parse",
+]
 
 
-class Subject(StrEnum):
-    """What a gateway's word is about."""
+class Capability(StrEnum):
+    """What not every gateway can do. Each names the methods that an adapter has for it."""
 
-    PAYMENT = "payment"
-    REFUND = "refund"
-    DISPUTE = "dispute"
-    SETUP = "setup"  # saving a payment method for later
-    NONE = "none"  # nothing of ours
+    AUTHORIZE = "authorize"  # Charge.authorize_only, then capture
+    CANCEL = "cancel"
+    EXPIRE = "expire"
+    SAVE = "save"  # open_setup, find_setup, charge
+    RECEIPT = "receipt"  # receipt_url
 
-
-class Outcome(StrEnum):
-    """What a gateway reports, in our words. One word may serve several subjects."""
-
-    # of payments
-    PAID = "paid"
-    AUTHORIZED = "authorized"  # the money is reserved until it is captured or canceled
-    PROCESSING = "processing"  # the payer has done their part, the money is still on its way
-    REQUIRES_ACTION = "requires_action"  # the next step is the payer's: an open page, 3-D Secure
-    EXPIRED = "expired"
-    # of refunds
-    PENDING = "pending"
-    # of disputes
-    OPENED = "opened"
-    UNDER_REVIEW = "under_review"
-    WON = "won"
-    LOST = "lost"
-    # of several
-    SUCCEEDED = "succeeded"  # a refund, a setup
-    FAILED = "failed"  # a payment, a refund (even after it succeeded), a setup
-    CANCELED = "canceled"  # a payment, a refund
-    UNKNOWN = "unknown"  # stored and acknowledged, never acted on
+    @property
+    def methods(self) -> frozenset[str]:
+        return METHODS_OF[self]
 
 
-class DeclineClass(StrEnum):
-    """What a failed payment means for the next try with the same method."""
-
-    SOFT = "soft"  # may pass another day
-    HARD = "hard"  # never passes again: the payer must give another method
-    AUTHENTICATION = "authentication"  # passes only with the payer present
-    FRAUD = "fraud"  # never again, and somebody looks at it
-    GATEWAY = "gateway"  # says nothing about the method: the gateway or our request was at fault
+METHODS_OF = {
+    Capability.AUTHORIZE: frozenset({"capture"}),
+    Capability.CANCEL: frozenset({"cancel"}),
+    Capability.EXPIRE: frozenset({"expire"}),
+    Capability.SAVE: frozenset({"open_setup", "find_setup", "charge"}),
+    Capability.RECEIPT: frozenset({"receipt_url"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,9 @@ class Charge:
     cancel_url: str
     expires_at: datetime
     authorize_only: bool = False  # reserve the money; `capture` takes it
+    name: str = ""  # the payer's
+    phone: str = ""  # the payer's, as +91XXXXXXXXXX
+    method: Method | None = None  # the payer has chosen; None: the gateway's page asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +138,21 @@ class Query:
     gateway_session_id: str | None = None
     gateway_payment_id: str | None = None
     gateway_customer_id: str | None = None  # of a SavedCharge
+    is_over: bool = (
+        False  # its page has closed: what is open at a gateway without pages has expired
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A hosted page that a gateway opened."""
+    """A page of a gateway's, open for a payer.
 
-    reference: str
+    With `form` the payer's browser must POST those fields to `url`; else it just goes there.
+    """
+
+    reference: str  # the gateway's name for it, or ours where the gateway takes it
     url: str
+    form: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,58 +163,13 @@ class Delivery:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What a gateway knows, in the one set of words that the database takes.
+@dataclass(frozen=True, slots=True)
+class Return:
+    """What a payer's browser brought back from a gateway: query and form as one."""
 
-    An answer, a webhook and a look-up say the same, so that all end in the same SQL function.
-    """
-
-    subject: Subject
-    outcome: Outcome
-    payment_attempt_id: str | None = None  # ours, from the gateway's metadata
-    refund_id: str | None = None
-    autopay_mandate_id: str | None = None
-    gateway_session_id: str | None = None
-    gateway_payment_id: str | None = None
-    gateway_refund_id: str | None = None
-    gateway_dispute_id: str | None = None
-    gateway_customer_id: str | None = None
-    gateway_payment_method_id: str | None = None
-    amount: Money | None = None  # of the subject: the payment's, the refund's, the dispute's
-    captured_amount: Money | None = None  # what has been taken of a payment
-    reason: str | None = None  # of a refund, a dispute or a cancellation, in the gateway's words
-    failure_code: str | None = None
-    failure_message: str | None = None
-    decline_class: DeclineClass | None = None  # of a payment that failed
-    fee: Money | None = None  # what the gateway charges for a dispute, won or lost
-    evidence_due_at: datetime | None = None  # of a dispute
-
-    def words(self) -> dict[str, object]:
-        """Write them for the database: `amount` beside `currency`, everything a plain value."""
-        plain = {each.name: _plain(getattr(self, each.name)) for each in fields(Finding)}
-        plain["currency"] = self.amount and self.amount.currency
-        plain["fee_currency"] = self.fee and self.fee.currency
-        plain["fee_amount"] = plain.pop("fee")
-        return plain
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Money | datetime):
-        return value.amount if isinstance(value, Money) else value.isoformat()
-    return value and str(value)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice(Finding):
-    """A genuine webhook: a finding that came by itself, with the message beside it."""
-
-    event_id: str
-    account: str  # the gateway's account it belongs to; empty for our own
-    livemode: bool
-    type: str
-    occurred_at: datetime
-    raw: Mapping[str, Any]
+    fields: Mapping[str, str]
+    payment_attempt_id: str  # whose page it came back from
+    gateway_session_id: str  # as our books have it, whatever the browser says
 
 
 class Gateway(Protocol):
@@ -203,9 +178,13 @@ class Gateway(Protocol):
     Whatever asks the gateway raises GatewayRefusedError when it said no for good, and
     GatewayUnavailableError when it is not known what happened. What is safe to repeat is so with
     the same words, for as long as the gateway keeps keys (a day at least); later, look up first.
+    What belongs to a capability exists only where the capability is declared.
     """
 
     name: ClassVar[str]
+    capabilities: ClassVar[frozenset[Capability]]
+    methods: ClassVar[frozenset[Method]]  # that its page takes
+    currencies: ClassVar[frozenset[str]]  # empty: any
 
     def open(self, charge: Charge) -> Checkout:
         """Open a hosted page. Safe to repeat with the same charge: the same page."""
@@ -243,42 +222,23 @@ class Gateway(Protocol):
     def read(self, delivery: Delivery, now: datetime) -> Notice:
         """Verify a webhook, then translate it. Raises SignatureInvalidError before parsing."""
 
+    def read_return(self, arrival: Return) -> Finding:
+        """Translate what a browser brought back. Never proof of payment: look it up as well.
+
+        UNKNOWN where the gateway signs nothing. Raises SignatureInvalidError for a return that was
+        altered, or signed for another page.
+        """
+
+    def settlements(self, day: date) -> Iterator[SettlementLine]:
+        """List what the gateway settled on a day of its own zone, page by page, oldest first."""
+
     def receipt_url(self, gateway_payment_id: str) -> str | None:
         """Look the payer's receipt of a payment up; None while there is none."""
 
 
-def parse(body: bytes) -> Any:
-    """Parse JSON into what Postgres can keep as jsonb. Raises ValueError.
-
-    U+FFFD stands in for NUL and for half of a surrogate pair, and numbers must be finite.
-    """
-    try:
-        value = json.loads(body, parse_constant=_finite, parse_float=_finite)
-        return value if body.isascii() and not ESCAPES.search(body) else _keepable(value)
-    except RecursionError as failure:
-        raise ValueError("nested too deeply") from failure
-
-
-def _keepable(value: Any) -> Any:
-    if isinstance(value, str):
-        return UNKEEPABLE.sub("\N{REPLACEMENT CHARACTER}", value)
-    if isinstance(value, list):
-        return [_keepable(item) for item in value]
-    if isinstance(value, dict):
-        return {_keepable(key): _keepable(item) for key, item in value.items()}
-    return value
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is no number of JSON")
-    return number
-
-
 def names() -> list[str]:
-    """Every gateway, by the name of its folder."""
-    return sorted(module.name for module in iter_modules(__path__) if module.ispkg)
+    """Every gateway, by the name of its module."""
+    return sorted(module.name for module in iter_modules(__path__))
 
 
 def finder(environ: Mapping[str, str]) -> Callable[[str], Gateway]:

@@ -1,0 +1,137 @@
+"""The one way out to a third party: a time limit, one try, and two kinds of failure.
+
+A definite no and no answer are told apart here, for all that come after depends on it: a no may be
+acted on, silence never. Nothing is tried again here; whoever called us tries with the same key.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import requests
+
+from app.errors import GatewayRefusedError, GatewayUnavailableError
+
+CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX = 3.05, 8
+BODY_BYTES_MAX = 4 * 2**20  # a page of a settlement report is the largest that is asked for
+
+# These say nothing of the request: our key is wrong, or there were too many of us.
+NO_ANSWER = {401, 403, 408, 425, 429}
+
+Sign = Callable[[requests.PreparedRequest], requests.PreparedRequest]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer in JSON. Numbers with a point are Decimal: an amount is never a float."""
+
+    status: int
+    body: Any
+
+
+class RefusedReplyError(GatewayRefusedError):
+    """The third party understood and said no; `reply` is how."""
+
+    def __init__(self, message: str, reply: Reply) -> None:
+        super().__init__(message)
+        self.reply = reply
+
+
+class Http:
+    """A third party at its base address. Keeps connections; safe to share between threads."""
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        *,
+        sign: Sign | tuple[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.url = url.rstrip("/")
+        self.session = requests.Session()
+        self.session.trust_env = False  # no .netrc puts credentials of its own on our requests
+        self.session.auth = sign
+        self.session.headers.update(headers or {})
+
+    def close(self) -> None:
+        self.session.close()
+
+    def get(self, path: str, query: Mapping[str, object] | None = None) -> Reply:
+        """Ask. Raises RefusedReplyError and GatewayUnavailableError."""
+        return self._call("GET", path, params=query)
+
+    def send(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        headers: Mapping[str, str] | None = None,
+        method: str = "POST",
+    ) -> Reply:
+        """Send JSON; a Decimal is written with the digits it has. Raises as `get` does."""
+        text = json.dumps(body, default=_number, ensure_ascii=False)
+        kind = {"Content-Type": "application/json", **(headers or {})}
+        return self._call(method, path, data=_unquoted(text).encode(), headers=kind)
+
+    def submit(self, path: str, form: Mapping[str, str]) -> Reply:
+        """Send a form, as a browser would. Raises as `get` does."""
+        return self._call("POST", path, data=dict(form))
+
+    def _call(self, method: str, path: str, **request: Any) -> Reply:
+        try:
+            answer = self.session.request(
+                method,
+                self.url + path,
+                timeout=(CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX),
+                allow_redirects=False,  # an API does not move; a redirect would take the key along
+                stream=True,
+                **request,
+            )
+            with answer:
+                return self._reply(answer)
+        except requests.RequestException as failure:
+            message = f"{self.name} did not answer ({type(failure).__name__})"
+            raise GatewayUnavailableError(message) from failure
+
+    def _reply(self, answer: requests.Response) -> Reply:
+        status = answer.status_code
+        content = answer.raw.read(BODY_BYTES_MAX + 1, decode_content=True)
+        if status in NO_ANSWER or status >= 500 or 300 <= status < 400:
+            raise GatewayUnavailableError(f"{self.name} did not answer ({status})")
+        try:
+            body = _parse(content)
+        except (ValueError, RecursionError) as failure:
+            raise GatewayUnavailableError(f"{self.name} answered no JSON") from failure
+        reply = Reply(status, body)
+        if status >= 400:
+            raise RefusedReplyError(f"{self.name} refused", reply)
+        return reply
+
+
+# json.dumps can write a number with a point from a float only, and 0.1 + 0.2 is not an amount: a
+# Decimal goes through it as text between marks that nobody can guess, and then loses its quotes.
+MARK = uuid4().hex
+
+
+def _number(value: object) -> str:
+    if isinstance(value, Decimal):
+        return f"{MARK}{value:f}{MARK}"
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _unquoted(text: str) -> str:
+    return text.replace(f'"{MARK}', "").replace(f'{MARK}"', "")
+
+
+def _parse(content: bytes) -> Any:
+    if len(content) > BODY_BYTES_MAX:
+        raise ValueError("too long")
+    return json.loads(content, parse_float=Decimal, parse_constant=_finite)
+
+
+def _finite(text: str) -> Decimal:
+    raise ValueError(f"{text} is no number of JSON")

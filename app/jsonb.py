@@ -1,0 +1,38 @@
+"""JSON that comes from outside and must go into a jsonb column of Postgres."""
+
+import json
+import math
+import re
+from typing import Any
+
+UNKEEPABLE = re.compile("[\\x00\\ud800-\\udfff]")
+ESCAPES = re.compile(rb"\\u|\x00")  # by these alone ASCII can mean something unkeepable
+
+
+def parse(body: bytes) -> Any:
+    """Parse JSON into what Postgres can keep as jsonb. Raises ValueError.
+
+    U+FFFD stands in for NUL and for half of a surrogate pair, and numbers must be finite.
+    """
+    try:
+        value = json.loads(body, parse_constant=_finite, parse_float=_finite)
+        return value if body.isascii() and not ESCAPES.search(body) else _keepable(value)
+    except RecursionError as failure:
+        raise ValueError("nested too deeply") from failure
+
+
+def _keepable(value: Any) -> Any:
+    if isinstance(value, str):
+        return UNKEEPABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, list):
+        return [_keepable(item) for item in value]
+    if isinstance(value, dict):
+        return {_keepable(key): _keepable(item) for key, item in value.items()}
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number of JSON")
+    return number

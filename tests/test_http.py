@@ -1,0 +1,133 @@
+"""The way out: what is an answer, what is a no, and what is silence."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+import requests
+import responses
+
+from app.errors import GatewayRefusedError, GatewayUnavailableError
+from app.http import MARK, Http, RefusedReplyError
+
+URL = "https://gateway.example/v1"
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    client = Http("Example", URL, sign=("key", "secret"), headers={"X-Version": "1"})
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def answers() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock() as mock:
+        yield mock
+
+
+def test_an_answer_keeps_its_decimals(http: Http, answers: responses.RequestsMock) -> None:
+    answers.get(f"{URL}/orders/1", body='{"amount": 2450.10, "id": 9007199254740993}')
+
+    reply = http.get("/orders/1")
+    assert reply.body == {"amount": Decimal("2450.10"), "id": 9007199254740993}
+    assert str(reply.body["amount"]) == "2450.10"
+
+
+def test_a_request_carries_our_name_and_the_query(
+    http: Http, answers: responses.RequestsMock
+) -> None:
+    answers.get(f"{URL}/orders", json=[])
+
+    http.get("/orders", {"receipt": "a b"})
+    request = answers.calls[0].request
+    assert request.url == f"{URL}/orders?receipt=a+b"
+    assert request.headers["Authorization"].startswith("Basic ")
+    assert request.headers["X-Version"] == "1"
+
+
+@pytest.mark.parametrize("amount", ["0.10", "2450.00", "99999999999.99"])
+def test_a_decimal_is_written_digit_by_digit(
+    http: Http, answers: responses.RequestsMock, amount: str
+) -> None:
+    answers.post(f"{URL}/orders", json={})
+
+    http.send("/orders", {"order_amount": Decimal(amount), "note": 'a "quoted" ₹'})
+    body = answers.calls[0].request.body
+    assert f'"order_amount": {amount}'.encode() in body
+    assert json.loads(body)["note"] == 'a "quoted" ₹'
+
+
+def test_text_that_looks_like_a_mark_stays_text(
+    http: Http, answers: responses.RequestsMock
+) -> None:
+    answers.post(f"{URL}/orders", json={})
+
+    http.send("/orders", {"note": "\ue000" + MARK[:31]})
+    assert json.loads(answers.calls[0].request.body)["note"] == "\ue000" + MARK[:31]
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 422])
+def test_a_no_is_definite_and_says_how(
+    http: Http, answers: responses.RequestsMock, status: int
+) -> None:
+    answers.post(f"{URL}/refunds", json={"code": "too_much"}, status=status)
+
+    with pytest.raises(RefusedReplyError) as refused:
+        http.submit("/refunds", {"amount": "1"})
+    assert (refused.value.reply.status, refused.value.reply.body) == (status, {"code": "too_much"})
+    assert isinstance(refused.value, GatewayRefusedError)
+
+
+@pytest.mark.parametrize("status", [302, 307, 401, 403, 408, 429, 500, 502, 503, 504])
+def test_what_says_nothing_of_the_request_is_no_answer(
+    http: Http, answers: responses.RequestsMock, status: int
+) -> None:
+    answers.get(f"{URL}/x", json={"secret": "s3cr3t"}, status=status, headers={"Location": "/y"})
+
+    with pytest.raises(GatewayUnavailableError) as silent:
+        http.get("/x")
+    assert silent.value.message == f"Example did not answer ({status})"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>down for maintenance</html>", b"", b'{"a": NaN}', b"[" * 100_000, b"\xff{}"],
+    ids=["html", "empty", "nan", "deep", "bytes"],
+)
+def test_a_page_where_json_was_due_is_no_answer(
+    http: Http, answers: responses.RequestsMock, body: bytes
+) -> None:
+    answers.get(f"{URL}/x", body=body)
+
+    with pytest.raises(GatewayUnavailableError, match="answered no JSON"):
+        http.get("/x")
+
+
+def test_a_page_in_html_is_no_refusal(http: Http, answers: responses.RequestsMock) -> None:
+    answers.get(f"{URL}/x", body=b"<html>not here</html>", status=404)
+
+    with pytest.raises(GatewayUnavailableError):
+        http.get("/x")
+
+
+@pytest.mark.parametrize("failure", [requests.ConnectionError, requests.ReadTimeout])
+def test_silence_is_no_answer(
+    http: Http, answers: responses.RequestsMock, failure: type[Exception]
+) -> None:
+    answers.get(f"{URL}/x", body=failure("https://key:secret@gateway.example"))
+
+    with pytest.raises(GatewayUnavailableError) as silent:
+        http.get("/x")
+    assert silent.value.message == f"Example did not answer ({failure.__name__})"
+
+
+def test_an_endless_answer_is_cut(
+    http: Http, answers: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.http.BODY_BYTES_MAX", 10)
+    answers.get(f"{URL}/x", body=b'"0123456789"')
+
+    with pytest.raises(GatewayUnavailableError):
+        http.get("/x")
