@@ -135,6 +135,10 @@ bench-webhooks: .installed-for-test ## measure webhooks beside dj-stripe; ARGS=-
 bench-autopay: .installed-for-test ## charge 10,000 mandates that are due; ARGS=--quick takes a minute
 	@PYTHONPATH=. $(PY) bench/autopay.py $(ARGS)
 
+.PHONY: year
+year: .installed-for-test ## charge 1,000 customers for a year by the clock; ARGS=--quick is 62
+	@PYTHONPATH=. $(PY) bench/year.py $(ARGS)
+
 # No registry's address goes into the files, so that they install from anywhere.
 LOCK = $(PY) -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
 	--no-emit-index-url --no-header

@@ -11,6 +11,7 @@ from uuid import uuid4
 from flask import Flask, Response, g, jsonify, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as WsgiResponse
 
 from app import config, endpoints, gateways, log
 from app.clock import Clock
@@ -57,7 +58,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     for endpoint in endpoints.discover(sys.modules[__name__]):
         view = partial(_serve, endpoint, contexts, settings.action_secret)
         for path in endpoint.paths:
-            flask.add_url_rule(path, path, view, methods=[endpoint.method])
+            flask.add_url_rule(path, path, view, methods=list(endpoint.methods))
     flask.add_url_rule("/healthz", "healthz", lambda: {"status": "ok"})
     return flask
 
@@ -92,10 +93,12 @@ def _serve(
     contexts: Callable[[dict[str, str]], Context],
     secrets: tuple[str, ...],
     **names: str,
-) -> Response:
+) -> WsgiResponse:
+    g.door = endpoint.door
     if endpoint.needs_secret:
         endpoints.check_secret(request.headers.get("ACTION-SECRET", ""), secrets)
-    return jsonify(endpoint.serve(contexts, request, names))
+    answer = endpoint.serve(contexts, request, names)
+    return answer if isinstance(answer, WsgiResponse) else jsonify(answer)
 
 
 def _begin(clock: Clock) -> None:
@@ -122,7 +125,11 @@ def _end(response: Response) -> Response:
 
 def _refuse(error: AppError) -> tuple[Response, int]:
     logger.warning("%s: %s", error.code, error.message)
-    return jsonify(error.as_hasura()), error.status
+    return _shaped(error), error.status
+
+
+def _shaped(error: AppError) -> Response:
+    return jsonify(error.as_rest() if g.get("door") == "rest" else error.as_hasura())
 
 
 def _refuse_input(error: ValidationError) -> tuple[Response, int]:
@@ -137,4 +144,4 @@ def _refuse_http(error: HTTPException) -> tuple[Response, int]:
 def _fail(bug: Exception) -> tuple[Response, int]:
     logger.error("unforeseen", exc_info=bug)
     request_id = log.request_id.get()
-    return jsonify(AppError("internal error", request_id=request_id).as_hasura()), 500
+    return _shaped(AppError("internal error", request_id=request_id)), 500

@@ -32,6 +32,7 @@ class Settings:
         repr=False
     )  # several while one is being replaced by another
     frontend_url: str
+    service_url: str
     log_level: str = "info"
 
     @property
@@ -77,7 +78,7 @@ def _words(text: str) -> tuple[str, ...]:
 def _faults(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     faults = [
         f"{name.upper()} must be a URL"
-        for name in ("hasura_endpoint", "frontend_url")
+        for name in ("hasura_endpoint", "frontend_url", "service_url")
         if not getattr(settings, name).startswith(("https://", "http://"))
     ]
     if settings.munim_env not in ENVIRONMENTS:

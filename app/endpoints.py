@@ -6,9 +6,11 @@ proves itself to its gateway's adapter.
 """
 
 import hmac
+import json
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -24,12 +26,15 @@ DOORS = (
     "actions",
     "crons",
     "events",
+    "pages",
     "rest",
     "webhooks",
 )  # the modules of a capability that have any
 
 # What the caller's session may tell the database. The mode is ours to say, not theirs.
 ACTOR_VARIABLES = ("x-hasura-user-id", "x-hasura-organization-id", "x-hasura-customer-id")
+ORGANIZATION = "x-hasura-organization-id"
+TENANT = "x-tenant-id"  # UberTruck's word for it; it may agree, and decides nothing
 # The role that a person acts in; Hasura itself is always asked as role `service`.
 ACTOR_ROLE = "x-hasura-actor-role"
 
@@ -44,11 +49,12 @@ class Endpoint:
     door: str
     paths: tuple[str, ...]
     serve: Serve
-    method: str = "POST"
+    methods: tuple[str, ...] = ("POST",)
 
     @property
     def needs_secret(self) -> bool:
-        return self.door != "webhook"  # a webhook proves itself by its signature
+        # A webhook proves itself by its signature, a page's address is what its visitor was given.
+        return self.door not in {"webhook", "page"}
 
 
 def action(schema: type[Schema], roles: frozenset[str]) -> Callable[[Any], Any]:
@@ -101,10 +107,32 @@ def rest(method: str, path: str, schema: type[Schema] | None = None) -> Callable
     def decorate(handler: Callable[..., object]) -> Any:
         def serve(contexts: Any, request: Request, names: dict[str, str]) -> object:
             given = {name.lower(): value for name, value in request.headers}
-            loaded = (schema().load(_object(request)),) if schema else ()
-            return handler(contexts(_actor(given)), *loaded, **names)
+            actor = _actor(given)
+            if given.get(TENANT, actor.get(ORGANIZATION)) != actor.get(ORGANIZATION):
+                message = "X-Tenant-Id is not the organisation that the caller acts for"
+                raise ForbiddenError(message)
+            loaded = (schema().load(_decimals(request)),) if schema else ()
+            return handler(contexts(actor), *loaded, **names)
 
-        return _mark(handler, Endpoint(handler.__name__, "rest", (path,), serve, method))
+        return _mark(handler, Endpoint(handler.__name__, "rest", (path,), serve, (method,)))
+
+    return decorate
+
+
+def page(method: str, path: str) -> Callable[[Any], Any]:
+    """Serve people's browsers at a path whose <names> become the handler's arguments.
+
+    The handler gets the context, then what came as query and form, and answers a response. Under
+    two of these it serves two methods.
+    """
+
+    def decorate(handler: Callable[..., object]) -> Any:
+        def serve(contexts: Any, request: Request, names: dict[str, str]) -> object:
+            return handler(contexts({}), request.values.to_dict(), **names)
+
+        before = getattr(handler, "endpoint", None)
+        methods = (method, *(before.methods if before else ()))
+        return _mark(handler, Endpoint(handler.__name__, "page", (path,), serve, methods))
 
     return decorate
 
@@ -158,6 +186,18 @@ def _mark(handler: Any, endpoint: Endpoint) -> Any:
 
 def _object(request: Request) -> dict[str, Any]:
     body = request.get_json(force=True, silent=True)
+    if not isinstance(body, dict):
+        message = "the body is not a JSON object"
+        raise InvalidInputError(message)
+    return body
+
+
+def _decimals(request: Request) -> dict[str, Any]:
+    """Read a body whose amounts may have a point: those are Decimal, for a float is not exact."""
+    try:
+        body = json.loads(request.get_data(), parse_float=Decimal)
+    except (ValueError, RecursionError):
+        body = None
     if not isinstance(body, dict):
         message = "the body is not a JSON object"
         raise InvalidInputError(message)

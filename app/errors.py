@@ -22,6 +22,10 @@ class AppError(Exception):
         """Shape the error as Hasura passes it on to its client."""
         return {"message": self.message, "extensions": {"code": self.code, **self.details}}
 
+    def as_rest(self) -> dict[str, object]:
+        """Shape the error as UberTruck's document has it, with the code beside the text."""
+        return {**self.details, "error": self.message, "code": self.code}
+
 
 class InvalidInputError(AppError):
     """The request is not what the contract says; `errors` names the fields."""

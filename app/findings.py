@@ -93,6 +93,7 @@ class Finding:
     decline_class: DeclineClass | None = None  # of a payment that failed
     fee: Money | None = None  # what the gateway charges for a dispute, won or lost
     evidence_due_at: datetime | None = None  # of a dispute
+    opened_at: datetime | None = None  # the same
 
     def words(self) -> dict[str, object]:
         """Write them for the database: `amount` beside `currency`, everything a plain value."""

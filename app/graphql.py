@@ -4,28 +4,39 @@ An operation selects one root field, and run() answers that field's value. Every
 idempotent by key, so what failed in passing is sent again with the same variables.
 """
 
+import json
 import random
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import requests
 from gql import Client, GraphQLRequest
 from gql.client import SyncClientSession
-from gql.transport.exceptions import TransportError, TransportQueryError
-from gql.transport.requests import RequestsHTTPTransport
+from gql.transport import Transport
+from gql.transport.exceptions import (
+    TransportConnectionFailed,
+    TransportError,
+    TransportProtocolError,
+    TransportQueryError,
+    TransportServerError,
+)
 from graphql import (
     DocumentNode,
+    ExecutionResult,
     FieldNode,
     FragmentDefinitionNode,
     OperationDefinitionNode,
     parse,
     print_ast,
 )
+from requests.structures import CaseInsensitiveDict
 
-from app import log
+from app import connections, log
 from app.errors import ServiceUnavailableError, from_database
 
 # An action may ask Hasura, its gateway and Hasura again, all within Hasura's patience with it: two
@@ -83,7 +94,7 @@ def _operations_of(document: DocumentNode) -> Iterator[Operation]:
 
 
 class Request(GraphQLRequest):
-    """A request that sends the text of its operation, which gql would print anew each time."""
+    """A request that knows its operation, whose text gql would print anew each time."""
 
     def __init__(self, operation: Operation, variables: dict[str, Any]) -> None:
         super().__init__(
@@ -100,24 +111,49 @@ class Request(GraphQLRequest):
         }
 
 
-class Transport(RequestsHTTPTransport):
-    """Reads proxies and certificates from the environment once, and not at each request."""
+class HasuraTransport(Transport):
+    """How gql's requests get to Hasura: see connections."""
 
-    def connect(self) -> None:
-        super().connect()  # type: ignore[no-untyped-call]  # gql's gap
-        assert self.session  # noqa: S101  # just made
-        found = self.session.merge_environment_settings(
-            self.url, {}, stream=None, verify=self.verify, cert=None
+    def __init__(self, endpoint: str) -> None:
+        self._place = connections.place(endpoint, ANSWER_SECONDS_MAX)
+        self._adapter = connections.adapter(self._place)
+
+    def execute(
+        self, request: GraphQLRequest, *, headers: Mapping[str, str], **_: Any
+    ) -> ExecutionResult:
+        body = json.dumps(request.payload, allow_nan=False).encode()
+        answer = self._send(body, headers)
+        if answer.status_code != HTTPStatus.OK:
+            message = f"Hasura answers {answer.status_code}"
+            raise TransportServerError(message, answer.status_code)
+        try:
+            said = json.loads(answer.content)
+            errors = said.get("errors")
+            return ExecutionResult(None if errors else said["data"], errors)
+        except (ValueError, LookupError, AttributeError) as failure:
+            message = "what Hasura answers is no GraphQL"
+            raise TransportProtocolError(message) from failure
+
+    def _send(self, body: bytes, headers: Mapping[str, str]) -> requests.Response:
+        request = requests.PreparedRequest()
+        request.method, request.url, request.body = "POST", self._place.url, body
+        request.headers = CaseInsensitiveDict(
+            {**headers, "Content-Type": "application/json", "Content-Length": str(len(body))}
         )
-        self.session.proxies = found["proxies"]
-        self.verify = found["verify"] or self.verify
-        self.session.trust_env = False
+        try:
+            return self._adapter.send(
+                request,
+                timeout=self._place.seconds_max,
+                verify=self._place.authorities,
+                proxies=self._place.proxies,
+            )
+        except requests.RequestException as failure:
+            raise TransportConnectionFailed(str(failure)) from failure
 
 
 def connect(endpoint: str, headers: Mapping[str, str]) -> "Hasura":
-    """Answer a client whose one connection pool stays open. Nothing is sent yet."""
-    transport = Transport(endpoint, timeout=ANSWER_SECONDS_MAX)
-    client = Client(transport=transport, parse_results=False)
+    """Answer a client whose connections stay open. Nothing is sent yet."""
+    client = Client(transport=HasuraTransport(endpoint), parse_results=False)
     return Hasura(client.connect_sync(), headers)  # type: ignore[no-untyped-call]  # gql's gap
 
 
@@ -161,7 +197,7 @@ class Hasura:
         request = Request(operation, variables)
         headers = {**self._headers, "x-request-id": log.request_id.get()}
         try:
-            answer = self._session.execute(request, extra_args={"headers": headers})
+            answer = self._session.execute(request, headers=headers)
         except TransportQueryError as failure:
             raise _named(operation.name, failure) from failure
         except TransportError as failure:

@@ -244,7 +244,10 @@ create table checkout_sessions (
     gateway text not null,
     gateway_session_id text,
     url text,
+    method text,
     customer_email text not null,
+    customer_name text,
+    customer_phone text,
     success_url text not null,
     cancel_url text not null,
     expires_at timestamp with time zone not null,
@@ -257,7 +260,8 @@ create table checkout_sessions (
     constraint opened_checkout_has_a_page CHECK ((gateway_session_id IS NULL) = (url IS NULL))
 );
 comment on table checkout_sessions is 'A gateway''s hosted page for one attempt. Everything the gateway is told is frozen here first, so that asking it twice is asking the same thing.';
-comment on column checkout_sessions.expires_at is 'When the gateway closes the page.';
+comment on column checkout_sessions.method is 'How the payer chose to pay: card, upi and so on; null where the gateway''s page asks.';
+comment on column checkout_sessions.expires_at is 'When the page closes: at the gateway where it can be told, else only here.';
 CREATE TRIGGER checkout_session_updated_at BEFORE UPDATE ON checkout_sessions FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on checkout_sessions to munim_hasura;
 
@@ -278,6 +282,7 @@ create view credit_checkouts as
     credit_purchases.amount,
     credit_purchases.currency,
     credit_purchases.credits_amount,
+    trim_scale(credit_purchases.credits_amount) || ' credits'::text AS title,
     payment_intents.id AS payment_intent_id,
     payment_intents.status,
     payment_attempts.id AS payment_attempt_id,
@@ -285,7 +290,10 @@ create view credit_checkouts as
     payment_attempts.failure_message,
     checkout_sessions.gateway_session_id,
     checkout_sessions.url,
+    checkout_sessions.method,
     checkout_sessions.customer_email,
+    checkout_sessions.customer_name,
+    checkout_sessions.customer_phone,
     checkout_sessions.success_url,
     checkout_sessions.cancel_url,
     checkout_sessions.expires_at,
@@ -300,7 +308,10 @@ create view credit_checkouts as
             checkout_sessions_1.gateway,
             checkout_sessions_1.gateway_session_id,
             checkout_sessions_1.url,
+            checkout_sessions_1.method,
             checkout_sessions_1.customer_email,
+            checkout_sessions_1.customer_name,
+            checkout_sessions_1.customer_phone,
             checkout_sessions_1.success_url,
             checkout_sessions_1.cancel_url,
             checkout_sessions_1.expires_at,
@@ -436,6 +447,7 @@ create table credit_purchases (
     customer_id uuid not null,
     payment_intent_id uuid not null,
     idempotency_key text not null,
+    requested_by text not null,
     amount bigint not null,
     currency text not null,
     credit_rate numeric(20,6) not null,
@@ -445,7 +457,7 @@ create table credit_purchases (
     granted_at timestamp with time zone,
     created_at timestamp with time zone not null default clock_now(),
     constraint credit_purchases_pkey PRIMARY KEY (id),
-    constraint credit_purchase_key_is_used_once UNIQUE (customer_id, idempotency_key, organization_id, livemode),
+    constraint credit_purchase_key_is_used_once UNIQUE (customer_id, idempotency_key, requested_by, organization_id, livemode),
     constraint credit_purchase_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint grant_belongs_to_one_credit_purchase UNIQUE (ledger_transaction_id),
     constraint intent_pays_one_credit_purchase UNIQUE (payment_intent_id),
@@ -458,6 +470,7 @@ create table credit_purchases (
     constraint granted_credits_are_booked CHECK ((granted_at IS NULL) = (ledger_transaction_id IS NULL))
 );
 comment on table credit_purchases is 'Credits bought, at the rate frozen when the purchase was opened.';
+comment on column credit_purchases.requested_by is 'user:<id>, service; autopay for a charge of a mandate. A key is this one''s own, so no word of a client''s can stand for a charge.';
 comment on column credit_purchases.credit_rate is 'Credits for one major unit of currency.';
 comment on column credit_purchases.expire_after_days is 'How long the credits stay once granted, frozen like the rate; null: for ever.';
 comment on column credit_purchases.granted_at is 'When the credits reached the wallet; null until then.';
@@ -623,6 +636,7 @@ create table customers (
     external_id text,
     email text not null,
     name text,
+    phone text,
     stripe_customer_id text,
     status text not null default 'active'::text,
     created_at timestamp with time zone not null default clock_now(),
@@ -634,15 +648,31 @@ create table customers (
     constraint customer_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint customers_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
     constraint customer_email_is_an_address CHECK (length(email) <= 254 AND email ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text),
+    constraint customer_phone_is_a_number CHECK (phone ~ '^[+][1-9][0-9]{6,14}$'::text),
     constraint customer_status_is_known CHECK (status = ANY (ARRAY['active'::text, 'suspended'::text]))
 );
 comment on table customers is 'Who pays: TCS''s client, UberTruck''s shipper, a merchant''s customer.';
 comment on column customers.user_id is 'The login''s x-hasura-user-id. One login may be a customer of several organisations.';
 comment on column customers.external_id is 'The organisation''s own id for this customer.';
+comment on column customers.phone is 'With its country, as E.164 has it: +919812345670.';
 CREATE INDEX customers_by_login ON public.customers USING btree (user_id);
 CREATE TRIGGER customer_has_a_wallet AFTER INSERT ON customers FOR EACH ROW EXECUTE FUNCTION open_wallet_of_customer();
 CREATE TRIGGER customer_updated_at BEFORE UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on customers to munim_hasura;
+
+create table dispute_polls (
+    gateway text not null,
+    livemode boolean not null,
+    ask_since timestamp with time zone not null,
+    begun_at timestamp with time zone not null,
+    complete_until timestamp with time zone,
+    constraint dispute_polls_pkey PRIMARY KEY (gateway, livemode)
+);
+comment on table dispute_polls is 'How far each gateway''s list of disputes has been read: a dispute is nobody''s answer to a call of ours, so what no webhook told of is found in this list only.';
+comment on column dispute_polls.ask_since is 'From when on the gateway''s list is read this time.';
+comment on column dispute_polls.begun_at is 'When the gateway was last asked for its list.';
+comment on column dispute_polls.complete_until is 'Everything that was opened before is in our books; null while no list was read to its end.';
+grant select on dispute_polls to munim_hasura;
 
 create table dispute_steps (
     before text not null,
@@ -692,6 +722,7 @@ comment on column disputes.reason is 'The gateway''s word: fraudulent, product_n
 comment on column disputes.evidence_due_at is 'Until when the gateway takes evidence.';
 CREATE INDEX disputes_by_attempt ON public.disputes USING btree (payment_attempt_id);
 CREATE INDEX disputes_by_organization ON public.disputes USING btree (organization_id, created_at);
+CREATE INDEX disputes_that_are_open ON public.disputes USING btree (gateway, livemode, opened_at) WHERE (status = ANY (ARRAY['opened'::text, 'under_review'::text]));
 CREATE TRIGGER dispute_takes_legal_steps BEFORE UPDATE OF status ON disputes FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('dispute_steps');
 CREATE TRIGGER dispute_updated_at BEFORE UPDATE ON disputes FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on disputes to munim_hasura;
@@ -740,6 +771,20 @@ comment on column exceptions.organization_id is 'Null where a message could not 
 CREATE INDEX exceptions_open ON public.exceptions USING btree (created_at) WHERE (resolved_at IS NULL);
 grant select on exceptions to munim_hasura;
 
+create table gateway_circuits (
+    gateway text not null,
+    livemode boolean not null,
+    operation text not null,
+    failures integer not null,
+    opened_at timestamp with time zone,
+    probed_at timestamp with time zone,
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint gateway_circuits_pkey PRIMARY KEY (gateway, livemode, operation)
+);
+comment on table gateway_circuits is 'Gateways that do not answer, shared by all that might ask them. A row goes with the first answer.';
+comment on column gateway_circuits.opened_at is 'Not asked since then, but for a probe now and then.';
+grant select on gateway_circuits to munim_hasura;
+
 create table gateway_events (
     id uuid not null default gen_random_uuid(),
     gateway text not null,
@@ -774,6 +819,50 @@ CREATE INDEX gateway_events_of_nobody ON public.gateway_events USING btree (((no
 CREATE INDEX gateway_events_to_apply ON public.gateway_events USING btree (next_try_at) WHERE (status = 'received'::text);
 CREATE TRIGGER gateway_event_updated_at BEFORE UPDATE ON gateway_events FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on gateway_events to munim_hasura;
+
+create table gateway_fees (
+    gateway text not null,
+    method text,
+    currency text not null,
+    percent numeric(7,4) not null default 0,
+    fixed bigint not null default 0,
+    tax_percent numeric(7,4) not null default 0,
+    valid_from timestamp with time zone not null,
+    constraint gateway_fee_is_said_once UNIQUE NULLS NOT DISTINCT (gateway, currency, method, valid_from),
+    constraint gateway_fees_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint gateway_fee_is_no_gift CHECK (percent >= 0::numeric AND fixed >= 0 AND tax_percent >= 0::numeric)
+);
+comment on table gateway_fees is 'What a gateway is expected to keep of a payment, from when on; its reports say what it kept. Without a row nothing is expected.';
+comment on column gateway_fees.method is 'Null: every method without a row of its own.';
+comment on column gateway_fees.fixed is 'Minor units of currency, beside the percentage.';
+comment on column gateway_fees.tax_percent is 'On the fee: GST in India.';
+grant select on gateway_fees to munim_hasura;
+
+create table gateway_routes (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    gateway text not null,
+    currency text not null,
+    methods text[],
+    min_amount bigint not null default 1,
+    max_amount bigint not null default '1000000000000000'::bigint,
+    rank smallint not null default 1,
+    is_enabled boolean not null default true,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint gateway_routes_pkey PRIMARY KEY (id),
+    constraint gateway_route_is_named_once UNIQUE (organization_id, livemode, gateway, currency),
+    constraint gateway_routes_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint gateway_routes_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint gateway_route_methods_are_known CHECK (methods <@ ARRAY['card'::text, 'upi'::text, 'netbanking'::text, 'wallet'::text, 'emi'::text, 'pay_later'::text, 'bank_debit'::text, 'bank_transfer'::text] AND cardinality(methods) > 0),
+    constraint gateway_route_takes_amounts CHECK (0 < min_amount AND min_amount <= max_amount)
+);
+comment on table gateway_routes is 'The gateways that an organisation takes payments through. Of several that could, the lowest rank is chosen, then the cheapest.';
+comment on column gateway_routes.methods is 'Null: whatever the gateway takes.';
+comment on column gateway_routes.min_amount is 'Minor units of currency.';
+CREATE TRIGGER gateway_route_updated_at BEFORE UPDATE ON gateway_routes FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on gateway_routes to munim_hasura;
 
 create view invariant_account_balances as
  SELECT ledger_accounts.id AS ledger_account_id,
@@ -1490,6 +1579,98 @@ CREATE CONSTRAINT TRIGGER ledger_transaction_balances AFTER INSERT ON ledger_tra
 CREATE TRIGGER ledger_transactions_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger_transactions FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on ledger_transactions to munim_hasura;
 
+create view order_checkouts as
+ SELECT orders.id,
+    orders.organization_id,
+    orders.livemode,
+    orders.customer_id,
+    orders.reference,
+    orders.display_id,
+    orders.title,
+    payment_intents.id AS payment_intent_id,
+    payment_intents.amount,
+    payment_intents.currency,
+    payment_intents.capture_method,
+    payment_intents.status,
+    payment_status_in(payment_intents.*, 'ubertruck'::text) AS transaction_status,
+    payment_attempts.id AS payment_attempt_id,
+    payment_attempts.status AS payment_attempt_status,
+    payment_attempts.gateway,
+    payment_attempts.failure_message,
+    checkout_sessions.gateway_session_id,
+    checkout_sessions.url,
+    checkout_sessions.method,
+    checkout_sessions.customer_email,
+    checkout_sessions.customer_name,
+    checkout_sessions.customer_phone,
+    checkout_sessions.success_url,
+    checkout_sessions.cancel_url,
+    checkout_sessions.expires_at,
+    checkout_sessions.expires_at < (clock_now() + '00:31:00'::interval) AS is_closing,
+    checkout_sessions.expires_at < clock_now() AS is_over
+   FROM orders
+     JOIN payment_intents ON payment_intents.id = orders.payment_intent_id
+     CROSS JOIN LATERAL ( SELECT tries.id,
+            tries.organization_id,
+            tries.livemode,
+            tries.payment_intent_id,
+            tries.payment_method_id,
+            tries.gateway,
+            tries.gateway_account,
+            tries.amount,
+            tries.amount_to_capture,
+            tries.amount_captured,
+            tries.amount_refunded,
+            tries.currency,
+            tries.status,
+            tries.is_surplus,
+            tries.gateway_payment_id,
+            tries.failure_code,
+            tries.failure_message,
+            tries.decline_class,
+            tries.receipt_url,
+            tries.captured_at,
+            tries.checks,
+            tries.next_check_at,
+            tries.created_at,
+            tries.updated_at
+           FROM payment_attempts tries
+          WHERE tries.payment_intent_id = payment_intents.id
+          ORDER BY (tries.status = 'captured'::text) DESC, tries.is_surplus, tries.created_at DESC, tries.id
+         LIMIT 1) payment_attempts
+     LEFT JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id;
+comment on view order_checkouts is 'All that opening an order''s page takes, one row an order: of several attempts the one that was paid, else the newest.';
+comment on column order_checkouts.transaction_status is 'The status in UberTruck''s words.';
+grant select on order_checkouts to munim_hasura;
+
+create table orders (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    customer_id uuid not null,
+    payment_intent_id uuid not null,
+    reference text not null,
+    display_id text not null,
+    title text not null,
+    metadata jsonb not null default '{}'::jsonb,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint orders_pkey PRIMARY KEY (id),
+    constraint intent_pays_one_order UNIQUE (payment_intent_id),
+    constraint order_display_id_is_taken_once UNIQUE (display_id, organization_id, livemode),
+    constraint order_is_charged_once UNIQUE (reference, organization_id, livemode),
+    constraint order_stays_in_its_organization UNIQUE (id, organization_id, livemode),
+    constraint order_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
+    constraint order_is_paid_by_an_intent FOREIGN KEY (payment_intent_id, organization_id, livemode) REFERENCES payment_intents(id, organization_id, livemode),
+    constraint order_metadata_is_small CHECK (jsonb_typeof(metadata) = 'object'::text AND octet_length(metadata::text) <= 8192),
+    constraint order_reference_has_a_length CHECK (length(reference) >= 1 AND length(reference) <= 255),
+    constraint order_title_has_a_length CHECK (length(title) >= 1 AND length(title) <= 200)
+);
+comment on table orders is 'What another system sold and we collect the money for. One payment an order, of as many attempts as it takes.';
+comment on column orders.reference is 'The other system''s own id: booking_id, orderId.';
+comment on column orders.display_id is 'TXN- and ten hexadecimal digits, for people.';
+CREATE INDEX orders_by_customer ON public.orders USING btree (customer_id, created_at);
+grant select on orders to munim_hasura;
+
 create table organizations (
     id uuid not null default gen_random_uuid(),
     name text not null,
@@ -1662,8 +1843,23 @@ create table payment_status_words (
 comment on table payment_status_words is 'How each product that is served here calls the status of a payment. refunded is no status of ours: it is said of a paid payment whose money has all gone back.';
 grant select on payment_status_words to munim_hasura;
 
+create table receipt_requests (
+    payment_attempt_id uuid not null,
+    organization_id uuid not null,
+    livemode boolean not null,
+    gateway text not null,
+    gateway_payment_id text not null,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint receipt_requests_pkey PRIMARY KEY (payment_attempt_id),
+    constraint receipt_request_is_of_an_attempt FOREIGN KEY (payment_attempt_id, organization_id, livemode) REFERENCES payment_attempts(id, organization_id, livemode)
+);
+comment on table receipt_requests is 'Payments that succeeded, each once: whose receipt the service is told to fetch. Append-only.';
+CREATE TRIGGER receipt_requests_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON receipt_requests FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+grant select, trigger on receipt_requests to munim_hasura;
+grant insert on receipt_requests to munim_outbox;
+
 create table refund_policies (
-    id uuid not null default gen_random_uuid(),
+    id bigint not null generated always as identity,
     organization_id uuid not null,
     purpose text not null,
     currency text not null,
@@ -1672,22 +1868,26 @@ create table refund_policies (
     fee_amount bigint not null default 0,
     fee_share integer not null default 0,
     roles text[] not null default '{finance,owner,service}'::text[],
-    updated_at timestamp with time zone not null default clock_now(),
+    valid_from timestamp with time zone not null default clock_now(),
+    created_by text not null,
+    created_at timestamp with time zone not null default clock_now(),
     constraint refund_policies_pkey PRIMARY KEY (id),
-    constraint refund_policy_is_one_a_purpose_and_currency UNIQUE (organization_id, purpose, currency),
     constraint refund_policies_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     constraint refund_policies_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
     constraint refund_fee_is_not_negative CHECK (fee_amount >= 0),
+    constraint refund_is_the_organizations_to_make CHECK (roles <@ '{dispatcher,finance,owner,service}'::text[] AND array_position(roles, NULL::text) IS NULL),
+    constraint refund_policy_purpose_is_known CHECK (purpose = ANY (ARRAY['credit_purchase'::text, 'order'::text])),
     constraint refund_shares_are_basis_points CHECK (share_max >= 0 AND share_max <= 10000 AND fee_share >= 0 AND fee_share <= 10000),
     constraint refund_window_is_not_negative CHECK (window_days >= 0)
 );
-comment on table refund_policies is 'What an organisation gives back of payments of a purpose and a currency. Without a row: all of it, at any time, by finance, owner or service.';
+comment on table refund_policies is 'What an organisation gives back of payments of a purpose and a currency, from when on. The latest row that has begun holds; of two that begin together, the one written later. Without a row: all of it, at any time, by finance, owner or service. Append-only.';
 comment on column refund_policies.window_days is 'Days after the capture; null: for ever.';
 comment on column refund_policies.share_max is 'How much of what was captured may go back in all, in basis points.';
 comment on column refund_policies.fee_amount is 'What each refund costs the payer, in minor units.';
 comment on column refund_policies.fee_share is 'The same in basis points of the refund; both are added.';
 comment on column refund_policies.roles is 'Who may refund.';
-CREATE TRIGGER refund_policy_updated_at BEFORE UPDATE ON refund_policies FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+CREATE INDEX refund_policies_in_force ON public.refund_policies USING btree (organization_id, purpose, currency, valid_from, id);
+CREATE TRIGGER refund_policies_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON refund_policies FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on refund_policies to munim_hasura;
 
 create table refund_reasons (
@@ -1865,20 +2065,23 @@ CREATE OR REPLACE FUNCTION public.acting_attempt(p_session json, p_payment_attem
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_customer customers;
+    v_intent payment_intents;
     v_attempt payment_attempts;
 begin
     perform require_service(p_session);
     perform require_read_committed();
-    v_customer := acting_customer(p_session);
 
-    perform from payment_intents
+    select * into v_intent
+    from payment_intents
     where id = (select payment_intent_id from payment_attempts where id = p_payment_attempt_id)
-        and organization_id = v_customer.organization_id
-        and livemode = v_customer.livemode
-        and customer_id = v_customer.id
     for no key update;
-    if not found then
+    perform require_access(
+        p_session, v_intent.organization_id, v_intent.livemode, v_intent.customer_id
+    );
+    -- A login that names no role is a customer's.
+    if p_session ->> 'x-hasura-actor-role' is null and p_session ->> 'x-hasura-user-id' is not null
+        and (acting_customer(p_session)).id is distinct from v_intent.customer_id
+    then
         raise exception 'not-found: no payment attempt % of this customer', p_payment_attempt_id
             using errcode = '22B04';
     end if;
@@ -1888,7 +2091,7 @@ begin
     return v_attempt;
 end;
 $function$;
-comment on function acting_attempt(json,uuid) is 'Locks the session''s own attempt, its intent first.';
+comment on function acting_attempt(json,uuid) is 'Locks an attempt that the session may see, its intent first.';
 
 CREATE OR REPLACE FUNCTION public.acting_customer(p_session json)
  RETURNS customers
@@ -1991,15 +2194,10 @@ begin
     v_refund.type := case
         when v_refund.amount = p_attempt.amount_captured then 'full' else 'partial'
     end;
-    v_refund := write_refund(p_attempt, v_refund, true);
-    perform post_ledger_transactions(
-        v_refund.organization_id, v_refund.livemode,
-        array[refund_posting(v_refund, 'refund_reserve', p_event.occurred_at)]
-    );
-    return v_refund;
+    return write_refund(p_attempt, v_refund, true);
 end;
 $function$;
-comment on function adopt_refund(gateway_events,payment_attempts) is 'A refund that was made at the gateway itself: the money is gone, so what is left of its credits is taken, and the rest is a loss.';
+comment on function adopt_refund(gateway_events,payment_attempts) is 'A refund that was made at the gateway itself: the money is gone, so what is left of its credits is taken, and the rest is a loss. It is booked with its first step: see refund_postings.';
 
 CREATE OR REPLACE FUNCTION public.advance_autopay_charge(p_payment_attempt_id uuid)
  RETURNS void
@@ -2394,7 +2592,7 @@ begin
     select * into strict v_customer from customers where id = p_charge.customer_id;
     perform check_payment_amount(v_customer.organization_id, p_charge.amount, p_charge.currency);
     return write_credit_purchase(
-        v_customer, 'autopay:' || p_charge.id, p_charge.amount, p_charge.currency
+        v_customer, p_charge.id::text, 'autopay', p_charge.amount, p_charge.currency
     );
 end;
 $function$;
@@ -2557,6 +2755,41 @@ $function$;
 comment on function begin_capture(json,uuid,bigint) is 'Writes down how much of an authorised payment is to be taken, before the gateway is told. The same amount again: the same row. A customer may not: a null customer is nobody''s.';
 grant execute on function begin_capture(json,uuid,bigint) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.begin_dispute_polls(hasura_session json)
+ RETURNS SETOF dispute_polls
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_livemode boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    return query
+    insert into dispute_polls (gateway, livemode, ask_since, begun_at)
+    select gateway, v_livemode, clock_now() - interval '180 days', clock_now()
+    from gateways_of_payments(v_livemode) as gateway
+    on conflict (gateway, livemode) do update
+    set
+        begun_at = excluded.begun_at,
+        -- What is open is asked about again: its decision may have been lost on the way.
+        ask_since = least(
+            coalesce(dispute_polls.complete_until, excluded.ask_since),
+            (
+                select min(opened_at) from disputes
+                where disputes.gateway = excluded.gateway
+                    and disputes.livemode = excluded.livemode
+                    and disputes.status in ('opened', 'under_review')
+            )
+        )
+    returning *;
+end;
+$function$;
+comment on function begin_dispute_polls(json) is 'Whom to ask for disputes, and since when: each gateway since its list was last read to its end, and since the oldest dispute that is open. Called twice it answers the same.';
+grant execute on function begin_dispute_polls(json) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.booked_ledger_transaction(p_organization_id uuid, p_livemode boolean, p_key text, p_lines ledger_line[])
  RETURNS uuid
  LANGUAGE plpgsql
@@ -2583,6 +2816,19 @@ begin
 end;
 $function$;
 comment on function booked_ledger_transaction(uuid,boolean,text,ledger_line[]) is 'The same fact booked before; refuses another fact.';
+
+CREATE OR REPLACE FUNCTION public.break_gateway_circuit(p_gateway text, p_livemode boolean, p_operation text)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ INSERT INTO gateway_circuits (gateway, livemode, operation, failures)
+   VALUES (break_gateway_circuit.p_gateway, break_gateway_circuit.p_livemode, break_gateway_circuit.p_operation, 1) ON CONFLICT(gateway, livemode, operation) DO UPDATE SET failures = (gateway_circuits.failures + 1), opened_at =
+         CASE
+             WHEN (gateway_circuits.failures >= 4) THEN clock_now()
+             ELSE NULL::timestamp with time zone
+         END, updated_at = clock_now();
+END;
+comment on function break_gateway_circuit(text,boolean,text) is 'A gateway gave no answer. Five times in a row, and it is not asked for half a minute.';
 
 CREATE OR REPLACE FUNCTION public.cancel_autopay(hasura_session json, p_autopay_mandate_id uuid)
  RETURNS SETOF autopay_mandates
@@ -2856,17 +3102,10 @@ CREATE OR REPLACE FUNCTION public.check_refund_policy(p_attempt payment_attempts
 AS $function$
 declare
     v_role text := coalesce(p_session ->> 'x-hasura-actor-role', 'service');
-    v_policy refund_policies;
+    v_policy refund_policies := policy_of_attempt(p_attempt);
     v_gone bigint := p_attempt.amount_captured - refundable_amount(p_attempt);
     v_fee bigint;
 begin
-    select refund_policies.* into v_policy
-    from refund_policies
-    inner join payment_intents on payment_intents.purpose = refund_policies.purpose
-    where payment_intents.id = p_attempt.payment_intent_id
-        and refund_policies.organization_id = p_attempt.organization_id
-        and refund_policies.currency = p_attempt.currency;
-
     if v_role <> all (coalesce(v_policy.roles, '{finance,owner,service}')) then
         raise exception 'refund-not-allowed: role % may not refund this payment', v_role
             using errcode = '22B12';
@@ -2916,6 +3155,55 @@ begin
 end;
 $function$;
 comment on function check_step() is 'Refuses a status that the named table of steps does not lead to.';
+
+CREATE OR REPLACE FUNCTION public.choose_gateway(p_intent payment_intents, p_method text, p_wanted text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_gateway text;
+    v_silent text;
+begin
+    for v_gateway in
+        select gateway
+        from gateway_routes
+        where organization_id = p_intent.organization_id and livemode = p_intent.livemode
+            and currency = p_intent.currency and is_enabled
+            and p_intent.amount between min_amount and max_amount
+            and (methods is null or p_method is null or p_method = any(methods))
+            and gateway = coalesce(p_wanted, gateway)
+            -- One that said no to this payment is not asked again unless it is asked for.
+            and (p_wanted is not null or not exists (
+                select from payment_attempts
+                where payment_attempts.payment_intent_id = p_intent.id
+                    and payment_attempts.gateway = gateway_routes.gateway
+                    and payment_attempts.status = 'failed'
+                    and payment_attempts.decline_class = 'gateway'
+            ))
+        order by
+            rank,
+            expected_gateway_fee(
+                gateway, p_method, p_intent.amount, p_intent.currency, clock_now()
+            ) nulls last,
+            gateway
+    loop
+        if may_ask_gateway(v_gateway, p_intent.livemode, 'open') then
+            return v_gateway;
+        end if;
+        v_silent := v_gateway;
+    end loop;
+
+    if v_silent is not null then
+        raise exception 'gateway-unavailable: % does not answer at present', v_silent
+            using errcode = '22B23';
+    end if;
+    raise exception 'setting-invalid: no gateway here takes % of % by %',
+        p_intent.amount, p_intent.currency, coalesce(p_method, 'any method')
+        using errcode = '22B05';
+end;
+$function$;
+comment on function choose_gateway(payment_intents,text,text) is 'The gateway for an attempt that is about to be written: the wanted one, or the first in rank that answers. Nothing is chosen anew once a gateway was asked: it might have the money.';
 
 CREATE OR REPLACE FUNCTION public.claim_autopay_charges(hasura_session json, p_limit integer, p_lease_seconds integer)
  RETURNS SETOF autopay_charges
@@ -3089,6 +3377,15 @@ BEGIN ATOMIC
 END;
 comment on function clock_now() is 'The time of this transaction; the only clock that SQL may read.';
 grant execute on function clock_now() to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.close_gateway_circuit(p_gateway text, p_livemode boolean, p_operation text)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ DELETE FROM gateway_circuits
+   WHERE ((gateway_circuits.gateway = close_gateway_circuit.p_gateway) AND (gateway_circuits.livemode = close_gateway_circuit.p_livemode) AND (gateway_circuits.operation = close_gateway_circuit.p_operation));
+END;
+comment on function close_gateway_circuit(text,boolean,text) is 'A gateway answered.';
 
 CREATE OR REPLACE FUNCTION public.credit_grant_posting(p_intent payment_intents, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting
@@ -3348,6 +3645,33 @@ end;
 $function$;
 comment on function decline_autopay_charge(autopay_charges,payment_attempts) is 'What a decline means: another day, the payer''s presence, or never again with this method.';
 
+CREATE OR REPLACE FUNCTION public.dispute_end_postings(p_dispute disputes, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_postings ledger_posting[];
+begin
+    if p_dispute.status = 'under_review' then
+        return '{}';
+    end if;
+    v_postings := array[
+        dispute_posting(p_dispute, 'dispute_' || p_dispute.status, p_occurred_at)
+    ];
+    if not exists (select from credit_recalls where refund_id = p_dispute.id) then
+        return v_postings;
+    end if;
+    if p_dispute.status = 'won' then
+        perform release_purchase_credits(p_dispute.id);
+        return v_postings;
+    end if;
+    v_postings := v_postings || purchase_credits_posting(p_dispute.id, p_occurred_at);
+    return array_remove(v_postings, null);
+end;
+$function$;
+comment on function dispute_end_postings(disputes,timestamp with time zone) is 'All that is booked when a dispute ends; the frozen credits are free again, or gone. Nothing is while it is under review.';
+
 CREATE OR REPLACE FUNCTION public.dispute_facts(p_dispute disputes)
  RETURNS jsonb
  LANGUAGE sql
@@ -3420,29 +3744,6 @@ begin
 end;
 $function$;
 comment on function dispute_posting(disputes,text,timestamp with time zone) is 'dispute: the gateway took the money back; dispute_won: it is there again; dispute_lost: it is gone, partly as what we owed anyway; dispute_fee: what the gateway charges for it.';
-
-CREATE OR REPLACE FUNCTION public.dispute_postings(p_dispute disputes, p_occurred_at timestamp with time zone)
- RETURNS ledger_posting[]
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_postings ledger_posting[] := array[
-        dispute_posting(p_dispute, 'dispute_' || p_dispute.status, p_occurred_at)
-    ];
-begin
-    if not exists (select from credit_recalls where refund_id = p_dispute.id) then
-        return v_postings;
-    end if;
-    if p_dispute.status = 'won' then
-        perform release_purchase_credits(p_dispute.id);
-        return v_postings;
-    end if;
-    v_postings := v_postings || purchase_credits_posting(p_dispute.id, p_occurred_at);
-    return array_remove(v_postings, null);
-end;
-$function$;
-comment on function dispute_postings(disputes,timestamp with time zone) is 'All that is booked when a dispute ends; the frozen credits are free again, or gone.';
 
 CREATE OR REPLACE FUNCTION public.due_credit_lots(p_livemode boolean, p_limit integer)
  RETURNS SETOF credit_lots
@@ -3519,6 +3820,26 @@ end;
 $function$;
 comment on function end_autopay_mandate(autopay_mandates,text) is 'Nothing is begun any more. A charge whose attempt is open is left to its gateway''s answer.';
 
+CREATE OR REPLACE FUNCTION public.end_dispute_poll(hasura_session json, p_gateway text, p_begun_at timestamp with time zone)
+ RETURNS SETOF dispute_polls
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    return query
+    update dispute_polls
+    set complete_until = greatest(complete_until, p_begun_at)
+    where gateway = p_gateway and livemode::text = hasura_session ->> 'x-hasura-livemode'
+        and p_begun_at <= begun_at
+    returning *;
+end;
+$function$;
+comment on function end_dispute_poll(json,text,timestamp with time zone) is 'A gateway''s list was read to its end, and every dispute of it is kept.';
+grant execute on function end_dispute_poll(json,text,timestamp with time zone) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.entry_type(p_entry ledger_entries)
  RETURNS text
  LANGUAGE sql
@@ -3532,6 +3853,21 @@ BEGIN ATOMIC
 END;
 comment on function entry_type(ledger_entries) is 'The side of an entry, which its sign says.';
 grant execute on function entry_type(ledger_entries) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.expected_gateway_fee(p_gateway text, p_method text, p_amount bigint, p_currency text, p_at timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (round((found.fee + ((found.fee * found.tax_percent) / (100)::numeric))))::bigint AS round
+    FROM ( SELECT (round((((expected_gateway_fee.p_amount)::numeric * gateway_fees.percent) / (100)::numeric)) + (gateway_fees.fixed)::numeric) AS fee,
+             gateway_fees.tax_percent
+            FROM gateway_fees
+           WHERE ((gateway_fees.gateway = expected_gateway_fee.p_gateway) AND (gateway_fees.currency = expected_gateway_fee.p_currency) AND (NOT (COALESCE(gateway_fees.method, expected_gateway_fee.p_method) IS DISTINCT FROM expected_gateway_fee.p_method)) AND (gateway_fees.valid_from <= expected_gateway_fee.p_at))
+           ORDER BY gateway_fees.method, gateway_fees.valid_from DESC
+          LIMIT 1) found;
+END;
+comment on function expected_gateway_fee(text,text,bigint,text,timestamp with time zone) is 'What a gateway will keep of a payment, with the tax on it, in minor units; null: nobody knows.';
 
 CREATE OR REPLACE FUNCTION public.expire_credits(hasura_session json, p_limit integer)
  RETURNS SETOF credit_lots
@@ -3595,7 +3931,7 @@ $function$;
 comment on function fail_autopay_setup(autopay_mandates,text) is 'The page was closed without a payment method.';
 
 CREATE OR REPLACE FUNCTION public.fail_checkout(hasura_session json, p_payment_attempt_id uuid, p_failure_code text, p_failure_message text)
- RETURNS SETOF credit_checkouts
+ RETURNS SETOF payment_attempts
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
@@ -3605,15 +3941,34 @@ declare
 begin
     if v_attempt.status in ('created', 'unknown') then
         perform move_payment_attempt(v_attempt, 'failed', jsonb_build_object(
-            'failure_code', p_failure_code, 'failure_message', p_failure_message
+            'failure_code', p_failure_code, 'failure_message', p_failure_message,
+            'decline_class', 'gateway'
         ));
     end if;
-    return query
-    select * from credit_checkouts where payment_intent_id = v_attempt.payment_intent_id;
+    return query select * from payment_attempts where id = v_attempt.id;
 end;
 $function$;
 comment on function fail_checkout(json,uuid,text,text) is 'The gateway refused for good to open a page. Nothing happens to an attempt that has one.';
 grant execute on function fail_checkout(json,uuid,text,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.find_orders(hasura_session json, p_display_id text)
+ RETURNS SETOF orders
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+    return query
+    select * from orders
+    where display_id = p_display_id
+        and livemode::text = hasura_session ->> 'x-hasura-livemode'
+        and organization_id::text
+            = coalesce(hasura_session ->> 'x-hasura-organization-id', organization_id::text);
+end;
+$function$;
+comment on function find_orders(json,text) is 'The orders of a display id that the session may see; more than one where it names no organisation.';
+grant execute on function find_orders(json,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.finish_autopay_charge(p_charge autopay_charges)
  RETURNS void
@@ -3698,6 +4053,52 @@ begin
 end;
 $function$;
 comment on function first_autopay_due(autopay_mandates,timestamp with time zone) is 'The first due date after a moment, in a month that is neither written down for this mandate nor charged by the one it replaces: a customer pays once a month however often they change it.';
+
+CREATE OR REPLACE FUNCTION public.free_display_id(p_customer customers)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_id text;
+begin
+    loop
+        v_id := 'TXN-' || upper(left(replace(gen_random_uuid()::text, '-', ''), 10));
+        exit when not exists (
+            select from orders
+            where display_id = v_id and organization_id = p_customer.organization_id
+                and livemode = p_customer.livemode
+        );
+    end loop;
+    return v_id;
+end;
+$function$;
+comment on function free_display_id(customers) is '40 random bits: enough for people, so it is looked at first.';
+
+CREATE OR REPLACE FUNCTION public.gateways_of_payments(p_livemode boolean)
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH RECURSIVE gateways(gateway) AS (
+          SELECT min(payment_attempts.gateway) AS min
+            FROM payment_attempts
+           WHERE (payment_attempts.gateway_payment_id IS NOT NULL)
+         UNION ALL
+          SELECT ( SELECT min(payment_attempts.gateway) AS min
+                    FROM payment_attempts
+                   WHERE ((payment_attempts.gateway > gateways_1.gateway) AND (payment_attempts.gateway_payment_id IS NOT NULL))) AS min
+            FROM gateways gateways_1
+           WHERE (gateways_1.gateway IS NOT NULL)
+         )
+  SELECT gateways.gateway
+    FROM gateways
+   WHERE ((gateways.gateway IS NOT NULL) AND (EXISTS ( SELECT
+            FROM payment_attempts
+           WHERE ((payment_attempts.gateway = gateways.gateway) AND (payment_attempts.livemode = gateways_of_payments.p_livemode) AND (payment_attempts.gateway_payment_id IS NOT NULL)))));
+END;
+comment on function gateways_of_payments(boolean) is 'The gateways that have ever had a payment of ours.';
 
 CREATE OR REPLACE FUNCTION public.give_back_recall(p_recall credit_recalls, p_status text)
  RETURNS void
@@ -4081,14 +4482,10 @@ begin
     set fee_amount = v_fee, fee_currency = v_currency
     where id = p_dispute.id
     returning * into strict v_dispute;
-    perform post_ledger_transactions(
-        v_dispute.organization_id, v_dispute.livemode,
-        array[dispute_posting(v_dispute, 'dispute_fee', p_event.occurred_at)]
-    );
     return v_dispute;
 end;
 $function$;
-comment on function keep_dispute_facts(disputes,gateway_events) is 'What a message adds to what is known: the fee, booked once, and until when evidence is taken.';
+comment on function keep_dispute_facts(disputes,gateway_events) is 'What a message adds to what is known: the fee, which the caller books, and until when evidence is taken.';
 
 CREATE OR REPLACE FUNCTION public.keep_ledger_hold()
  RETURNS trigger
@@ -4318,6 +4715,11 @@ begin
     set status = 'unknown', failure_message = p_failure_message
     where id = p_payment_attempt_id and status = 'created';
 
+    perform break_gateway_circuit(
+        gateway, livemode, case when payment_method_id is null then 'open' else 'charge' end
+    )
+    from payment_attempts
+    where id = p_payment_attempt_id;
     return query select * from payment_attempts where id = p_payment_attempt_id;
 end;
 $function$;
@@ -4395,6 +4797,31 @@ $function$;
 comment on function materialise_autopay_charges(json,integer) is 'Writes down and announces the charges whose notice is due, one month of a mandate a call, and answers the mandates that it moved on: call again until there are none. Any number of ticks, at any time, late or twice, make the same charges.';
 grant execute on function materialise_autopay_charges(json,integer) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.may_ask_gateway(p_gateway text, p_livemode boolean, p_operation text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_pause constant interval := interval '30 seconds';
+begin
+    if not exists (
+        select from gateway_circuits
+        where gateway = p_gateway and livemode = p_livemode and operation = p_operation
+            and opened_at is not null
+    ) then
+        return true;
+    end if;
+
+    -- Half open: one caller in half a minute tries whether it answers again.
+    update gateway_circuits set probed_at = clock_now()
+    where gateway = p_gateway and livemode = p_livemode and operation = p_operation
+        and greatest(opened_at, probed_at) <= clock_now() - v_pause;
+    return found;
+end;
+$function$;
+comment on function may_ask_gateway(text,boolean,text) is 'Whether a gateway is to be asked. Of a silent one, one caller in half a minute is told yes.';
+
 CREATE OR REPLACE FUNCTION public.may_capture_less(p_attempt payment_attempts)
  RETURNS boolean
  LANGUAGE sql
@@ -4456,7 +4883,7 @@ END;
 comment on function mismatch_of_refund(gateway_events,refunds) is 'What speaks against acting on a message about a refund, as `class: detail`, or null.';
 
 CREATE OR REPLACE FUNCTION public.move_dispute(p_dispute disputes, p_attempt payment_attempts, p_status text, p_occurred_at timestamp with time zone)
- RETURNS void
+ RETURNS disputes
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
@@ -4474,21 +4901,17 @@ begin
         end
     where id = p_dispute.id
     returning * into strict v_dispute;
-    if p_status = 'under_review' then
-        return;
+    if p_status <> 'under_review' then
+        perform record_event(
+            v_dispute.organization_id, v_dispute.livemode, 'dispute.' || p_status, 'dispute',
+            v_dispute.id, dispute_facts(v_dispute)
+        );
+        perform watch_money_back(p_attempt);
     end if;
-
-    perform post_ledger_transactions(
-        v_dispute.organization_id, v_dispute.livemode, dispute_postings(v_dispute, p_occurred_at)
-    );
-    perform record_event(
-        v_dispute.organization_id, v_dispute.livemode, 'dispute.' || p_status, 'dispute',
-        v_dispute.id, dispute_facts(v_dispute)
-    );
-    perform watch_money_back(p_attempt);
+    return v_dispute;
 end;
 $function$;
-comment on function move_dispute(disputes,payment_attempts,text,timestamp with time zone) is 'Takes a dispute a step on; its end is booked and told.';
+comment on function move_dispute(disputes,payment_attempts,text,timestamp with time zone) is 'Takes a dispute a step on; its end is told, and the caller books it.';
 
 CREATE OR REPLACE FUNCTION public.move_payment_attempt(p_attempt payment_attempts, p_status text, p_finding jsonb)
  RETURNS void
@@ -4634,7 +5057,8 @@ begin
     where id = v_charge.id and payment_intent_id is null;
     if not has_open_attempt(v_intent.id) then
         perform open_checkout_session(
-            v_intent, v_mandate.gateway, v_mandate.customer_email, p_success_url, p_cancel_url
+            v_intent, v_mandate.gateway, null, v_mandate.customer_email, p_success_url,
+            p_cancel_url
         );
     end if;
 
@@ -4702,7 +5126,7 @@ $function$;
 comment on function open_autopay_setup(json,text,bigint,text,integer,text,text,text) is 'Writes a mandate down before a gateway is asked. The same key: the same mandate.';
 grant execute on function open_autopay_setup(json,text,bigint,text,integer,text,text,text) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.open_checkout_session(p_intent payment_intents, p_gateway text, p_customer_email text, p_success_url text, p_cancel_url text)
+CREATE OR REPLACE FUNCTION public.open_checkout_session(p_intent payment_intents, p_gateway text, p_method text, p_customer_email text, p_success_url text, p_cancel_url text)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -4712,16 +5136,18 @@ declare
 begin
     -- Stripe keeps a page, and remembers an idempotency key, for 24 hours.
     insert into checkout_sessions (
-        organization_id, livemode, payment_attempt_id, gateway, customer_email, success_url,
-        cancel_url, expires_at
+        organization_id, livemode, payment_attempt_id, gateway, method, customer_email,
+        customer_name, customer_phone, success_url, cancel_url, expires_at
     )
-    values (
-        p_intent.organization_id, p_intent.livemode, v_attempt.id, p_gateway, p_customer_email,
-        p_success_url, p_cancel_url, date_trunc('second', clock_now()) + interval '23 hours'
-    );
+    select
+        p_intent.organization_id, p_intent.livemode, v_attempt.id, p_gateway, p_method,
+        p_customer_email, customers.name, customers.phone, p_success_url, p_cancel_url,
+        date_trunc('second', clock_now()) + interval '23 hours'
+    from customers
+    where customers.id = p_intent.customer_id;
 end;
 $function$;
-comment on function open_checkout_session(payment_intents,text,text,text,text) is 'Writes down an attempt before its gateway is asked.';
+comment on function open_checkout_session(payment_intents,text,text,text,text,text) is 'Writes down an attempt before its gateway is asked.';
 
 CREATE OR REPLACE FUNCTION public.open_credit_lot(p_purchase credit_purchases)
  RETURNS void
@@ -4750,6 +5176,7 @@ CREATE OR REPLACE FUNCTION public.open_credit_purchase(hasura_session json, p_ke
 AS $function$
 declare
     v_customer customers;
+    v_principal text := acting_principal(hasura_session);
     v_currency text;
     v_purchase_id uuid;
     v_intent payment_intents;
@@ -4760,14 +5187,18 @@ begin
 
     -- The customer's row orders their requests: of two with one key, the second finds the first.
     perform from customers where id = v_customer.id for no key update;
-    v_purchase_id := repeated_credit_purchase(v_customer, p_key, p_amount, p_currency, p_email);
+    v_purchase_id := repeated_credit_purchase(
+        v_customer, p_key, v_principal, p_amount, p_currency, p_email
+    );
 
     if v_purchase_id is null then
         select coalesce(p_currency, default_currency) into strict v_currency
         from organizations where id = v_customer.organization_id;
         perform check_payment_amount(v_customer.organization_id, p_amount, v_currency);
-        v_intent := write_credit_purchase(v_customer, p_key, p_amount, v_currency);
-        perform open_checkout_session(v_intent, p_gateway, p_email, p_success_url, p_cancel_url);
+        v_intent := write_credit_purchase(v_customer, p_key, v_principal, p_amount, v_currency);
+        perform open_checkout_session(
+            v_intent, p_gateway, null, p_email, p_success_url, p_cancel_url
+        );
     end if;
 
     return query
@@ -4821,14 +5252,11 @@ begin
             else v_amount - hold_refund_credits(p_attempt, v_id, v_amount, true)
         end,
         p_attempt.currency, p_event.notice ->> 'reason',
-        (p_event.notice ->> 'evidence_due_at')::timestamptz, p_event.occurred_at
+        (p_event.notice ->> 'evidence_due_at')::timestamptz,
+        coalesce((p_event.notice ->> 'opened_at')::timestamptz, p_event.occurred_at)
     )
     returning * into v_dispute;
 
-    perform post_ledger_transactions(
-        v_dispute.organization_id, v_dispute.livemode,
-        array[dispute_posting(v_dispute, 'dispute', p_event.occurred_at)]
-    );
     perform record_event(
         v_dispute.organization_id, v_dispute.livemode, 'dispute.opened', 'dispute', v_dispute.id,
         dispute_facts(v_dispute)
@@ -4836,7 +5264,7 @@ begin
     return v_dispute;
 end;
 $function$;
-comment on function open_dispute(gateway_events,payment_attempts) is 'The gateway has taken the money back: it is booked so, and what is left of the credits is frozen.';
+comment on function open_dispute(gateway_events,payment_attempts) is 'The gateway has taken the money back: it is written down, and what is left of the credits is frozen. The caller books it.';
 
 CREATE OR REPLACE FUNCTION public.open_ledger_hold(p_id uuid, p_lines ledger_line[] DEFAULT '{}'::ledger_line[])
  RETURNS ledger_holds
@@ -4862,6 +5290,42 @@ begin
 end;
 $function$;
 comment on function open_ledger_hold(uuid,ledger_line[]) is 'Locks a hold and its accounts and, if it is open, gives its amount free.';
+
+CREATE OR REPLACE FUNCTION public.open_order_checkout(hasura_session json, p_reference text, p_customer_external_id text, p_amount bigint, p_currency text, p_title text, p_metadata jsonb, p_gateway text, p_method text, p_success_url text, p_cancel_url text)
+ RETURNS SETOF order_checkouts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_customer customers;
+    v_intent payment_intents;
+begin
+    perform require_actor_role(
+        hasura_session, array['service', 'customer', 'owner', 'finance']
+    );
+    perform require_read_committed();
+    v_customer := paying_customer(hasura_session, p_customer_external_id);
+
+    -- The customer's row orders the requests for their orders. Two customers cannot share a
+    -- reference: the second one waits for the first at the unique key, and is refused.
+    perform from customers where id = v_customer.id for no key update;
+    v_intent := write_order(
+        v_customer, p_reference, p_amount, p_currency, p_title, coalesce(p_metadata, '{}')
+    );
+    perform from payment_intents where id = v_intent.id for no key update;
+
+    if reusable_attempt(v_intent, p_gateway) is null and v_intent.status <> 'canceled' then
+        perform open_checkout_session(
+            v_intent, choose_gateway(v_intent, p_method, p_gateway), p_method, v_customer.email,
+            p_success_url, p_cancel_url
+        );
+    end if;
+    return query select * from order_checkouts where payment_intent_id = v_intent.id;
+end;
+$function$;
+comment on function open_order_checkout(json,text,text,bigint,text,text,jsonb,text,text,text,text) is 'Writes an order and an attempt to pay it down before a gateway is asked. Asked again: the same order; a new attempt only where the one before has failed or expired.';
+grant execute on function open_order_checkout(json,text,text,bigint,text,text,jsonb,text,text,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.open_payment_attempt(p_intent payment_intents, p_gateway text, p_payment_method_id uuid)
  RETURNS payment_attempts
@@ -4892,7 +5356,8 @@ begin
     )
     returning * into v_attempt;
 
-    update payment_intents set status = 'pending' where id = p_intent.id and status = 'failed';
+    update payment_intents set status = 'pending'
+    where id = p_intent.id and status in ('failed', 'expired');
     return v_attempt;
 end;
 $function$;
@@ -4935,6 +5400,7 @@ declare
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
+    perform require_named_tenant(hasura_session);
     v_attempt := lock_refundable_attempt(
         hasura_session, p_payment_intent_id, p_payment_attempt_id
     );
@@ -5062,12 +5528,46 @@ begin
         p_intent.organization_id, p_intent.livemode, 'payment.succeeded', 'payment_intent',
         p_intent.id, payment_facts(p_attempt)
     );
+    perform request_receipt(p_attempt);
     if p_intent.purpose = 'credit_purchase' then
         perform finish_credit_purchase(p_intent, v_transaction_ids[2]);
     end if;
 end;
 $function$;
 comment on function pay_payment_intent(payment_intents,payment_attempts,timestamp with time zone) is 'What was owed is paid; what it was for is fulfilled.';
+
+CREATE OR REPLACE FUNCTION public.paying_customer(p_session json, p_external_id text)
+ RETURNS customers
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_customer customers;
+begin
+    if p_session ->> 'x-hasura-actor-role' = 'customer' then
+        v_customer := acting_customer(p_session);
+        if p_external_id is distinct from v_customer.external_id and p_external_id is not null then
+            raise exception 'customer-not-found: a customer pays for nobody else'
+                using errcode = '22B01';
+        end if;
+        return v_customer;
+    end if;
+
+    select * into v_customer
+    from customers
+    where external_id = p_external_id
+        and organization_id::text = p_session ->> 'x-hasura-organization-id'
+        and livemode::text = p_session ->> 'x-hasura-livemode'
+        and status = 'active';
+    if v_customer.id is null then
+        raise exception 'customer-not-found: no active customer is called % here', p_external_id
+            using errcode = '22B01';
+    end if;
+    return v_customer;
+end;
+$function$;
+comment on function paying_customer(json,text) is 'Who pays an order: the customer who acts, or the one whom the organisation names by its own id.';
 
 CREATE OR REPLACE FUNCTION public.payment_facts(p_attempt payment_attempts)
  RETURNS jsonb
@@ -5145,6 +5645,17 @@ begin
 end;
 $function$;
 comment on function place_ledger_hold(uuid,boolean,text,uuid,bigint) is 'Speaks for an amount, once per key; refused by the account''s constraint when it is not there.';
+
+CREATE OR REPLACE FUNCTION public.policy_of_attempt(p_attempt payment_attempts)
+ RETURNS refund_policies
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT refund_policy((policy_of_attempt.p_attempt).organization_id, payment_intents.purpose, (policy_of_attempt.p_attempt).currency, clock_now()) AS refund_policy
+    FROM payment_intents
+   WHERE (payment_intents.id = (policy_of_attempt.p_attempt).payment_intent_id);
+END;
+comment on function policy_of_attempt(payment_attempts) is 'The policy that holds now for refunds of an attempt, or null.';
 
 CREATE OR REPLACE FUNCTION public.post_ledger_hold(p_id uuid, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone, p_lines ledger_line[])
  RETURNS uuid
@@ -5517,7 +6028,7 @@ comment on function record_autopay_setup(json,uuid,text,text) is 'Keeps the page
 grant execute on function record_autopay_setup(json,uuid,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.record_checkout_session(hasura_session json, p_payment_attempt_id uuid, p_gateway_session_id text, p_url text)
- RETURNS SETOF credit_checkouts
+ RETURNS SETOF payment_attempts
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
@@ -5537,8 +6048,8 @@ begin
     if v_attempt.status in ('created', 'unknown') then  -- a webhook may have come first
         perform move_payment_attempt(v_attempt, 'pending', '{}');
     end if;
-    return query
-    select * from credit_checkouts where payment_intent_id = v_attempt.payment_intent_id;
+    perform close_gateway_circuit(v_attempt.gateway, v_attempt.livemode, 'open');
+    return query select * from payment_attempts where id = v_attempt.id;
 end;
 $function$;
 comment on function record_checkout_session(json,uuid,text,text) is 'Keeps the page that a gateway opened for an attempt.';
@@ -5623,6 +6134,26 @@ end;
 $function$;
 comment on function refund_of_notice(gateway_events) is 'The refund that a message is about, locked, or a null row.';
 
+CREATE OR REPLACE FUNCTION public.refund_policy(p_organization_id uuid, p_purpose text, p_currency text, p_at timestamp with time zone)
+ RETURNS refund_policies
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_policy refund_policies;
+begin
+    select * into v_policy
+    from refund_policies
+    where organization_id = p_organization_id and purpose = p_purpose and currency = p_currency
+        and valid_from <= p_at
+    order by valid_from desc, id desc
+    limit 1;
+    return v_policy;
+end;
+$function$;
+comment on function refund_policy(uuid,text,text,timestamp with time zone) is 'The policy that holds at a moment, or a null row.';
+
 CREATE OR REPLACE FUNCTION public.refund_posting(p_refund refunds, p_kind text, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting
  LANGUAGE plpgsql
@@ -5674,7 +6205,9 @@ AS $function$
 declare
     v_postings ledger_posting[] := '{}';
 begin
-    if p_before = 'failed' then
+    -- What the gateway made itself was never reserved: it is booked whole, in one call with what
+    -- became of it, so that all ledger accounts are locked in one order.
+    if p_before = 'failed' or p_before = 'created' and p_refund.requested_by = 'gateway' then
         v_postings := v_postings || refund_posting(p_refund, 'refund_reserve', p_occurred_at);
     end if;
     if p_refund.status = 'succeeded' then
@@ -5840,7 +6373,7 @@ end;
 $function$;
 comment on function repeated_autopay_mandate(customers,text,bigint,text,integer) is 'The mandate that this key opened before, or null. Refuses a key with other content.';
 
-CREATE OR REPLACE FUNCTION public.repeated_credit_purchase(p_customer customers, p_key text, p_amount bigint, p_currency text, p_email text)
+CREATE OR REPLACE FUNCTION public.repeated_credit_purchase(p_customer customers, p_key text, p_requested_by text, p_amount bigint, p_currency text, p_email text)
  RETURNS uuid
  LANGUAGE plpgsql
  STABLE
@@ -5855,7 +6388,8 @@ begin
     where credit_purchases.organization_id = p_customer.organization_id
         and credit_purchases.livemode = p_customer.livemode
         and credit_purchases.customer_id = p_customer.id
-        and credit_purchases.idempotency_key = p_key;
+        and credit_purchases.idempotency_key = p_key
+        and credit_purchases.requested_by = p_requested_by;
 
     if v_checkout.id is not null
         and (v_checkout.amount, v_checkout.currency, v_checkout.customer_email)
@@ -5867,7 +6401,7 @@ begin
     return v_checkout.id;
 end;
 $function$;
-comment on function repeated_credit_purchase(customers,text,bigint,text,text) is 'The purchase that this key opened before, or null. Refuses a key with other content.';
+comment on function repeated_credit_purchase(customers,text,text,bigint,text,text) is 'The purchase that this key opened before, or null. Refuses a key with other content.';
 
 CREATE OR REPLACE FUNCTION public.repeated_refund(p_attempt payment_attempts, p_refund refunds)
  RETURNS uuid
@@ -5921,6 +6455,24 @@ begin
 end;
 $function$;
 comment on function report_refund(text,refunds) is 'A refund has ended: the world hears, and the lists are mended.';
+
+CREATE OR REPLACE FUNCTION public.request_receipt(p_attempt payment_attempts)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    insert into receipt_requests (
+        payment_attempt_id, organization_id, livemode, gateway, gateway_payment_id
+    )
+    values (
+        p_attempt.id, p_attempt.organization_id, p_attempt.livemode, p_attempt.gateway,
+        p_attempt.gateway_payment_id
+    );
+end;
+$function$;
+comment on function request_receipt(payment_attempts) is 'Has a payment''s receipt fetched. The outbox says that it succeeded, to many; this, to one.';
 
 CREATE OR REPLACE FUNCTION public.requeue_gateway_events(p_attempt payment_attempts)
  RETURNS void
@@ -6009,6 +6561,23 @@ begin
 end;
 $function$;
 comment on function require_capture(payment_attempts) is 'Puts a message off that overtook the one about its payment: the inbox tries it again.';
+
+CREATE OR REPLACE FUNCTION public.require_named_tenant(p_session json)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_session ->> 'x-hasura-organization-id' is null
+        and (select count(*) from organizations) > 1
+    then
+        raise exception 'forbidden: x-hasura-organization-id must say for which organisation'
+            using errcode = '22B03';
+    end if;
+end;
+$function$;
+comment on function require_named_tenant(json) is 'Money leaves an organisation only at the word of somebody who names it; where there is one only, it is meant.';
 
 CREATE OR REPLACE FUNCTION public.require_read_committed()
  RETURNS void
@@ -6231,6 +6800,30 @@ end;
 $function$;
 comment on function returnable_credits(uuid) is 'What of a spend may come back, what stays longest first. Not what was paid back in money although it was used: it would be given twice.';
 
+CREATE OR REPLACE FUNCTION public.reusable_attempt(p_intent payment_intents, p_gateway text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+begin
+    select * into v_attempt
+    from payment_attempts
+    where payment_intent_id = p_intent.id and not is_surplus
+        and status in ('created', 'unknown', 'pending', 'processing', 'authorized', 'captured');
+    if v_attempt.id is not null and v_attempt.status <> 'captured'
+        and v_attempt.gateway <> coalesce(p_gateway, v_attempt.gateway)
+    then
+        raise exception 'payment-in-progress: % may still take this payment', v_attempt.gateway
+            using errcode = '22B10';
+    end if;
+    return v_attempt.id;
+end;
+$function$;
+comment on function reusable_attempt(payment_intents,text) is 'The attempt that goes on, or that has paid; null when a new one is due. Refuses another gateway while one may still take the money.';
+
 CREATE OR REPLACE FUNCTION public.reverse_ledger_transaction(p_id uuid, p_key text, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -6422,6 +7015,55 @@ $function$;
 comment on function set_credit_rate(json,text,numeric,timestamp with time zone) is 'Sets a rate from now or from a later time on. Answers the row that holds then: asked again, the same. Purchases that are open keep theirs.';
 grant execute on function set_credit_rate(json,text,numeric,timestamp with time zone) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.set_refund_policy(hasura_session json, p_purpose text, p_currency text, p_window_days integer, p_share_max integer, p_fee_amount bigint, p_fee_share integer, p_roles jsonb, p_valid_from timestamp with time zone)
+ RETURNS SETOF refund_policies
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_organization organizations;
+    v_policy refund_policies;
+    v_asked refund_policies;
+begin
+    perform require_actor_role(hasura_session, array['owner', 'finance']);
+    perform require_read_committed();
+    select * into v_organization
+    from organizations
+    where id::text = hasura_session ->> 'x-hasura-organization-id'
+    for no key update;
+    if v_organization.id is null then
+        raise exception 'not-found: the session names no organisation' using errcode = '22B04';
+    end if;
+    if p_valid_from < clock_now() or p_currency = 'XCR' then
+        raise exception 'setting-invalid: no policy for % from % on', p_currency, p_valid_from
+            using errcode = '22B05';
+    end if;
+
+    v_policy := refund_policy(
+        v_organization.id, p_purpose, p_currency, coalesce(p_valid_from, clock_now())
+    );
+    v_asked := v_policy;
+    v_asked.window_days := p_window_days;
+    v_asked.share_max := coalesce(p_share_max, 10000);
+    v_asked.fee_amount := coalesce(p_fee_amount, 0);
+    v_asked.fee_share := coalesce(p_fee_share, 0);
+    v_asked.roles := coalesce(
+        (select array_agg(role order by role) from jsonb_array_elements_text(p_roles) as role),
+        '{finance,owner,service}'
+    );
+    if v_policy.id is null or v_asked is distinct from v_policy then
+        v_policy := write_refund_policy(
+            v_organization.id, p_purpose, p_currency, v_asked, p_valid_from,
+            coalesce(hasura_session ->> 'x-hasura-user-id', hasura_session ->> 'x-hasura-role')
+        );
+    end if;
+    return next v_policy;
+end;
+$function$;
+comment on function set_refund_policy(json,text,text,integer,integer,bigint,integer,jsonb,timestamp with time zone) is 'Sets a policy from now or from a later time on. Answers the row that holds then: asked again, the same.';
+grant execute on function set_refund_policy(json,text,text,integer,integer,bigint,integer,jsonb,timestamp with time zone) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.settle_autopay_setup(p_mandate autopay_mandates, p_event gateway_events)
  RETURNS text
  LANGUAGE plpgsql
@@ -6465,22 +7107,27 @@ AS $function$
 declare
     v_dispute disputes := p_dispute;
     v_outcome text := p_event.notice ->> 'outcome';
-    v_is_step boolean;
+    v_postings ledger_posting[] := '{}';
 begin
     -- Whatever is heard of first, it was opened before: the books go through the same steps.
     if v_dispute.id is null then
         v_dispute := open_dispute(p_event, p_attempt);
+        v_postings := v_postings || dispute_posting(v_dispute, 'dispute', p_event.occurred_at);
     end if;
     v_dispute := keep_dispute_facts(v_dispute, p_event);
+    if v_dispute.fee_amount is not null and p_dispute.fee_amount is null then
+        v_postings := v_postings || dispute_posting(v_dispute, 'dispute_fee', p_event.occurred_at);
+    end if;
 
-    v_is_step := exists (
-        select from dispute_steps where before = v_dispute.status and after = v_outcome
-    );
-    if v_is_step then
-        perform move_dispute(v_dispute, p_attempt, v_outcome, p_event.occurred_at);
+    if exists (select from dispute_steps where before = v_dispute.status and after = v_outcome) then
+        v_dispute := move_dispute(v_dispute, p_attempt, v_outcome, p_event.occurred_at);
+        v_postings := v_postings || dispute_end_postings(v_dispute, p_event.occurred_at);
     elsif p_dispute.id is not null and to_jsonb(v_dispute) = to_jsonb(p_dispute) then
         return format('the dispute is %s already', v_dispute.status);
     end if;
+
+    -- However many facts one message tells of, one call books them and takes all locks in order.
+    perform post_ledger_transactions(v_dispute.organization_id, v_dispute.livemode, v_postings);
     return null;
 end;
 $function$;
@@ -7032,7 +7679,7 @@ end;
 $function$;
 comment on function write_credit_grant(json,customers,numeric,text,text,timestamp with time zone) is 'Books a gift and puts it into a lot of its own.';
 
-CREATE OR REPLACE FUNCTION public.write_credit_purchase(p_customer customers, p_key text, p_amount bigint, p_currency text)
+CREATE OR REPLACE FUNCTION public.write_credit_purchase(p_customer customers, p_key text, p_requested_by text, p_amount bigint, p_currency text)
  RETURNS payment_intents
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -7056,17 +7703,17 @@ begin
     returning * into v_intent;
 
     insert into credit_purchases (
-        organization_id, livemode, customer_id, payment_intent_id, idempotency_key, amount,
-        currency, credit_rate, credits_amount, expire_after_days
+        organization_id, livemode, customer_id, payment_intent_id, idempotency_key, requested_by,
+        amount, currency, credit_rate, credits_amount, expire_after_days
     )
     values (
-        p_customer.organization_id, p_customer.livemode, p_customer.id, v_intent.id, p_key, p_amount,
-        p_currency, v_rate, v_credits, credits_expire_after_days(p_customer.organization_id)
+        p_customer.organization_id, p_customer.livemode, p_customer.id, v_intent.id, p_key,
+        p_requested_by, p_amount, p_currency, v_rate, v_credits, credits_expire_after_days(p_customer.organization_id)
     );
     return v_intent;
 end;
 $function$;
-comment on function write_credit_purchase(customers,text,bigint,text) is 'The purchase and what is owed for it, rate frozen.';
+comment on function write_credit_purchase(customers,text,text,bigint,text) is 'The purchase and what is owed for it, rate frozen.';
 
 CREATE OR REPLACE FUNCTION public.write_credit_return(p_session json, p_spend credit_spends, p_amount numeric, p_key text, p_reason text)
  RETURNS void
@@ -7284,6 +7931,53 @@ end;
 $function$;
 comment on function write_ledger_entries(uuid,boolean,timestamp with time zone,uuid[],ledger_posting[]) is 'Locks the accounts in order of id and writes the entries of transactions that have none: any number of postings, of any number of lines.';
 
+CREATE OR REPLACE FUNCTION public.write_order(p_customer customers, p_reference text, p_amount bigint, p_currency text, p_title text, p_metadata jsonb)
+ RETURNS payment_intents
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_intent payment_intents;
+begin
+    select payment_intents.* into v_intent
+    from orders
+    inner join payment_intents on payment_intents.id = orders.payment_intent_id
+    where orders.reference = p_reference and orders.livemode = p_customer.livemode
+        and orders.organization_id = p_customer.organization_id;
+
+    if v_intent.id is null then
+        perform check_payment_amount(p_customer.organization_id, p_amount, p_currency);
+        insert into payment_intents (
+            organization_id, livemode, customer_id, purpose, amount, currency
+        )
+        values (
+            p_customer.organization_id, p_customer.livemode, p_customer.id, 'order', p_amount,
+            p_currency
+        )
+        returning * into v_intent;
+        insert into orders (
+            organization_id, livemode, customer_id, payment_intent_id, reference, display_id, title,
+            metadata
+        )
+        values (
+            p_customer.organization_id, p_customer.livemode, p_customer.id, v_intent.id,
+            p_reference, free_display_id(p_customer), p_title, p_metadata
+        )
+        on conflict on constraint order_is_charged_once do nothing;
+        if found then
+            return v_intent;
+        end if;  -- another customer's request with the same reference was quicker
+    elsif (v_intent.customer_id, v_intent.amount, v_intent.currency)
+        = (p_customer.id, p_amount, p_currency)
+    then
+        return v_intent;
+    end if;
+    raise exception 'idempotency-key-reused: order % asks for something else', p_reference
+        using errcode = '22B08';
+end;
+$function$;
+comment on function write_order(customers,text,bigint,text,text,jsonb) is 'The order and what is owed for it; asked again with the same words, the one that is there. The customer is locked.';
+
 CREATE OR REPLACE FUNCTION public.write_refund(p_attempt payment_attempts, p_refund refunds, p_take_what_is_left boolean)
  RETURNS refunds
  LANGUAGE plpgsql
@@ -7331,3 +8025,31 @@ begin
 end;
 $function$;
 comment on function write_refund(payment_attempts,refunds,boolean) is 'Writes a refund down, counts it on its attempt and speaks for its credits; the caller books it.';
+
+CREATE OR REPLACE FUNCTION public.write_refund_policy(p_organization_id uuid, p_purpose text, p_currency text, p_terms refund_policies, p_valid_from timestamp with time zone, p_created_by text)
+ RETURNS refund_policies
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_policy refund_policies;
+begin
+    insert into refund_policies (
+        organization_id, purpose, currency, window_days, share_max, fee_amount, fee_share, roles,
+        valid_from, created_by
+    )
+    values (
+        p_organization_id, p_purpose, p_currency, p_terms.window_days, p_terms.share_max,
+        p_terms.fee_amount, p_terms.fee_share, p_terms.roles,
+        coalesce(p_valid_from, clock_now()), p_created_by
+    )
+    returning * into v_policy;
+    return v_policy;
+exception
+    when check_violation or foreign_key_violation or not_null_violation then
+        raise exception 'setting-invalid: no such policy for % in %: %',
+            p_purpose, p_currency, sqlerrm
+            using errcode = '22B05';
+end;
+$function$;
+comment on function write_refund_policy(uuid,text,text,refund_policies,timestamp with time zone,text) is 'Writes a policy down, or says which rule of theirs it breaks.';

@@ -2,7 +2,8 @@
 
 What is due is read from the queues themselves. A queue is a partial index on one time column whose
 name says what is to be done, as `gateway_events_to_apply on (next_try_at) where status = …`, so a
-new one is found without being listed anywhere.
+new one is found without being listed anywhere. What a simulated gateway is to do by itself (a page
+closes, a webhook is sent again) is asked of the simulator.
 
 At each stop the clock is set, the simulator is told, and the service's crons are called as Hasura
 would have called them, each once for all the ticks it missed: they find work in the data and not
@@ -143,6 +144,9 @@ class Journey:
         queues = await self.due()
         moments = [on_the_minute(queue.coming) for queue in queues if queue.coming]
         moments += [cron.tick_after(self.now) for cron in self.crons if cron.is_rare]
+        gateways = await gateways_due(self.web, self.ports)
+        if gateways and gateways > self.now:  # what is due already is on its way
+            moments.append(on_the_minute(gateways))
         overdue = [queue for queue in queues if queue.overdue]
         if overdue:
             moments.append(self.now.replace(second=0, microsecond=0) + self._patience(overdue))
@@ -244,6 +248,18 @@ async def _skew(database: Any, wanted: str, value: object) -> datetime:
         value,
     )
     return found
+
+
+async def gateways_due(web: httpx.AsyncClient, ports: Ports) -> datetime | None:
+    """Ask when a simulated gateway will do something by itself."""
+    try:
+        answer = await web.get(f"{ports.gateways_url}/_sandbox/clock")
+    except httpx.HTTPError as failure:
+        raise WorldError(f"the gateways do not answer: {failure!r}") from failure
+    if not answer.is_success:
+        raise WorldError(f"the gateways do not tell the time: {answer.text[:200]}")
+    due = answer.json()["next_due"]
+    return due and datetime.fromtimestamp(due, UTC)
 
 
 async def tell_simulator(database: Any, web: httpx.AsyncClient, ports: Ports) -> None:

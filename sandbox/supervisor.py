@@ -169,7 +169,9 @@ class Supervisor:
 
 
 def app_service(ports: Ports) -> Service:
-    arguments = ("-m", "waitress", f"--listen={HOST}:{ports.app}", "--threads=8", "app.wsgi:app")
+    server = ("-m", "waitress", f"--listen={HOST}:{ports.app}", "--threads=8")
+    # Hasura alone may keep as many connections as waitress takes by default.
+    arguments = (*server, "--connection-limit=1000", "app.wsgi:app")
     return Service("app", arguments, world.app_environment(ports), ports.app)
 
 
@@ -179,11 +181,13 @@ def gateways_service(ports: Ports, state: Path) -> Service:
         "--port": str(ports.gateways),
         "--state": str(state / "gateways"),
         "--public-url": ports.gateways_url,
-        "--webhook": f"stripe=http://{HOST}:{ports.app}/stripe-webhook",
-        "--secret": f"stripe={world.STRIPE_WEBHOOK_SECRET}",
-        "--key": f"stripe={world.STRIPE_SECRET_KEY}",
     }
-    words = (word for pair in options.items() for word in pair)
+    words = [word for pair in options.items() for word in pair]
+    for gateway, (key, secret) in world.SIMULATED.items():
+        words += ["--webhook", f"{gateway}=http://{HOST}:{ports.app}/{gateway}-webhook"]
+        words += ["--secret", f"{gateway}={secret}", "--key", f"{gateway}={key}"]
+        for kind in world.SUBSCRIBED.get(gateway, ()):
+            words += ["--event", f"{gateway}={kind}"]
     return Service("gateways", ("-m", "sandbox.gateways", *words), {}, ports.gateways)
 
 

@@ -25,6 +25,44 @@ JWT_KEY = "sandbox-jwt-key-that-is-known-to-everybody"
 JWT_ALGORITHM = "HS256"
 STRIPE_SECRET_KEY = "sk_test_sandbox_key_known_to_everybody"  # noqa: S105  # published on purpose
 STRIPE_WEBHOOK_SECRET = "whsec_sandbox_secret_known_to_everybody"  # noqa: S105  # published on purpose
+RAZORPAY_KEY_ID = "rzp_test_sandboxkey0001"
+RAZORPAY_KEY_SECRET = "sandbox-razorpay-key-known-to-everybody"  # noqa: S105  # published on purpose
+RAZORPAY_WEBHOOK_SECRET = "sandbox-razorpay-webhook-known-to-everybody"  # noqa: S105  # published on purpose
+
+# What each simulator takes as the account's key, and signs its webhooks with.
+SIMULATED = {
+    "stripe": (STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET),
+    "razorpay": (f"{RAZORPAY_KEY_ID}:{RAZORPAY_KEY_SECRET}", RAZORPAY_WEBHOOK_SECRET),
+}
+
+# What a webhook's endpoint is subscribed to, as the merchant would at the gateway: what the adapter
+# reads, and a test compares the two. A gateway that is not here sends everything.
+SUBSCRIBED = {
+    "stripe": (
+        "checkout.session.completed",
+        "checkout.session.async_payment_succeeded",
+        "checkout.session.async_payment_failed",
+        "checkout.session.expired",
+        "payment_intent.succeeded",
+        "payment_intent.payment_failed",
+        "payment_intent.processing",
+        "payment_intent.requires_action",
+        "payment_intent.amount_capturable_updated",
+        "payment_intent.canceled",
+        "setup_intent.succeeded",
+        "setup_intent.setup_failed",
+        "setup_intent.canceled",
+        "charge.refunded",
+        "refund.created",
+        "refund.updated",
+        "refund.failed",
+        "charge.dispute.created",
+        "charge.dispute.updated",
+        "charge.dispute.closed",
+        "charge.dispute.funds_withdrawn",
+        "charge.dispute.funds_reinstated",
+    ),
+}
 
 
 class WorldError(Exception):
@@ -82,9 +120,15 @@ def app_environment(ports: Ports) -> dict[str, str]:
         "HASURA_ADMIN_SECRET": HASURA_ADMIN_SECRET,
         "ACTION_SECRET": ACTION_SECRET,
         "FRONTEND_URL": f"{ports.gateways_url}/shop",
+        "SERVICE_URL": ports.app_url,
         "STRIPE_SECRET_KEY": STRIPE_SECRET_KEY,
         "STRIPE_WEBHOOK_SECRET": STRIPE_WEBHOOK_SECRET,
         "STRIPE_API_URL": f"http://{HOST}:{ports.gateways}/stripe",
+        "RAZORPAY_KEY_ID": RAZORPAY_KEY_ID,
+        "RAZORPAY_KEY_SECRET": RAZORPAY_KEY_SECRET,
+        "RAZORPAY_WEBHOOK_SECRET": RAZORPAY_WEBHOOK_SECRET,
+        "RAZORPAY_API_URL": f"http://{HOST}:{ports.gateways}/razorpay",
+        "RAZORPAY_CHECKOUT_URL": f"{ports.gateways_url}/razorpay",
     }
 
 
@@ -100,6 +144,7 @@ def engine_environment(ports: Ports, database_url: str) -> dict[str, str]:
         "HASURA_GRAPHQL_ENABLE_CONSOLE": "true",
         "HASURA_GRAPHQL_STRINGIFY_NUMERIC_TYPES": "true",
         "HASURA_GRAPHQL_INFER_FUNCTION_PERMISSIONS": "false",
+        "HASURA_GRAPHQL_EVENTS_HTTP_POOL_SIZE": "4",  # half of the service's threads
         "APP_URL": f"http://{HOST}:{ports.app}",
         "ACTION_SECRET": ACTION_SECRET,
     }

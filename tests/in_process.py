@@ -27,6 +27,7 @@ ENVIRON = {
     "HASURA_ADMIN_SECRET": "admin-secret",
     "ACTION_SECRET": "action-secret",
     "FRONTEND_URL": "https://shop.example",
+    "SERVICE_URL": "https://pay.example",
     "LOG_LEVEL": "critical",
 }
 
@@ -83,6 +84,8 @@ class Hasura:
             raise refusal from failure
 
     def _ask(self, db: Any, root: FieldNode, variables: dict[str, Any]) -> list[dict[str, Any]]:
+        if not root.arguments:
+            return Money(db, self.session).call(root.name.value)
         (argument,) = root.arguments
         given = {
             each.name.value: (each.value.name if hasattr(each.value, "name") else None)

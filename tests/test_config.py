@@ -10,6 +10,7 @@ GOOD = {
     "HASURA_ADMIN_SECRET": "a" * 32,
     "ACTION_SECRET": "b" * 32,
     "FRONTEND_URL": "https://shop.example",
+    "SERVICE_URL": "https://pay.example",
 }
 
 

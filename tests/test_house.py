@@ -29,8 +29,8 @@ from app.credits.schemas import (
     SpendCreditsSchema,
 )
 from app.gateways import stripe
-from app.payments.schemas import CapturePaymentSchema, PaymentSchema
-from app.refunds.schemas import RefundPaymentSchema
+from app.payments.schemas import CapturePaymentSchema, InitiatePaymentSchema, PaymentSchema
+from app.refunds.schemas import RefundPaymentSchema, RefundPolicySchema
 
 METADATA = ROOT / "hasura" / "metadata"
 FOUND = endpoints.discover(app)
@@ -44,12 +44,14 @@ SCHEMAS: dict[str, type[Schema]] = {
     "setup_autopay": SetupAutopaySchema,
     "create_payment": CreatePaymentSchema,
     "grant_credits": GrantCreditsSchema,
+    "initiate_payment": InitiatePaymentSchema,
     "return_credits": ReturnCreditsSchema,
     "set_credit_rate": SetCreditRateSchema,
     "spend_credits": SpendCreditsSchema,
     "cancel_payment": PaymentSchema,
     "capture_payment": CapturePaymentSchema,
     "refund_payment": RefundPaymentSchema,
+    "set_refund_policy": RefundPolicySchema,
     "verify_payment": PaymentSchema,
 }
 
@@ -243,8 +245,8 @@ FAULTS = {
         select c.oid::regclass as it from pg_class c
         where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace
         and c.relname not in
-        ('autopay_rules', 'clock', 'currencies', 'organizations', 'ledger_blocks',
-        'ledger_seals', 'payment_status_words', 'refund_reasons')
+        ('autopay_rules', 'clock', 'currencies', 'dispute_polls', 'gateway_circuits', 'gateway_fees',
+        'ledger_blocks', 'ledger_seals', 'organizations', 'payment_status_words', 'refund_reasons')
         and c.relname !~ '_steps$'
         and not exists (
             select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organization_id'

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from app import inbox
+from app import inbox, pages
 from app.autopay.schemas import (
     ChargeAction,
     ChargeSchema,
@@ -16,8 +16,7 @@ from app.autopay.schemas import (
 from app.context import Context
 from app.endpoints import action
 from app.errors import CheckoutExpiredError, GatewayRefusedError
-from app.gateways import Charge, Finding, Outcome, Setup, Subject
-from app.money import Money
+from app.gateways import Finding, Outcome, Setup, Subject
 
 GATEWAY = "stripe"
 CUSTOMER = frozenset({"customer"})
@@ -89,11 +88,13 @@ def pay_autopay_charge(ctx: Context, request: ChargeAction) -> dict[str, Any]:
     if checkout["is_over" if checkout["url"] else "is_closing"]:
         message = "this page is over; another can be opened when the gateway has closed it"
         raise CheckoutExpiredError(message)
-    if not checkout["url"]:
-        checkout = _open_payment_page(ctx, checkout)
+    url, session_id = checkout["url"], checkout["gateway_session_id"]
+    if not url:
+        opened = pages.open_page(ctx, checkout)
+        url, session_id = opened.url, opened.reference
     return {
-        "checkout_url": checkout["url"],
-        "session_id": checkout["gateway_session_id"],
+        "checkout_url": url,
+        "session_id": session_id,
         "autopay_charge_id": charge_id,
         "payment_intent_id": checkout["payment_intent_id"],
         "amount": checkout["amount"],
@@ -147,29 +148,5 @@ def _open_setup_page(ctx: Context, setup: dict[str, Any]) -> dict[str, Any]:
         raise
     row: dict[str, Any] = ctx.hasura.one(
         "RecordAutopaySetup", mandateId=setup["id"], sessionId=page.reference, url=page.url
-    )
-    return row
-
-
-def _open_payment_page(ctx: Context, checkout: dict[str, Any]) -> dict[str, Any]:
-    attempt_id = checkout["payment_attempt_id"]
-    charge = Charge(
-        id=attempt_id,
-        amount=Money(int(checkout["amount"]), checkout["currency"]),
-        title=f"{checkout['credits_amount'].rstrip('0').rstrip('.')} credits",
-        email=checkout["customer_email"],
-        success_url=checkout["success_url"],
-        cancel_url=checkout["cancel_url"],
-        expires_at=datetime.fromisoformat(checkout["expires_at"]),
-    )
-    try:
-        page = ctx.gateway(checkout["gateway"]).open(charge)
-    except GatewayRefusedError as refusal:
-        ctx.hasura.one(
-            "FailCheckout", attemptId=attempt_id, code=refusal.code, message=refusal.message
-        )
-        raise
-    row: dict[str, Any] = ctx.hasura.one(
-        "RecordCheckoutSession", attemptId=attempt_id, sessionId=page.reference, url=page.url
     )
     return row

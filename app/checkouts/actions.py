@@ -1,21 +1,13 @@
 """Hosted checkouts: the page where a customer pays."""
 
-from contextlib import suppress
-from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+from app import pages
 from app.checkouts.schemas import CreatePayment, CreatePaymentSchema
 from app.context import Context
 from app.endpoints import action
-from app.errors import (
-    CheckoutExpiredError,
-    GatewayRefusedError,
-    GatewayUnavailableError,
-    ServiceUnavailableError,
-)
-from app.gateways import Charge
-from app.money import Money
+from app.errors import CheckoutExpiredError, GatewayRefusedError
 
 GATEWAY = "stripe"
 
@@ -38,11 +30,13 @@ def create_payment(ctx: Context, request: CreatePayment) -> dict[str, Any]:
         cancelUrl=f"{ctx.settings.frontend_url}/payment-cancelled",
     )
     _refuse_what_has_ended(checkout)
-    if not checkout["url"]:
-        checkout = _open_page(ctx, checkout)
+    url, session_id = checkout["url"], checkout["gateway_session_id"]
+    if not url:
+        page = pages.open_page(ctx, checkout)
+        url, session_id = page.url, page.reference
     return {
-        "checkout_url": checkout["url"],
-        "session_id": checkout["gateway_session_id"],
+        "checkout_url": url,
+        "session_id": session_id,
         "credit_purchase_id": checkout["id"],
         "payment_intent_id": checkout["payment_intent_id"],
         "amount": checkout["amount"],
@@ -60,34 +54,3 @@ def _refuse_what_has_ended(checkout: dict[str, Any]) -> None:
     ):
         message = "this checkout is over; buy again with a new idempotency_key"
         raise CheckoutExpiredError(message)
-
-
-def _open_page(ctx: Context, checkout: dict[str, Any]) -> dict[str, Any]:
-    attempt_id = checkout["payment_attempt_id"]
-    try:
-        page = ctx.gateway(checkout["gateway"]).open(_charge(checkout))
-    except GatewayRefusedError as refusal:
-        ctx.hasura.one(
-            "FailCheckout", attemptId=attempt_id, code=refusal.code, message=refusal.message
-        )
-        raise
-    except GatewayUnavailableError as silence:
-        with suppress(ServiceUnavailableError):  # it is asked about all the same
-            ctx.hasura.run("MarkPaymentUnknown", attemptId=attempt_id, message=silence.message)
-        raise
-    row: dict[str, Any] = ctx.hasura.one(
-        "RecordCheckoutSession", attemptId=attempt_id, sessionId=page.reference, url=page.url
-    )
-    return row
-
-
-def _charge(checkout: dict[str, Any]) -> Charge:
-    return Charge(
-        id=checkout["payment_attempt_id"],
-        amount=Money(int(checkout["amount"]), checkout["currency"]),
-        title=f"{checkout['credits_amount'].rstrip('0').rstrip('.')} credits",
-        email=checkout["customer_email"],
-        success_url=checkout["success_url"],
-        cancel_url=checkout["cancel_url"],
-        expires_at=datetime.fromisoformat(checkout["expires_at"]),
-    )

@@ -62,6 +62,7 @@ class Capability(StrEnum):
     EXPIRE = "expire"
     SAVE = "save"  # open_setup, find_setup, charge
     RECEIPT = "receipt"  # receipt_url
+    DISPUTES = "disputes"  # find_disputes
 
     @property
     def methods(self) -> frozenset[str]:
@@ -74,6 +75,7 @@ METHODS_OF = {
     Capability.EXPIRE: frozenset({"expire"}),
     Capability.SAVE: frozenset({"open_setup", "find_setup", "charge"}),
     Capability.RECEIPT: frozenset({"receipt_url"}),
+    Capability.DISPUTES: frozenset({"find_disputes"}),
 }
 
 
@@ -215,6 +217,9 @@ class Gateway(Protocol):
 
     def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
         """Look a refund up among its payment's. None: the gateway certainly has none such."""
+
+    def find_disputes(self, since: datetime) -> Iterator[Finding]:
+        """List the disputes that were opened since then, as they stand now, the newest first."""
 
     def find_setup(self, autopay_mandate_id: str, gateway_session_id: str) -> Finding | None:
         """Look a setup up by its page. SUCCEEDED comes with the customer and the method."""

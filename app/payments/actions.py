@@ -7,11 +7,30 @@ from app.context import Context
 from app.endpoints import action
 from app.errors import PaymentInProgressError
 from app.money import Money
-from app.payments import checks
-from app.payments.schemas import CapturePaymentSchema, PaymentAction, PaymentSchema
+from app.payments import checks, orders
+from app.payments.schemas import (
+    CapturePaymentSchema,
+    InitiatePaymentSchema,
+    Initiation,
+    PaymentAction,
+    PaymentSchema,
+)
 from app.payments.verification import state, verify
 
 STAFF = frozenset({"finance", "operator", "owner"})
+
+
+@action(InitiatePaymentSchema, roles=frozenset({"customer", "finance", "owner"}))
+def initiate_payment(ctx: Context, order: Initiation) -> dict[str, Any]:
+    """Open a gateway's page for an order of another system, once per order."""
+    row = orders.initiate(ctx, order)
+    names = ("payment_intent_id", "gateway", "amount", "currency", "status", "expires_at")
+    return {
+        "transaction_id": row["display_id"],
+        "gateway_order_id": row["gateway_session_id"],
+        "payment_url": orders.handover_url(ctx, row),
+        **{name: row[name] for name in names},
+    }
 
 
 @action(PaymentSchema, roles=STAFF | {"customer"})

@@ -4,10 +4,11 @@ import logging
 import time
 from datetime import timedelta
 
+from app.config import ConfigError
 from app.context import Context
 from app.endpoints import cron
 from app.errors import AppError
-from app.payments import checks, receipts
+from app.payments import checks, disputes, receipts
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,19 @@ def check_payments(ctx: Context) -> dict[str, int]:
 
 
 @cron
+def check_disputes(ctx: Context) -> dict[str, int]:
+    """Read the gateways' lists of disputes, for what their webhooks did not bring."""
+    kept = 0
+    give_up = time.monotonic() + CHECK_SECONDS_MAX
+    for poll in ctx.hasura.run("BeginDisputePolls"):
+        try:
+            kept += disputes.poll(ctx, poll, lambda: time.monotonic() > give_up)
+        except (AppError, ConfigError) as failure:  # the other gateways need not wait for this one
+            log.warning("not polled: %s", failure, extra={"gateway": poll["gateway"]})
+    return {"kept": kept}
+
+
+@cron
 def store_missing_receipts(ctx: Context) -> dict[str, int]:
     """Fetch the receipts that the event trigger did not bring."""
     now = ctx.now()
@@ -61,5 +75,6 @@ def store_missing_receipts(ctx: Context) -> dict[str, int]:
             receipts.store(ctx, attempt)
             stored += 1
         except AppError as failure:  # the others need not wait for this one
-            log.warning("receipt not stored: %s", failure, extra={"attempt_id": attempt["id"]})
+            attempt_id = attempt["payment_attempt_id"]
+            log.warning("receipt not stored: %s", failure, extra={"attempt_id": attempt_id})
     return {"missing": len(attempts), "stored": stored}

@@ -8,12 +8,7 @@ from app.payments import receipts
 
 
 @event
-def store_receipt(ctx: Context, fact: dict[str, Any]) -> dict[str, str]:
+def store_receipt(ctx: Context, request: dict[str, Any]) -> dict[str, str]:
     """Keep the gateway's receipt of a payment that succeeded."""
-    if fact["type"] != "payment.succeeded":
-        return {"skipped": fact["type"]}
-
-    attempts = ctx.hasura.run("ReceiptWanted", attemptId=fact["data"]["payment_attempt_id"])
-    for attempt in attempts:
-        receipts.store(ctx, attempt)
-    return {"stored": str(len(attempts))}
+    receipts.store(ctx, request)
+    return {"stored": request["payment_attempt_id"]}

@@ -15,4 +15,4 @@ def store(ctx: Context, attempt: dict[str, Any]) -> None:
     if not url:
         message = f"{attempt['gateway']} has no receipt yet"
         raise GatewayUnavailableError(message)
-    ctx.hasura.one("RecordReceipt", attemptId=attempt["id"], url=url)
+    ctx.hasura.one("RecordReceipt", attemptId=attempt["payment_attempt_id"], url=url)

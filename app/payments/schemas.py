@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from marshmallow import Schema, fields, post_load
+from marshmallow import Schema, ValidationError, fields, post_load, validate
 
-from app.money import MinorUnits
+from app.findings import Method
+from app.money import MinorUnits, Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +32,102 @@ class CapturePaymentSchema(PaymentSchema):
     """The input of capturePayment."""
 
     amount = MinorUnits(load_default=None, allow_none=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Initiation:
+    """An order of another system that is to be paid. No `gateway`: the routes choose."""
+
+    reference: str
+    amount: Money
+    title: str
+    customer_external_id: str | None
+    gateway: str | None
+    method: Method | None
+    metadata: dict[str, Any]
+
+
+# UberTruck's document and payers' tongues have several words for one thing.
+METHODS = {
+    **{method.value: method for method in Method if method is not Method.OTHER},
+    "net_banking": Method.NETBANKING,
+    "credit_card": Method.CARD,
+    "debit_card": Method.CARD,
+    "neft": Method.BANK_TRANSFER,
+    "rtgs": Method.BANK_TRANSFER,
+}
+
+REFERENCE = validate.Regexp(r"^[\x21-\x7e]{1,255}\Z", error="Not 1 to 255 ASCII characters.")
+GATEWAY = validate.Regexp(r"^[a-z][a-z0-9_]{0,31}\Z", error="Not the name of a gateway.")
+
+
+def _optional(*validators: Any) -> Any:
+    return fields.String(load_default=None, allow_none=True, validate=validators)
+
+
+def _metadata(value: dict[str, Any]) -> None:
+    if not all(item is None or isinstance(item, str | int) for item in value.values()):
+        message = "Only texts, whole numbers, true, false and null."
+        raise ValidationError(message)
+    if len(str(value)) > 4000 or "\x00" in str(value) or "\\x00" in str(value):
+        message = "Longer than 4,000 characters, or not a text of a database."
+        raise ValidationError(message)
+
+
+class InitiatePaymentSchema(Schema):
+    """The input of initiatePayment."""
+
+    order_reference = fields.String(required=True, validate=REFERENCE)
+    amount = MinorUnits(required=True)
+    currency = fields.String(load_default="INR", validate=validate.Regexp(r"^[A-Z]{3}\Z"))
+    title = _optional(validate.Length(1, 200), validate.ContainsNoneOf("\0|"))
+    customer_external_id = _optional(REFERENCE)
+    gateway = _optional(GATEWAY)
+    method = _optional(validate.OneOf(list(METHODS)))
+    metadata = fields.Dict(keys=fields.String(), load_default=dict, validate=_metadata)
+
+    @post_load
+    def build(self, data: dict[str, Any], **_: Any) -> Initiation:
+        reference = data["order_reference"]
+        return Initiation(
+            reference=reference,
+            amount=Money(data["amount"], data["currency"]),
+            title=data["title"] or f"Order {reference}"[:200],
+            customer_external_id=data["customer_external_id"],
+            gateway=data["gateway"],
+            method=METHODS.get(data["method"] or ""),
+            metadata=data["metadata"],
+        )
+
+
+class InitiateBookingSchema(Schema):
+    """The body of POST /payments/initiate, as UberTruck's document has it: amounts in rupees."""
+
+    amount = fields.Raw(required=True)
+    booking_id = fields.String(required=True, validate=REFERENCE)
+    shipper_id = fields.String(required=True, validate=REFERENCE)
+    fleet_owner_id = _optional(REFERENCE)
+    gateway = _optional(GATEWAY)
+    payment_method = _optional(validate.OneOf(list(METHODS)))
+    metadata = fields.Dict(keys=fields.String(), load_default=dict, validate=_metadata)
+
+    @post_load
+    def build(self, data: dict[str, Any], **_: Any) -> Initiation:
+        return Initiation(
+            reference=data["booking_id"],
+            amount=_rupees(data["amount"]),
+            title=f"Booking {data['booking_id']}"[:200],
+            customer_external_id=data["shipper_id"],
+            gateway=data["gateway"],
+            method=METHODS.get(data["payment_method"] or ""),
+            metadata=data["metadata"]
+            | {"booking_id": data["booking_id"], "shipper_id": data["shipper_id"]}
+            | ({"fleet_owner_id": owner} if (owner := data["fleet_owner_id"]) else {}),
+        )
+
+
+def _rupees(written: object) -> Money:
+    try:
+        return Money.parse(written, "INR")  # type: ignore[arg-type]  # whatever it is, its text decides
+    except ValueError as failure:
+        raise ValidationError({"amount": [f"Not an amount of rupees: {failure}."]}) from failure

@@ -1,6 +1,7 @@
 """What the refund doors accept."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -63,3 +64,47 @@ class RefundPaymentSchema(RefundSchema):
 
     payment_intent_id = fields.UUID(required=True)
     payment_attempt_id = fields.UUID(load_default=None, allow_none=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundPolicy:
+    """What goes back. None is no bound, no fee, the usual roles, and now."""
+
+    purpose: str
+    currency: str
+    window_days: int | None
+    share_max: int | None
+    fee_amount: int | None
+    fee_share: int | None
+    roles: list[str] | None
+    valid_from: datetime | None
+
+
+class RefundPolicySchema(Schema):
+    """The input of setRefundPolicy."""
+
+    purpose = fields.String(required=True, validate=validate.OneOf(["credit_purchase", "order"]))
+    currency = fields.String(
+        required=True,
+        validate=validate.Regexp(r"^[A-Z]{3}\Z", error="Not three capitals of ISO 4217."),
+    )
+    window_days = fields.Integer(
+        strict=True, load_default=None, allow_none=True, validate=validate.Range(0, 36_500)
+    )
+    share_max = fields.Integer(
+        strict=True, load_default=None, allow_none=True, validate=validate.Range(0, 10_000)
+    )
+    fee_amount = MinorUnits(load_default=None, allow_none=True, validate=validate.Range(0))
+    fee_share = fields.Integer(
+        strict=True, load_default=None, allow_none=True, validate=validate.Range(0, 10_000)
+    )
+    roles = fields.List(
+        fields.String(validate=validate.OneOf(["dispatcher", "finance", "owner", "service"])),
+        load_default=None,
+        allow_none=True,
+    )
+    valid_from = fields.AwareDateTime(load_default=None, allow_none=True)
+
+    @post_load
+    def build(self, data: dict[str, Any], **_: Any) -> RefundPolicy:
+        return RefundPolicy(**data)

@@ -50,11 +50,12 @@ select '{ORGANIZATION}', false, md5('attempt ' || n)::uuid, 'stripe',
     'https://shop.example/', 'https://shop.example/', clock_now() + interval '23 hours'
 from generate_series(%(first)s::int, %(last)s) as n;
 insert into credit_purchases (
-    organization_id, livemode, customer_id, payment_intent_id, idempotency_key, amount, currency,
-    credit_rate, credits_amount
+    organization_id, livemode, customer_id, payment_intent_id, idempotency_key, requested_by,
+    amount, currency, credit_rate, credits_amount
 )
 select '{ORGANIZATION}', false, md5('customer ' || n * 7919 %% {CUSTOMERS})::uuid,
-    md5('intent ' || n)::uuid, 'bench ' || n, {AMOUNT}, '{CURRENCY}', 10, 250
+    md5('intent ' || n)::uuid, 'bench ' || n, 'bench', {AMOUNT}, '{CURRENCY}', 10,
+    250
 from generate_series(%(first)s::int, %(last)s) as n;
 """
 # Statistics of tables that stay empty would mislead; these have rows now.

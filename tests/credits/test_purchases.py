@@ -189,7 +189,8 @@ def test_a_page_is_recorded_once(money: Money) -> None:
     row = money.open()
     recorded = money.record(row["payment_attempt_id"])
 
-    assert recorded["url"] == "https://pay.example/cs_1"
+    assert money.open()["url"] == "https://pay.example/cs_1"
+    assert recorded["status"] == "pending"
     assert money.record(row["payment_attempt_id"]) == recorded
     with pytest.raises(psycopg.Error) as failure:
         money.record(row["payment_attempt_id"], "cs_2")

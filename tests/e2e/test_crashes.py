@@ -73,7 +73,6 @@ def test_a_service_killed_while_taking_a_webhook(product: World, when: str) -> N
 @pytest.mark.parametrize(
     ("proxy", "call"),
     [
-        ("to_hasura", "ReceiptWanted"),
         ("to_stripe", "/v1/payment_intents/"),
         ("to_hasura", "RecordReceipt"),
     ],

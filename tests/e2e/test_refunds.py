@@ -13,6 +13,7 @@ GRACE = tokens.find("grace")
 HEDY = tokens.find("hedy")
 FIONA = tokens.find("fiona")
 VICTOR = tokens.find("victor")
+TENANT = "x-hasura-organization-id"
 
 REFUND = """
 mutation ($id: uuid!, $amount: bigint, $key: String!) {
@@ -102,7 +103,7 @@ def post(product: World, intent: str, body: dict[str, Any], **headers: str) -> h
     return product.web.post(
         f"{product.ports.app_url}/payments/{intent}/refund",
         json=body,
-        headers={"ACTION-SECRET": world.ACTION_SECRET, **headers},
+        headers={"ACTION-SECRET": world.ACTION_SECRET, TENANT: tokens.TIGER_CAMPUS} | headers,
     )
 
 
@@ -128,6 +129,9 @@ def test_plain_http_is_for_those_who_may(product: World) -> None:
     }
     answers = [
         post(product, intent, body, **{"ACTION-SECRET": "wrong"}),
+        post(product, intent, body, **{"x-hasura-role": "operator"}),
+        post(product, intent, body, **{TENANT: tokens.find("hedy").organization_id}),
+        post(product, intent, body, **{TENANT: ""}),
         post(product, intent, body, **customer),
         post(product, "TXN-0", body),
         post(product, intent, {"reason": "duplicate"}),
@@ -135,8 +139,31 @@ def test_plain_http_is_for_those_who_may(product: World) -> None:
         post(product, intent, body | {"reason": "because"}),
     ]
 
-    assert [answer.status_code for answer in answers] == [401, 409, 404, 400, 400, 404]
+    assert [answer.status_code for answer in answers] == [
+        *(401, 409, 404, 404),
+        *(409, 404, 400, 400, 404),
+    ]
+    assert {answer.json()["code"] for answer in answers} == {
+        *("unauthorized", "refund-not-allowed", "not-found", "invalid-input"),
+    }
+    assert all(isinstance(answer.json()["error"], str) for answer in answers)
     assert product.sql("select from refunds where payment_intent_id = %s", intent) == []
+
+
+def test_whoever_holds_the_secret_says_whose_money_goes_back(product: World) -> None:
+    answer = product.web.post(
+        f"{product.ports.app_url}/payments/{bought(product)}/refund",
+        json={"reason": "duplicate", "idempotency_key": "k"},
+        headers={"ACTION-SECRET": world.ACTION_SECRET},
+    )
+
+    assert (answer.status_code, answer.json()) == (
+        403,
+        {
+            "error": "x-hasura-organization-id must say for which organisation",
+            "code": "forbidden",
+        },
+    )
 
 
 @pytest.mark.parametrize("kind", ["refuse", "lost_answer", "rate_limited", "malformed", "empty"])
@@ -220,6 +247,20 @@ def test_a_dispute_is_followed_to_its_end(product: World, end: str) -> None:
     assert product.balance() == before + (250 if end == "won" else 0)
     seen = product.graphql("{ disputes { gateway_dispute_id status } }", FIONA)["data"]["disputes"]
     assert {"gateway_dispute_id": opened["id"], "status": end} in seen
+    assert product.broken() == {}
+
+
+def test_a_dispute_whose_webhooks_are_lost_is_found_by_the_cron(product: World) -> None:
+    intent = bought(product)
+    payment = attempt(product, intent)["gateway_payment_id"]
+    for kind in ("created", "funds_withdrawn"):
+        product.fault(f"webhook:charge.dispute.{kind}", "drop")
+    opened = product.control("POST", f"stripe/charges/{payment}/dispute", json={}).json()
+
+    assert product.tick("check_disputes")["kept"] >= 1
+    (dispute,) = product.sql("select * from disputes where payment_intent_id = %s", intent)
+    assert (dispute["gateway_dispute_id"], dispute["status"]) == (opened["id"], "opened")
+    assert dispute["fee_amount"] == 1500
     assert product.broken() == {}
 
 

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from engine import harness
 from engine.conftest import create_shop
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sandbox.engine import api
@@ -314,6 +314,7 @@ USUAL = st.sampled_from(
      {"version": 3, "sources": []}, {"handler": "x", "output_type": "Quote"}, "0 2 * * *"]
 )  # fmt: skip
 SAFE = sorted(CALLS.keys() - {"run_sql", "bulk", "bulk_keep_going", "bulk_atomic"})
+USING = {"manual_configuration": {"remote_table": "wallet", "column_mapping": {"id": ["user"]}}}
 
 
 @settings(
@@ -323,6 +324,28 @@ SAFE = sorted(CALLS.keys() - {"run_sql", "bulk", "bulk_keep_going", "bulk_atomic
     kind=st.sampled_from(SAFE),
     args=st.dictionaries(st.sampled_from(KEYS), USUAL | JSON, max_size=6) | JSON,
     number=st.integers(1, 2),
+)
+@example(
+    "pg_create_event_trigger",
+    {"name": "*", "table": "owner", "webhook": "*", "insert": {"columns": "*"}, "retry_conf": "*"},
+    1,
+)
+@example("pg_track_table", {"table": {"schema": None, "name": "shelf"}}, 1)
+@example("pg_create_object_relationship", {"table": "owner", "name": "w", "using": USING}, 1)
+@example(
+    "pg_set_table_customization",
+    {"table": "owner", "configuration": {"column_config": {"name": "*"}}},
+    1,
+)
+@example(
+    "pg_set_table_customization",
+    {"table": "owner", "configuration": {"custom_root_fields": {"select": "a b"}}},
+    1,
+)
+@example(
+    "pg_create_select_permission",
+    {"table": "owner", "role": "g", "permission": {"columns": [], "filter": {"a.b": {"_and": 5}}}},
+    1,
 )
 def test_no_arguments_make_the_engine_fail(kind: str, args: Any, number: int) -> None:
     body = {"type": kind, "args": args, "version": number}

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
 import stripe
 from gateway_bench import KEY, SECRET, Received, Receiver, Server, wait_for
+from gateways.world import Ask, Payer, Refunds, Stage
 
 from app.gateways import (
     Charge,
@@ -17,6 +19,7 @@ from app.gateways import (
     Outcome,
     Query,
     RefundOrder,
+    Return,
     SavedCharge,
     Setup,
     Subject,
@@ -118,3 +121,95 @@ class StripeWorld:
 
 def payments(notices: list[Notice]) -> list[Outcome]:
     return [one.outcome for one in notices if one.subject is Subject.PAYMENT]
+
+
+OPTIONS = ("--key", f"stripe={KEY}", "--secret", f"stripe={SECRET}")
+
+GOOD_CARD = "4242424242424242"
+
+# Which test card, or account, behaves so; https://docs.stripe.com/testing
+CARDS = {
+    Payer.PAYS: GOOD_CARD,
+    Payer.AUTHORIZES: GOOD_CARD,
+    Payer.DECLINES_SOFT: "4000000000009995",
+    Payer.DECLINES_HARD: "4000000000000069",
+    Payer.DECLINES_AUTHENTICATION: "4000002760003184",
+    Payer.DECLINES_FRAUD: "4100000000000019",
+}
+BANKS = {
+    Payer.PENDING_THEN_PAID: "000123456789",
+    Payer.PENDING_THEN_FAILED: "000222222227",
+}
+CHALLENGE = {Payer.DECLINES_AUTHENTICATION: "fail"}
+OF_REFUNDS = {
+    Refunds.WAIT_THEN_SUCCEED: "pending",
+    Refunds.WAIT_THEN_FAIL: "pending_then_failed",
+    Refunds.FAIL_LATE: "failed",
+}
+
+
+class World:
+    """Stripe's world for the scenarios that all gateways share."""
+
+    currency = "USD"
+    plays = frozenset({*CARDS, *BANKS, Payer.FAILS_THEN_PAYS, Payer.DROPS})
+    refunds = frozenset(Refunds)
+    disputes = True
+    operations = MappingProxyType(
+        {
+            Ask.OPEN: "checkout.sessions.create",
+            Ask.FIND: "checkout.sessions.retrieve",
+            Ask.CAPTURE: "payment_intents.capture",
+            Ask.CANCEL: "payment_intents.cancel",
+            Ask.EXPIRE: "checkout.sessions.expire",
+            Ask.REFUND: "refunds.create",
+            Ask.FIND_REFUND: "refunds.list",
+            Ask.SETTLEMENTS: "payouts.list",
+        }
+    )
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.adapter = Adapter(Settings(KEY, (SECRET,), stage.api))
+
+    def close(self) -> None:
+        self.adapter.http.close()
+
+    def pay(
+        self,
+        order: Charge,  # noqa: ARG002  # other gateways' worlds need it
+        page: Checkout,
+        how: Payer = Payer.PAYS,
+        refunds: Refunds = Refunds.SUCCEED,
+    ) -> None:
+        if how is Payer.DROPS:
+            self.stage.server.http.request("GET", page.url, timeout=10)
+            return
+        if how is Payer.FAILS_THEN_PAYS:
+            self._try(page, card=CARDS[Payer.DECLINES_SOFT])
+        if how in BANKS:
+            answer = self._try(page, bank=BANKS[how])
+        else:
+            answer = self._try(page, card=CARDS.get(how, GOOD_CARD), challenge=CHALLENGE.get(how))
+        if refunds is not Refunds.SUCCEED:
+            intent = answer["session"]["payment_intent"]
+            self.stage.control(f"/charges/{intent}/refunds", {"outcome": OF_REFUNDS[refunds]})
+
+    def _try(self, page: Checkout, **payer: Any) -> dict[str, Any]:
+        return self.stage.control(f"/sessions/{page.reference}/pay", payer)
+
+    def arrival(self, order: Charge, page: Checkout) -> Return:
+        return Return({"session_id": page.reference}, order.id, page.reference)
+
+    def tampered(self, arrival: Return) -> Return:
+        return arrival
+
+    def dispute(self, payment: Finding) -> None:
+        self.stage.control(f"/charges/{payment.gateway_payment_id}/dispute")
+
+    def decide(self, dispute: Finding, outcome: Outcome) -> None:
+        path = f"/disputes/{dispute.gateway_dispute_id}/decide"
+        self.stage.control(path, {"outcome": str(outcome)})
+
+    def settle(self) -> None:
+        self.stage.control("/payouts")

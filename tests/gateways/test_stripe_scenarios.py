@@ -567,6 +567,32 @@ def test_a_dispute_is_opened_reviewed_and_decided(
     assert closed.gateway_dispute_id == opened.gateway_dispute_id
 
 
+def test_disputes_are_listed_as_they_stand_now(stripe_world: StripeWorld) -> None:
+    stripe_world.advance(2 * 3600)  # nobody else's are so young
+    start = stripe_world.now()
+    payments = [str(stripe_world.paid().gateway_payment_id) for _ in range(3)]
+    for payment in payments:
+        stripe_world.server.control(f"/stripe/charges/{payment}/dispute", {})
+    first = list(stripe_world.adapter.find_disputes(start))
+    decide = f"/stripe/disputes/{first[0].gateway_dispute_id}/decide"
+    stripe_world.server.control(decide, {"outcome": "lost"})
+    found = list(stripe_world.adapter.find_disputes(start))
+
+    assert {one.gateway_payment_id for one in found} == set(payments)
+    assert [one.outcome for one in found] == [Outcome.LOST, Outcome.OPENED, Outcome.OPENED]
+    assert found[1] == first[1]
+    assert all(one.opened_at and one.opened_at >= start.replace(microsecond=0) for one in found)
+    stripe_world.advance(4 * 3600)
+    assert list(stripe_world.adapter.find_disputes(stripe_world.now())) == []
+
+
+def test_a_silent_list_of_disputes_is_no_empty_one(stripe_world: StripeWorld) -> None:
+    stripe_world.server.fault("disputes.list", "error_500")
+
+    with pytest.raises(GatewayUnavailableError):
+        list(stripe_world.adapter.find_disputes(stripe_world.now()))
+
+
 def test_what_is_disputed_is_not_refunded(stripe_world: StripeWorld) -> None:
     paid = stripe_world.paid()
     stripe_world.server.control(f"/stripe/charges/{paid.gateway_payment_id}/dispute", {})

@@ -44,7 +44,9 @@ def test_a_message_may_come_before_the_gateways_answer(db, money, tenant) -> Non
     money.receive(row["payment_attempt_id"])
     recorded = money.record(row["payment_attempt_id"])
 
-    assert (recorded["status"], recorded["url"]) == ("paid", "https://pay.example/cs_1")
+    kept = money.open()
+    assert recorded["status"] == "captured"
+    assert (kept["status"], kept["url"]) == ("paid", "https://pay.example/cs_1")
     assert balance(db, tenant) == 250
 
 

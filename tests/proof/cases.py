@@ -198,23 +198,23 @@ class Case:
 
     def _new_events(self) -> Iterator[Callable[[], bool]]:
         rows = self.sql(
-            "select to_jsonb(events) as row from events where created_at >= %s"
-            " order by created_at, object_type, sequence",
+            "select to_jsonb(receipt_requests) as row from receipt_requests"
+            " where created_at >= %s order by created_at, payment_attempt_id",
             self.started,
         )
         for row in (one["row"] for one in rows):
             for trigger in self.stage.event_triggers:
-                if f"{trigger} {row['id']}" not in self._seen:
-                    self._seen.add(f"{trigger} {row['id']}")
+                seen = f"{trigger} {row['payment_attempt_id']}"
+                if seen not in self._seen:
+                    self._seen.add(seen)
                     yield lambda row=row, trigger=trigger: self._once(
                         lambda: self._event(trigger, row)
                     )
 
     def _event(self, trigger: str, row: dict[str, Any]) -> None:
         answer = self.says(self.stage.event(trigger, row))
-        if trigger == "store_receipt" and answer.get("stored") == "1":
-            attempt_id = row["data"]["payment_attempt_id"]
-            self.heard.heard("receipt", payment_attempt_id=attempt_id)
+        if trigger == "store_receipt" and answer.get("stored"):
+            self.heard.heard("receipt", payment_attempt_id=answer["stored"])
 
     # The judgement.
 

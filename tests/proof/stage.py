@@ -34,7 +34,9 @@ from sandbox.processes import Process
 from sandbox.world import Ports
 
 WELL_SECONDS_MAX = 30.0
-EVENT_TRIGGERS = world.METADATA / "databases" / "default" / "tables" / "public_events.yaml"
+EVENT_TRIGGERS = (
+    world.METADATA / "databases" / "default" / "tables" / "public_receipt_requests.yaml"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,10 @@ class Stage:
 
     def event(self, trigger: str, row: Mapping[str, Any]) -> Answer:
         """Deliver a row of the outbox to the door of one event trigger."""
-        body = {"id": row["id"], "event": {"op": "INSERT", "data": {"old": None, "new": row}}}
+        body = {
+            "id": row["payment_attempt_id"],
+            "event": {"op": "INSERT", "data": {"old": None, "new": row}},
+        }
         return self.rest("POST", f"/events/{trigger}", json=body)
 
     def tick(self, cron: str) -> Answer:

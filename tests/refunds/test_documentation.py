@@ -92,8 +92,9 @@ def comes_back(desk: Desk, paid: Any, tenant: Tenant) -> None:
 
 def costs_a_fee(desk: Desk, paid: Any, tenant: Tenant) -> None:
     desk.db.execute(
-        "insert into refund_policies (organization_id, purpose, currency, fee_amount)"
-        " values (%s, 'credit_purchase', 'USD', 300)",
+        "insert into refund_policies (organization_id, purpose, currency, fee_amount,"
+        " created_by)"
+        " values (%s, 'credit_purchase', 'USD', 300, 'fiona')",
         [tenant.organization_id],
     )
     desk.say(desk.refund(paid["payment_intent_id"], amount=1000), "succeeded")

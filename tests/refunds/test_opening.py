@@ -94,8 +94,9 @@ def test_a_repetition_is_answered_when_nothing_is_left_and_the_policy_has_change
 ) -> None:
     first = desk.refund(paid["payment_intent_id"])
     db.execute(
-        "insert into refund_policies (organization_id, purpose, currency, share_max)"
-        " values (%s, 'credit_purchase', 'USD', 0)",
+        "insert into refund_policies (organization_id, purpose, currency, share_max,"
+        " created_by)"
+        " values (%s, 'credit_purchase', 'USD', 0, 'fiona')",
         [tenant.organization_id],
     )
 
@@ -255,3 +256,24 @@ def test_by_the_setting_spent_credits_are_the_organisations_loss(db, desk, tenan
     }
     assert wallet(desk) == 0
     assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize("role", [None, "operator"])
+def test_where_there_are_several_organisations_one_is_named(db, desk, paid, role) -> None:
+    """Whoever holds the service's secret acts for all of them, and says for which."""
+    settle(db)
+    anybodys = desk.acting(actor_role=role, organization_id=None)
+
+    with pytest.raises(psycopg.Error) as failure:
+        anybodys.refund(paid["payment_intent_id"])
+    assert refused(failure) == "forbidden"
+
+
+def test_the_platforms_back_office_refunds_nothing(desk, paid) -> None:
+    with pytest.raises(psycopg.Error) as failure:
+        desk.acting(actor_role="operator").refund(paid["payment_intent_id"])
+    assert refused(failure) == "refund-not-allowed"
+
+
+def test_the_only_organisation_need_not_be_named(desk, paid) -> None:
+    assert desk.acting(organization_id=None).refund(paid["payment_intent_id"])

@@ -4,19 +4,22 @@ from typing import Any
 
 import psycopg
 import pytest
-from books import Connection, broken_invariants
+from books import Connection, broken_invariants, settle
 from money_back import balances
 
 CAPTURED = "2026-11-21T10:00:00Z"
 
 
 def write_policy(db: Connection, tenant: Any, **terms: object) -> None:
-    columns = "".join(f", {name}" for name in terms)
-    values = "".join(f", %({name})s" for name in terms)
+    own = [name for name in terms if name != "currency"]
+    columns = "".join(f", {name}" for name in own)
+    values = "".join(f", %({name})s" for name in own)
     db.execute(
-        f"insert into refund_policies (organization_id, purpose, currency{columns})"
-        f" values (%(organization_id)s, 'credit_purchase', 'USD'{values})",
-        {"organization_id": tenant.organization_id, **terms},
+        "insert into refund_policies"
+        f" (organization_id, purpose, currency, created_by, valid_from{columns})"
+        " values (%(organization_id)s, 'credit_purchase', %(currency)s, 'fiona', '2026-01-01'"
+        f"{values})",
+        {"currency": "USD", "organization_id": tenant.organization_id, **terms},
     )
 
 
@@ -126,8 +129,7 @@ def test_who_may_refund_is_the_policys_to_say(db, desk, tenant, paid) -> None:
 
 
 def test_a_policy_is_for_one_purpose_and_currency(db, desk, tenant, paid) -> None:
-    write_policy(db, tenant, share_max=0)
-    db.execute("update refund_policies set currency = 'JPY'")
+    write_policy(db, tenant, share_max=0, currency="JPY")
 
     assert not is_refused(desk, paid)
 
@@ -140,8 +142,102 @@ def test_a_policy_is_for_one_purpose_and_currency(db, desk, tenant, paid) -> Non
         {"fee_share": -1},
         {"fee_amount": -1},
         {"window_days": -1},
+        {"roles": ["operator"]},
+        {"roles": ["finance", None]},
     ],
 )
 def test_a_policy_that_makes_no_sense_is_not_kept(db, tenant, terms) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         write_policy(db, tenant, **terms)
+
+
+def set_policy(desk: Any, role: str | None = "finance", **changes: Any) -> dict[str, Any]:
+    asked = {
+        "purpose": "credit_purchase",
+        "currency": "USD",
+        "window_days": None,
+        "share_max": None,
+        "fee_amount": None,
+        "fee_share": None,
+        "roles": None,
+        "valid_from": None,
+    }
+    (row,) = desk.acting(actor_role=role).call("set_refund_policy", **(asked | changes))
+    return row
+
+
+def test_finance_sets_a_policy_and_it_holds_at_once(db, desk, tenant, paid) -> None:
+    row = set_policy(desk, fee_amount=300, roles=["owner", "finance"])
+
+    assert (row["fee_amount"], row["share_max"], row["roles"]) == (300, 10000, ["finance", "owner"])
+    assert (row["organization_id"], row["created_by"]) == (tenant.organization_id, tenant.user_id)
+    assert is_refused(desk, paid)  # the service is not of the two
+    assert desk.acting(actor_role="owner").refund(paid["payment_intent_id"])["fee_amount"] == 300
+
+
+def test_a_policy_may_begin_later(db, desk, paid) -> None:
+    at(db, "2026-11-22T00:00:00Z")
+    set_policy(desk, share_max=0, valid_from="2026-12-01T00:00:00Z")
+    at(db, "2026-11-30T23:59:00Z")
+    assert not is_refused(desk, paid, amount=100)
+
+    at(db, "2026-12-01T00:00:01Z")
+    assert is_refused(desk, paid, amount=100, key="refund-2")
+
+
+def test_the_latest_policy_that_has_begun_holds_and_the_old_ones_stay(db, desk, paid) -> None:
+    at(db, "2026-11-22T00:00:00Z")
+    set_policy(desk, share_max=0)
+    set_policy(desk, share_max=5000)
+
+    assert not is_refused(desk, paid, amount=1250)
+    assert is_refused(desk, paid, amount=1, key="refund-2")
+    rows = db.execute("select share_max from refund_policies order by id").fetchall()
+    assert [row["share_max"] for row in rows] == [0, 5000]
+
+
+def test_the_same_policy_again_is_the_same_row(db, desk) -> None:
+    first = set_policy(desk, fee_share=250, roles=["service", "finance"])
+
+    assert set_policy(desk, fee_share=250, roles=["finance", "service"]) == first
+    assert set_policy(desk, fee_share=251)["id"] != first["id"]
+
+
+def test_a_policy_is_never_rewritten(db, desk) -> None:
+    set_policy(desk, share_max=0)
+    for change in ("update refund_policies set share_max = 1", "delete from refund_policies"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), db.transaction():
+            db.execute(change)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"purpose": "gift"},
+        {"currency": "XCR"},
+        {"currency": "ABC"},
+        {"share_max": 10001},
+        {"window_days": -1},
+        {"fee_amount": -1},
+        {"roles": ["operator"]},
+        {"valid_from": "2026-11-20T00:00:00Z"},
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_not_set(db, desk, changes) -> None:
+    with pytest.raises(psycopg.Error, match="setting-invalid: ") as failure:
+        set_policy(desk, **changes)
+    assert failure.value.sqlstate == "22B05"
+
+
+@pytest.mark.parametrize("role", ["customer", "viewer", "operator", "service", None])
+def test_only_owners_and_finance_set_a_policy(desk, role) -> None:
+    with pytest.raises(psycopg.Error, match="forbidden: ") as failure:
+        set_policy(desk, role)
+    assert failure.value.sqlstate == "22B03"
+
+
+def test_a_policy_is_of_the_sessions_own_organisation(db, desk, paid) -> None:
+    other = desk.acting(organization_id=str(settle(db).organization_id))
+    set_policy(other, share_max=0)
+
+    assert not is_refused(desk, paid)

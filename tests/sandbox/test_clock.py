@@ -43,6 +43,7 @@ class App:
         self.calls: list[str] = []
         self.skews: list[int] = []
         self.done: list[datetime] = []
+        self.timers: list[datetime] = []  # of the simulator
         self.works = True
         app = self
 
@@ -55,6 +56,13 @@ class App:
                 self.send_response(app.take(self.path, body))
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+
+            def do_GET(self) -> None:
+                self.send_response(200)
+                answer = json.dumps({"next_due": app.next_timer()}).encode()
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing: tests have a log of their own."""
@@ -74,6 +82,10 @@ class App:
             rows = self.database.execute(DO_CHORES, [BATCH]).fetchall()
             self.done += [row["now"] for row in rows]
         return 200
+
+    def next_timer(self) -> float | None:
+        to_come = [timer for timer in self.timers if timer > now(self)]
+        return min(to_come).timestamp() if to_come else None
 
     @property
     def ports(self) -> Ports:
@@ -107,20 +119,34 @@ def chore(app: App, due: datetime, times: int = 11) -> None:
     app.database.execute("insert into chores (due_at, times) values (%s, %s)", [due, times])
 
 
+def stops(app: App, length: timedelta) -> int:
+    stories: list[int] = []
+
+    async def go(mover: Mover) -> None:
+        journey = Journey(mover.database, mover.web, app.ports)
+        story = await journey.go(now(app) + length, lambda _now, _story: None)
+        stories.append(story.stops)
+
+    move(app, go)
+    return stories[0]
+
+
+def test_what_a_gateway_does_by_itself_is_a_stop(app: App) -> None:
+    start = now(app)
+    app.timers = [start + timedelta(days=3, seconds=7), start + timedelta(hours=5)]
+
+    assert stops(app, timedelta(days=10)) == 3
+    told = [start + timedelta(seconds=skew) for skew in app.skews]
+    late = [found - due for found, due in zip(told, sorted(app.timers), strict=False)]
+    assert all(timedelta() <= one < timedelta(minutes=2) for one in late)
+
+
 def test_every_due_time_is_a_stop_and_the_minutes_between_are_not(app: App) -> None:
     start = now(app)
     dues = [start + timedelta(days=days, seconds=7) for days in (2, 9, 5)]
     for due in dues:
         chore(app, due)
-    stories: list[int] = []
-
-    async def go(mover: Mover) -> None:
-        journey = Journey(mover.database, mover.web, app.ports)
-        story = await journey.go(start + timedelta(days=10), lambda _now, _story: None)
-        stories.append(story.stops)
-
-    move(app, go)
-    assert stories == [4]
+    assert stops(app, timedelta(days=10)) == 4
     late = [found - due for found, due in zip(app.done, sorted(dues), strict=True)]
     assert all(timedelta() <= one < timedelta(minutes=2) for one in late)
     assert now(app) >= start + timedelta(days=10)

@@ -14,7 +14,10 @@ from sandbox.world import Ports, WorldError
 
 ROOT = Path(__file__).parents[2]
 VARIABLE = re.compile(r"\{\{([A-Z_]+)\}\}|_?from_env: ['\"]?([A-Z_]+)")
-SECRETS = ("HASURA_ADMIN_SECRET", "ACTION_SECRET", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET")
+SECRETS = (
+    *("HASURA_ADMIN_SECRET", "ACTION_SECRET", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"),
+    *("RAZORPAY_KEY_SECRET", "RAZORPAY_WEBHOOK_SECRET"),
+)
 
 
 def example() -> dict[str, str]:
@@ -63,12 +66,20 @@ def test_the_service_starts_with_the_example() -> None:
     assert gateways.finder(example())("stripe").name == "stripe"
 
 
+@pytest.mark.parametrize("gateway", world.SUBSCRIBED)
+def test_an_endpoint_is_subscribed_to_what_the_adapter_reads(gateway: str) -> None:
+    notices = import_module(f"app.gateways.{gateway}.notices")
+
+    assert sorted(world.SUBSCRIBED[gateway]) == sorted(notices.EVENTS)
+
+
 @pytest.mark.parametrize("name", SECRETS)
 def test_live_refuses_every_secret_of_the_sandbox(name: str) -> None:
     strong = {
         "MUNIM_ENV": "live",
         "HASURA_ENDPOINT": "https://hasura.example/v1/graphql",
         "FRONTEND_URL": "https://shop.example",
+        "SERVICE_URL": "https://pay.example",
         "HASURA_ADMIN_SECRET": "a" * 40,
         "ACTION_SECRET": "b" * 40,
         "STRIPE_SECRET_KEY": "sk_live_" + "c" * 40,

@@ -145,6 +145,7 @@ def settings(hasura: Hasura) -> dict[str, str]:
     return {
         "MUNIM_ENV": "test",
         "FRONTEND_URL": "https://shop.example",
+        "SERVICE_URL": "https://pay.example",
         "HASURA_ENDPOINT": hasura.url,
         "HASURA_ADMIN_SECRET": "admin-secret-of-the-tests",
         "ACTION_SECRET": ACTION_SECRET,

@@ -143,7 +143,10 @@ def cold_start(artifact: Path, environ: dict[str, str]) -> subprocess.CompletedP
     "missing",
     [
         ["HASURA_ENDPOINT"],
-        ["ACTION_SECRET", "FRONTEND_URL", "HASURA_ADMIN_SECRET", "HASURA_ENDPOINT", "MUNIM_ENV"],
+        [
+            *("ACTION_SECRET", "FRONTEND_URL", "HASURA_ADMIN_SECRET", "HASURA_ENDPOINT"),
+            *("MUNIM_ENV", "SERVICE_URL"),
+        ],
     ],
     ids=["one", "all"],
 )

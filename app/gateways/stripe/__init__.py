@@ -3,9 +3,9 @@
 https://docs.stripe.com/api
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar
 
 import stripe
@@ -20,35 +20,37 @@ from app.errors import (
     SignatureInvalidError,
 )
 from app.gateways import (
+    Capability,
     Charge,
     Checkout,
     Delivery,
     Finding,
+    Method,
+    Money,
     Notice,
     Outcome,
     Query,
     RefundOrder,
+    Return,
     SavedCharge,
+    SettlementLine,
     Setup,
     Subject,
     parse,
 )
-from app.gateways.stripe import findings, search
-from app.gateways.stripe.answers import answer, error_of, is_stored, look_up
+from app.gateways.stripe import findings, reports, search
+from app.gateways.stripe.answers import answer, is_stored, look_up
+from app.gateways.stripe.methods import METHODS
 from app.gateways.stripe.notices import notice
 from app.gateways.stripe.pages import payment_page, setup_page
+from app.gateways.stripe.refusals import declined, not_refunded
+from app.gateways.stripe.signatures import verify
 from app.gateways.stripe.units import units
-from app.money import Money
-
-# Both ways: a stamp from the future is as wrong as an old one, and the SDK lets it pass.
-STAMP_AGE_SECONDS_MAX = 300
 
 # One try of at most so long; whoever called us tries again with the same key.
 CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX = 3.05, 8
 
 KEYS_MAX = 5  # how many stored failures of one page are stepped over
-
-NO_PAYMENT = Finding(subject=Subject.PAYMENT, outcome=Outcome.FAILED)
 
 OVER = {Outcome.PAID, Outcome.CANCELED, Outcome.EXPIRED}
 
@@ -76,6 +78,9 @@ class Adapter:
     """Stripe's answers in our words."""
 
     name: ClassVar[str] = "stripe"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
+    methods: ClassVar[frozenset[Method]] = frozenset(METHODS.values())
+    currencies: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, settings: Settings) -> None:
         stripe.enable_telemetry = False
@@ -110,17 +115,18 @@ class Adapter:
                 "description": charge.title,
                 "receipt_email": charge.email,
                 "metadata": {"payment_attempt_id": charge.id, findings.PAYER_IS_AWAY: "true"},
+                "expand": ["latest_charge"],
             }
             create = self.client.v1.payment_intents.create
             intent = answer(lambda: create(params, {"idempotency_key": charge.id}))
         except GatewayRefusedError as refusal:
-            return _declined(charge, refusal)
+            return declined(charge, refusal)
         return findings.of_intent(intent.to_dict())
 
     def capture(self, payment_attempt_id: str, gateway_payment_id: str, amount: Money) -> Finding:
         """Capture without a key of ours: an intent lets itself be captured once, whoever asks."""
         intents = self.client.v1.payment_intents
-        params = {"amount_to_capture": units(amount)}
+        params = {"amount_to_capture": units(amount), "expand": ["latest_charge"]}
         return self._end(
             payment_attempt_id,
             gateway_payment_id,
@@ -128,13 +134,16 @@ class Adapter:
         )
 
     def cancel(self, payment_attempt_id: str, gateway_payment_id: str) -> Finding:
-        intents = self.client.v1.payment_intents
+        intents, expanded = self.client.v1.payment_intents, {"expand": ["latest_charge"]}
         return self._end(
-            payment_attempt_id, gateway_payment_id, lambda: intents.cancel(gateway_payment_id)
+            payment_attempt_id,
+            gateway_payment_id,
+            lambda: intents.cancel(gateway_payment_id, expanded),  # type: ignore[arg-type]  # a plain dict is such a dict
         )
 
     def expire(self, payment_attempt_id: str, gateway_session_id: str) -> Finding:
-        sessions, expanded = self.client.v1.checkout.sessions, {"expand": ["payment_intent"]}
+        sessions = self.client.v1.checkout.sessions
+        expanded = {"expand": ["payment_intent.latest_charge"]}
         try:
             session = answer(lambda: sessions.expire(gateway_session_id, expanded))  # type: ignore[arg-type]  # a plain dict is such a dict
         except GatewayRefusedError:
@@ -157,13 +166,13 @@ class Adapter:
             create = self.client.v1.refunds.create
             refund = answer(lambda: create(params, {"idempotency_key": order.id}))
         except GatewayRefusedError as refusal:
-            return _not_refunded(order, refusal)
+            return not_refunded(order, refusal)
         return findings.of_refund(refund.to_dict())
 
     def find(self, query: Query) -> Finding | None:
         """Ask for the page before its intent, which does not tell whether the page is over."""
         if query.gateway_session_id:
-            return self._session(query.gateway_session_id, "payment_intent")
+            return self._session(query.gateway_session_id, "payment_intent.latest_charge")
         if query.gateway_payment_id:
             return self._intent(query.gateway_payment_id)
         if query.gateway_customer_id:
@@ -173,17 +182,35 @@ class Adapter:
     def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
         return search.refund_by_reference(self.client, refund_id, gateway_payment_id)
 
+    def find_disputes(self, since: datetime) -> Iterator[Finding]:
+        return search.disputes(self.client, since)
+
     def find_setup(self, autopay_mandate_id: str, gateway_session_id: str) -> Finding | None:
-        found = self._session(gateway_session_id, "setup_intent")
+        found = self._session(gateway_session_id, "setup_intent.payment_method")
         return found and replace(found, autopay_mandate_id=autopay_mandate_id)
 
     def read(self, delivery: Delivery, now: datetime) -> Notice:
-        self._verify(delivery, now)
+        verify(delivery, self.settings.webhook_secret, now)
         try:
             return notice(parse(delivery.body))
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as failure:
             message = "Stripe signed something that is not an event"
             raise InvalidInputError(message) from failure
+
+    def read_return(self, arrival: Return) -> Finding:
+        """Say whose page it was: Stripe signs no return, and names the page at most."""
+        named = arrival.fields.get("session_id", arrival.gateway_session_id)
+        if named != arrival.gateway_session_id:
+            raise SignatureInvalidError("this is the way back from another page of Stripe's")
+        return Finding(
+            subject=Subject.PAYMENT,
+            outcome=Outcome.UNKNOWN,
+            payment_attempt_id=arrival.payment_attempt_id,
+            gateway_session_id=arrival.gateway_session_id,
+        )
+
+    def settlements(self, day: date) -> Iterator[SettlementLine]:
+        return reports.settlements(self.client, day)
 
     def receipt_url(self, gateway_payment_id: str) -> str | None:
         intent = answer(
@@ -235,7 +262,8 @@ class Adapter:
         return replace(found, payment_attempt_id=payment_attempt_id)
 
     def _intent(self, identifier: str) -> Finding | None:
-        intent = look_up(lambda: self.client.v1.payment_intents.retrieve(identifier))
+        intents, expanded = self.client.v1.payment_intents, {"expand": ["latest_charge"]}
+        intent = look_up(lambda: intents.retrieve(identifier, expanded))  # type: ignore[arg-type]  # a plain dict is such a dict
         return findings.of_intent(intent.to_dict()) if intent is not None else None
 
     def _session(self, identifier: str, expanded: str) -> Finding | None:
@@ -243,51 +271,3 @@ class Adapter:
             lambda: self.client.v1.checkout.sessions.retrieve(identifier, {"expand": [expanded]})
         )
         return findings.of_session(session.to_dict()) if session is not None else None
-
-    def _verify(self, delivery: Delivery, now: datetime) -> None:
-        header = delivery.headers.get("stripe-signature", "")
-        stamp = next((item[2:] for item in header.split(",") if item.startswith("t=")), "")
-        fresh = (
-            stamp.isdecimal()
-            and abs(now.timestamp() - int(stamp[:12])) <= STAMP_AGE_SECONDS_MAX
-            and any(_signed(delivery.body, header, key) for key in self.settings.webhook_secret)
-        )
-        if not fresh:
-            message = "this is not signed by Stripe, or not just now"
-            raise SignatureInvalidError(message)
-
-
-def _signed(body: bytes, header: str, secret: str) -> bool:
-    try:
-        return header.isascii() and stripe.WebhookSignature.verify_header(body, header, secret)
-    except (stripe.SignatureVerificationError, UnicodeDecodeError):
-        return False
-
-
-def _declined(charge: SavedCharge, refusal: GatewayRefusedError) -> Finding:
-    """Tell a charge that failed, with its intent where it came so far as to have one."""
-    error = error_of(refusal)
-    intent = error.get("payment_intent")
-    found = findings.of_intent(intent) if intent else NO_PAYMENT
-    return replace(
-        found,
-        outcome=Outcome.FAILED,
-        payment_attempt_id=charge.id,
-        gateway_customer_id=charge.gateway_customer_id,
-        gateway_payment_method_id=charge.gateway_payment_method_id,
-        amount=charge.amount,
-        **findings.failure(error, Outcome.FAILED),
-    )
-
-
-def _not_refunded(order: RefundOrder, refusal: GatewayRefusedError) -> Finding:
-    error = error_of(refusal)
-    return Finding(
-        subject=Subject.REFUND,
-        outcome=Outcome.FAILED,
-        refund_id=order.id,
-        gateway_payment_id=order.gateway_payment_id,
-        amount=order.amount,
-        failure_code=error.get("code") or refusal.code,
-        failure_message=refusal.message,
-    )

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from app.gateways import Finding, Outcome, Subject
 from app.gateways.stripe.declines import decline_class, reason
+from app.gateways.stripe.methods import method_of
 from app.gateways.stripe.units import money
 from app.money import Money
 
@@ -65,6 +66,7 @@ def of_session(session: Object) -> Finding:
         gateway_session_id=session["id"],
         gateway_payment_id=identifier(session.get("payment_intent")),
         gateway_customer_id=identifier(session.get("customer")),
+        method=method_of(intent) if intent else None,
         amount=money(session.get("amount_total"), session.get("currency") or ""),
         captured_amount=_captured(intent) if intent else None,
         **failure(intent.get("last_payment_error") if intent else None, outcome),
@@ -103,6 +105,7 @@ def of_intent(intent: Object) -> Finding:
         gateway_payment_id=intent["id"],
         gateway_customer_id=identifier(intent.get("customer")),
         gateway_payment_method_id=identifier(intent.get("payment_method")),
+        method=method_of(intent),
         amount=money(intent["amount"], intent["currency"]),
         captured_amount=_captured(intent),
         reason=intent.get("cancellation_reason"),
@@ -134,6 +137,7 @@ def of_dispute(dispute: Object) -> Finding:
         reason=dispute.get("reason"),
         fee=_dispute_fee(dispute),
         evidence_due_at=datetime.fromtimestamp(due, UTC) if due else None,
+        opened_at=datetime.fromtimestamp(dispute["created"], UTC),
     )
 
 
@@ -155,6 +159,7 @@ def of_setup_intent(intent: Object) -> Finding:
         autopay_mandate_id=ours(intent, "autopay_mandate_id"),
         gateway_customer_id=identifier(intent.get("customer")),
         gateway_payment_method_id=identifier(intent.get("payment_method")),
+        method=method_of(intent),
         reason=intent.get("cancellation_reason"),
         failure_code=reason(error),
         failure_message=error.get("message"),
@@ -176,6 +181,7 @@ def _of_setup_session(session: Object) -> Finding:
         gateway_session_id=session["id"],
         gateway_customer_id=identifier(session.get("customer")),
         gateway_payment_method_id=identifier(intent.get("payment_method")) if intent else None,
+        method=method_of(intent) if intent else None,
         failure_code=code,
     )
 

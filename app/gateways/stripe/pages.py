@@ -6,6 +6,7 @@ https://docs.stripe.com/api/checkout/sessions/create
 from stripe.params.checkout import SessionCreateParams
 
 from app.gateways import Charge, Setup
+from app.gateways.stripe.methods import chosen
 from app.gateways.stripe.units import units
 
 
@@ -32,6 +33,9 @@ def payment_page(charge: Charge) -> SessionCreateParams:
         "cancel_url": charge.cancel_url,
         "expires_at": int(charge.expires_at.timestamp()),
     }
+    types = chosen(charge.method, charge.amount.currency)
+    if types:
+        params["allowed_payment_method_types"] = [*types]
     if charge.authorize_only:
         params["payment_intent_data"]["capture_method"] = "manual"
     return params

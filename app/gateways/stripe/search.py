@@ -1,12 +1,12 @@
-"""Finding a payment of which we have no id of Stripe's, only our own reference.
+"""Finding what Stripe has and we have no id of: a payment by our own reference, disputes by date.
 
 Lists are used, which show what happened at once. Stripe's search by metadata does not: it is
 a minute late on good days, and what it does not show may exist.
 https://docs.stripe.com/search#data-freshness
 """
 
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -27,7 +27,7 @@ def page_by_reference(client: stripe.StripeClient, query: Query) -> Finding | No
     params: Any = {
         "created": _created(query),
         "limit": 100,
-        "expand": ["data.payment_intent"],
+        "expand": ["data.payment_intent.latest_charge"],
     }
     sessions = client.v1.checkout.sessions
     for session in answer(lambda: _all(sessions.list(params).auto_paging_iter())):
@@ -42,6 +42,7 @@ def charge_by_reference(client: stripe.StripeClient, query: Query) -> Finding | 
         "customer": query.gateway_customer_id,
         "created": _created(query),
         "limit": 100,
+        "expand": ["data.latest_charge"],
     }
     intents = client.v1.payment_intents
     for intent in answer(lambda: _all(intents.list(params).auto_paging_iter())):
@@ -62,6 +63,14 @@ def refund_by_reference(
         if found.refund_id == refund_id:
             return found
     return None
+
+
+def disputes(client: stripe.StripeClient, since: datetime) -> Iterator[Finding]:
+    """List them page by page, without a limit: whoever asks takes as many as they have time for."""
+    params: Any = {"created": {"gte": int((since - SKEW).timestamp())}, "limit": 100}
+    page = answer(lambda: client.v1.disputes.list(params)).auto_paging_iter()
+    while (dispute := answer(lambda: next(page, None))) is not None:
+        yield findings.of_dispute(dispute.to_dict())
 
 
 def _created(query: Query) -> dict[str, int]:

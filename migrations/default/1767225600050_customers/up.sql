@@ -6,6 +6,7 @@ create table customers (
     external_id text,
     email text not null,
     name text,
+    phone text,
     stripe_customer_id text,
     status text not null default 'active',
     created_at timestamptz not null default clock_now(),
@@ -17,12 +18,15 @@ create table customers (
     constraint customer_email_is_an_address check (
         length(email) <= 254 and email ~ '^[^@[:space:]]+@[^@[:space:]]+$'
     ),
+    constraint customer_phone_is_a_number check (phone ~ '^[+][1-9][0-9]{6,14}$'),
     constraint customer_status_is_known check (status in ('active', 'suspended'))
 );
 comment on table customers is 'Who pays: TCS''s client, UberTruck''s shipper, a merchant''s customer.';
 comment on column customers.user_id is
 'The login''s x-hasura-user-id. One login may be a customer of several organisations.';
 comment on column customers.external_id is 'The organisation''s own id for this customer.';
+
+comment on column customers.phone is 'With its country, as E.164 has it: +919812345670.';
 
 create index customers_by_login on customers (user_id);
 
@@ -89,6 +93,13 @@ end;
 $$;
 comment on function acting_customer is
 'The one active customer that a session speaks for. Two candidates are as wrong as none.';
+
+create function acting_principal(p_session json) returns text
+language sql stable
+begin atomic
+select coalesce('user:' || (p_session ->> 'x-hasura-user-id'), 'service');
+end;
+comment on function acting_principal is 'In whose name a request comes; keys are this one''s own.';
 
 create function require_access(
     p_session json, p_organization_id uuid, p_livemode boolean, p_customer_id uuid

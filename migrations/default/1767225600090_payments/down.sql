@@ -1,4 +1,3 @@
-drop function record_receipt;
 drop function move_payment_attempt;
 drop function payment_facts;
 drop function pay_payment_intent;

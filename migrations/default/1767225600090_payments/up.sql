@@ -24,8 +24,9 @@ insert into payment_intent_steps (before, after) values
 ('failed', 'processing'),
 ('failed', 'authorized'),
 ('failed', 'paid'),  -- the gateway took the money after all
+('expired', 'pending'),  -- the payer tries again
 ('expired', 'authorized'),
-('expired', 'paid');  -- the same, reported after the checkout had closed
+('expired', 'paid');  -- the gateway took the money, reported after the checkout had closed
 
 create table payment_status_words (
     profile text not null,
@@ -318,7 +319,8 @@ begin
     )
     returning * into v_attempt;
 
-    update payment_intents set status = 'pending' where id = p_intent.id and status = 'failed';
+    update payment_intents set status = 'pending'
+    where id = p_intent.id and status in ('failed', 'expired');
     return v_attempt;
 end;
 $$;
@@ -339,6 +341,11 @@ begin
     set status = 'unknown', failure_message = p_failure_message
     where id = p_payment_attempt_id and status = 'created';
 
+    perform break_gateway_circuit(
+        gateway, livemode, case when payment_method_id is null then 'open' else 'charge' end
+    )
+    from payment_attempts
+    where id = p_payment_attempt_id;
     return query select * from payment_attempts where id = p_payment_attempt_id;
 end;
 $$;
@@ -633,6 +640,7 @@ begin
         p_intent.organization_id, p_intent.livemode, 'payment.succeeded', 'payment_intent',
         p_intent.id, payment_facts(p_attempt)
     );
+    perform request_receipt(p_attempt);
     if p_intent.purpose = 'credit_purchase' then
         perform finish_credit_purchase(p_intent, v_transaction_ids[2]);
     end if;
@@ -697,24 +705,6 @@ end;
 $$;
 comment on function move_payment_attempt is
 'Takes an attempt, and its intent with it, to a status in which no money is captured.';
-
-create function record_receipt(
-    hasura_session json, p_payment_attempt_id uuid, p_receipt_url text
-) returns setof payment_attempts
-language plpgsql volatile security definer
-set search_path = public, pg_temp
-as $$
-begin
-    perform require_service(hasura_session);
-    update payment_attempts
-    set receipt_url = p_receipt_url
-    where id = p_payment_attempt_id and status = 'captured' and receipt_url is null;
-
-    return query select * from payment_attempts where id = p_payment_attempt_id;
-end;
-$$;
-comment on function record_receipt is 'Keeps the gateway''s receipt of a capture; the first one stays.';
-grant execute on function record_receipt to munim_hasura;
 
 revoke insert, update, delete, truncate
 on payment_intents, payment_attempts from public, munim_hasura;

@@ -6,7 +6,10 @@ create table checkout_sessions (
     gateway text not null,
     gateway_session_id text,
     url text,
+    method text,
     customer_email text not null,
+    customer_name text,
+    customer_phone text,
     success_url text not null,
     cancel_url text not null,
     expires_at timestamptz not null,
@@ -22,7 +25,10 @@ create table checkout_sessions (
 comment on table checkout_sessions is
 'A gateway''s hosted page for one attempt. Everything the gateway is told is frozen here first, so '
 'that asking it twice is asking the same thing.';
-comment on column checkout_sessions.expires_at is 'When the gateway closes the page.';
+comment on column checkout_sessions.method is
+'How the payer chose to pay: card, upi and so on; null where the gateway''s page asks.';
+comment on column checkout_sessions.expires_at is
+'When the page closes: at the gateway where it can be told, else only here.';
 
 create trigger checkout_session_updated_at
 before update on checkout_sessions
@@ -31,6 +37,7 @@ for each row execute function touch_updated_at();
 create function open_checkout_session(
     p_intent payment_intents,
     p_gateway text,
+    p_method text,
     p_customer_email text,
     p_success_url text,
     p_cancel_url text
@@ -43,13 +50,15 @@ declare
 begin
     -- Stripe keeps a page, and remembers an idempotency key, for 24 hours.
     insert into checkout_sessions (
-        organization_id, livemode, payment_attempt_id, gateway, customer_email, success_url,
-        cancel_url, expires_at
+        organization_id, livemode, payment_attempt_id, gateway, method, customer_email,
+        customer_name, customer_phone, success_url, cancel_url, expires_at
     )
-    values (
-        p_intent.organization_id, p_intent.livemode, v_attempt.id, p_gateway, p_customer_email,
-        p_success_url, p_cancel_url, date_trunc('second', clock_now()) + interval '23 hours'
-    );
+    select
+        p_intent.organization_id, p_intent.livemode, v_attempt.id, p_gateway, p_method,
+        p_customer_email, customers.name, customers.phone, p_success_url, p_cancel_url,
+        date_trunc('second', clock_now()) + interval '23 hours'
+    from customers
+    where customers.id = p_intent.customer_id;
 end;
 $$;
 comment on function open_checkout_session is 'Writes down an attempt before its gateway is asked.';
@@ -59,20 +68,23 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_customer customers;
+    v_intent payment_intents;
     v_attempt payment_attempts;
 begin
     perform require_service(p_session);
     perform require_read_committed();
-    v_customer := acting_customer(p_session);
 
-    perform from payment_intents
+    select * into v_intent
+    from payment_intents
     where id = (select payment_intent_id from payment_attempts where id = p_payment_attempt_id)
-        and organization_id = v_customer.organization_id
-        and livemode = v_customer.livemode
-        and customer_id = v_customer.id
     for no key update;
-    if not found then
+    perform require_access(
+        p_session, v_intent.organization_id, v_intent.livemode, v_intent.customer_id
+    );
+    -- A login that names no role is a customer's.
+    if p_session ->> 'x-hasura-actor-role' is null and p_session ->> 'x-hasura-user-id' is not null
+        and (acting_customer(p_session)).id is distinct from v_intent.customer_id
+    then
         raise exception 'not-found: no payment attempt % of this customer', p_payment_attempt_id
             using errcode = '22B04';
     end if;
@@ -82,4 +94,61 @@ begin
     return v_attempt;
 end;
 $$;
-comment on function acting_attempt is 'Locks the session''s own attempt, its intent first.';
+comment on function acting_attempt is
+'Locks an attempt that the session may see, its intent first.';
+
+create function record_checkout_session(
+    hasura_session json,
+    p_payment_attempt_id uuid,
+    p_gateway_session_id text,
+    p_url text
+) returns setof payment_attempts
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts := acting_attempt(hasura_session, p_payment_attempt_id);
+begin
+    update checkout_sessions
+    set gateway_session_id = p_gateway_session_id, url = p_url
+    where payment_attempt_id = v_attempt.id
+        and (gateway_session_id is null or gateway_session_id = p_gateway_session_id);
+    if not found then
+        raise exception 'payment attempt % has another page already', v_attempt.id
+            using errcode = 'assert_failure';
+    end if;
+
+    if v_attempt.status in ('created', 'unknown') then  -- a webhook may have come first
+        perform move_payment_attempt(v_attempt, 'pending', '{}');
+    end if;
+    perform close_gateway_circuit(v_attempt.gateway, v_attempt.livemode, 'open');
+    return query select * from payment_attempts where id = v_attempt.id;
+end;
+$$;
+comment on function record_checkout_session is 'Keeps the page that a gateway opened for an attempt.';
+grant execute on function record_checkout_session to munim_hasura;
+
+create function fail_checkout(
+    hasura_session json,
+    p_payment_attempt_id uuid,
+    p_failure_code text,
+    p_failure_message text
+) returns setof payment_attempts
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts := acting_attempt(hasura_session, p_payment_attempt_id);
+begin
+    if v_attempt.status in ('created', 'unknown') then
+        perform move_payment_attempt(v_attempt, 'failed', jsonb_build_object(
+            'failure_code', p_failure_code, 'failure_message', p_failure_message,
+            'decline_class', 'gateway'
+        ));
+    end if;
+    return query select * from payment_attempts where id = v_attempt.id;
+end;
+$$;
+comment on function fail_checkout is
+'The gateway refused for good to open a page. Nothing happens to an attempt that has one.';
+grant execute on function fail_checkout to munim_hasura;

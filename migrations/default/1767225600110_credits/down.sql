@@ -2,8 +2,6 @@ drop function finish_credit_purchase;
 drop function credit_grant_posting;
 drop function open_credit_lot;
 drop function credits_expire_after_days;
-drop function fail_checkout;
-drop function record_checkout_session;
 drop function open_credit_purchase;
 drop function write_credit_purchase;
 drop function repeated_credit_purchase;

@@ -102,6 +102,7 @@ create table credit_purchases (
     customer_id uuid not null,
     payment_intent_id uuid not null,
     idempotency_key text not null,
+    requested_by text not null,
     amount bigint not null,
     currency text not null references currencies (code),
     credit_rate numeric(20, 6) not null,
@@ -121,7 +122,7 @@ create table credit_purchases (
     foreign key (ledger_transaction_id, organization_id, livemode)
     references ledger_transactions (id, organization_id, livemode),
     constraint credit_purchase_key_is_used_once
-    unique (customer_id, idempotency_key, organization_id, livemode),
+    unique (customer_id, idempotency_key, requested_by, organization_id, livemode),
     constraint intent_pays_one_credit_purchase unique (payment_intent_id),
     constraint grant_belongs_to_one_credit_purchase unique (ledger_transaction_id),
     constraint credit_purchase_key_has_a_length check (length(idempotency_key) between 1 and 255),
@@ -133,6 +134,9 @@ create table credit_purchases (
     )
 );
 comment on table credit_purchases is 'Credits bought, at the rate frozen when the purchase was opened.';
+comment on column credit_purchases.requested_by is
+'user:<id>, service; autopay for a charge of a mandate. A key is this one''s own, so no word of a client''s '
+'can stand for a charge.';
 comment on column credit_purchases.credit_rate is 'Credits for one major unit of currency.';
 comment on column credit_purchases.expire_after_days is
 'How long the credits stay once granted, frozen like the rate; null: for ever.';
@@ -149,6 +153,7 @@ select
     credit_purchases.amount,
     credit_purchases.currency,
     credit_purchases.credits_amount,
+    trim_scale(credit_purchases.credits_amount) || ' credits' as title,
     payment_intents.id as payment_intent_id,
     payment_intents.status,
     payment_attempts.id as payment_attempt_id,
@@ -156,7 +161,10 @@ select
     payment_attempts.failure_message,
     checkout_sessions.gateway_session_id,
     checkout_sessions.url,
+    checkout_sessions.method,
     checkout_sessions.customer_email,
+    checkout_sessions.customer_name,
+    checkout_sessions.customer_phone,
     checkout_sessions.success_url,
     checkout_sessions.cancel_url,
     checkout_sessions.expires_at,
@@ -340,7 +348,12 @@ $$;
 comment on function check_payment_amount is 'Refuses what payment_settings does not allow.';
 
 create function repeated_credit_purchase(
-    p_customer customers, p_key text, p_amount bigint, p_currency text, p_email text
+    p_customer customers,
+    p_key text,
+    p_requested_by text,
+    p_amount bigint,
+    p_currency text,
+    p_email text
 ) returns uuid
 language plpgsql stable
 set search_path = public, pg_temp
@@ -354,7 +367,8 @@ begin
     where credit_purchases.organization_id = p_customer.organization_id
         and credit_purchases.livemode = p_customer.livemode
         and credit_purchases.customer_id = p_customer.id
-        and credit_purchases.idempotency_key = p_key;
+        and credit_purchases.idempotency_key = p_key
+        and credit_purchases.requested_by = p_requested_by;
 
     if v_checkout.id is not null
         and (v_checkout.amount, v_checkout.currency, v_checkout.customer_email)
@@ -370,7 +384,7 @@ comment on function repeated_credit_purchase is
 'The purchase that this key opened before, or null. Refuses a key with other content.';
 
 create function write_credit_purchase(
-    p_customer customers, p_key text, p_amount bigint, p_currency text
+    p_customer customers, p_key text, p_requested_by text, p_amount bigint, p_currency text
 ) returns payment_intents
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -394,12 +408,12 @@ begin
     returning * into v_intent;
 
     insert into credit_purchases (
-        organization_id, livemode, customer_id, payment_intent_id, idempotency_key, amount,
-        currency, credit_rate, credits_amount, expire_after_days
+        organization_id, livemode, customer_id, payment_intent_id, idempotency_key, requested_by,
+        amount, currency, credit_rate, credits_amount, expire_after_days
     )
     values (
-        p_customer.organization_id, p_customer.livemode, p_customer.id, v_intent.id, p_key, p_amount,
-        p_currency, v_rate, v_credits, credits_expire_after_days(p_customer.organization_id)
+        p_customer.organization_id, p_customer.livemode, p_customer.id, v_intent.id, p_key,
+        p_requested_by, p_amount, p_currency, v_rate, v_credits, credits_expire_after_days(p_customer.organization_id)
     );
     return v_intent;
 end;
@@ -421,6 +435,7 @@ set search_path = public, pg_temp
 as $$
 declare
     v_customer customers;
+    v_principal text := acting_principal(hasura_session);
     v_currency text;
     v_purchase_id uuid;
     v_intent payment_intents;
@@ -431,14 +446,18 @@ begin
 
     -- The customer's row orders their requests: of two with one key, the second finds the first.
     perform from customers where id = v_customer.id for no key update;
-    v_purchase_id := repeated_credit_purchase(v_customer, p_key, p_amount, p_currency, p_email);
+    v_purchase_id := repeated_credit_purchase(
+        v_customer, p_key, v_principal, p_amount, p_currency, p_email
+    );
 
     if v_purchase_id is null then
         select coalesce(p_currency, default_currency) into strict v_currency
         from organizations where id = v_customer.organization_id;
         perform check_payment_amount(v_customer.organization_id, p_amount, v_currency);
-        v_intent := write_credit_purchase(v_customer, p_key, p_amount, v_currency);
-        perform open_checkout_session(v_intent, p_gateway, p_email, p_success_url, p_cancel_url);
+        v_intent := write_credit_purchase(v_customer, p_key, v_principal, p_amount, v_currency);
+        perform open_checkout_session(
+            v_intent, p_gateway, null, p_email, p_success_url, p_cancel_url
+        );
     end if;
 
     return query
@@ -449,62 +468,6 @@ $$;
 comment on function open_credit_purchase is
 'Writes a purchase of credits down before a gateway is asked. The same key: the same purchase.';
 grant execute on function open_credit_purchase to munim_hasura;
-
-create function record_checkout_session(
-    hasura_session json,
-    p_payment_attempt_id uuid,
-    p_gateway_session_id text,
-    p_url text
-) returns setof credit_checkouts
-language plpgsql volatile security definer
-set search_path = public, pg_temp
-as $$
-declare
-    v_attempt payment_attempts := acting_attempt(hasura_session, p_payment_attempt_id);
-begin
-    update checkout_sessions
-    set gateway_session_id = p_gateway_session_id, url = p_url
-    where payment_attempt_id = v_attempt.id
-        and (gateway_session_id is null or gateway_session_id = p_gateway_session_id);
-    if not found then
-        raise exception 'payment attempt % has another page already', v_attempt.id
-            using errcode = 'assert_failure';
-    end if;
-
-    if v_attempt.status in ('created', 'unknown') then  -- a webhook may have come first
-        perform move_payment_attempt(v_attempt, 'pending', '{}');
-    end if;
-    return query
-    select * from credit_checkouts where payment_intent_id = v_attempt.payment_intent_id;
-end;
-$$;
-comment on function record_checkout_session is 'Keeps the page that a gateway opened for an attempt.';
-grant execute on function record_checkout_session to munim_hasura;
-
-create function fail_checkout(
-    hasura_session json,
-    p_payment_attempt_id uuid,
-    p_failure_code text,
-    p_failure_message text
-) returns setof credit_checkouts
-language plpgsql volatile security definer
-set search_path = public, pg_temp
-as $$
-declare
-    v_attempt payment_attempts := acting_attempt(hasura_session, p_payment_attempt_id);
-begin
-    if v_attempt.status in ('created', 'unknown') then
-        perform move_payment_attempt(v_attempt, 'failed', jsonb_build_object(
-            'failure_code', p_failure_code, 'failure_message', p_failure_message
-        ));
-    end if;
-    return query
-    select * from credit_checkouts where payment_intent_id = v_attempt.payment_intent_id;
-end;
-$$;
-comment on function fail_checkout is
-'The gateway refused for good to open a page. Nothing happens to an attempt that has one.';
-grant execute on function fail_checkout to munim_hasura;
 
 create function credits_expire_after_days(p_organization_id uuid) returns integer
 language plpgsql stable

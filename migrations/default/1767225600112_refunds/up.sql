@@ -36,7 +36,7 @@ insert into refund_reasons (reason, description) values
 ('other', 'Something else: the note says what.');
 
 create table refund_policies (
-    id uuid primary key default gen_random_uuid(),
+    id bigint primary key generated always as identity,
     organization_id uuid not null references organizations (id),
     purpose text not null,
     currency text not null references currencies (code),
@@ -45,18 +45,23 @@ create table refund_policies (
     fee_amount bigint not null default 0,
     fee_share integer not null default 0,
     roles text[] not null default '{finance,owner,service}',
-    updated_at timestamptz not null default clock_now(),
-    constraint refund_policy_is_one_a_purpose_and_currency
-    unique (organization_id, purpose, currency),
+    valid_from timestamptz not null default clock_now(),
+    created_by text not null,
+    created_at timestamptz not null default clock_now(),
+    constraint refund_policy_purpose_is_known check (purpose in ('credit_purchase', 'order')),
     constraint refund_window_is_not_negative check (window_days >= 0),
     constraint refund_shares_are_basis_points check (
         share_max between 0 and 10000 and fee_share between 0 and 10000
     ),
-    constraint refund_fee_is_not_negative check (fee_amount >= 0)
+    constraint refund_fee_is_not_negative check (fee_amount >= 0),
+    constraint refund_is_the_organizations_to_make check (
+        roles <@ '{dispatcher,finance,owner,service}' and array_position(roles, null) is null
+    )
 );
 comment on table refund_policies is
-'What an organisation gives back of payments of a purpose and a currency. Without a row: all of it, '
-'at any time, by finance, owner or service.';
+'What an organisation gives back of payments of a purpose and a currency, from when on. The latest row '
+'that has begun holds; of two that begin together, the one written later. Without a row: all of it, '
+'at any time, by finance, owner or service. Append-only.';
 comment on column refund_policies.window_days is 'Days after the capture; null: for ever.';
 comment on column refund_policies.share_max is
 'How much of what was captured may go back in all, in basis points.';
@@ -64,9 +69,124 @@ comment on column refund_policies.fee_amount is 'What each refund costs the paye
 comment on column refund_policies.fee_share is 'The same in basis points of the refund; both are added.';
 comment on column refund_policies.roles is 'Who may refund.';
 
-create trigger refund_policy_updated_at
-before update on refund_policies
-for each row execute function touch_updated_at();
+create index refund_policies_in_force
+on refund_policies (organization_id, purpose, currency, valid_from, id);
+
+create trigger refund_policies_are_append_only
+before update or delete or truncate on refund_policies
+for each statement execute function refuse_to_rewrite_history();
+
+create function refund_policy(
+    p_organization_id uuid, p_purpose text, p_currency text, p_at timestamptz
+) returns refund_policies
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_policy refund_policies;
+begin
+    select * into v_policy
+    from refund_policies
+    where organization_id = p_organization_id and purpose = p_purpose and currency = p_currency
+        and valid_from <= p_at
+    order by valid_from desc, id desc
+    limit 1;
+    return v_policy;
+end;
+$$;
+comment on function refund_policy is 'The policy that holds at a moment, or a null row.';
+
+create function set_refund_policy(
+    hasura_session json,
+    p_purpose text,
+    p_currency text,
+    p_window_days integer,
+    p_share_max integer,
+    p_fee_amount bigint,
+    p_fee_share integer,
+    p_roles jsonb,
+    p_valid_from timestamptz
+) returns setof refund_policies
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_organization organizations;
+    v_policy refund_policies;
+    v_asked refund_policies;
+begin
+    perform require_actor_role(hasura_session, array['owner', 'finance']);
+    perform require_read_committed();
+    select * into v_organization
+    from organizations
+    where id::text = hasura_session ->> 'x-hasura-organization-id'
+    for no key update;
+    if v_organization.id is null then
+        raise exception 'not-found: the session names no organisation' using errcode = '22B04';
+    end if;
+    if p_valid_from < clock_now() or p_currency = 'XCR' then
+        raise exception 'setting-invalid: no policy for % from % on', p_currency, p_valid_from
+            using errcode = '22B05';
+    end if;
+
+    v_policy := refund_policy(
+        v_organization.id, p_purpose, p_currency, coalesce(p_valid_from, clock_now())
+    );
+    v_asked := v_policy;
+    v_asked.window_days := p_window_days;
+    v_asked.share_max := coalesce(p_share_max, 10000);
+    v_asked.fee_amount := coalesce(p_fee_amount, 0);
+    v_asked.fee_share := coalesce(p_fee_share, 0);
+    v_asked.roles := coalesce(
+        (select array_agg(role order by role) from jsonb_array_elements_text(p_roles) as role),
+        '{finance,owner,service}'
+    );
+    if v_policy.id is null or v_asked is distinct from v_policy then
+        v_policy := write_refund_policy(
+            v_organization.id, p_purpose, p_currency, v_asked, p_valid_from,
+            coalesce(hasura_session ->> 'x-hasura-user-id', hasura_session ->> 'x-hasura-role')
+        );
+    end if;
+    return next v_policy;
+end;
+$$;
+comment on function set_refund_policy is
+'Sets a policy from now or from a later time on. Answers the row that holds then: asked again, the same.';
+grant execute on function set_refund_policy to munim_hasura;
+
+create function write_refund_policy(
+    p_organization_id uuid,
+    p_purpose text,
+    p_currency text,
+    p_terms refund_policies,
+    p_valid_from timestamptz,
+    p_created_by text
+) returns refund_policies
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_policy refund_policies;
+begin
+    insert into refund_policies (
+        organization_id, purpose, currency, window_days, share_max, fee_amount, fee_share, roles,
+        valid_from, created_by
+    )
+    values (
+        p_organization_id, p_purpose, p_currency, p_terms.window_days, p_terms.share_max,
+        p_terms.fee_amount, p_terms.fee_share, p_terms.roles,
+        coalesce(p_valid_from, clock_now()), p_created_by
+    )
+    returning * into v_policy;
+    return v_policy;
+exception
+    when check_violation or foreign_key_violation or not_null_violation then
+        raise exception 'setting-invalid: no such policy for % in %: %',
+            p_purpose, p_currency, sqlerrm
+            using errcode = '22B05';
+end;
+$$;
+comment on function write_refund_policy is 'Writes a policy down, or says which rule of theirs it breaks.';
 
 create table refunds (
     id uuid primary key default gen_random_uuid(),
@@ -175,13 +295,6 @@ select jsonb_build_object(
 );
 end;
 comment on function refund_facts is 'What an event about a refund tells.';
-
-create function acting_principal(p_session json) returns text
-language sql stable
-begin atomic
-select coalesce('user:' || (p_session ->> 'x-hasura-user-id'), 'service');
-end;
-comment on function acting_principal is 'In whose name a request comes; keys are this one''s own.';
 
 create function source_account(p_attempt payment_attempts) returns text
 language plpgsql stable
@@ -348,6 +461,15 @@ $$;
 comment on function write_refund is
 'Writes a refund down, counts it on its attempt and speaks for its credits; the caller books it.';
 
+create function policy_of_attempt(p_attempt payment_attempts) returns refund_policies
+language sql stable
+begin atomic
+select refund_policy(p_attempt.organization_id, purpose, p_attempt.currency, clock_now())
+from payment_intents
+where id = p_attempt.payment_intent_id;
+end;
+comment on function policy_of_attempt is 'The policy that holds now for refunds of an attempt, or null.';
+
 create function check_refund_policy(
     p_attempt payment_attempts, p_amount bigint, p_session json
 ) returns bigint
@@ -356,17 +478,10 @@ set search_path = public, pg_temp
 as $$
 declare
     v_role text := coalesce(p_session ->> 'x-hasura-actor-role', 'service');
-    v_policy refund_policies;
+    v_policy refund_policies := policy_of_attempt(p_attempt);
     v_gone bigint := p_attempt.amount_captured - refundable_amount(p_attempt);
     v_fee bigint;
 begin
-    select refund_policies.* into v_policy
-    from refund_policies
-    inner join payment_intents on payment_intents.purpose = refund_policies.purpose
-    where payment_intents.id = p_attempt.payment_intent_id
-        and refund_policies.organization_id = p_attempt.organization_id
-        and refund_policies.currency = p_attempt.currency;
-
     if v_role <> all (coalesce(v_policy.roles, '{finance,owner,service}')) then
         raise exception 'refund-not-allowed: role % may not refund this payment', v_role
             using errcode = '22B12';
@@ -433,6 +548,23 @@ $$;
 comment on function lock_refundable_attempt is
 'The session''s own attempt whose money can go back; the one that paid where none is named.';
 
+create function require_named_tenant(p_session json) returns void
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+begin
+    if p_session ->> 'x-hasura-organization-id' is null
+        and (select count(*) from organizations) > 1
+    then
+        raise exception 'forbidden: x-hasura-organization-id must say for which organisation'
+            using errcode = '22B03';
+    end if;
+end;
+$$;
+comment on function require_named_tenant is
+'Money leaves an organisation only at the word of somebody who names it; where there is one only, it '
+'is meant.';
+
 create function repeated_refund(p_attempt payment_attempts, p_refund refunds) returns uuid
 language plpgsql stable
 set search_path = public, pg_temp
@@ -475,6 +607,7 @@ declare
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
+    perform require_named_tenant(hasura_session);
     v_attempt := lock_refundable_attempt(
         hasura_session, p_payment_intent_id, p_payment_attempt_id
     );
@@ -690,17 +823,12 @@ begin
     v_refund.type := case
         when v_refund.amount = p_attempt.amount_captured then 'full' else 'partial'
     end;
-    v_refund := write_refund(p_attempt, v_refund, true);
-    perform post_ledger_transactions(
-        v_refund.organization_id, v_refund.livemode,
-        array[refund_posting(v_refund, 'refund_reserve', p_event.occurred_at)]
-    );
-    return v_refund;
+    return write_refund(p_attempt, v_refund, true);
 end;
 $$;
 comment on function adopt_refund is
 'A refund that was made at the gateway itself: the money is gone, so what is left of its credits is '
-'taken, and the rest is a loss.';
+'taken, and the rest is a loss. It is booked with its first step: see refund_postings.';
 
 create function mismatch_of_refund(p_event gateway_events, p_refund refunds) returns text
 language sql stable
@@ -876,7 +1004,9 @@ as $$
 declare
     v_postings ledger_posting[] := '{}';
 begin
-    if p_before = 'failed' then
+    -- What the gateway made itself was never reserved: it is booked whole, in one call with what
+    -- became of it, so that all ledger accounts are locked in one order.
+    if p_before = 'failed' or p_before = 'created' and p_refund.requested_by = 'gateway' then
         v_postings := v_postings || refund_posting(p_refund, 'refund_reserve', p_occurred_at);
     end if;
     if p_refund.status = 'succeeded' then

@@ -1,4 +1,4 @@
-drop function dispute_postings;
+drop function dispute_end_postings;
 drop function move_dispute;
 drop function keep_dispute_facts;
 drop function open_dispute;

@@ -229,22 +229,27 @@ as $$
 declare
     v_dispute disputes := p_dispute;
     v_outcome text := p_event.notice ->> 'outcome';
-    v_is_step boolean;
+    v_postings ledger_posting[] := '{}';
 begin
     -- Whatever is heard of first, it was opened before: the books go through the same steps.
     if v_dispute.id is null then
         v_dispute := open_dispute(p_event, p_attempt);
+        v_postings := v_postings || dispute_posting(v_dispute, 'dispute', p_event.occurred_at);
     end if;
     v_dispute := keep_dispute_facts(v_dispute, p_event);
+    if v_dispute.fee_amount is not null and p_dispute.fee_amount is null then
+        v_postings := v_postings || dispute_posting(v_dispute, 'dispute_fee', p_event.occurred_at);
+    end if;
 
-    v_is_step := exists (
-        select from dispute_steps where before = v_dispute.status and after = v_outcome
-    );
-    if v_is_step then
-        perform move_dispute(v_dispute, p_attempt, v_outcome, p_event.occurred_at);
+    if exists (select from dispute_steps where before = v_dispute.status and after = v_outcome) then
+        v_dispute := move_dispute(v_dispute, p_attempt, v_outcome, p_event.occurred_at);
+        v_postings := v_postings || dispute_end_postings(v_dispute, p_event.occurred_at);
     elsif p_dispute.id is not null and to_jsonb(v_dispute) = to_jsonb(p_dispute) then
         return format('the dispute is %s already', v_dispute.status);
     end if;
+
+    -- However many facts one message tells of, one call books them and takes all locks in order.
+    perform post_ledger_transactions(v_dispute.organization_id, v_dispute.livemode, v_postings);
     return null;
 end;
 $$;
@@ -275,14 +280,11 @@ begin
             else v_amount - hold_refund_credits(p_attempt, v_id, v_amount, true)
         end,
         p_attempt.currency, p_event.notice ->> 'reason',
-        (p_event.notice ->> 'evidence_due_at')::timestamptz, p_event.occurred_at
+        (p_event.notice ->> 'evidence_due_at')::timestamptz,
+        coalesce((p_event.notice ->> 'opened_at')::timestamptz, p_event.occurred_at)
     )
     returning * into v_dispute;
 
-    perform post_ledger_transactions(
-        v_dispute.organization_id, v_dispute.livemode,
-        array[dispute_posting(v_dispute, 'dispute', p_event.occurred_at)]
-    );
     perform record_event(
         v_dispute.organization_id, v_dispute.livemode, 'dispute.opened', 'dispute', v_dispute.id,
         dispute_facts(v_dispute)
@@ -291,7 +293,8 @@ begin
 end;
 $$;
 comment on function open_dispute is
-'The gateway has taken the money back: it is booked so, and what is left of the credits is frozen.';
+'The gateway has taken the money back: it is written down, and what is left of the credits is frozen. '
+'The caller books it.';
 
 create function keep_dispute_facts(p_dispute disputes, p_event gateway_events) returns disputes
 language plpgsql volatile
@@ -316,19 +319,16 @@ begin
     set fee_amount = v_fee, fee_currency = v_currency
     where id = p_dispute.id
     returning * into strict v_dispute;
-    perform post_ledger_transactions(
-        v_dispute.organization_id, v_dispute.livemode,
-        array[dispute_posting(v_dispute, 'dispute_fee', p_event.occurred_at)]
-    );
     return v_dispute;
 end;
 $$;
 comment on function keep_dispute_facts is
-'What a message adds to what is known: the fee, booked once, and until when evidence is taken.';
+'What a message adds to what is known: the fee, which the caller books, and until when evidence is '
+'taken.';
 
 create function move_dispute(
     p_dispute disputes, p_attempt payment_attempts, p_status text, p_occurred_at timestamptz
-) returns void
+) returns disputes
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
@@ -346,32 +346,33 @@ begin
         end
     where id = p_dispute.id
     returning * into strict v_dispute;
-    if p_status = 'under_review' then
-        return;
+    if p_status <> 'under_review' then
+        perform record_event(
+            v_dispute.organization_id, v_dispute.livemode, 'dispute.' || p_status, 'dispute',
+            v_dispute.id, dispute_facts(v_dispute)
+        );
+        perform watch_money_back(p_attempt);
     end if;
-
-    perform post_ledger_transactions(
-        v_dispute.organization_id, v_dispute.livemode, dispute_postings(v_dispute, p_occurred_at)
-    );
-    perform record_event(
-        v_dispute.organization_id, v_dispute.livemode, 'dispute.' || p_status, 'dispute',
-        v_dispute.id, dispute_facts(v_dispute)
-    );
-    perform watch_money_back(p_attempt);
+    return v_dispute;
 end;
 $$;
-comment on function move_dispute is 'Takes a dispute a step on; its end is booked and told.';
+comment on function move_dispute is
+'Takes a dispute a step on; its end is told, and the caller books it.';
 
-create function dispute_postings(p_dispute disputes, p_occurred_at timestamptz)
+create function dispute_end_postings(p_dispute disputes, p_occurred_at timestamptz)
 returns ledger_posting[]
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_postings ledger_posting[] := array[
+    v_postings ledger_posting[];
+begin
+    if p_dispute.status = 'under_review' then
+        return '{}';
+    end if;
+    v_postings := array[
         dispute_posting(p_dispute, 'dispute_' || p_dispute.status, p_occurred_at)
     ];
-begin
     if not exists (select from credit_recalls where refund_id = p_dispute.id) then
         return v_postings;
     end if;
@@ -383,7 +384,8 @@ begin
     return array_remove(v_postings, null);
 end;
 $$;
-comment on function dispute_postings is
-'All that is booked when a dispute ends; the frozen credits are free again, or gone.';
+comment on function dispute_end_postings is
+'All that is booked when a dispute ends; the frozen credits are free again, or gone. Nothing is while '
+'it is under review.';
 
 revoke insert, update, delete, truncate on disputes from public, munim_hasura;

@@ -407,7 +407,7 @@ begin
     select * into strict v_customer from customers where id = p_charge.customer_id;
     perform check_payment_amount(v_customer.organization_id, p_charge.amount, p_charge.currency);
     return write_credit_purchase(
-        v_customer, 'autopay:' || p_charge.id, p_charge.amount, p_charge.currency
+        v_customer, p_charge.id::text, 'autopay', p_charge.amount, p_charge.currency
     );
 end;
 $$;
@@ -672,7 +672,8 @@ begin
     where id = v_charge.id and payment_intent_id is null;
     if not has_open_attempt(v_intent.id) then
         perform open_checkout_session(
-            v_intent, v_mandate.gateway, v_mandate.customer_email, p_success_url, p_cancel_url
+            v_intent, v_mandate.gateway, null, v_mandate.customer_email, p_success_url,
+            p_cancel_url
         );
     end if;
 

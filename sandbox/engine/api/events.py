@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from sandbox.engine.metadata import shape
 from sandbox.engine.triggers import history
 
 from . import transforms
-from .arguments import Args, flag, given, items, number, refuse, source, text, tracked_table
+from .arguments import Args, flag, given, items, number, read, refuse, source, text, tracked_table
 from .calls import SUCCESS, change, command, query, removal
 from .draft import Document, Draft
 
@@ -68,7 +69,7 @@ def _find(document: Document, args: Args, name: str) -> tuple[Any, Any]:
 def _entry(args: Args, name: str) -> dict[str, Any]:
     definition = {"enable_manual": flag(args, "enable_manual")}
     definition |= given(args, *OPERATIONS)
-    retry = RETRY | (args.get("retry_conf") or {})
+    retry = RETRY | read(args, "retry_conf", shape.OBJECT, {})
     return {"name": name, "definition": definition, "retry_conf": retry} | given(args, *KEPT)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from sandbox.engine.errors import EngineError, unparsed
 from sandbox.engine.values import exact, kind_of, no_number
 
-NAME = re.compile(r"^[_A-Za-z][_0-9A-Za-z]*$")
+NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*\Z")
 # Half a surrogate pair, which no encoding can say; what the group holds is something else.
 HALF_PAIR = re.compile(
     r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"

@@ -5,11 +5,24 @@ Only what the engine relies on is checked; keys that nobody reads are kept as th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
-Check = Callable[[Any, str], Iterator[str]]
+from graphql import GraphQLError, parse_type
+
+from sandbox.engine.tracking.naming import GRAPHQL_NAME
+
 NAMES = {dict: "Object", list: "Array", str: "String", bool: "Boolean", type(None): "Null"}
+
+
+class Fault(NamedTuple):
+    """What does not fit, and where: a place as error messages write it."""
+
+    place: str
+    reason: str
+
+
+Check = Callable[[Any, str], Iterator[Fault]]
 
 
 class ShapeError(Exception):
@@ -23,36 +36,32 @@ class ShapeError(Exception):
 
 def check(value: Any, shape: Check, path: str = "$") -> None:
     """Raise ShapeError for the first part that does not fit."""
-    for place in shape(value, path):
-        raise ShapeError(_reason(value, path, place), place)
+    for fault in shape(value, path):
+        raise ShapeError(fault.reason, fault.place)
 
 
-def _reason(value: Any, root: str, place: str) -> str:
-    """Say what is wrong at a place: a key is missing, or it holds the wrong kind of value."""
-    holder: Any = None
-    found, key = value, ""
-    for step in place[len(root) :].replace("[", ".").replace("]", "").split(".")[1:]:
-        holder, key = found, step
-        found = found[int(step)] if isinstance(found, list) else found.get(step, _MISSING)
-    if found is _MISSING and isinstance(holder, dict):
-        return f'key "{key}" not found'
-    kind = "Number" if type(found) in (int, float) else NAMES.get(type(found), "value")
-    return f"parsing failed, a value of another kind is expected than {kind}"
+def _other_kind(value: Any, path: str) -> Fault:
+    kind = "Number" if type(value) in (int, float) else NAMES.get(type(value), "value")
+    return Fault(path, f"parsing failed, a value of another kind is expected than {kind}")
 
 
-_MISSING = object()
+def _unreadable(value: Any, path: str, wanted: str) -> Fault:
+    """Blame a text for what it says, and anything else for not being a text."""
+    if isinstance(value, str):
+        return Fault(path, f'parsing failed, "{value}" is not {wanted}')
+    return _other_kind(value, path)
 
 
 def kind(*kinds: type) -> Check:
-    def run(value: Any, path: str) -> Iterator[str]:
+    def run(value: Any, path: str) -> Iterator[Fault]:
         if not isinstance(value, kinds):
-            yield path
+            yield _other_kind(value, path)
 
     return run
 
 
 def optional(inner: Check) -> Check:
-    def run(value: Any, path: str) -> Iterator[str]:
+    def run(value: Any, path: str) -> Iterator[Fault]:
         if value is not None:
             yield from inner(value, path)
 
@@ -60,9 +69,9 @@ def optional(inner: Check) -> Check:
 
 
 def many(inner: Check) -> Check:
-    def run(value: Any, path: str) -> Iterator[str]:
+    def run(value: Any, path: str) -> Iterator[Fault]:
         if not isinstance(value, list):
-            yield path
+            yield _other_kind(value, path)
             return
         for at, item in enumerate(value):
             yield from inner(item, f"{path}[{at}]")
@@ -70,15 +79,19 @@ def many(inner: Check) -> Check:
     return run
 
 
-def record(*, needs: dict[str, Check] | None = None, **allows: Check) -> Check:
+def record(*, needs: Mapping[str, Check] | None = None, **allows: Check) -> Check:
     """Check an object: the keys it needs, and those it may have (or have as null)."""
 
-    def run(value: Any, path: str) -> Iterator[str]:
+    def run(value: Any, path: str) -> Iterator[Fault]:
         if not isinstance(value, dict):
-            yield path
+            yield _other_kind(value, path)
             return
         for key, inner in (needs or {}).items():
-            yield from inner(value[key], f"{path}.{key}") if key in value else [f"{path}.{key}"]
+            place = f"{path}.{key}"
+            if key in value:
+                yield from inner(value[key], place)
+            else:
+                yield Fault(place, f'key "{key}" not found')
         for key, inner in allows.items():
             if value.get(key) is not None:
                 yield from inner(value[key], f"{path}.{key}")
@@ -86,15 +99,49 @@ def record(*, needs: dict[str, Check] | None = None, **allows: Check) -> Check:
     return run
 
 
-def either(*choices: Check) -> Check:
-    def run(value: Any, path: str) -> Iterator[str]:
-        if all(next(choice(value, path), None) is not None for choice in choices):
-            yield path
+def each(inner: Check) -> Check:
+    """Check an object whose keys are free, and whose values are all of one kind."""
+
+    def run(value: Any, path: str) -> Iterator[Fault]:
+        if not isinstance(value, dict):
+            yield _other_kind(value, path)
+            return
+        for key, item in value.items():
+            yield from inner(item, f"{path}.{key}")
 
     return run
 
 
-def expression(value: Any, path: str) -> Iterator[str]:
+def either(*choices: Check) -> Check:
+    def run(value: Any, path: str) -> Iterator[Fault]:
+        if all(next(choice(value, path), None) is not None for choice in choices):
+            yield _other_kind(value, path)
+
+    return run
+
+
+def graphql_name(value: Any, path: str) -> Iterator[Fault]:
+    if not isinstance(value, str) or not GRAPHQL_NAME.match(value):
+        yield _unreadable(value, path, "a GraphQL name")
+
+
+def enum_value(value: Any, path: str) -> Iterator[Fault]:
+    """Check a name of the kind that GraphQL's own constants take no part in."""
+    if value in ("true", "false", "null"):
+        yield _unreadable(value, path, "a value of an enum")
+    else:
+        yield from graphql_name(value, path)
+
+
+def graphql_type(value: Any, path: str) -> Iterator[Fault]:
+    """Check a type as the SDL writes it, such as `[Int!]`."""
+    try:
+        parse_type(value if isinstance(value, str) else "")
+    except GraphQLError:
+        yield _unreadable(value, path, "a GraphQL type")
+
+
+def expression(value: Any, path: str) -> Iterator[Fault]:
     """Check that a boolean expression can be walked; what is wrong in it is an inconsistency."""
     if not isinstance(value, dict):
         return
@@ -128,11 +175,13 @@ USING = either(
     record(needs={"foreign_key_constraint_on": FOREIGN_KEY}),
     record(
         needs={
-            "manual_configuration": record(needs={"remote_table": NAME, "column_mapping": OBJECT})
+            "manual_configuration": record(
+                needs={"remote_table": NAME, "column_mapping": each(TEXT)}
+            )
         }
     ),
 )
-RELATIONSHIPS = many(record(needs={"name": TEXT, "using": USING}))
+RELATIONSHIPS = many(record(needs={"name": TEXT, "using": USING}, comment=TEXT))
 COMPUTED = many(
     record(
         needs={
@@ -140,7 +189,8 @@ COMPUTED = many(
             "definition": record(
                 needs={"function": NAME}, table_argument=TEXT, session_argument=TEXT
             ),
-        }
+        },
+        comment=TEXT,
     )
 )
 PERMISSION = record(
@@ -163,8 +213,13 @@ EVENT_TRIGGERS = many(
         headers=HEADERS,
     )
 )
+ROOT_FIELDS = each(optional(either(graphql_name, record(name=graphql_name, comment=TEXT))))
 CONFIGURATION = record(
-    custom_name=TEXT, custom_root_fields=OBJECT, column_config=OBJECT, custom_column_names=OBJECT
+    custom_name=TEXT,
+    comment=TEXT,
+    custom_root_fields=ROOT_FIELDS,
+    column_config=each(optional(record(custom_name=TEXT, comment=TEXT))),
+    custom_column_names=each(optional(TEXT)),
 )
 TABLE = record(
     needs={"table": NAME},
@@ -181,27 +236,36 @@ TABLE = record(
 FUNCTION = record(
     needs={"function": NAME},
     configuration=record(
-        custom_name=TEXT, custom_root_fields=OBJECT, session_argument=TEXT, exposed_as=TEXT
+        custom_name=graphql_name, custom_root_fields=ROOT_FIELDS, session_argument=TEXT,
+        exposed_as=TEXT,
     ),
     permissions=ROLES,
-)
-FIELDS = many(record(needs={"name": TEXT, "type": TEXT}))
+    comment=TEXT,
+)  # fmt: skip
+FIELDS = many(record(needs={"name": graphql_name, "type": graphql_type}, description=TEXT))
 ACTION = record(
     needs={
-        "name": TEXT,
+        "name": graphql_name,
         "definition": record(
             needs={"handler": TEXT}, arguments=FIELDS, output_type=TEXT, type=TEXT, kind=TEXT,
             headers=HEADERS, timeout=kind(int, float),
         ),
     },
     permissions=ROLES,
+    comment=TEXT,
 )  # fmt: skip
-LINK = record(needs={"name": TEXT, "type": TEXT, "remote_table": NAME, "field_mapping": OBJECT})
+LINK = record(
+    needs={"name": graphql_name, "type": TEXT, "remote_table": NAME, "field_mapping": each(TEXT)}
+)
+VALUES = many(record(needs={"value": enum_value}, description=TEXT))
+TYPE = {"name": graphql_name}
 CUSTOM_TYPES = record(
-    input_objects=many(record(needs={"name": TEXT, "fields": FIELDS})),
-    objects=many(record(needs={"name": TEXT, "fields": FIELDS}, relationships=many(LINK))),
-    scalars=many(record(needs={"name": TEXT})),
-    enums=many(record(needs={"name": TEXT, "values": many(record(needs={"value": TEXT}))})),
+    input_objects=many(record(needs=TYPE | {"fields": FIELDS}, description=TEXT)),
+    objects=many(
+        record(needs=TYPE | {"fields": FIELDS}, relationships=many(LINK), description=TEXT)
+    ),
+    scalars=many(record(needs=TYPE, description=TEXT)),
+    enums=many(record(needs=TYPE | {"values": VALUES}, description=TEXT)),
 )
 CRON_TRIGGER = record(
     needs={

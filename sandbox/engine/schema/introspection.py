@@ -67,6 +67,7 @@ def graphql_schema(schema: RoleSchema) -> GraphQLSchema:
             mutation=builder.object(mutation) if mutation else None,
             subscription=builder.object(subscription) if subscription else None,
             directives=[*directives, CACHED],
+            assume_valid=True,  # a name of a table may begin with "__", which GraphQL reserves
         )
     )
 

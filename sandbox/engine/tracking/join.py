@@ -99,12 +99,18 @@ def _track_relationships(tracked: Tracked, table: TrackedTable) -> None:
         for item in table.metadata.get(f"{kind}_relationships") or []:
             if item["name"] in table.relationships:
                 continue
-            found = _relationship(tracked, table, item, is_array=kind == "array")
+            found = _misnamed(item) or _relationship(tracked, table, item, is_array=kind == "array")
             if isinstance(found, str):
                 label = f"{kind}_relation {item['name']} in table {dotted(table.name)}"
                 tracked.refuse(f"{kind}_relation", label, found, item)
             else:
                 table.relationships[found.name] = found
+
+
+def _misnamed(item: dict[str, Any]) -> str | None:
+    """Say it of a field whose name GraphQL cannot say."""
+    name = item["name"]
+    return None if GRAPHQL_NAME.match(name) else f'"{name}" is not a GraphQL name'
 
 
 def _relationship(
@@ -178,6 +184,7 @@ def _track_computed(tracked: Tracked, table: TrackedTable, catalog: Catalog) -> 
         function = _only_function(catalog, name_of(definition["function"]))
         label = f"computed_field {item['name']} in table {dotted(table.name)}"
         reason = function if isinstance(function, str) else _incomputable(function, tracked)
+        reason = reason or _misnamed(item)
         if isinstance(function, str) or reason:
             text = f'the computed field "{item["name"]}" cannot be added to table '
             text += f'"{dotted(table.name)}" because {reason}'

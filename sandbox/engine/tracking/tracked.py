@@ -148,7 +148,7 @@ class Tracked:
 def name_of(reference: Any) -> Name:
     """Read `name` or `{schema, name}`."""
     if isinstance(reference, dict):
-        return (reference.get("schema", "public"), reference["name"])
+        return (reference.get("schema") or "public", reference["name"])
     return ("public", str(reference))
 
 

@@ -5,6 +5,7 @@ settled then; what the fault does happens in `worker`.
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -45,6 +46,9 @@ create table if not exists attempts (
 
 DAYS_3 = 3 * 24 * 3600
 LONGEST_WAIT = 3600
+
+# In minor units, as `amount_total`, or in major ones with two decimals, as `order_amount`.
+AMOUNTS = re.compile(rb'("(\w*amount\w*)":\s*)(\d+)(\.\d\d)?(?![\d.])')
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +151,8 @@ class Outbox:
         )
         return [_delivery(row) for row in rows.fetchall()]
 
-    def record(self, delivery: Delivery, attempt: Attempt) -> None:
-        """Log an attempt and decide what is next: done, again later, or given up."""
+    def record(self, delivery: Delivery, attempt: Attempt, wait: float | None) -> None:
+        """Log an attempt and decide what is next: done, again after a wait, or given up."""
         number = delivery.attempts + 1
         fault = delivery.fault["kind"] if delivery.fault else None
         now = self.store.exact_now()
@@ -162,7 +166,7 @@ class Outbox:
             )
             self.store.db.execute(
                 "update deliveries set state = ?, due = ?, attempts = ? where id = ?",
-                (*_next_step(delivery, attempt, now), number, delivery.id),
+                (*_next_step(attempt, now, wait), number, delivery.id),
             )
 
     def abandon(self, delivery: Delivery) -> None:
@@ -213,18 +217,19 @@ def _delivery(row: Any) -> Delivery:
 
 
 def _with_wrong_amounts(body: bytes, excess: int) -> bytes:
-    """Raise every amount of a JSON body, at any depth."""
+    """Raise every amount of a JSON body, at any depth, by so many minor units.
 
-    def raised(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        return {
-            name: value + excess
-            if name.startswith("amount") and type(value) is int and value
-            else value
-            for name, value in pairs
-        }
+    It is done in the text: 2450.00 read and written again would be another number of digits.
+    """
 
-    wrong = json.loads(body, object_pairs_hook=raised)
-    return json.dumps(wrong, ensure_ascii=False).encode()
+    def raised(found: re.Match[bytes]) -> bytes:
+        head, name, whole, decimals = found.groups(default=b"")
+        if not decimals and not (name.startswith(b"amount") and int(whole)):
+            return found[0]
+        minor = int(whole + decimals[1:]) + excess
+        return head + (b"%d.%02d" % divmod(minor, 100) if decimals else b"%d" % minor)
+
+    return AMOUNTS.sub(raised, body)
 
 
 def _delay(fault: Fault | None) -> float:
@@ -236,10 +241,15 @@ def _first_state(fault: Fault | None) -> str:
     return states.get(fault.kind, "pending") if fault else "pending"
 
 
-def _next_step(delivery: Delivery, attempt: Attempt, now: float) -> Sequence[object]:
-    """Decide state and due time: 1 s after the first failure, doubling up to an hour."""
+def patient_wait(delivery: Delivery, now: float) -> float | None:
+    """Wait 1 s after the first try, then twice as long each time, for three days."""
+    if now - delivery.created > DAYS_3:
+        return None
+    return min(2.0**delivery.attempts, LONGEST_WAIT)
+
+
+def _next_step(attempt: Attempt, now: float, wait: float | None) -> Sequence[object]:
+    """Decide state and due time."""
     if attempt.accepted:
         return "delivered", now
-    if now - delivery.created > DAYS_3:
-        return "given_up", now
-    return "pending", now + min(2.0**delivery.attempts, LONGEST_WAIT)
+    return ("given_up", now) if wait is None else ("pending", now + wait)

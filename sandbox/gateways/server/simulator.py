@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from starlette.routing import BaseRoute
 
 from sandbox.faults import Faults
-from sandbox.gateways.server.deliveries import Outbox
+from sandbox.gateways.server.deliveries import Delivery, Outbox
 from sandbox.gateways.server.state import Books, Store
 
 
@@ -78,4 +78,17 @@ class Simulator(Protocol):
 
     def overview(self) -> Overview:
         """Describe the simulator on the index page."""
+        ...
+
+
+@runtime_checkable
+class Postman(Protocol):
+    """What a simulator offers besides, whose gateway has headers or a schedule of its own."""
+
+    def envelope(self, delivery: Delivery) -> dict[str, str]:
+        """Give the headers that do not depend on the signature: an id, the number of the try."""
+        ...
+
+    def wait(self, delivery: Delivery, now: float) -> float | None:
+        """Tell how many seconds after this try, which failed, the next one is; None: no more."""
         ...

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.faults import Kind
-from sandbox.gateways.server.deliveries import Attempt, Delivery, Outbox
+from sandbox.gateways.server.deliveries import Attempt, Delivery, Outbox, patient_wait
 from sandbox.gateways.server.posting import Poster, PostError
-from sandbox.gateways.server.simulator import Signed, Simulator
+from sandbox.gateways.server.simulator import Postman, Signed, Simulator
 from sandbox.gateways.server.state import Store
 
 LOG = logging.getLogger("sandbox.gateways")
@@ -99,8 +99,15 @@ class Worker:
             self.outbox.abandon(delivery)
             return None
         attempt = await self._post(delivery.parcel.url, signed)
-        self.outbox.record(delivery, attempt)
+        self.outbox.record(delivery, attempt, self._wait(delivery))
         return attempt
+
+    def _wait(self, delivery: Delivery) -> float | None:
+        """Tell how long the gateway waits after a try that failed."""
+        simulator, now = self.simulators[delivery.parcel.gateway], self.store.exact_now()
+        if isinstance(simulator, Postman):
+            return simulator.wait(delivery, now)
+        return patient_wait(delivery, now)
 
     async def _post(self, url: str, signed: Signed) -> Attempt:
         try:
@@ -120,7 +127,10 @@ class Worker:
         if fault and fault["kind"] == Kind.WRONG_SIGNATURE:
             secrets = [NOT_THE_SECRET]
         stamp = int(self.store.exact_now() + _skew(fault))
-        return simulator.sign(parcel.body, secrets, stamp)
+        signed = simulator.sign(parcel.body, secrets, stamp)
+        if isinstance(simulator, Postman):
+            signed.headers.update(simulator.envelope(delivery))
+        return signed
 
 
 def _skew(fault: dict[str, Any] | None) -> float:

@@ -21,6 +21,7 @@ from sandbox.gateways.stripe.intent_calls import IntentCalls
 from sandbox.gateways.stripe.intents import Intents
 from sandbox.gateways.stripe.pages import HostedPages
 from sandbox.gateways.stripe.payments import Payments
+from sandbox.gateways.stripe.payouts import Payouts
 from sandbox.gateways.stripe.refunds import Refunds
 from sandbox.gateways.stripe.saved_methods import SavedMethods
 from sandbox.gateways.stripe.sessions import Sessions
@@ -48,6 +49,7 @@ class Simulator:
         self.methods = SavedMethods(books, events)
         self.refunds = Refunds(books, events, self.charges)
         self.disputes = Disputes(books, events, self.balance)
+        self.payouts = Payouts(books, events, self.balance)
         self.events = events
         self.api = Api(house, events, self.keys)
         self.hosted = HostedPages(books, self.payments, pages)
@@ -74,6 +76,7 @@ class Simulator:
             *IntentCalls(self.books, self.intents).operations(),
             *self.charges.operations(),
             *self.balance.operations(),
+            *self.payouts.operations(),
             *self.methods.operations(),
             *self.refunds.operations(),
             *self.disputes.operations(),

@@ -6,7 +6,6 @@ from stripe.params._balance_transaction_list_params import BalanceTransactionLis
 
 from sandbox.gateways.server.state import Books, Document, Slice
 from sandbox.gateways.stripe.calls import Call, Operation
-from sandbox.gateways.stripe.errors import not_simulated
 from sandbox.gateways.stripe.objects import fetch, new_id, show, show_list
 
 KIND = "balance_transaction"
@@ -81,9 +80,8 @@ class Balance:
         return show(self.books, self._aged(found), call.params)
 
     def _entries(self, call: Call) -> Document:
-        if "payout" in call.params:
-            raise not_simulated("payouts", "payout")
         filters = {name: call.params.get(name) for name in ("currency", "source", "type")}
+        filters["_payout"] = call.params.get("payout")
         answer = show_list(self.books, KIND, BASE, call.params, **filters)
         answer["data"] = [self._aged(entry) for entry in answer["data"]]
         return answer

@@ -22,6 +22,7 @@ EXPIRY = (12, 2099)
 EMAIL = "payer@example.com"
 GOOD_CARD = "4242424242424242"
 DAY = 24 * 3600
+REFUNDS = {"succeeded", "failed", "pending", "pending_then_failed"}
 DECISIONS = {"won", "lost", "under_review"}
 MOST_CUSTOMERS = 10_000
 
@@ -39,6 +40,8 @@ class Control:
             "/payment_methods/{id}": self.change_method,
             "/refunds/{id}/decide": self.decide_refund,
             "/charges/{id}/dispute": self.dispute,
+            "/charges/{id}/refunds": self.steer_refunds,
+            "/payouts": self.pay_out,
             "/disputes/{id}/decide": self.decide_dispute,
         }
         return [Route(path, call, methods=["POST"]) for path, call in paths.items()]
@@ -132,6 +135,29 @@ class Control:
         with self.books.store.transaction():
             found = self.stripe.disputes.open(charge, str(order.get("reason", "fraudulent")))
         return JSONResponse(public(found), 201)
+
+    async def steer_refunds(self, request: Request) -> Response:
+        """Say what becomes of a charge's refunds from now on, whatever its card: an `outcome`.
+
+        `succeeded`; `failed` two seconds later; `pending`, and succeeded, or failed, two seconds
+        later.
+        """
+        outcome = (await read_object(request)).get("outcome")
+        charge = self._charge(request.path_params["id"])
+        if charge is None:
+            return _refuse("no such charge", 404)
+        if outcome not in REFUNDS:
+            return _refuse(f"outcome must be one of {', '.join(sorted(REFUNDS))}")
+        with self.books.store.transaction():
+            self.books.update("charge", charge | {"_refunds": outcome})
+        return JSONResponse(public(charge))
+
+    async def pay_out(self, request: Request) -> Response:
+        """Pay out, now, all that was not paid out yet, of each currency that has something."""
+        del request
+        with self.books.store.transaction():
+            made = self.stripe.payouts.pay_out()
+        return JSONResponse({"payouts": [public(one) for one in made]}, 201)
 
     def _charge(self, identifier: str) -> Document | None:
         intent = self.books.find("payment_intent", identifier)

@@ -24,6 +24,7 @@ KINDS = {
     "re": "refund",
     "pyr": "refund",
     "dp": "dispute",
+    "po": "payout",
 }
 
 

@@ -135,6 +135,7 @@ class Server:
         port: int = 0,
         program: str = PROGRAM,
         events: tuple[str, ...] = (),
+        options: tuple[str, ...] = (),
     ) -> None:
         self.port = port or free_port()
         self.state = state
@@ -147,6 +148,7 @@ class Server:
                 *("--state", str(state), "--key", f"stripe={KEY}", "--secret", f"stripe={SECRET}"),
                 *(part for url in webhooks for part in ("--webhook", f"stripe={url}")),
                 *(part for kind in events for part in ("--event", f"stripe={kind}")),
+                *options,
             ],
             cwd=ROOT,
             stdin=subprocess.PIPE,

@@ -1,0 +1,260 @@
+"""Cashfree Payments (PG), by its HTTP API: pages, holds, refunds and settlements in rupees.
+
+https://www.cashfree.com/docs/api-reference/payments/overview
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from functools import partial
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from app.config import ConfigError
+from app.errors import (
+    GatewayRefusedError,
+    GatewayUnavailableError,
+    InvalidInputError,
+    SignatureInvalidError,
+)
+from app.gateways import (
+    Capability,
+    Charge,
+    Checkout,
+    Delivery,
+    Finding,
+    Method,
+    Notice,
+    Outcome,
+    Query,
+    RefundOrder,
+    Return,
+    SettlementLine,
+    Subject,
+)
+from app.gateways.cashfree import findings, orders, settlements
+from app.gateways.cashfree.answers import (
+    answer,
+    as_list,
+    as_object,
+    code_of,
+    look_up,
+    refused,
+    translated,
+)
+from app.gateways.cashfree.notices import notice
+from app.gateways.cashfree.signatures import verify
+from app.gateways.cashfree.words import OFFERS, Object
+from app.http import Http, RefusedReplyError
+from app.money import Money
+
+API_VERSION = "2025-01-01"
+LIVE_HOST = "api.cashfree.com"
+
+# Names the holds' keys, as one attempt may be captured under one key and voided under another.
+KEYS = uuid5(NAMESPACE_URL, "https://www.cashfree.com/docs/api-reference/payments/authorization")
+
+OVER = {Outcome.PAID, Outcome.CANCELED, Outcome.EXPIRED}
+
+NOTE_LENGTH_MIN, NOTE_LENGTH_MAX = 3, 100
+KNOWN_ORDER = {"order_already_exists", "order_id_already_exists"}
+KNOWN_REFUND = {"refund_id_already_exists", "refund_already_exists"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read from CASHFREE_CLIENT_ID and so on.
+
+    Several client secrets while one replaces another: we ask with the first, and a webhook may be
+    signed with any, as Cashfree signs with the oldest that is active.
+    """
+
+    client_id: str
+    client_secret: tuple[str, ...] = field(repr=False)
+    api_url: str = f"https://{LIVE_HOST}/pg"
+
+    def __post_init__(self) -> None:
+        if not self.client_secret:
+            message = "CASHFREE_CLIENT_SECRET must not be empty"
+            raise ConfigError(message)
+
+    @property
+    def livemode(self) -> bool:
+        return urlsplit(self.api_url).hostname == LIVE_HOST
+
+
+class Adapter:
+    """Cashfree's answers in our words."""
+
+    name: ClassVar[str] = "cashfree"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.AUTHORIZE, Capability.CANCEL, Capability.EXPIRE}
+    )
+    methods: ClassVar[frozenset[Method]] = frozenset(OFFERS)
+    currencies: ClassVar[frozenset[str]] = frozenset({"INR"})
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.api_url = settings.api_url.rstrip("/")
+        self.http = Http(
+            "Cashfree",
+            self.api_url,
+            headers={
+                "x-api-version": API_VERSION,
+                "x-client-id": settings.client_id,
+                "x-client-secret": settings.client_secret[0],
+            },
+        )
+
+    def open(self, charge: Charge) -> Checkout:
+        """Open an order under the attempt's id, which Cashfree takes once."""
+        try:
+            found = as_object(self.http.send("/orders", orders.order(charge)).body)
+        except RefusedReplyError as refusal:
+            if refusal.reply.status != 409 and code_of(refusal) not in KNOWN_ORDER:
+                raise refused(refusal) from refusal
+            found = self._opened_before(charge)
+        return translated(lambda: orders.checkout(self.api_url, found))
+
+    def capture(self, payment_attempt_id: str, gateway_payment_id: str, amount: Money) -> Finding:
+        """Take what is held, once: Cashfree forgets the key after a day, and the hold never."""
+        del gateway_payment_id  # an order has one hold
+        wanted = {"action": "CAPTURE", "amount": amount.decimal}
+        return self._end(payment_attempt_id, f"/orders/{payment_attempt_id}/authorization", wanted)
+
+    def cancel(self, payment_attempt_id: str, gateway_payment_id: str) -> Finding:
+        del gateway_payment_id  # an order has one hold
+        wanted = {"action": "VOID"}
+        return self._end(payment_attempt_id, f"/orders/{payment_attempt_id}/authorization", wanted)
+
+    def expire(self, payment_attempt_id: str, gateway_session_id: str) -> Finding:
+        wanted = {"order_status": "TERMINATED"}
+        found = self._end(payment_attempt_id, f"/orders/{gateway_session_id}", wanted, "PATCH")
+        return replace(found, payment_attempt_id=payment_attempt_id)
+
+    def refund(self, order: RefundOrder) -> Finding:
+        """Refund under the refund's id, which is Cashfree's key for good."""
+        path = f"/orders/{findings.order_of(order.gateway_payment_id)}/refunds"
+        wanted: dict[str, Any] = {
+            "refund_id": refund_name(order.id),
+            "refund_amount": order.amount.decimal,
+            "refund_speed": "STANDARD",
+        }
+        if len(order.reason) >= NOTE_LENGTH_MIN:
+            wanted["refund_note"] = order.reason[:NOTE_LENGTH_MAX]
+        try:
+            found = as_object(self.http.send(path, wanted).body)
+        except RefusedReplyError as refusal:
+            if code_of(refusal) not in KNOWN_REFUND:
+                return _not_refunded(order, refused(refusal))
+            return self._refunded_before(order, refusal)
+        return translated(lambda: findings.of_refund(found))
+
+    def find(self, query: Query) -> Finding | None:
+        return self._find(
+            query.gateway_session_id or query.payment_attempt_id, is_over=query.is_over
+        )
+
+    def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
+        path = f"/orders/{findings.order_of(gateway_payment_id)}/refunds/{refund_name(refund_id)}"
+        found = look_up(lambda: self.http.get(path))
+        if found is None:
+            return None
+        return translated(lambda: findings.of_refund(as_object(found.body)))
+
+    def read(self, delivery: Delivery, now: datetime) -> Notice:
+        sent_at = verify(delivery, self.settings.client_secret, now)
+        try:
+            return notice(delivery.body, sent_at, livemode=self.settings.livemode)
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as failure:
+            message = "Cashfree signed something that is not an event"
+            raise InvalidInputError(message) from failure
+
+    def read_return(self, arrival: Return) -> Finding:
+        """Say only whose page it was: Cashfree signs nothing here."""
+        named = arrival.fields.get("order_id", arrival.gateway_session_id)
+        if named != arrival.gateway_session_id:
+            message = "this return is another order's"
+            raise SignatureInvalidError(message)
+        return Finding(
+            subject=Subject.PAYMENT,
+            outcome=Outcome.UNKNOWN,
+            payment_attempt_id=arrival.payment_attempt_id,
+            gateway_session_id=arrival.gateway_session_id,
+        )
+
+    def settlements(self, day: date) -> Iterator[SettlementLine]:
+        cursor: str | None = None
+        while True:
+            wanted = settlements.request(day, cursor)
+            page = answer(partial(self.http.send, "/settlement/recon", wanted))
+            yield from translated(partial(settlements.lines, page))
+            following = page.get("cursor")
+            if not following or following == cursor:
+                return
+            cursor = str(following)
+
+    def _opened_before(self, charge: Charge) -> Object:
+        """Fetch the order that has this id already, and see that it is the same."""
+        found = answer(lambda: self.http.get(f"/orders/{charge.id}"))
+        if not translated(lambda: orders.is_same(charge, found)):
+            message = "Cashfree has another order under this id"
+            raise GatewayRefusedError(message)
+        return found
+
+    def _refunded_before(self, order: RefundOrder, refusal: RefusedReplyError) -> Finding:
+        """Tell the refund that has this id already, as it is: its amount may speak against it."""
+        found = self.find_refund(order.id, order.gateway_payment_id)
+        if found is None:
+            message = "Cashfree knows the refund and does not show it"
+            raise GatewayUnavailableError(message) from refusal
+        return found
+
+    def _end(
+        self, payment_attempt_id: str, path: str, wanted: dict[str, Any], method: str = "POST"
+    ) -> Finding:
+        """Ask, then say how the order stands, which alone tells whether it was in time."""
+        key = uuid5(KEYS, f"{payment_attempt_id}:{next(iter(wanted.values()))}")
+        refusal = None
+        try:
+            self.http.send(path, wanted, {"x-idempotency-key": str(key)}, method)
+        except RefusedReplyError as failure:
+            refusal = failure
+        found = self._find(payment_attempt_id)
+        if found is None:
+            message = "Cashfree knows the order and does not show it"
+            raise GatewayUnavailableError(message) from refusal
+        if refusal and found.outcome not in OVER:
+            raise refused(refusal) from refusal
+        return found
+
+    def _find(self, order_id: str, *, is_over: bool = False) -> Finding | None:
+        """Look an order up with its payments; the order is decided, never a payment."""
+        found = look_up(lambda: self.http.get(f"/orders/{order_id}"))
+        if found is None:
+            return None
+        order = as_object(found.body)
+        if order.get("order_id") != order_id:
+            message = "Cashfree answered with another order"
+            raise GatewayUnavailableError(message)
+        payments = look_up(lambda: self.http.get(f"/orders/{order_id}/payments"))
+        tries = as_list(payments.body) if payments else []
+        return translated(lambda: findings.of_order(order, tries, is_over=is_over))
+
+
+def refund_name(refund_id: str) -> str:
+    """Write a refund's id with letters and digits alone, as the documentation wants it."""
+    return UUID(refund_id).hex
+
+
+def _not_refunded(order: RefundOrder, refusal: GatewayRefusedError) -> Finding:
+    return Finding(
+        subject=Subject.REFUND,
+        outcome=Outcome.FAILED,
+        refund_id=order.id,
+        gateway_payment_id=order.gateway_payment_id,
+        amount=order.amount,
+        failure_code=refusal.code,
+        failure_message=refusal.message,
+    )

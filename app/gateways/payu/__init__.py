@@ -1,0 +1,236 @@
+"""PayU India: its hosted checkout, to which a payer's browser posts, and its commands.
+
+https://docs.payu.in/docs/prebuilt-checkout-page-integration
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from functools import partial
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from app.config import ConfigError
+from app.errors import GatewayUnavailableError, SignatureInvalidError
+from app.gateways import (
+    Capability,
+    Charge,
+    Checkout,
+    Delivery,
+    Finding,
+    Method,
+    Notice,
+    Outcome,
+    Query,
+    RefundOrder,
+    Return,
+    SettlementLine,
+    Subject,
+)
+from app.gateways.payu import findings, hashes, notices, pages, references, settlements
+from app.gateways.payu.words import METHODS, NOT_FOUND, REFUND_CODES, Answer, plain
+from app.http import Http, RefusedReplyError
+
+TEST_HOST = "test.payu.in"
+
+COMMANDS = "/merchant/postservice.php?form=2"
+REPORT = "/settlement/range"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read from PAYU_KEY and so on. The first salt signs, all verify while one replaces another."""
+
+    key: str
+    salt: tuple[str, ...] = field(repr=False)
+    checkout_url: str = "https://secure.payu.in"
+    api_url: str = "https://info.payu.in"
+
+    def __post_init__(self) -> None:
+        if any("|" in text for text in (self.key, *self.salt)):
+            message = "PAYU_KEY and PAYU_SALT must have no pipe"
+            raise ConfigError(message)
+
+    @property
+    def livemode(self) -> bool:
+        parts = urlsplit(self.api_url)
+        return parts.scheme == "https" and parts.hostname != TEST_HOST
+
+
+class Adapter:
+    """PayU's answers in our words."""
+
+    name: ClassVar[str] = "payu"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset()
+    methods: ClassVar[frozenset[Method]] = frozenset(METHODS.values()) - {Method.BANK_DEBIT}
+    currencies: ClassVar[frozenset[str]] = frozenset({findings.CURRENCY})
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.key, self.salt = settings.key, settings.salt[0]
+        self.http = Http("PayU", settings.api_url)
+        dated = partial(hashes.dated, self.key, self.salt)
+        self.reports = Http("PayU", settings.api_url, sign=dated)
+
+    def close(self) -> None:
+        self.http.close()
+        self.reports.close()
+
+    def open(self, charge: Charge) -> Checkout:
+        """Write the form. PayU is not asked: it hears of the payment when the payer comes."""
+        url = f"{self.settings.checkout_url.rstrip('/')}/_payment"
+        form = pages.form(charge, self.key, self.salt)
+        return Checkout(reference=form["txnid"], url=url, form=form)
+
+    def refund(self, order: RefundOrder) -> Finding:
+        """Refund under the refund's token, which PayU takes once.
+
+        PayU's own id of the payment is looked up first, as the command wants it.
+        """
+        payment = self._transaction(order.gateway_payment_id)
+        if payment is None:
+            return _not_refunded(order, NO_PAYMENT)
+        amount, token = str(order.amount.decimal), references.token(order.id)
+        answer = self._command(
+            "cancel_refund_transaction", str(payment["mihpayid"]), {"var2": token, "var3": amount}
+        )
+        code = findings.text(answer.get("error_code")) or ""
+        meaning, said = REFUND_CODES.get(code, (Answer.NOT_NOW, "its answer is not known"))
+        if meaning in ACCEPTED:
+            request = findings.text(answer.get("request_id"))
+            return replace(_refund(order, ACCEPTED[meaning]), gateway_refund_id=request)
+        if meaning in {Answer.REPEATED, Answer.REFUSED}:
+            # A refusal, too, may be the second answer: of a refund that left nothing to refund.
+            found = self.find_refund(order.id, order.gateway_payment_id)
+            if found or meaning is Answer.REFUSED:
+                return found or _not_refunded(order, code)
+        message = f"PayU did not refund: {said}"
+        raise GatewayUnavailableError(message)
+
+    def find(self, query: Query) -> Finding | None:
+        txnid = references.txnid(query.payment_attempt_id)
+        transaction = self._transaction(txnid)
+        if transaction is None:
+            return _expired(txnid) if query.is_over else None
+        found = findings.of_payment(
+            {**transaction, "txnid": txnid}, code="error_code", amount="amt"
+        )
+        if found.outcome is Outcome.REQUIRES_ACTION and query.is_over:
+            return replace(found, outcome=Outcome.EXPIRED)
+        return found
+
+    def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
+        answer = self._command("getAllRefundsFromTxnIds", gateway_payment_id)
+        listed = answer.get("Refund Details")
+        if listed is None and _says(answer, "no refunds found"):
+            return None
+        if not isinstance(listed, dict):
+            message = "PayU's answer has no refunds"
+            raise GatewayUnavailableError(message)
+        found = [
+            findings.of_refund(each, gateway_payment_id)
+            for each in _flat(listed)
+            if references.refund_id(str(each.get("RefundToken"))) == refund_id
+        ]
+        return min(found, key=lambda each: SUREST.index(each.outcome), default=None)
+
+    def read(self, delivery: Delivery, now: datetime) -> Notice:
+        """Verify and translate; what PayU does not sign is a hint, with the outcome UNKNOWN."""
+        message, livemode = notices.message(delivery), self.settings.livemode
+        if hashes.is_genuine(message, self.key, self.settings.salt):
+            return notices.of_payment(message, now, livemode=livemode)
+        if "hash" in message:
+            raise SignatureInvalidError("this is not signed by PayU")
+        return notices.of_hint(message, delivery.body, self.key, now, livemode=livemode)
+
+    def read_return(self, arrival: Return) -> Finding:
+        """Translate the form that a browser brings; nothing is known where it brings none."""
+        fields = arrival.fields
+        txnid = references.txnid(arrival.payment_attempt_id)
+        if not {"hash", "status", "txnid"} & set(fields):
+            return Finding(
+                subject=Subject.PAYMENT,
+                outcome=Outcome.UNKNOWN,
+                payment_attempt_id=arrival.payment_attempt_id,
+                gateway_session_id=txnid,
+            )
+        is_ours = txnid == arrival.gateway_session_id == fields.get("txnid")
+        if is_ours and hashes.is_genuine(fields, self.key, self.settings.salt):
+            try:
+                return notices.payment(fields)
+            except ValueError as failure:
+                raise SignatureInvalidError("this return is not of our page") from failure
+        raise SignatureInvalidError("this return was altered, or is another payment's")
+
+    def settlements(self, day: date) -> Iterator[SettlementLine]:
+        return settlements.lines(lambda query: self.reports.get(REPORT, query).body, day)
+
+    def _transaction(self, txnid: str) -> Mapping[str, Any] | None:
+        """Look a transaction up; None when PayU says that there is none."""
+        answer = self._command("verify_payment", txnid)
+        details = answer.get("transaction_details")
+        found = details.get(txnid) if isinstance(details, dict) else None
+        if not isinstance(found, dict):
+            message = "PayU's answer has no transaction"
+            raise GatewayUnavailableError(message)
+        return None if plain(found.get("status")) == NOT_FOUND else found
+
+    def _command(
+        self, command: str, first: str, others: Mapping[str, str] | None = None
+    ) -> Mapping[str, Any]:
+        """Send a command. PayU says no in an answer of status 200; any other status is no word."""
+        form = {"key": self.key, "command": command, "var1": first, **(others or {})}
+        form["hash"] = hashes.of_command(self.key, command, first, self.salt)
+        try:
+            body = self.http.submit(COMMANDS, form).body
+        except RefusedReplyError as failure:
+            message = f"PayU did not answer ({failure.reply.status})"
+            raise GatewayUnavailableError(message) from failure
+        if not isinstance(body, dict):
+            message = "PayU answered something else"
+            raise GatewayUnavailableError(message)
+        return body
+
+
+ACCEPTED = {Answer.DONE: Outcome.SUCCEEDED, Answer.WAITS: Outcome.PENDING}
+NO_PAYMENT = "116"
+
+# Of several refunds under one token, what is surest: money that went back did.
+SUREST = [Outcome.SUCCEEDED, Outcome.PENDING, Outcome.UNKNOWN, Outcome.FAILED]
+
+
+def _says(answer: Mapping[str, Any], words: str) -> bool:
+    return words in str(answer.get("msg")).lower()
+
+
+def _flat(listed: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Give the refunds of all of PayU's payments under a txnid."""
+    for refunds in listed.values():
+        yield from (each for each in refunds if isinstance(each, dict))
+
+
+def _refund(order: RefundOrder, outcome: Outcome) -> Finding:
+    return Finding(
+        subject=Subject.REFUND,
+        outcome=outcome,
+        refund_id=order.id,
+        gateway_payment_id=order.gateway_payment_id,
+        amount=order.amount,
+    )
+
+
+def _not_refunded(order: RefundOrder, code: str) -> Finding:
+    return replace(
+        _refund(order, Outcome.FAILED),
+        failure_code=code,
+        failure_message=REFUND_CODES[code][1],
+    )
+
+
+def _expired(txnid: str) -> Finding:
+    return Finding(
+        subject=Subject.PAYMENT,
+        outcome=Outcome.EXPIRED,
+        payment_attempt_id=references.payment_attempt_id(txnid),
+        gateway_session_id=txnid,
+    )

@@ -1,0 +1,248 @@
+"""Razorpay: orders, its hosted page and refunds, by its API of version 1.
+
+https://razorpay.com/docs/api/
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from app.config import ConfigError
+from app.errors import GatewayRefusedError, InvalidInputError, SignatureInvalidError
+from app.gateways import (
+    Capability,
+    Charge,
+    Checkout,
+    Delivery,
+    Finding,
+    Method,
+    Notice,
+    Outcome,
+    Query,
+    RefundOrder,
+    Return,
+    SettlementLine,
+    Subject,
+    parse,
+)
+from app.gateways.razorpay import findings, orders, settlements
+from app.gateways.razorpay.answers import MALFORMED, answer, error_of, look_up
+from app.gateways.razorpay.findings import Entity
+from app.gateways.razorpay.lists import SIZE, items, pages
+from app.gateways.razorpay.notices import notice
+from app.gateways.razorpay.signatures import is_signed, payment_returned
+from app.http import Http
+from app.money import Money
+
+REASON_LENGTH_MAX = 256  # of a note
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read from RAZORPAY_KEY_ID and so on. Several webhook secrets while one replaces another."""
+
+    key_id: str
+    key_secret: str = field(repr=False)
+    webhook_secret: tuple[str, ...] = field(repr=False)
+    api_url: str = "https://api.razorpay.com"
+    checkout_url: str = ""  # where browsers reach the API, when not there
+
+    def __post_init__(self) -> None:
+        if not self.key_id.startswith(("rzp_test_", "rzp_live_")):
+            message = "RAZORPAY_KEY_ID must start with rzp_test_ or rzp_live_"
+            raise ConfigError(message)
+
+    @property
+    def livemode(self) -> bool:
+        return self.key_id.startswith("rzp_live_")
+
+
+class Adapter:
+    """Razorpay's answers in our words."""
+
+    name: ClassVar[str] = "razorpay"
+    # Neither an order nor an authorization can be called off by its API.
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.AUTHORIZE, Capability.DISPUTES}
+    )
+    methods: ClassVar[frozenset[Method]] = frozenset(orders.METHODS)
+    currencies: ClassVar[frozenset[str]] = frozenset({"INR"})
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        credentials = (settings.key_id, settings.key_secret)
+        self.http = Http("Razorpay", f"{settings.api_url.rstrip('/')}/v1", sign=credentials)
+
+    def open(self, charge: Charge) -> Checkout:
+        """Make an order, unless there is one of this reference. The payer's browser does the rest.
+
+        Looked up every time, for what a repeated receipt does depends on the account.
+        """
+        if charge.amount.currency not in self.currencies:
+            message = f"Razorpay is not asked for {charge.amount.currency}"
+            raise GatewayRefusedError(message)
+        order = self._order_of(charge.id) or self._make_order(charge)
+        if (order["amount"], order["currency"]) != (charge.amount.amount, charge.amount.currency):
+            message = "Razorpay has another amount under this reference"
+            raise GatewayRefusedError(message)
+        base = self.settings.checkout_url or self.settings.api_url
+        return Checkout(
+            reference=order["id"],
+            url=f"{base.rstrip('/')}/v1/checkout/embedded",
+            form=orders.form(charge, order["id"], self.settings.key_id),
+        )
+
+    def capture(self, payment_attempt_id: str, gateway_payment_id: str, amount: Money) -> Finding:
+        """Capture all: Razorpay takes no part of a payment. One captured before is answered."""
+        path = f"/payments/{_segment(gateway_payment_id)}"
+        body = {"amount": amount.amount, "currency": amount.currency}
+        try:
+            found = answer(lambda: self.http.send(f"{path}/capture", body), findings.of_payment)
+        except GatewayRefusedError:
+            found = answer(lambda: self.http.get(path), findings.of_payment)
+            if found.outcome is not Outcome.PAID or found.captured_amount != amount:
+                raise
+        return replace(found, payment_attempt_id=payment_attempt_id)
+
+    def refund(self, order: RefundOrder) -> Finding:
+        """Refund under our id, once: what is there already is answered, before and after a no.
+
+        The key alone would do in live; in test mode Razorpay does not promise that it works.
+        """
+        known = self.find_refund(order.id, order.gateway_payment_id)
+        if known:
+            return known
+        path = f"/payments/{_segment(order.gateway_payment_id)}/refund"
+        body = {
+            "amount": order.amount.amount,
+            "speed": "normal",
+            "receipt": order.id,
+            "notes": {"refund_id": order.id, "reason": order.reason[:REASON_LENGTH_MAX]},
+        }
+        key = {"X-Refund-Idempotency": order.id}
+        try:
+            return answer(lambda: self.http.send(path, body, key), findings.of_refund)
+        except GatewayRefusedError as refusal:
+            known = self.find_refund(order.id, order.gateway_payment_id)
+            return known or _not_refunded(order, refusal)
+
+    def find(self, query: Query) -> Finding | None:
+        """Ask for the order, then for its payments: the later answer is the one that decides."""
+        order = self._order_in(query)
+        if order is None:
+            return None
+        path = f"/orders/{_segment(order['id'])}/payments"
+        return answer(
+            lambda: self.http.get(path),
+            lambda body: findings.of_order(order, items(body), query),
+        )
+
+    def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
+        path = f"/payments/{_segment(gateway_payment_id)}/refunds"
+        found = pages(lambda skip: self._list(path, skip, findings.of_refund))
+        return next((one for page in found for one in page if one.refund_id == refund_id), None)
+
+    def find_disputes(self, since: datetime) -> Iterator[Finding]:
+        """List disputes until a whole page is too old: only how many to skip can be asked for."""
+        for page in pages(lambda skip: self._list("/disputes", skip, findings.of_dispute)):
+            young = [one for one in page if one.opened_at and one.opened_at >= since]
+            if not young:
+                return
+            yield from young
+
+    def read(self, delivery: Delivery, now: datetime) -> Notice:
+        given = delivery.headers.get("x-razorpay-signature", "")
+        if not is_signed(delivery.body, given, self.settings.webhook_secret):
+            message = "this is not signed by Razorpay"
+            raise SignatureInvalidError(message)
+        try:
+            event = parse(delivery.body)
+            return notice(event, delivery, now, livemode=self.settings.livemode)
+        except (*MALFORMED, OSError) as failure:
+            message = "Razorpay signed something that is not an event"
+            raise InvalidInputError(message) from failure
+
+    def read_return(self, arrival: Return) -> Finding:
+        """Verify a return. Even signed it tells neither the amount nor whether it is captured."""
+        return Finding(
+            subject=Subject.PAYMENT,
+            outcome=Outcome.UNKNOWN,
+            payment_attempt_id=arrival.payment_attempt_id,
+            gateway_session_id=arrival.gateway_session_id,
+            gateway_payment_id=payment_returned(arrival, self.settings.key_secret),
+        )
+
+    def settlements(self, day: date) -> Iterator[SettlementLine]:
+        path = "/settlements/recon/combined"
+        when = {"year": day.year, "month": day.month, "day": day.day, "count": settlements.PAGE}
+        return settlements.lines(
+            lambda skip: answer(
+                lambda: self.http.get(path, {**when, "skip": skip}), settlements.of_page
+            )
+        )
+
+    def _make_order(self, charge: Charge) -> Entity:
+        return answer(lambda: self.http.send("/orders", orders.order(charge)), _order)
+
+    def _order_of(self, payment_attempt_id: str) -> Entity | None:
+        """Find the order of a reference; of several, the one that got furthest."""
+        query = {"receipt": payment_attempt_id, "count": SIZE}
+        orders = answer(
+            lambda: self.http.get("/orders", query),
+            lambda body: [
+                _order(one)
+                for one in items(body)
+                if findings.reference_of(one) == payment_attempt_id
+            ],
+        )
+        return min(orders, key=_precedence, default=None)
+
+    def _order_in(self, query: Query) -> Entity | None:
+        if query.gateway_session_id is None:
+            return self._order_of(query.payment_attempt_id)
+        path = f"/orders/{_segment(query.gateway_session_id)}"
+        return look_up(lambda: self.http.get(path), _order)
+
+    def _list(
+        self, path: str, skip: int, translate: Callable[[Entity], Finding]
+    ) -> Sequence[Finding]:
+        """Read one page of a list; of something that there is not, an empty one."""
+        found = look_up(
+            lambda: self.http.get(path, {"count": SIZE, "skip": skip}),
+            lambda body: [translate(one) for one in items(body)],
+        )
+        return found or ()
+
+
+def _order(body: Any) -> Entity:
+    """Check that this is an order, all that is read of it later."""
+    order: Entity = body
+    Money(order["amount"], order["currency"])
+    if not (isinstance(order["id"], str) and isinstance(order["status"], str)):
+        raise TypeError("this is no order")
+    return order
+
+
+def _precedence(order: Entity) -> tuple[int, Any]:
+    progress = {"paid": 0, "attempted": 1}
+    return progress.get(order["status"], 2), order["created_at"]
+
+
+def _segment(identifier: str) -> str:
+    return quote(identifier, safe="")
+
+
+def _not_refunded(order: RefundOrder, refusal: GatewayRefusedError) -> Finding:
+    error = error_of(refusal)
+    reason = error.get("reason")
+    return Finding(
+        subject=Subject.REFUND,
+        outcome=Outcome.FAILED,
+        refund_id=order.id,
+        gateway_payment_id=order.gateway_payment_id,
+        amount=order.amount,
+        failure_code=reason if reason and reason != "NA" else error.get("code") or refusal.code,
+        failure_message=refusal.message,
+    )

@@ -1,0 +1,3 @@
+drop function record_receipt;
+drop function request_receipt;
+drop table receipt_requests;

@@ -1,0 +1,107 @@
+create table dispute_polls (
+    gateway text not null,
+    livemode boolean not null,
+    ask_since timestamptz not null,
+    begun_at timestamptz not null,
+    complete_until timestamptz,
+    primary key (gateway, livemode)
+);
+comment on table dispute_polls is
+'How far each gateway''s list of disputes has been read: a dispute is nobody''s answer to a call of '
+'ours, so what no webhook told of is found in this list only.';
+comment on column dispute_polls.ask_since is 'From when on the gateway''s list is read this time.';
+comment on column dispute_polls.begun_at is 'When the gateway was last asked for its list.';
+comment on column dispute_polls.complete_until is
+'Everything that was opened before is in our books; null while no list was read to its end.';
+
+create index disputes_that_are_open on disputes (gateway, livemode, opened_at)
+where status in ('opened', 'under_review');
+
+create function gateways_of_payments(p_livemode boolean) returns setof text
+language sql stable
+set search_path = public, pg_temp
+begin atomic
+-- From name to name along the unique key of gateways' payments, which may be millions.
+with recursive gateways (gateway) as (
+    select min(gateway)
+    from payment_attempts
+    where gateway_payment_id is not null
+    union all
+    select (
+        select min(payment_attempts.gateway)
+        from payment_attempts
+        where payment_attempts.gateway > gateways.gateway
+            and payment_attempts.gateway_payment_id is not null
+    )
+    from gateways
+    where gateways.gateway is not null
+)
+
+select gateways.gateway
+from gateways
+where gateways.gateway is not null
+    and exists (
+        select from payment_attempts
+        where payment_attempts.gateway = gateways.gateway
+            and payment_attempts.livemode = p_livemode
+            and payment_attempts.gateway_payment_id is not null
+    );
+end;
+comment on function gateways_of_payments is 'The gateways that have ever had a payment of ours.';
+
+create function begin_dispute_polls(hasura_session json) returns setof dispute_polls
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_livemode boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    return query
+    insert into dispute_polls (gateway, livemode, ask_since, begun_at)
+    select gateway, v_livemode, clock_now() - interval '180 days', clock_now()
+    from gateways_of_payments(v_livemode) as gateway
+    on conflict (gateway, livemode) do update
+    set
+        begun_at = excluded.begun_at,
+        -- What is open is asked about again: its decision may have been lost on the way.
+        ask_since = least(
+            coalesce(dispute_polls.complete_until, excluded.ask_since),
+            (
+                select min(opened_at) from disputes
+                where disputes.gateway = excluded.gateway
+                    and disputes.livemode = excluded.livemode
+                    and disputes.status in ('opened', 'under_review')
+            )
+        )
+    returning *;
+end;
+$$;
+comment on function begin_dispute_polls is
+'Whom to ask for disputes, and since when: each gateway since its list was last read to its end, and '
+'since the oldest dispute that is open. Called twice it answers the same.';
+grant execute on function begin_dispute_polls to munim_hasura;
+
+create function end_dispute_poll(hasura_session json, p_gateway text, p_begun_at timestamptz)
+returns setof dispute_polls
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    return query
+    update dispute_polls
+    set complete_until = greatest(complete_until, p_begun_at)
+    where gateway = p_gateway and livemode::text = hasura_session ->> 'x-hasura-livemode'
+        and p_begun_at <= begun_at
+    returning *;
+end;
+$$;
+comment on function end_dispute_poll is
+'A gateway''s list was read to its end, and every dispute of it is kept.';
+grant execute on function end_dispute_poll to munim_hasura;
+
+revoke insert, update, delete, truncate on dispute_polls from public, munim_hasura;

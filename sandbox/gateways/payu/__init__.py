@@ -1,0 +1,73 @@
+"""A simulator of PayU India: pages, commands, refunds, chargebacks, settlements, webhooks."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from starlette.routing import BaseRoute
+
+from sandbox.gateways.payu.api import Api
+from sandbox.gateways.payu.control import Control
+from sandbox.gateways.payu.disputes import Disputes
+from sandbox.gateways.payu.messages import Messages, write
+from sandbox.gateways.payu.pages import HostedPages
+from sandbox.gateways.payu.refunds import Refunds
+from sandbox.gateways.payu.transactions import Transactions
+from sandbox.gateways.server.pages import Pages
+from sandbox.gateways.server.simulator import House, Options, Overview, Signed
+
+SANDBOX_KEY = "payu_sandbox_key"
+SANDBOX_SALT = "payu-sandbox-salt-known-to-everybody"
+
+
+class Simulator:
+    name = "payu"
+
+    def __init__(self, house: House, options: Options) -> None:
+        self.books = house.books(self.name)
+        self.origin = house.origin
+        self.keys = options.keys or (SANDBOX_KEY,)
+        self.salts = options.secrets or (SANDBOX_SALT,)
+        self.messages = Messages(self.books, house.outbox, options, self.salts)
+        self.transactions = Transactions(self.books, self.messages)
+        self.refunds = Refunds(self.transactions, self.messages)
+        self.disputes = Disputes(self.books, self.messages)
+        self.api = Api(house, self.books, self.keys, self.salts)
+        self.api.serve(self.transactions, self.refunds)
+        self.hosted = HostedPages(self, Pages(Path(__file__).parent / "templates"))
+        self.control = Control(self)
+        self.timers: dict[str, Callable[[str], None]] = {
+            "leave": self.transactions.leave,
+            "decide": self.transactions.decide,
+            "refund": self.refunds.on_timer,
+            "late_call": self.api.perform_late,
+        }
+
+    def routes(self) -> Sequence[BaseRoute]:
+        return [*self.hosted.routes(), *self.api.routes()]
+
+    def control_routes(self) -> Sequence[BaseRoute]:
+        return self.control.routes()
+
+    def on_timer(self, kind: str, subject: str) -> None:
+        self.timers[kind](subject)
+
+    def secrets(self, endpoint: str) -> Sequence[str]:
+        return self.messages.secrets(endpoint)
+
+    def sign(self, body: bytes, secrets: Sequence[str], at: int) -> Signed:
+        """Sign with the first salt: PayU's hash holds one signature and no time."""
+        del at
+        return write(body, secrets[0])
+
+    def overview(self) -> Overview:
+        return Overview(
+            title="PayU India",
+            facts=[
+                ("Checkout and API base", f"{self.origin}/payu"),
+                ("Key", self.keys[0]),
+            ],
+            links=[
+                ("Transactions", "/payu/transactions"),
+                ("Deliveries", "/_sandbox/deliveries?gateway=payu"),
+            ],
+        )

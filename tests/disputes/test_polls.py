@@ -1,0 +1,196 @@
+"""Disputes that no webhook told of: whom the cron asks, since when, and what it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from books import broken_invariants, settle
+from in_process import House
+from money_back import Desk
+from psycopg.rows import dict_row
+
+from app.config import ConfigError
+from app.errors import GatewayUnavailableError
+from app.gateways import Capability, Finding, Money, Outcome, Subject
+from app.payments.crons import check_disputes
+
+OPENED_AT = datetime(2026, 11, 1, 8, 30, tzinfo=UTC)
+POLL = "select ask_since, complete_until, clock_now() as now from dispute_polls"
+
+
+def say(attempt_id: object, outcome: Outcome = Outcome.OPENED, number: int = 1) -> Finding:
+    return Finding(
+        subject=Subject.DISPUTE,
+        outcome=outcome,
+        gateway_dispute_id=f"dp_{number}",
+        gateway_payment_id=f"pi_{attempt_id}",
+        amount=Money(2500, "USD"),
+        reason="fraudulent",
+        opened_at=OPENED_AT,
+    )
+
+
+@dataclass
+class Lister:
+    """A gateway that lists disputes, and may fall silent in the middle of it."""
+
+    listed: list[Finding] = field(default_factory=list)
+    capabilities: frozenset[Capability] = frozenset(Capability)
+    asked: list[datetime] = field(default_factory=list)
+    silent_after: int | None = None
+
+    def find_disputes(self, since: datetime) -> Iterator[Finding]:
+        self.asked.append(since)
+        for number, finding in enumerate(self.listed):
+            if number == self.silent_after:
+                raise GatewayUnavailableError("no answer")
+            yield finding
+
+
+@dataclass
+class Office(House):
+    """The service beside that gateway, and one paid purchase."""
+
+    lister: Lister = field(default_factory=Lister)
+    paid: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.gateway = self.lister  # type: ignore[assignment]  # it only lists disputes
+
+    def tick(self) -> int:
+        return check_disputes(self.ctx)["kept"]
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        with psycopg.connect(self.url, row_factory=dict_row) as db:
+            return db.execute(query).fetchall()
+
+    def poll(self) -> dict[str, Any]:
+        (row,) = self.rows(POLL)
+        return row
+
+
+@pytest.fixture
+def office(database: str) -> Office:
+    with psycopg.connect(database, row_factory=dict_row) as db:
+        tenant = settle(db)
+        paid = Desk(db, tenant.session).paid()
+    session = {"x-hasura-role": "service", "x-hasura-livemode": "false"}
+    return Office(database, session, paid=paid)
+
+
+def disputes(office: Office) -> list[tuple[str, str]]:
+    rows = office.rows("select gateway_dispute_id, status from disputes order by 1")
+    return [(row["gateway_dispute_id"], row["status"]) for row in rows]
+
+
+def test_a_dispute_that_no_webhook_told_of_is_found(office: Office) -> None:
+    office.lister.listed = [say(office.paid["payment_attempt_id"])]
+    assert office.tick() == 1
+
+    (dispute,) = office.rows("select * from disputes")
+    assert (dispute["status"], dispute["opened_at"]) == ("opened", OPENED_AT)
+    with psycopg.connect(office.url, row_factory=dict_row) as db:
+        assert broken_invariants(db) == {}
+
+
+def test_a_decision_that_no_webhook_told_of_is_found(office: Office) -> None:
+    attempt = office.paid["payment_attempt_id"]
+    office.lister.listed = [say(attempt)]
+    office.tick()
+    office.wait(30 * 86400)
+    office.tick()
+    office.wait(30 * 86400)
+    office.lister.listed = [say(attempt, Outcome.LOST)]
+    office.tick()
+
+    assert disputes(office) == [("dp_1", "lost")]
+    assert office.lister.asked[-1] == OPENED_AT  # the open one was asked about, old as it was
+
+
+def test_the_list_is_asked_for_since_it_was_last_read_to_its_end(office: Office) -> None:
+    office.tick()
+    read = office.poll()
+    assert read["now"] - office.lister.asked[0] > timedelta(days=179)
+    assert timedelta() <= read["now"] - read["complete_until"] < timedelta(minutes=1)
+
+    office.wait(3600)
+    office.tick()
+    assert office.lister.asked[1] == read["complete_until"]
+
+
+def test_a_list_that_was_cut_short_is_asked_for_again(office: Office) -> None:
+    office.tick()
+    before = office.poll()["complete_until"]
+    office.wait(3600)
+    office.lister.listed = [
+        say(office.paid["payment_attempt_id"]),
+        say("somebody", number=2),
+    ]
+    office.lister.silent_after = 1
+
+    assert office.tick() == 0
+    assert disputes(office) == [("dp_1", "opened")]  # what was said is kept all the same
+    assert office.poll()["complete_until"] == before
+
+
+def test_the_same_list_again_changes_nothing(office: Office) -> None:
+    office.lister.listed = [say(office.paid["payment_attempt_id"])]
+    office.tick()
+    before = office.rows("select (select count(*) from gateway_events) as inbox, * from disputes")
+    office.tick()
+
+    assert (
+        office.rows("select (select count(*) from gateway_events) as inbox, * from disputes")
+        == before
+    )
+
+
+def test_a_webhook_that_comes_after_the_poll_changes_nothing(office: Office) -> None:
+    office.lister.listed = [say(office.paid["payment_attempt_id"])]
+    office.tick()
+    with psycopg.connect(office.url, row_factory=dict_row) as db:
+        event = Desk(db, office.session).dispute(office.paid["payment_attempt_id"], "opened")
+
+    assert (event["status"], event["reason"]) == ("ignored", "the dispute is opened already")
+    assert disputes(office) == [("dp_1", "opened")]
+
+
+def test_a_gateway_without_such_a_list_is_not_asked(office: Office) -> None:
+    office.lister.capabilities = frozenset()
+
+    assert office.tick() == 0
+    assert office.lister.asked == []
+
+
+def test_gateways_that_never_had_a_payment_are_not_asked(database: str) -> None:
+    session = {"x-hasura-role": "service", "x-hasura-livemode": "false"}
+    office = Office(database, session)
+
+    assert office.tick() == 0
+    assert office.rows(POLL) == []
+
+
+def test_a_gateway_that_is_not_set_up_any_more_keeps_no_other_waiting(office: Office) -> None:
+    with psycopg.connect(office.url) as db:
+        db.execute("set session_replication_role = replica")
+        db.execute(
+            "insert into payment_attempts (organization_id, livemode, payment_intent_id, gateway,"
+            " amount, currency, gateway_payment_id) select organization_id, livemode,"
+            " payment_intent_id, 'oldpay', amount, currency, 'old' from payment_attempts"
+        )
+    office.lister.listed = [say(office.paid["payment_attempt_id"])]
+    ctx = office.ctx
+
+    def gateway(name: str) -> Any:
+        if name == "oldpay":
+            raise ConfigError("missing settings: OLDPAY_KEY")
+        return office.lister
+
+    object.__setattr__(ctx, "gateway", gateway)
+    assert check_disputes(ctx) == {"kept": 1}

@@ -1,0 +1,84 @@
+"""PayU's adapter before its simulator, which stands in for PayU, the payers and their banks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateways.world import Ask, Payer, Refunds, Stage
+
+from app.gateways import Charge, Checkout, Finding, Outcome, Return
+from app.gateways.payu import Adapter, Settings
+
+KEY, SALT = "payu_key_for_the_tests", "payu-salt-for-the-tests"
+OPTIONS = ("--key", f"payu={KEY}", "--secret", f"payu={SALT}")
+
+CARD = "5123456789012346"
+PLAYS: dict[Payer, dict[str, str]] = {
+    Payer.PAYS: {"card": CARD},
+    Payer.DECLINES_SOFT: {"card": "4000000000009995"},
+    Payer.DECLINES_HARD: {"card": "4000000000000069"},
+    Payer.DECLINES_AUTHENTICATION: {"card": CARD, "otp": "000000"},
+    Payer.DECLINES_FRAUD: {"card": "4000000000009979"},
+    Payer.GATEWAY_FAILS: {"card": "4000000000000119"},
+    Payer.PENDING_THEN_PAID: {"vpa": "pending@payu"},
+    Payer.PENDING_THEN_FAILED: {"vpa": "pendingfailure@payu"},
+    Payer.FAILS_THEN_PAYS_LATE: {"card": "4000000000009987"},
+    Payer.DROPS: {"leave": "page"},
+}
+
+
+@dataclass
+class PayuWorld:
+    stage: Stage
+    adapter: Adapter = field(init=False)
+    currency: str = "INR"
+    plays: frozenset[Payer] = frozenset(PLAYS)
+    refunds: frozenset[Refunds] = frozenset(Refunds) - {Refunds.FAIL_LATE}
+    disputes: bool = True
+    operations: Mapping[Ask, str] = field(
+        default_factory=lambda: {
+            Ask.FIND: "verify_payment",
+            Ask.REFUND: "cancel_refund_transaction",
+            Ask.FIND_REFUND: "getAllRefundsFromTxnIds",
+            Ask.SETTLEMENTS: "settlement.range",
+        }
+    )
+    brought_back: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.adapter = Adapter(Settings(KEY, (SALT,), self.stage.api, self.stage.api))
+
+    def close(self) -> None:
+        self.adapter.close()
+
+    def pay(
+        self,
+        order: Charge,
+        page: Checkout,
+        how: Payer = Payer.PAYS,
+        refunds: Refunds = Refunds.SUCCEED,
+    ) -> None:
+        wanted: dict[str, Any] = {"form": dict(page.form), "refunds": str(refunds), **PLAYS[how]}
+        answer = self.stage.control("/pay", wanted)
+        assert "return" in answer, answer
+        self.brought_back[order.id] = answer["return"]["fields"]
+
+    def arrival(self, order: Charge, page: Checkout) -> Return:
+        return Return(self.brought_back[order.id], order.id, page.reference)
+
+    def tampered(self, arrival: Return) -> Return:
+        fields = {**arrival.fields, "status": "success", "amount": "1.00"}
+        return Return(fields, arrival.payment_attempt_id, arrival.gateway_session_id)
+
+    def dispute(self, payment: Finding) -> None:
+        self.stage.control(f"/transactions/{payment.gateway_payment_id}/dispute")
+
+    def decide(self, dispute: Finding, outcome: Outcome) -> None:
+        path = f"/disputes/{dispute.gateway_dispute_id}/decide"
+        self.stage.control(path, {"outcome": str(outcome)})
+
+    def settle(self) -> None:
+        self.stage.control("/settle")
+
+
+World = PayuWorld

@@ -1,0 +1,235 @@
+"""Connections to one server: kept, closed by it, cut off, late, private, and by a proxy."""
+
+import json
+import socketserver
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from http.client import parse_headers
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from requests.structures import CaseInsensitiveDict
+
+from app import connections
+
+BODY = b'{"query": "{ clock }"}'
+ROW = {"data": {"clock": [{"skew_seconds": "60"}]}}
+SECONDS_MAX = 0.5
+
+
+def written(*headers: str) -> bytes:
+    body = json.dumps(ROW).encode()
+    lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def stay(out: Any) -> bool:
+    out.write(written())
+    return True
+
+
+def close(out: Any) -> bool:
+    out.write(written("Connection: close"))
+    return False
+
+
+def close_unsaid(out: Any) -> bool:
+    out.write(written())
+    return False
+
+
+def cut(out: Any) -> bool:
+    out.write(written()[:-5])
+    return False
+
+
+def babble(out: Any) -> bool:
+    out.write(b"good day\r\n\r\n")
+    return False
+
+
+def be_late(out: Any) -> bool:
+    time.sleep(2 * SECONDS_MAX)
+    return stay(out)
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """Answers each request by `answer`, which says whether the connection stays open."""
+
+    block_on_close = True
+
+    def __init__(self, answer: Callable[[Any], bool]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer = answer
+        self.connections = 0
+        self.asked: list[tuple[str, Any, bytes]] = []
+
+    @property
+    def port(self) -> int:
+        return self.server_address[1]
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of a client that goes away; what it misses is its test's business."""
+
+
+class Handler(socketserver.StreamRequestHandler):
+    server: Server
+
+    def handle(self) -> None:
+        self.server.connections += 1
+        stays = True
+        while stays and (first := self.rfile.readline()):
+            headers = parse_headers(self.rfile)
+            body = self.rfile.read(int(headers["content-length"]))
+            self.server.asked.append((first.decode().strip(), headers, body))
+            stays = self.server.answer(self.wfile)
+
+
+@contextmanager
+def serving(
+    answer: Callable[[Any], bool], context: ssl.SSLContext | None = None
+) -> Iterator[Server]:
+    with Server(answer) as server:
+        if context:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def asking(url: str) -> Iterator[Callable[[], Any]]:
+    """Answer a function that asks once, over the same connections each time."""
+    there = connections.place(url, SECONDS_MAX)
+    adapter = connections.adapter(there)
+
+    def ask() -> Any:
+        request = requests.PreparedRequest()
+        request.method, request.url, request.body = "POST", url, BODY
+        request.headers = CaseInsensitiveDict({"Content-Length": str(len(BODY))})
+        answer = adapter.send(
+            request, timeout=SECONDS_MAX, verify=there.authorities, proxies=there.proxies
+        )
+        return answer.status_code, answer.json()
+
+    with closing(adapter):
+        yield ask
+
+
+def test_a_connection_serves_one_request_after_the_other() -> None:
+    with serving(stay) as server, asking(f"http://127.0.0.1:{server.port}/v1/graphql?x=1") as ask:
+        assert [ask() for _ in range(3)] == [(200, ROW)] * 3
+    assert server.connections == 1
+    (line, headers, body) = server.asked[0]
+    assert (line, body) == ("POST /v1/graphql?x=1 HTTP/1.1", BODY)
+    assert headers["host"] == f"127.0.0.1:{server.port}"
+
+
+@pytest.mark.parametrize("answer", [close, close_unsaid])
+def test_one_that_the_server_closed_is_not_used_again(answer: Callable[[Any], bool]) -> None:
+    with serving(answer) as server, asking(f"http://127.0.0.1:{server.port}/") as ask:
+        for _ in range(3):
+            assert ask() == (200, ROW)
+            time.sleep(0.05)  # the end of it is on its way
+    assert server.connections == 3
+
+
+def test_each_of_several_threads_has_its_own() -> None:
+    together = threading.Barrier(4)
+
+    def answer(out: Any) -> bool:
+        together.wait(SECONDS_MAX)
+        return stay(out)
+
+    with serving(answer) as server, asking(f"http://127.0.0.1:{server.port}/") as ask:
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(ask) for _ in range(4)]
+        assert [each.result() for each in asked] == [(200, ROW)] * 4
+    assert server.connections == 4
+
+
+@pytest.mark.parametrize("answer", [cut, babble, be_late])
+def test_an_answer_that_does_not_come_whole_and_in_time_is_a_failure(
+    answer: Callable[[Any], bool],
+) -> None:
+    with serving(answer) as server, asking(f"http://127.0.0.1:{server.port}/") as ask:
+        with pytest.raises(requests.ConnectionError):
+            ask()
+        server.answer = stay
+
+        assert ask() == (200, ROW)  # by a connection of its own
+    assert server.connections == 2
+
+
+def test_nobody_there_is_a_failure() -> None:
+    with serving(stay) as server:
+        url = f"http://127.0.0.1:{server.port}/"
+    with asking(url) as ask, pytest.raises(requests.ConnectionError):
+        ask()
+
+
+def test_a_certificate_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = certified(tmp_path / "server.pem")
+    with serving(stay, context) as server:
+        url = f"https://127.0.0.1:{server.port}/"
+        with asking(url) as ask, pytest.raises(requests.ConnectionError, match="CERTIFICATE"):
+            ask()
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "server.pem"))
+        with asking(url) as ask:
+            assert [ask() for _ in range(2)] == [(200, ROW)] * 2
+        another_name = asking(url.replace("127.0.0.1", "localhost"))
+        with another_name as ask, pytest.raises(requests.ConnectionError, match="CERTIFICATE"):
+            ask()
+
+
+def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(stay) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        with asking("http://hasura.test/v1/graphql") as ask:
+            assert ask() == (200, ROW)
+    assert proxy.asked[0][0] == "POST http://hasura.test/v1/graphql HTTP/1.1"
+
+
+def certified(file: Path) -> ssl.SSLContext:
+    """Write a key and a certificate for 127.0.0.1 that nobody but itself has signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hasura.test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    file.write_bytes(
+        key.private_bytes(*form, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(file)
+    return context
