@@ -30,8 +30,12 @@ reset: .installed-for-run ## delete the sandbox's data
 	@$(PY) -m sandbox reset
 
 .PHONY: test
-test: .installed-for-test ## run the tests
-	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist loadgroup
+test: .installed-for-test ## run the tests that a change needs
+	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist loadgroup -m "not thorough"
+
+.PHONY: thorough
+thorough: .installed-for-test ## run the others: machines, races, kills, fuzz, bugs on purpose
+	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist loadgroup -m thorough
 
 .PHONY: fuzz-engine
 fuzz-engine: .installed-for-test ## ask the engine random queries; EXAMPLES=1000 by default

@@ -1,5 +1,6 @@
 """What every test may ask for: a migrated Postgres, one tenant in it, and a clean connection."""
 
+import re
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -10,6 +11,20 @@ from psycopg.rows import dict_row
 
 from sandbox import migrations
 from sandbox.postgres import Postgres
+
+# Machines that look for holes, races, kills, fuzz, fresh installations: minutes, not seconds.
+THOROUGH = re.compile(
+    r"/(proof/test_(?!machinery)|sabotage/|random_queries/)"
+    r"|/test_(machine|hammer|races|pairs|money_back_at_once|\w+_shuffle|spoilt_calls)\.py"
+    r"|/sandbox/test_(installation|postgres|run)\.py|/engine/test_node_clients\.py"
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell what `make thorough` runs from what `make test` does."""
+    for item in items:
+        if THOROUGH.search(item.path.as_posix()):
+            item.add_marker(pytest.mark.thorough)
 
 
 @pytest.fixture(scope="session")

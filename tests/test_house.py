@@ -245,8 +245,9 @@ FAULTS = {
         select c.oid::regclass as it from pg_class c
         where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace
         and c.relname not in
-        ('autopay_rules', 'clock', 'currencies', 'dispute_polls', 'gateway_circuits', 'gateway_fees',
-        'ledger_blocks', 'ledger_seals', 'organizations', 'payment_status_words', 'refund_reasons')
+        ('autopay_rules', 'clock', 'currencies', 'dispute_polls', 'gateway_circuits',
+        'gateway_fees', 'ledger_blocks', 'ledger_seals', 'organizations',
+        'payment_status_words', 'refund_reasons')
         and c.relname !~ '_steps$'
         and not exists (
             select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organization_id'
