@@ -13,6 +13,7 @@ LIFETIME = timedelta(days=30)
 
 TIGER_CAMPUS = "00000000-0000-4000-8000-000000000001"
 HARBOUR_CAMPUS = "00000000-0000-4000-8000-000000000002"
+UBERTRUCK = "00000000-0000-4000-8000-000000000003"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,22 @@ USERS = (
         roles=("viewer",),
         id="00000000-0000-4000-8000-000000000105",
         organization_id=TIGER_CAMPUS,
+    ),
+    User(
+        name="asha",
+        about="a shipper of UberTruck",
+        roles=("customer",),
+        id="00000000-0000-4000-8000-000000000107",
+        organization_id=UBERTRUCK,
+        customer_id="00000000-0000-4000-8000-000000000204",
+        email="asha@shipper.example",
+    ),
+    User(
+        name="tarun",
+        about="collects UberTruck's money",
+        roles=("finance", "viewer"),
+        id="00000000-0000-4000-8000-000000000108",
+        organization_id=UBERTRUCK,
     ),
     User(
         name="olga",

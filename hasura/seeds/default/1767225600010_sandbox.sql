@@ -1,15 +1,18 @@
--- Two organisations and their customers, for sandboxes and demonstrations. Safe to apply again.
+-- Three organisations and their customers, for sandboxes and demonstrations. Safe to apply again.
 insert into organizations (id, name, default_currency, timezone)
 values
 ('00000000-0000-4000-8000-000000000001', 'Tiger Campus Services', 'USD', 'America/New_York'),
-('00000000-0000-4000-8000-000000000002', 'Harbour Campus', 'USD', 'America/Los_Angeles')
+('00000000-0000-4000-8000-000000000002', 'Harbour Campus', 'USD', 'America/Los_Angeles'),
+('00000000-0000-4000-8000-000000000003', 'UberTruck', 'INR', 'Asia/Kolkata')
 on conflict do nothing;
 
 -- 1.00 to 1,000.00 USD a payment, and ten credits for a dollar.
 insert into payment_settings (organization_id, currency, min_payment_amount, max_payment_amount)
 values
 ('00000000-0000-4000-8000-000000000001', 'USD', 100, 100000),
-('00000000-0000-4000-8000-000000000002', 'USD', 100, 100000)
+('00000000-0000-4000-8000-000000000002', 'USD', 100, 100000),
+-- 1 rupee to 50 lakh.
+('00000000-0000-4000-8000-000000000003', 'INR', 100, 500000000)
 on conflict do nothing;
 
 insert into system_settings (organization_id, key, value)
@@ -44,4 +47,28 @@ values
     'hedy@harbour.example',
     'Hedy Lamarr'
 )
+on conflict do nothing;
+
+insert into customers (id, organization_id, livemode, user_id, external_id, email, name, phone)
+values
+(
+    '00000000-0000-4000-8000-000000000204',
+    '00000000-0000-4000-8000-000000000003',
+    false,
+    '00000000-0000-4000-8000-000000000107',
+    'SHP-1001',
+    'asha@shipper.example',
+    'Asha Rao',
+    '+919812345670'
+)
+on conflict do nothing;
+
+-- Razorpay first; the other two when it is silent, or by name.
+insert into gateway_routes (organization_id, livemode, gateway, currency, rank)
+values
+('00000000-0000-4000-8000-000000000001', false, 'stripe', 'USD', 1),
+('00000000-0000-4000-8000-000000000002', false, 'stripe', 'USD', 1),
+('00000000-0000-4000-8000-000000000003', false, 'razorpay', 'INR', 1),
+('00000000-0000-4000-8000-000000000003', false, 'cashfree', 'INR', 2),
+('00000000-0000-4000-8000-000000000003', false, 'payu', 'INR', 3)
 on conflict do nothing;
