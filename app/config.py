@@ -34,6 +34,7 @@ class Settings:
     frontend_url: str
     service_url: str
     log_level: str = "info"
+    events_organization_id: str = ""  # whose orders the event bus speaks of
 
     @property
     def livemode(self) -> bool:
@@ -106,7 +107,8 @@ def _live_faults(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     toys = [
         f"{name} is not for live"
         for name, value in environ.items()
-        if name.endswith(("_SECRET", "_KEY")) and any(mark in value.lower() for mark in TOY_MARKS)
+        if name.endswith(("_SECRET", "_KEY", "_SALT"))
+        and any(mark in value.lower() for mark in TOY_MARKS)
     ]
     plain = [
         f"{name} must be https in live"

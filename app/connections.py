@@ -1,9 +1,9 @@
 """Connections to one server, which stay open between requests.
 
 What requests and urllib3 do for every exchange with anybody (settings, cookies, redirects, pools by
-host, copies of headers) costs four times the exchange itself, and a server of ours needs none
-of it. The exchange is the standard library's; requests keeps its door, and has the work back
-where the environment names a proxy.
+host, copies of headers) costs four times the exchange itself, and one server needs none of it. So
+the exchange is the standard library's. requests keeps its door, and has the work back where the
+environment names a proxy.
 """
 
 import http.client
@@ -17,52 +17,84 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 from urllib3.exceptions import ProtocolError
 from urllib3.util.wait import wait_for_read
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where requests go, and how."""
+class Patience:
+    """How many seconds each step may take."""
 
-    url: str
-    authorities: str  # a file or a folder of certificates
-    proxies: dict[str, str]
-    seconds_max: float  # for each step: to connect, to be answered
+    connect: float
+    answer: float
 
 
-def place(url: str, seconds_max: float) -> Place:
-    """Read from the environment, once, which proxy and which authorities it names for a URL."""
-    with requests.Session() as session:
-        found: Any = session.merge_environment_settings(url, {}, None, None, None)
-    named = found["verify"]
-    authorities = named if isinstance(named, str) else DEFAULT_CA_BUNDLE_PATH
-    return Place(url, authorities, dict(found["proxies"]), seconds_max)
+class Session:
+    """As much of a session of requests as one server needs. Any number of threads may ask.
 
+    Which proxy there is and who signs certificates is read from the environment, once.
+    """
 
-def adapter(there: Place) -> HTTPAdapter:
-    """Answer what sends requests there."""
-    return HTTPAdapter() if select_proxy(there.url, there.proxies) else Direct(there)
+    def __init__(self, url: str, patience: Patience) -> None:
+        with requests.Session() as session:
+            found: Any = session.merge_environment_settings(url, {}, None, None, None)
+        named = found["verify"]
+        self._authorities = named if isinstance(named, str) else DEFAULT_CA_BUNDLE_PATH
+        self._proxies = dict(found["proxies"])
+        self._patience = patience
+        proxy = select_proxy(url, self._proxies)
+        self._adapter = HTTPAdapter() if proxy else Direct(url, self._authorities, patience)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | str | None = None,
+        **_: object,
+    ) -> requests.Response:
+        """Send once; redirects are not followed. Raises requests.RequestException."""
+        request = requests.PreparedRequest()
+        request.method, request.url = method.upper(), url
+        request.body, request.headers = data, CaseInsensitiveDict(headers or {})
+        if data:
+            request.headers["Content-Length"] = str(len(_bytes(data) or b""))
+        return self._adapter.send(
+            request,
+            timeout=(self._patience.connect, self._patience.answer),
+            verify=self._authorities,
+            proxies=self._proxies,
+        )
+
+    def close(self) -> None:
+        """Close what is idle. Whoever asks again has a connection made."""
+        self._adapter.close()
 
 
 class Direct(HTTPAdapter):
     """An adapter of requests with one server behind it."""
 
-    def __init__(self, there: Place) -> None:
+    def __init__(self, url: str, authorities: str, patience: Patience) -> None:
         super().__init__()
-        parts = urlsplit(there.url)
-        self._path = parts.path + (f"?{parts.query}" if parts.query else "")
-        self._connections = Connections(there)
+        parts = urlsplit(url)
+        self._origin = f"{parts.scheme}://{parts.netloc}/"
+        self._connections = Connections(url, authorities, patience)
 
-    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> Any:
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, *_: Any, **__: Any
+    ) -> Any:
+        if not (request.url or "").startswith(self._origin):
+            message = f"{request.url} is not at {self._origin}"
+            raise requests.exceptions.InvalidURL(message)
         return self._connections
 
     def cert_verify(self, *_: Any) -> None:
         """Leave it to the connection, which verifies by itself."""
 
-    def request_url(self, *_: Any) -> str:
-        return self._path
+    def request_url(self, request: requests.PreparedRequest, *_: Any) -> str:
+        return request.path_url
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
         """Pass an answer of ours on; others come from whoever stands in for the server in tests."""
@@ -71,6 +103,66 @@ class Direct(HTTPAdapter):
     def close(self) -> None:
         self._connections.close()
         super().close()
+
+
+class Connections:
+    """The open ones that are idle, the last used first."""
+
+    def __init__(self, url: str, authorities: str, patience: Patience) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port
+        self._context = _trusting(authorities) if parts.scheme == "https" else None
+        self._patience = patience
+        self._idle: list[http.client.HTTPConnection] = []
+        weakref.finalize(self, _close, self._idle)
+
+    def urlopen(
+        self,
+        method: str,
+        url: str,
+        body: bytes | str | None,
+        headers: Mapping[str, str],
+        **_: object,
+    ) -> requests.Response:
+        """Exchange one request for its answer. Raises OSError or ProtocolError."""
+        connection = self._take()
+        try:
+            connection.request(method, url, _bytes(body), headers)
+            given = connection.getresponse()
+            answer = _answer(given)
+        except http.client.HTTPException as failure:
+            connection.close()
+            raise ProtocolError(str(failure), failure) from failure
+        except BaseException:
+            connection.close()
+            raise
+        if connection.sock is not None:  # else the server closes it
+            self._idle.append(connection)
+        return answer
+
+    def close(self) -> None:
+        _close(self._idle)
+
+    def _take(self) -> http.client.HTTPConnection:
+        while self._idle:
+            connection = self._idle.pop()
+            # An idle connection on which something has come is one that the server has closed.
+            if not wait_for_read(connection.sock, timeout=0):
+                return connection
+            connection.close()
+        return self._connect()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        seconds = self._patience.connect
+        if self._context is None:
+            connection = InOnePiece(self._host, self._port, timeout=seconds)
+        else:
+            connection = InOnePieceSecurely(
+                self._host, self._port, timeout=seconds, context=self._context
+            )
+        connection.connect()
+        connection.sock.settimeout(self._patience.answer)
+        return connection
 
 
 class InOnePiece(http.client.HTTPConnection):
@@ -98,51 +190,8 @@ class InOnePieceSecurely(InOnePiece, http.client.HTTPSConnection):
     """The same over TLS."""
 
 
-class Connections:
-    """The open ones that are idle, the last used first. Any number of threads may ask."""
-
-    def __init__(self, there: Place) -> None:
-        parts = urlsplit(there.url)
-        self._host, self._port = parts.hostname or "", parts.port
-        self._context = _trusting(there.authorities) if parts.scheme == "https" else None
-        self._seconds_max = there.seconds_max
-        self._idle: list[http.client.HTTPConnection] = []
-        weakref.finalize(self, _close, self._idle)
-
-    def urlopen(
-        self, method: str, url: str, body: bytes, headers: Mapping[str, str], **_: object
-    ) -> requests.Response:
-        """Exchange one request for its answer. Raises OSError or ProtocolError."""
-        connection = self._take()
-        try:
-            connection.request(method, url, body, headers)
-            given = connection.getresponse()
-            answer = _answer(given)
-        except http.client.HTTPException as failure:
-            connection.close()
-            raise ProtocolError(str(failure), failure) from failure
-        except BaseException:
-            connection.close()
-            raise
-        if connection.sock is not None:  # else the server closes it
-            self._idle.append(connection)
-        return answer
-
-    def close(self) -> None:
-        _close(self._idle)
-
-    def _take(self) -> http.client.HTTPConnection:
-        while self._idle:
-            connection = self._idle.pop()
-            # An idle connection on which something has come is one that the server has closed.
-            if not wait_for_read(connection.sock, timeout=0):
-                return connection
-            connection.close()
-        if self._context is None:
-            return InOnePiece(self._host, self._port, timeout=self._seconds_max)
-        return InOnePieceSecurely(
-            self._host, self._port, timeout=self._seconds_max, context=self._context
-        )
+def _bytes(body: bytes | str | None) -> bytes | None:
+    return body.encode() if isinstance(body, str) else body
 
 
 def _trusting(authorities: str) -> ssl.SSLContext:
@@ -159,5 +208,6 @@ def _close(connections: list[http.client.HTTPConnection]) -> None:
 def _answer(given: http.client.HTTPResponse) -> requests.Response:
     answer = requests.Response()
     answer.status_code = given.status
+    answer.headers = CaseInsensitiveDict(given.getheaders())
     answer._content = given.read()  # noqa: SLF001  # requests has no other way to make one
     return answer

@@ -34,9 +34,9 @@ from graphql import (
     parse,
     print_ast,
 )
-from requests.structures import CaseInsensitiveDict
 
-from app import connections, log
+from app import log
+from app.connections import Patience, Session
 from app.errors import ServiceUnavailableError, from_database
 
 # An action may ask Hasura, its gateway and Hasura again, all within Hasura's patience with it: two
@@ -112,43 +112,36 @@ class Request(GraphQLRequest):
 
 
 class HasuraTransport(Transport):
-    """How gql's requests get to Hasura: see connections."""
+    """How gql's requests get to Hasura: over connections that stay open."""
 
     def __init__(self, endpoint: str) -> None:
-        self._place = connections.place(endpoint, ANSWER_SECONDS_MAX)
-        self._adapter = connections.adapter(self._place)
+        patience = Patience(connect=ANSWER_SECONDS_MAX, answer=ANSWER_SECONDS_MAX)
+        self._endpoint = endpoint
+        self._session = Session(endpoint, patience)
 
     def execute(
         self, request: GraphQLRequest, *, headers: Mapping[str, str], **_: Any
     ) -> ExecutionResult:
+        headers = {**headers, "Content-Type": "application/json"}
         body = json.dumps(request.payload, allow_nan=False).encode()
-        answer = self._send(body, headers)
+        try:
+            answer = self._session.request("POST", self._endpoint, headers, body)
+        except requests.RequestException as failure:
+            raise TransportConnectionFailed(str(failure)) from failure
         if answer.status_code != HTTPStatus.OK:
             message = f"Hasura answers {answer.status_code}"
             raise TransportServerError(message, answer.status_code)
-        try:
-            said = json.loads(answer.content)
-            errors = said.get("errors")
-            return ExecutionResult(None if errors else said["data"], errors)
-        except (ValueError, LookupError, AttributeError) as failure:
-            message = "what Hasura answers is no GraphQL"
-            raise TransportProtocolError(message) from failure
+        return _result(answer.content)
 
-    def _send(self, body: bytes, headers: Mapping[str, str]) -> requests.Response:
-        request = requests.PreparedRequest()
-        request.method, request.url, request.body = "POST", self._place.url, body
-        request.headers = CaseInsensitiveDict(
-            {**headers, "Content-Type": "application/json", "Content-Length": str(len(body))}
-        )
-        try:
-            return self._adapter.send(
-                request,
-                timeout=self._place.seconds_max,
-                verify=self._place.authorities,
-                proxies=self._place.proxies,
-            )
-        except requests.RequestException as failure:
-            raise TransportConnectionFailed(str(failure)) from failure
+
+def _result(body: bytes) -> ExecutionResult:
+    try:
+        said = json.loads(body)
+        errors = said.get("errors")
+        return ExecutionResult(None if errors else said["data"], errors)
+    except (ValueError, LookupError, AttributeError) as failure:
+        message = "what Hasura answers is no GraphQL"
+        raise TransportProtocolError(message) from failure
 
 
 def connect(endpoint: str, headers: Mapping[str, str]) -> "Hasura":

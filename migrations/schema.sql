@@ -124,7 +124,7 @@ create table autopay_mandates (
     constraint autopay_mandate_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255),
     constraint autopay_mandate_knows_since_when CHECK ((status = 'paused'::text) = (paused_at IS NOT NULL) AND (status = 'canceled'::text) = (canceled_at IS NOT NULL) AND ((status = ANY (ARRAY['pending_setup'::text, 'active'::text])) OR reason IS NOT NULL)),
     constraint autopay_mandate_status_is_known CHECK (status = ANY (ARRAY['pending_setup'::text, 'active'::text, 'paused'::text, 'canceled'::text, 'failed'::text])),
-    constraint autopay_setup_that_is_over_is_not_checked CHECK (next_check_at IS NULL OR status = 'pending_setup'::text),
+    constraint autopay_setup_that_is_over_is_not_checked CHECK (next_check_at IS NULL OR (status = ANY (ARRAY['pending_setup'::text, 'active'::text, 'paused'::text]))),
     constraint autopay_timezone_exists CHECK (('1970-01-01 00:00:00+00'::timestamp with time zone AT TIME ZONE timezone) IS NOT NULL),
     constraint live_autopay_mandate_is_agreed_to CHECK ((status <> ALL (ARRAY['active'::text, 'paused'::text])) OR payment_method_id IS NOT NULL AND anchor_on IS NOT NULL AND consented_at IS NOT NULL),
     constraint opened_autopay_setup_has_a_page CHECK ((gateway_session_id IS NULL) = (url IS NULL))
@@ -139,6 +139,7 @@ comment on column autopay_mandates.next_due_on is 'The due date of the next char
 comment on column autopay_mandates.next_notice_at is 'When that charge is written down and announced.';
 comment on column autopay_mandates.gateway_customer_id is 'Who the customer is to the gateway already, frozen with all else that its page was asked for with.';
 comment on column autopay_mandates.url is 'The gateway''s page on which the payment method is saved.';
+comment on column autopay_mandates.next_check_at is 'When the gateway is asked about the page: while it is open, and once more where the message that the method is saved did not say what it is.';
 comment on column autopay_mandates.consented_by is 'The login that asked for the mandate.';
 comment on column autopay_mandates.consented_at is 'When the payment method was saved on the gateway''s page.';
 CREATE INDEX autopay_mandates_by_method ON public.autopay_mandates USING btree (payment_method_id) WHERE (payment_method_id IS NOT NULL);
@@ -397,6 +398,7 @@ create table credit_lots (
     currency text,
     expires_at timestamp with time zone,
     expiries integer not null default 0,
+    announce_at timestamp with time zone,
     expiry_announced_at timestamp with time zone,
     created_at timestamp with time zone not null default clock_now(),
     constraint credit_lots_pkey PRIMARY KEY (id),
@@ -423,9 +425,10 @@ comment on column credit_lots.amount_remaining is 'Of that, what is owed for cre
 comment on column credit_lots.amount_earned is 'Revenue: of credits used, and of credits expired.';
 comment on column credit_lots.expires_at is 'Null: the credits stay for ever.';
 comment on column credit_lots.expiries is 'How often credits of the lot have expired: late returns too.';
+comment on column credit_lots.announce_at is 'When their expiry is told of, a week before; null once it was, or where they stay.';
 CREATE INDEX credit_lots_by_customer ON public.credit_lots USING btree (customer_id, created_at);
 CREATE INDEX credit_lots_of_money_only ON public.credit_lots USING btree (id) WHERE ((remaining = (0)::numeric) AND (amount_remaining > 0));
-CREATE INDEX credit_lots_to_announce ON public.credit_lots USING btree (expires_at) WHERE ((remaining > held) AND (expiry_announced_at IS NULL));
+CREATE INDEX credit_lots_to_announce ON public.credit_lots USING btree (announce_at) WHERE ((remaining > held) AND (announce_at IS NOT NULL));
 CREATE INDEX credit_lots_to_expire ON public.credit_lots USING btree (expires_at, id) WHERE (remaining > held);
 CREATE INDEX credit_lots_to_spend ON public.credit_lots USING btree (customer_id, expires_at, id) WHERE (remaining > held);
 CREATE TRIGGER credit_lot_keeps_what_it_is BEFORE UPDATE OF organization_id, livemode, customer_id, credit_purchase_id, credit_grant_id, granted, amount, currency, expires_at, created_at ON credit_lots FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
@@ -1411,6 +1414,7 @@ create table ledger_accounts (
     last_entry_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
     minimum bigint,
     maximum bigint,
+    bounds int8range,
     status text not null default 'active'::text,
     created_at timestamp with time zone not null default clock_now(),
     constraint ledger_accounts_pkey PRIMARY KEY (id),
@@ -1419,7 +1423,7 @@ create table ledger_accounts (
     constraint ledger_account_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
     constraint ledger_accounts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     constraint ledger_accounts_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
-    constraint ledger_account_stays_within_its_bounds CHECK ((balance - held) >= minimum AND (balance + held) <= maximum)
+    constraint ledger_account_stays_within_its_bounds CHECK (balance <@ bounds)
 );
 comment on table ledger_accounts is 'One balance in one currency. docs/ledger.md has the chart.';
 comment on column ledger_accounts.part is 'An account that a whole organisation shares is kept in 16 parts, so that postings seldom wait for each other; view ledger_balances sums them.';
@@ -1427,8 +1431,9 @@ comment on column ledger_accounts.balance is 'Sum of the account''s entries in m
 comment on column ledger_accounts.held is 'Sum of the account''s open holds: spoken for, not yet moved.';
 comment on column ledger_accounts.minimum is 'The balance, less what is held, never falls below it; null where there is no bound.';
 comment on column ledger_accounts.maximum is 'The balance, with what is held, never rises above it: zero for a wallet, whose credits are negative. Null where there is no bound.';
+comment on column ledger_accounts.bounds is 'What the balance may be: from minimum and held to maximum less held. Whatever is written here is replaced by that; null where there is no bound.';
 CREATE INDEX ledger_accounts_by_customer ON public.ledger_accounts USING btree (customer_id) WHERE (customer_id IS NOT NULL);
-CREATE TRIGGER ledger_account_is_one BEFORE INSERT OR UPDATE OF status, held ON ledger_accounts FOR EACH ROW EXECUTE FUNCTION check_ledger_account();
+CREATE TRIGGER ledger_account_is_one AFTER INSERT OR UPDATE OF status, held, minimum, maximum, bounds ON ledger_accounts FOR EACH ROW EXECUTE FUNCTION check_ledger_account();
 CREATE TRIGGER ledger_account_keeps_what_it_is BEFORE UPDATE OF organization_id, livemode, code, part, account_type, currency, customer_id, created_at ON ledger_accounts FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 CREATE TRIGGER ledger_accounts_stay BEFORE DELETE OR TRUNCATE ON ledger_accounts FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on ledger_accounts to munim_hasura;
@@ -1579,6 +1584,29 @@ CREATE CONSTRAINT TRIGGER ledger_transaction_balances AFTER INSERT ON ledger_tra
 CREATE TRIGGER ledger_transactions_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger_transactions FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on ledger_transactions to munim_hasura;
 
+create view order_charges as
+ SELECT payment_attempts.id,
+    orders.organization_id,
+    orders.livemode,
+    orders.id AS order_id,
+    orders.reference,
+    orders.title,
+    payment_attempts.gateway,
+    payment_attempts.gateway_account,
+    payment_attempts.amount,
+    payment_attempts.currency,
+    customers.email,
+    payment_methods.gateway_customer_id,
+    payment_methods.gateway_payment_method_id
+   FROM orders
+     JOIN payment_intents ON payment_intents.id = orders.payment_intent_id
+     JOIN payment_attempts ON payment_attempts.payment_intent_id = payment_intents.id
+     JOIN payment_methods ON payment_methods.id = payment_attempts.payment_method_id
+     JOIN customers ON customers.id = orders.customer_id
+  WHERE (payment_attempts.status = ANY (ARRAY['created'::text, 'unknown'::text])) AND payment_intents.status <> 'canceled'::text AND payment_attempts.created_at > (clock_now() - '23:00:00'::interval);
+comment on view order_charges is 'What gateways are to be asked: attempts with a saved method that may not have been sent, by the attempt''s id. Not after 23 hours: then a gateway may have forgotten its key, and is asked instead.';
+grant select on order_charges to munim_hasura;
+
 create view order_checkouts as
  SELECT orders.id,
     orders.organization_id,
@@ -1642,6 +1670,41 @@ create view order_checkouts as
 comment on view order_checkouts is 'All that opening an order''s page takes, one row an order: of several attempts the one that was paid, else the newest.';
 comment on column order_checkouts.transaction_status is 'The status in UberTruck''s words.';
 grant select on order_checkouts to munim_hasura;
+
+create table order_event_types (
+    type text not null,
+    meaning text not null,
+    constraint order_event_types_pkey PRIMARY KEY (type),
+    constraint order_event_meaning_is_known CHECK (meaning = ANY (ARRAY['placed'::text, 'ready'::text, 'canceled'::text]))
+);
+comment on table order_event_types is 'The messages about orders that are understood. placed: there is such an order; ready: it may be charged, where system_settings.order_charge_events names the type; canceled: it is off.';
+grant select on order_event_types to munim_hasura;
+
+create table order_events (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    event_id text not null,
+    type text not null,
+    reference text not null,
+    customer_external_id text,
+    amount bigint,
+    currency text,
+    detail jsonb not null,
+    occurred_at timestamp with time zone not null,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint order_events_pkey PRIMARY KEY (id),
+    constraint order_event_is_received_once UNIQUE (event_id, organization_id, livemode),
+    constraint order_events_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint order_events_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint order_events_type_fkey FOREIGN KEY (type) REFERENCES order_event_types(type),
+    constraint order_event_amount_has_a_currency CHECK ((amount IS NULL) = (currency IS NULL))
+);
+comment on table order_events is 'The inbox of messages about orders, in whatever order they come. Append-only.';
+comment on column order_events.amount is 'Minor units of currency, where the message says it.';
+CREATE INDEX order_events_by_order ON public.order_events USING btree (reference, organization_id, livemode);
+CREATE TRIGGER order_events_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON order_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+grant select on order_events to munim_hasura;
 
 create table orders (
     id uuid not null default gen_random_uuid(),
@@ -1814,7 +1877,7 @@ create table payment_methods (
     constraint payment_method_status_is_known CHECK (status = ANY (ARRAY['active'::text, 'detached'::text]))
 );
 comment on table payment_methods is 'What a customer saved at a gateway, to be charged while they are away. The gateway''s ids only: no number of a card or an account is ever kept here.';
-comment on column payment_methods.type is 'The gateway''s word: card, upi, sepa_debit, …';
+comment on column payment_methods.type is 'Our word for it: card, upi, bank_debit, …; other until a gateway has said what it is.';
 CREATE INDEX payment_methods_by_customer ON public.payment_methods USING btree (customer_id);
 CREATE TRIGGER payment_method_updated_at BEFORE UPDATE ON payment_methods FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on payment_methods to munim_hasura;
@@ -2257,14 +2320,13 @@ begin
 
     for v_lot in
         update credit_lots
-        set expiry_announced_at = clock_now()
+        set expiry_announced_at = clock_now(), announce_at = null
         where id in (
             select id
             from credit_lots
-            where remaining > held and expiry_announced_at is null
-                and expires_at > clock_now() and expires_at <= clock_now() + interval '7 days'
+            where remaining > held and announce_at <= clock_now() and expires_at > clock_now()
                 and livemode::text = hasura_session ->> 'x-hasura-livemode'
-            order by expires_at, id
+            order by announce_at, id
             limit p_limit
             for no key update skip locked
         )
@@ -2848,6 +2910,39 @@ $function$;
 comment on function cancel_autopay(json,uuid) is 'Ends a mandate for good. Called again: the same row.';
 grant execute on function cancel_autopay(json,uuid) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.cancel_order(p_order orders, p_intent payment_intents, p_session json)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+begin
+    if p_intent.status <> 'paid' then
+        update payment_intents set status = 'canceled'
+        where id = p_intent.id and status <> 'canceled';
+        return;  -- whatever is captured from now on is surplus, and goes back by itself
+    end if;
+
+    select * into strict v_attempt
+    from payment_attempts
+    where payment_intent_id = p_intent.id and status = 'captured' and not is_surplus;
+    if refundable_amount(v_attempt) > 0 then
+        perform open_refund(
+            p_session, p_intent.id, v_attempt.id, null, 'cancellation', 'order_canceled', null,
+            'order:' || p_order.id
+        );
+    end if;
+exception
+    when sqlstate '22B12' then  -- the organisation's policy; it made the policy
+        perform record_exception(
+            p_order.organization_id, p_order.livemode, 'order-not-refunded', 'order', p_order.id,
+            p_intent.amount, p_intent.currency, sqlerrm
+        );
+end;
+$function$;
+comment on function cancel_order(orders,payment_intents,json) is 'An order is off: what was paid goes back, what was not is not taken any more. The intent is locked.';
+
 CREATE OR REPLACE FUNCTION public.capture_payment_attempt(p_attempt payment_attempts, p_gateway_payment_id text, p_amount bigint, p_occurred_at timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -2901,6 +2996,42 @@ begin
 end;
 $function$;
 comment on function capture_posting(payment_attempts,bigint,text,timestamp with time zone) is 'The gateway has the money, and we owe it to an account.';
+
+CREATE OR REPLACE FUNCTION public.charge_order(p_order orders, p_intent payment_intents)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_method payment_methods;
+begin
+    if exists (select from payment_attempts where payment_intent_id = p_intent.id) then
+        return;  -- once; another try is the customer's, by initiatePayment
+    end if;
+    select * into v_method
+    from payment_methods
+    where customer_id = p_order.customer_id and status = 'active'
+    order by created_at desc, id
+    limit 1;
+
+    if v_method.id is not null then
+        perform open_payment_attempt(p_intent, v_method.gateway, v_method.id);
+    elsif not exists (
+        select from events
+        where object_type = 'payment_intent' and object_id = p_intent.id
+            and type = 'payment.requires_method'
+    ) then
+        perform record_event(
+            p_order.organization_id, p_order.livemode, 'payment.requires_method', 'payment_intent',
+            p_intent.id, jsonb_build_object(
+                'payment_intent_id', p_intent.id, 'order_reference', p_order.reference,
+                'amount', p_intent.amount, 'currency', p_intent.currency
+            )
+        );
+    end if;
+end;
+$function$;
+comment on function charge_order(orders,payment_intents) is 'Opens the one attempt to charge the customer''s newest saved method; without one it is announced that the customer must come and pay. The intent is locked.';
 
 CREATE OR REPLACE FUNCTION public.check_constraints_now()
  RETURNS void
@@ -2985,8 +3116,12 @@ grant execute on function check_invariants(json) to munim_hasura;
 CREATE OR REPLACE FUNCTION public.check_ledger_account()
  RETURNS trigger
  LANGUAGE plpgsql
+ SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+declare
+    v_lowest bigint := new.minimum + new.held;
+    v_highest bigint := new.maximum - new.held;
 begin
     if new.account_type not in ('asset', 'liability', 'equity', 'revenue', 'expense')
         or new.status not in ('active', 'closed')
@@ -3008,10 +3143,20 @@ begin
             new.code, new.account_type
             using errcode = 'check_violation';
     end if;
-    return new;
+
+    update ledger_accounts
+    set bounds = made.bounds
+    from (
+        select case
+            when v_lowest > v_highest then 'empty'
+            when num_nonnulls(v_lowest, v_highest) > 0 then int8range(v_lowest, v_highest, '[]')
+        end as bounds
+    ) as made
+    where ledger_accounts.id = new.id and ledger_accounts.bounds is distinct from made.bounds;
+    return null;
 end;
 $function$;
-comment on function check_ledger_account() is 'What a CHECK would say of columns that seldom change.';
+comment on function check_ledger_account() is 'What a CHECK would say of columns that seldom change; keeps bounds in step with what they are made of.';
 
 CREATE OR REPLACE FUNCTION public.check_ledger_transaction()
  RETURNS trigger
@@ -3021,11 +3166,11 @@ CREATE OR REPLACE FUNCTION public.check_ledger_transaction()
 AS $function$
 declare
     v_id uuid;
-    v_entries bigint;
-    v_empty boolean;
-    v_gap boolean;
-    v_amount numeric;
-    v_one_currency boolean;
+    v_entry record;
+    v_entries integer := 0;
+    v_amount numeric := 0;
+    v_currency text;
+    v_is_mixed boolean := false;
 begin
     if tg_table_name = 'ledger_entries' then
         v_id := new.ledger_transaction_id;
@@ -3040,25 +3185,34 @@ begin
         end if;
     end if;
 
-    select
-        count(*), bool_or(amount = 0), min(position) <> 1 or max(position) <> count(*),
-        sum(amount), min(currency) = max(currency)
-    into v_entries, v_empty, v_gap, v_amount, v_one_currency
-    from ledger_entries
-    where ledger_transaction_id = v_id;
-
-    if v_entries < 2 or v_empty or v_gap then
-        raise exception 'ledger transaction % has % entries, one that moves nothing, or a gap',
-            v_id, v_entries
-            using errcode = 'assert_failure';
-    end if;
-    if v_amount <> 0 or not v_one_currency and exists (
-        select from ledger_entries
+    -- A loop, because seven aggregates take longer to set up than two entries to look at.
+    for v_entry in
+        select position, amount, currency
+        from ledger_entries
         where ledger_transaction_id = v_id
-        group by currency
-        having sum(amount) <> 0
-    ) then
-        raise exception 'ledger transaction % does not balance', v_id
+        order by position
+    loop
+        v_entries := v_entries + 1;
+        if v_entry.position <> v_entries or v_entry.amount = 0 then
+            raise exception 'ledger transaction % has an entry that moves nothing, or a gap', v_id
+                using errcode = 'assert_failure';
+        end if;
+        v_amount := v_amount + v_entry.amount;
+        v_is_mixed := v_is_mixed or v_entry.currency <> coalesce(v_currency, v_entry.currency);
+        v_currency := v_entry.currency;
+    end loop;
+
+    if v_is_mixed then
+        select sum(abs(of_currency.amount)) into v_amount
+        from (
+            select sum(amount) as amount
+            from ledger_entries
+            where ledger_transaction_id = v_id
+            group by currency
+        ) as of_currency;
+    end if;
+    if v_entries = 0 or v_amount <> 0 then
+        raise exception 'ledger transaction % does not balance, or has no entries', v_id
             using errcode = 'assert_failure';
     end if;
     return null;
@@ -3280,12 +3434,40 @@ begin
         if v_mandate.gateway_session_id is null and v_mandate.setup_expires_at < clock_now() then
             perform fail_autopay_setup(v_mandate, 'expired');
         end if;
-        return query select * from autopay_setups where id = v_mandate.id and status = 'pending_setup';
+        return query select * from autopay_setups where id = v_mandate.id and status <> 'failed';
     end loop;
 end;
 $function$;
 comment on function claim_autopay_setups(json,integer) is 'Answers mandates whose page may have been finished or closed without our hearing of it, and puts each off to its next time.';
 grant execute on function claim_autopay_setups(json,integer) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.claim_order_charges(hasura_session json, p_limit integer)
+ RETURNS SETOF order_charges
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_ids uuid[];
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    v_ids := array(
+        select payment_attempts.id
+        from payment_attempts
+        inner join order_charges on order_charges.id = payment_attempts.id
+        where payment_attempts.updated_at < clock_now() - interval '1 minute'
+            and payment_attempts.livemode::text = hasura_session ->> 'x-hasura-livemode'
+        order by payment_attempts.updated_at
+        limit p_limit
+        for no key update of payment_attempts skip locked
+    );
+    update payment_attempts set updated_at = clock_now() where id = any(v_ids);
+    return query select * from order_charges where id = any(v_ids);
+end;
+$function$;
+comment on function claim_order_charges(json,integer) is 'Charges that were written down a minute ago and not answered yet: whoever was to send them may have died. Each is put off by a minute; the attempt''s id keeps the gateway from charging twice.';
+grant execute on function claim_order_charges(json,integer) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.claim_payment_checks(hasura_session json, p_limit integer)
  RETURNS SETOF payment_attempts
@@ -3386,6 +3568,26 @@ BEGIN ATOMIC
    WHERE ((gateway_circuits.gateway = close_gateway_circuit.p_gateway) AND (gateway_circuits.livemode = close_gateway_circuit.p_livemode) AND (gateway_circuits.operation = close_gateway_circuit.p_operation));
 END;
 comment on function close_gateway_circuit(text,boolean,text) is 'A gateway answered.';
+
+CREATE OR REPLACE FUNCTION public.compare_order(p_event order_events, p_order orders, p_intent payment_intents)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if (p_event.amount, p_event.currency)
+        is distinct from (p_intent.amount, p_intent.currency) and p_event.amount is not null
+    then
+        perform record_exception(
+            p_order.organization_id, p_order.livemode, 'order-mismatch', 'order_event', p_event.id,
+            p_event.amount, p_event.currency,
+            format('order %s was %s %s before', p_order.reference, p_intent.amount,
+                p_intent.currency)
+        );
+    end if;
+end;
+$function$;
+comment on function compare_order(order_events,orders,payment_intents) is 'A message with another amount than the order''s is listed for a person; the first amount holds.';
 
 CREATE OR REPLACE FUNCTION public.credit_grant_posting(p_intent payment_intents, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting
@@ -3915,6 +4117,15 @@ $function$;
 comment on function expire_credits(json,integer) is 'Takes expired credits out of the wallets, a batch of lots at a time; what was paid for them is breakage. Answers the lots; none when nothing is due.';
 grant execute on function expire_credits(json,integer) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.expiry_notice_at(p_expires_at timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (p_expires_at - '7 days'::interval);
+END;
+comment on function expiry_notice_at(timestamp with time zone) is 'When it is told that credits will expire.';
+
 CREATE OR REPLACE FUNCTION public.fail_autopay_setup(p_mandate autopay_mandates, p_reason text)
  RETURNS void
  LANGUAGE plpgsql
@@ -4053,6 +4264,34 @@ begin
 end;
 $function$;
 comment on function first_autopay_due(autopay_mandates,timestamp with time zone) is 'The first due date after a moment, in a month that is neither written down for this mandate nor charged by the one it replaces: a customer pays once a month however often they change it.';
+
+CREATE OR REPLACE FUNCTION public.follow_order(p_order orders, p_intent payment_intents, p_session json)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_said text[] := array(
+        select distinct order_event_types.meaning
+        from order_events
+        inner join order_event_types on order_event_types.type = order_events.type
+        where order_events.reference = p_order.reference
+            and order_events.organization_id = p_order.organization_id
+            and order_events.livemode = p_order.livemode
+            and (
+                order_event_types.meaning = 'canceled'
+                or starts_order_charge(p_order.organization_id, order_events.type)
+            )
+    );
+begin
+    if 'canceled' = any(v_said) then
+        perform cancel_order(p_order, p_intent, p_session);
+    elsif cardinality(v_said) > 0 then
+        perform charge_order(p_order, p_intent);
+    end if;
+end;
+$function$;
+comment on function follow_order(orders,payment_intents,json) is 'What follows from all that was said of an order. Called off is called off, whatever came when.';
 
 CREATE OR REPLACE FUNCTION public.free_display_id(p_customer customers)
  RETURNS text
@@ -5154,15 +5393,18 @@ CREATE OR REPLACE FUNCTION public.open_credit_lot(p_purchase credit_purchases)
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+declare
+    v_expires_at timestamptz
+        := p_purchase.granted_at + make_interval(days => p_purchase.expire_after_days);
 begin
     insert into credit_lots (
         organization_id, livemode, customer_id, credit_purchase_id, granted, remaining, amount,
-        amount_remaining, currency, expires_at
+        amount_remaining, currency, expires_at, announce_at
     )
     values (
         p_purchase.organization_id, p_purchase.livemode, p_purchase.customer_id, p_purchase.id,
         p_purchase.credits_amount, p_purchase.credits_amount, p_purchase.amount, p_purchase.amount,
-        p_purchase.currency, p_purchase.granted_at + make_interval(days => p_purchase.expire_after_days)
+        p_purchase.currency, v_expires_at, expiry_notice_at(v_expires_at)
     );
 end;
 $function$;
@@ -5438,6 +5680,24 @@ end;
 $function$;
 comment on function open_wallet_of_customer() is 'A customer has a balance to read from the first day.';
 
+CREATE OR REPLACE FUNCTION public.order_customer(p_event order_events)
+ RETURNS customers
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_customer customers;
+begin
+    select * into v_customer
+    from customers
+    where organization_id = p_event.organization_id and livemode = p_event.livemode
+        and external_id = p_event.customer_external_id and status = 'active';
+    return v_customer;
+end;
+$function$;
+comment on function order_customer(order_events) is 'Whom a message names, or a null row.';
+
 CREATE OR REPLACE FUNCTION public.park_gateway_event(p_event gateway_events, p_attempt payment_attempts, p_class text, p_detail text)
  RETURNS void
  LANGUAGE plpgsql
@@ -5646,6 +5906,54 @@ end;
 $function$;
 comment on function place_ledger_hold(uuid,boolean,text,uuid,bigint) is 'Speaks for an amount, once per key; refused by the account''s constraint when it is not there.';
 
+CREATE OR REPLACE FUNCTION public.placed_order(p_event order_events)
+ RETURNS orders
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_terms order_events;
+    v_customer customers;
+    v_order orders;
+begin
+    select * into v_order
+    from orders
+    where reference = p_event.reference and organization_id = p_event.organization_id
+        and livemode = p_event.livemode;
+    if v_order.id is null then
+        -- The first message that names customer and amount decides; they may come in any order.
+        select * into v_terms
+        from order_events
+        where reference = p_event.reference and organization_id = p_event.organization_id
+            and livemode = p_event.livemode and amount is not null
+            and customer_external_id is not null
+        order by created_at, id
+        limit 1;
+        v_customer := order_customer(v_terms);
+        if v_customer.id is not null then
+            perform from customers where id = v_customer.id for no key update;
+            perform write_order(
+                v_customer, v_terms.reference, v_terms.amount, v_terms.currency,
+                'Order ' || left(v_terms.reference, 190), '{}'
+            );
+            select * into strict v_order
+            from orders
+            where reference = p_event.reference and organization_id = p_event.organization_id
+                and livemode = p_event.livemode;
+        elsif v_terms.id is not null then
+            perform record_exception(
+                p_event.organization_id, p_event.livemode, 'order-of-nobody', 'order_event',
+                v_terms.id, v_terms.amount, v_terms.currency,
+                format('order %s: no active customer %s', v_terms.reference,
+                    v_terms.customer_external_id)
+            );
+        end if;
+    end if;
+    return v_order;
+end;
+$function$;
+comment on function placed_order(order_events) is 'The order that a message is about, written down as soon as a message has said whose it is and how much; a null row until then.';
+
 CREATE OR REPLACE FUNCTION public.policy_of_attempt(p_attempt payment_attempts)
  RETURNS refund_policies
  LANGUAGE sql
@@ -5706,12 +6014,7 @@ AS $function$
 declare
     v_id uuid;
     v_now timestamptz;
-    v_low integer := 1;
-    v_high integer := 2;
-    v_low_account uuid := (p_lines[1]).ledger_account_id;
-    v_high_account uuid := (p_lines[2]).ledger_account_id;
-    v_low_amount bigint := (p_lines[1]).amount;
-    v_high_amount bigint := (p_lines[2]).amount;
+    v_low integer;
     v_low_balance bigint;
     v_high_balance bigint;
     v_low_currency text;
@@ -5749,24 +6052,21 @@ begin
     end if;
 
     -- Two legs are nearly all there is, and worth a short way. Locks are taken in order of account.
-    if v_low_account > v_high_account then
-        v_low := 2;
-        v_high := 1;
-        v_low_account := v_high_account;
-        v_high_account := (p_lines[1]).ledger_account_id;
-        v_low_amount := v_high_amount;
-        v_high_amount := (p_lines[1]).amount;
-    end if;
+    v_low := 1 + ((p_lines[1]).ledger_account_id > (p_lines[2]).ledger_account_id)::integer;
 
     update ledger_accounts
-    set balance = balance + v_low_amount, last_entry_at = greatest(last_entry_at, v_now)
-    where id = v_low_account and organization_id = p_organization_id
+    set
+        balance = balance + (p_lines[v_low]).amount,
+        last_entry_at = greatest(last_entry_at, v_now)
+    where id = (p_lines[v_low]).ledger_account_id and organization_id = p_organization_id
         and livemode = p_livemode and status = 'active'
     returning balance, currency, last_entry_at into v_low_balance, v_low_currency, v_low_at;
 
     update ledger_accounts
-    set balance = balance + v_high_amount, last_entry_at = greatest(last_entry_at, v_now)
-    where id = v_high_account and organization_id = p_organization_id
+    set
+        balance = balance + (p_lines[3 - v_low]).amount,
+        last_entry_at = greatest(last_entry_at, v_now)
+    where id = (p_lines[3 - v_low]).ledger_account_id and organization_id = p_organization_id
         and livemode = p_livemode and status = 'active'
     returning balance, currency, last_entry_at into v_high_balance, v_high_currency, v_high_at;
 
@@ -5780,11 +6080,11 @@ begin
         currency, amount, balance_after, created_at
     )
     values (
-        p_organization_id, p_livemode, v_id, v_low, v_low_account,
-        v_low_currency, v_low_amount, v_low_balance, v_low_at
+        p_organization_id, p_livemode, v_id, v_low, (p_lines[v_low]).ledger_account_id,
+        v_low_currency, (p_lines[v_low]).amount, v_low_balance, v_low_at
     ), (
-        p_organization_id, p_livemode, v_id, v_high, v_high_account,
-        v_high_currency, v_high_amount, v_high_balance, v_high_at
+        p_organization_id, p_livemode, v_id, 3 - v_low, (p_lines[3 - v_low]).ledger_account_id,
+        v_high_currency, (p_lines[3 - v_low]).amount, v_high_balance, v_high_at
     );
     return v_id;
 end;
@@ -6003,6 +6303,69 @@ end;
 $function$;
 comment on function receive_gateway_event(json,text,text,boolean,text,text,timestamp with time zone,jsonb,jsonb) is 'Stores a verified message and applies it. Called again with the same event id: the same row, no second effect. When applying fails, the row is kept and tried again later.';
 grant execute on function receive_gateway_event(json,text,text,boolean,text,text,timestamp with time zone,jsonb,jsonb) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.receive_order_event(hasura_session json, p_event_id text, p_type text, p_reference text, p_customer_external_id text, p_amount bigint, p_currency text, p_detail jsonb, p_occurred_at timestamp with time zone)
+ RETURNS SETOF order_charges
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_event order_events;
+    v_order orders;
+    v_intent payment_intents;
+    v_is_new boolean;
+begin
+    perform require_actor_role(hasura_session, array['service', 'owner', 'finance']);
+    perform require_read_committed();
+    if not exists (select from order_event_types where type = p_type) then
+        return;  -- a bus carries much that is nothing to us
+    end if;
+    if p_reference is null or hasura_session ->> 'x-hasura-organization-id' is null then
+        raise exception 'invalid-input: a message about an order names the order and its organisation'
+            using errcode = '22B20';
+    end if;
+
+    -- All that is said of one order is worked on one after the other, known here or not.
+    perform pg_advisory_xact_lock(hashtextextended(
+        'order:' || (hasura_session ->> 'x-hasura-organization-id') || ':' || p_reference, 0
+    ));
+    insert into order_events (
+        organization_id, livemode, event_id, type, reference, customer_external_id, amount,
+        currency, detail, occurred_at
+    )
+    values (
+        (hasura_session ->> 'x-hasura-organization-id')::uuid,
+        (hasura_session ->> 'x-hasura-livemode')::boolean, p_event_id, p_type, p_reference,
+        p_customer_external_id, p_amount, p_currency, p_detail, p_occurred_at
+    )
+    on conflict on constraint order_event_is_received_once do nothing
+    returning * into v_event;
+    v_is_new := v_event.id is not null;
+    if not v_is_new then
+        select * into strict v_event
+        from order_events
+        where event_id = p_event_id
+            and organization_id::text = hasura_session ->> 'x-hasura-organization-id'
+            and livemode::text = hasura_session ->> 'x-hasura-livemode';
+        if (v_event.type, v_event.reference) is distinct from (p_type, p_reference) then
+            raise exception 'idempotency-key-reused: event % said something else before', p_event_id
+                using errcode = '22B08';
+        end if;
+    end if;
+
+    v_order := placed_order(v_event);
+    if v_order.id is not null then
+        select * into strict v_intent
+        from payment_intents where id = v_order.payment_intent_id for no key update;
+        perform compare_order(v_event, v_order, v_intent);
+        perform follow_order(v_order, v_intent, hasura_session);
+    end if;
+    return query select * from order_charges where order_id = v_order.id;
+end;
+$function$;
+comment on function receive_order_event(json,text,text,text,text,bigint,text,jsonb,timestamp with time zone) is 'Keeps a message about an order and does what all messages about it together say; the same message again: nothing more; one of an unknown type: nothing. Answers the charge that the gateway is to be asked for, if any.';
+grant execute on function receive_order_event(json,text,text,text,text,bigint,text,jsonb,timestamp with time zone) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.record_autopay_setup(hasura_session json, p_autopay_mandate_id uuid, p_gateway_session_id text, p_url text)
  RETURNS SETOF autopay_setups
@@ -6874,10 +7237,10 @@ begin
         p_mandate.organization_id, p_mandate.livemode, p_mandate.customer_id, p_event.gateway,
         p_event.gateway_account, v_gateway_customer_id,
         p_event.notice ->> 'gateway_payment_method_id',
-        coalesce(p_event.notice ->> 'payment_method_type', 'card')
+        coalesce(p_event.notice ->> 'method', 'other')
     )
     on conflict on constraint payment_method_is_kept_once do update
-    set status = 'active'
+    set status = 'active', type = coalesce(p_event.notice ->> 'method', payment_methods.type)
     returning id into strict v_id;
 
     update customers set stripe_customer_id = v_gateway_customer_id
@@ -7072,6 +7435,10 @@ AS $function$
 declare
     v_method_id uuid;
 begin
+    if p_event.type = 'look-up' then
+        update autopay_mandates set next_check_at = null
+        where id = p_mandate.id and status in ('active', 'paused') and next_check_at is not null;
+    end if;
     case p_event.notice ->> 'outcome'
         when 'succeeded' then
             if p_event.notice ->> 'gateway_payment_method_id' is null
@@ -7084,6 +7451,9 @@ begin
                 return format('the mandate is %s already', p_mandate.status);
             end if;
             perform activate_autopay_mandate(p_mandate, v_method_id, p_event.occurred_at);
+            update autopay_mandates set next_check_at = clock_now()
+            where id = p_mandate.id and gateway_session_id is not null
+                and p_event.notice ->> 'method' is null and p_event.type <> 'look-up';
         when 'failed', 'expired', 'canceled' then
             if p_mandate.status <> 'pending_setup' then
                 return format('the mandate is %s already', p_mandate.status);
@@ -7352,6 +7722,17 @@ begin
 end;
 $function$;
 comment on function start_autopay_mandate(autopay_mandates) is 'Lets a mandate run from its next due date on.';
+
+CREATE OR REPLACE FUNCTION public.starts_order_charge(p_organization_id uuid, p_type text)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (p_type = ANY (string_to_array(COALESCE(( SELECT replace(system_settings.value, ' '::text, ''::text) AS replace
+            FROM system_settings
+           WHERE ((system_settings.organization_id = starts_order_charge.p_organization_id) AND (system_settings.key = 'order_charge_events'::text))), 'order.ready_for_payment,inventory.reserved'::text), ','::text)));
+END;
+comment on function starts_order_charge(uuid,text) is 'Whether a message of this type says: charge it now.';
 
 CREATE OR REPLACE FUNCTION public.surplus_refund_posting(p_attempt payment_attempts, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting
@@ -7645,6 +8026,7 @@ AS $function$
 declare
     v_id uuid := gen_random_uuid();
     v_days integer := credits_expire_after_days(p_customer.organization_id);
+    v_expires_at timestamptz := coalesce(p_expires_at, clock_now() + make_interval(days => v_days));
 begin
     insert into credit_grants (
         id, organization_id, livemode, customer_id, idempotency_key, credits_amount, reason,
@@ -7661,11 +8043,12 @@ begin
     );
 
     insert into credit_lots (
-        organization_id, livemode, customer_id, credit_grant_id, granted, remaining, expires_at
+        organization_id, livemode, customer_id, credit_grant_id, granted, remaining, expires_at,
+        announce_at
     )
     values (
         p_customer.organization_id, p_customer.livemode, p_customer.id, v_id, p_amount, p_amount,
-        coalesce(p_expires_at, clock_now() + make_interval(days => v_days))
+        v_expires_at, expiry_notice_at(v_expires_at)
     );
 
     perform record_event(

@@ -28,11 +28,17 @@ STRIPE_WEBHOOK_SECRET = "whsec_sandbox_secret_known_to_everybody"  # noqa: S105 
 RAZORPAY_KEY_ID = "rzp_test_sandboxkey0001"
 RAZORPAY_KEY_SECRET = "sandbox-razorpay-key-known-to-everybody"  # noqa: S105  # published on purpose
 RAZORPAY_WEBHOOK_SECRET = "sandbox-razorpay-webhook-known-to-everybody"  # noqa: S105  # published on purpose
+PAYU_KEY = "payu_sandbox_key"
+PAYU_SALT = "payu-sandbox-salt-known-to-everybody"
+CASHFREE_CLIENT_ID = "TEST_sandbox_client_known_to_everybody"
+CASHFREE_CLIENT_SECRET = "cfsk_ma_test_sandbox_secret_known_to_everybody"  # noqa: S105  # published on purpose
 
 # What each simulator takes as the account's key, and signs its webhooks with.
 SIMULATED = {
     "stripe": (STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET),
     "razorpay": (f"{RAZORPAY_KEY_ID}:{RAZORPAY_KEY_SECRET}", RAZORPAY_WEBHOOK_SECRET),
+    "payu": (PAYU_KEY, PAYU_SALT),
+    "cashfree": (CASHFREE_CLIENT_ID, CASHFREE_CLIENT_SECRET),
 }
 
 # What a webhook's endpoint is subscribed to, as the merchant would at the gateway: what the adapter
@@ -61,6 +67,22 @@ SUBSCRIBED = {
         "charge.dispute.closed",
         "charge.dispute.funds_withdrawn",
         "charge.dispute.funds_reinstated",
+    ),
+    "razorpay": (
+        *("payment.authorized", "payment.captured", "payment.failed", "order.paid"),
+        *("refund.created", "refund.processed", "refund.failed", "refund.speed_changed"),
+        *("payment.dispute.created", "payment.dispute.under_review"),
+        *("payment.dispute.action_required", "payment.dispute.won", "payment.dispute.lost"),
+        "payment.dispute.closed",
+    ),
+    "cashfree": (
+        "PAYMENT_SUCCESS_WEBHOOK",
+        "PAYMENT_FAILED_WEBHOOK",
+        "PAYMENT_USER_DROPPED_WEBHOOK",
+        "REFUND_STATUS_WEBHOOK",
+        "DISPUTE_CREATED",
+        "DISPUTE_UPDATED",
+        "DISPUTE_CLOSED",
     ),
 }
 
@@ -111,6 +133,9 @@ def is_port(text: str) -> bool:
     return text.isascii() and text.isdecimal() and 0 < int(text) < 65536
 
 
+EVENTS_ORGANIZATION_ID = "00000000-0000-4000-8000-000000000001"  # Tiger Campus has a bus
+
+
 def app_environment(ports: Ports) -> dict[str, str]:
     """All that the service asks of its environment."""
     return {
@@ -121,6 +146,7 @@ def app_environment(ports: Ports) -> dict[str, str]:
         "ACTION_SECRET": ACTION_SECRET,
         "FRONTEND_URL": f"{ports.gateways_url}/shop",
         "SERVICE_URL": ports.app_url,
+        "EVENTS_ORGANIZATION_ID": EVENTS_ORGANIZATION_ID,
         "STRIPE_SECRET_KEY": STRIPE_SECRET_KEY,
         "STRIPE_WEBHOOK_SECRET": STRIPE_WEBHOOK_SECRET,
         "STRIPE_API_URL": f"http://{HOST}:{ports.gateways}/stripe",
@@ -129,6 +155,15 @@ def app_environment(ports: Ports) -> dict[str, str]:
         "RAZORPAY_WEBHOOK_SECRET": RAZORPAY_WEBHOOK_SECRET,
         "RAZORPAY_API_URL": f"http://{HOST}:{ports.gateways}/razorpay",
         "RAZORPAY_CHECKOUT_URL": f"{ports.gateways_url}/razorpay",
+        "RAZORPAY_MERCHANT_NAME": "Munim Sandbox Store",
+        "PAYU_KEY": PAYU_KEY,
+        "PAYU_SALT": PAYU_SALT,
+        "PAYU_API_URL": f"http://{HOST}:{ports.gateways}/payu",
+        "PAYU_CHECKOUT_URL": f"{ports.gateways_url}/payu",
+        "CASHFREE_CLIENT_ID": CASHFREE_CLIENT_ID,
+        "CASHFREE_CLIENT_SECRET": CASHFREE_CLIENT_SECRET,
+        "CASHFREE_API_URL": f"http://{HOST}:{ports.gateways}/cashfree/pg",
+        "CASHFREE_CHECKOUT_URL": f"{ports.gateways_url}/cashfree/pg",
     }
 
 

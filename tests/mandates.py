@@ -115,6 +115,7 @@ class Autopay:
             "gateway_session_id": f"cs_{mandate_id}",
             "gateway_customer_id": f"cus_{self.tenant.customer_id}",
             "gateway_payment_method_id": f"pm_{mandate_id}",
+            "method": "card",
             "failure_code": None,
         }
         (row,) = self.money.call(
@@ -123,7 +124,7 @@ class Autopay:
             gateway_account="",
             livemode=False,
             event_id=f"evt_{uuid4().hex}",
-            type="setup_intent.succeeded",
+            type=changes.pop("type", "setup_intent.succeeded"),
             occurred_at=self.now(),
             payload={"id": "evt"},
             notice=said | changes,

@@ -20,13 +20,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from requests.structures import CaseInsensitiveDict
 
-from app import connections
+from app.connections import Patience, Session
 
 BODY = b'{"query": "{ clock }"}'
 ROW = {"data": {"clock": [{"skew_seconds": "60"}]}}
 SECONDS_MAX = 0.5
+PATIENCE = Patience(connect=SECONDS_MAX, answer=SECONDS_MAX)
 
 
 def written(*headers: str) -> bytes:
@@ -92,7 +92,7 @@ class Handler(socketserver.StreamRequestHandler):
         stays = True
         while stays and (first := self.rfile.readline()):
             headers = parse_headers(self.rfile)
-            body = self.rfile.read(int(headers["content-length"]))
+            body = self.rfile.read(int(headers.get("content-length", 0)))
             self.server.asked.append((first.decode().strip(), headers, body))
             stays = self.server.answer(self.wfile)
 
@@ -116,19 +116,12 @@ def serving(
 @contextmanager
 def asking(url: str) -> Iterator[Callable[[], Any]]:
     """Answer a function that asks once, over the same connections each time."""
-    there = connections.place(url, SECONDS_MAX)
-    adapter = connections.adapter(there)
 
     def ask() -> Any:
-        request = requests.PreparedRequest()
-        request.method, request.url, request.body = "POST", url, BODY
-        request.headers = CaseInsensitiveDict({"Content-Length": str(len(BODY))})
-        answer = adapter.send(
-            request, timeout=SECONDS_MAX, verify=there.authorities, proxies=there.proxies
-        )
+        answer = session.request("POST", url, {"x-test": "1"}, BODY)
         return answer.status_code, answer.json()
 
-    with closing(adapter):
+    with closing(Session(url, PATIENCE)) as session:
         yield ask
 
 
@@ -138,7 +131,26 @@ def test_a_connection_serves_one_request_after_the_other() -> None:
     assert server.connections == 1
     (line, headers, body) = server.asked[0]
     assert (line, body) == ("POST /v1/graphql?x=1 HTTP/1.1", BODY)
-    assert headers["host"] == f"127.0.0.1:{server.port}"
+    assert (headers["host"], headers["x-test"]) == (f"127.0.0.1:{server.port}", "1")
+
+
+def test_headers_of_an_answer_are_found_whatever_their_case() -> None:
+    def answer(out: Any) -> bool:
+        out.write(written("Request-Id: r-1"))
+        return True
+
+    with serving(answer) as server:
+        url = f"http://127.0.0.1:{server.port}/v1/things"
+        with closing(Session(url, PATIENCE)) as session:
+            assert session.request("get", url + "/1?x=%2B").headers["request-id"] == "r-1"
+    ((line, _, body),) = server.asked
+    assert (line, body) == ("GET /v1/things/1?x=%2B HTTP/1.1", b"")
+
+
+def test_a_session_speaks_to_its_own_server_only() -> None:
+    session = Session("https://api.test/v1", PATIENCE)
+    with closing(session), pytest.raises(requests.RequestException, match="is not at https://api"):
+        session.request("GET", "https://api.test.example/v1")
 
 
 @pytest.mark.parametrize("answer", [close, close_unsaid])

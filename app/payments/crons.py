@@ -8,7 +8,7 @@ from app.config import ConfigError
 from app.context import Context
 from app.endpoints import cron
 from app.errors import AppError
-from app.payments import checks, disputes, receipts
+from app.payments import checks, disputes, order_events, receipts
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,20 @@ def check_disputes(ctx: Context) -> dict[str, int]:
         except (AppError, ConfigError) as failure:  # the other gateways need not wait for this one
             log.warning("not polled: %s", failure, extra={"gateway": poll["gateway"]})
     return {"kept": kept}
+
+
+@cron
+def charge_orders(ctx: Context) -> dict[str, int]:
+    """Send the charges of orders whose sender died, each under its attempt's id."""
+    sent = 0
+    give_up = time.monotonic() + CHECK_SECONDS_MAX
+    while time.monotonic() < give_up and (due := ctx.hasura.run("ClaimOrderCharges", limit=1)):
+        try:
+            order_events.charge(ctx, due[0])
+            sent += 1
+        except AppError as failure:
+            log.warning("not charged: %s", failure, extra={"attempt_id": due[0]["id"]})
+    return {"sent": sent}
 
 
 @cron

@@ -6,8 +6,13 @@ from typing import Any
 from app.context import Context
 from app.endpoints import rest
 from app.money import Money
-from app.payments import orders, verification
-from app.payments.schemas import InitiateBookingSchema, Initiation
+from app.payments import order_events, orders, verification
+from app.payments.schemas import (
+    InitiateBookingSchema,
+    Initiation,
+    OrderEvent,
+    OrderEventSchema,
+)
 from app.references import payment_intent_id
 
 
@@ -25,6 +30,12 @@ def initiate_booking_payment(ctx: Context, booking: Initiation) -> dict[str, Any
         "status": row["transaction_status"],
         "payment_url": orders.handover_url(ctx, row),
     }
+
+
+@rest("POST", "/events", OrderEventSchema)
+def receive_order_event(ctx: Context, event: OrderEvent) -> dict[str, Any]:
+    """Hear what another system says of an order: charge it once, or give the money back."""
+    return {"received": True, "charges": order_events.receive(ctx, event)}
 
 
 @rest("GET", "/payments/<payment_id>/verify")

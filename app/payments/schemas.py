@@ -1,10 +1,21 @@
 """What the payment actions accept."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate
+from marshmallow import (
+    EXCLUDE,
+    Schema,
+    ValidationError,
+    fields,
+    post_load,
+    pre_load,
+    validate,
+)
 
 from app.findings import Method
 from app.money import MinorUnits, Money
@@ -115,7 +126,7 @@ class InitiateBookingSchema(Schema):
     def build(self, data: dict[str, Any], **_: Any) -> Initiation:
         return Initiation(
             reference=data["booking_id"],
-            amount=_rupees(data["amount"]),
+            amount=_major(data["amount"], "INR"),
             title=f"Booking {data['booking_id']}"[:200],
             customer_external_id=data["shipper_id"],
             gateway=data["gateway"],
@@ -126,8 +137,68 @@ class InitiateBookingSchema(Schema):
         )
 
 
-def _rupees(written: object) -> Money:
+@dataclass(frozen=True, slots=True)
+class OrderEvent:
+    """What another system says of an order of its own."""
+
+    id: str
+    type: str
+    reference: str | None  # None where the message is about no order
+    customer_external_id: str | None
+    amount: Money | None
+    detail: dict[str, Any]
+    occurred_at: datetime
+
+
+class OrderDetailSchema(Schema):
+    """What is read of a message about an order; amounts are in major units, 42.00 dollars."""
+
+    order_id = fields.String(required=True, data_key="orderId", validate=REFERENCE)
+    customer_id = fields.String(
+        load_default=None, allow_none=True, data_key="customerId", validate=REFERENCE
+    )
+    amount = fields.Raw(load_default=None, allow_none=True)
+    currency = fields.String(load_default="USD", validate=validate.Regexp(r"^[A-Z]{3}\Z"))
+
+    class Meta:
+        unknown = EXCLUDE  # orders have items, addresses and more
+
+
+class OrderEventSchema(Schema):
+    """The body of POST /events: as EventBridge delivers it, or with `type` and `data`."""
+
+    id = fields.String(required=True, validate=REFERENCE)
+    type = fields.String(required=True, validate=validate.Regexp(r"^[\x21-\x7e]{1,255}\Z"))
+    time = fields.AwareDateTime(required=True)
+    data = fields.Dict(keys=fields.String(), required=True)
+
+    class Meta:
+        unknown = EXCLUDE  # the bus writes on it, too
+
+    @pre_load
+    def translate(self, body: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+        """Read the names of EventBridge as ours."""
+        names = {"detail-type": "type", "detail": "data"}
+        return {names.get(name, name): value for name, value in body.items()}
+
+    @post_load
+    def build(self, data: dict[str, Any], **_: Any) -> OrderEvent:
+        is_order = "orderId" in data["data"]
+        order = OrderDetailSchema().load(data["data"] if is_order else {"orderId": "none"})
+        amount = order["amount"]
+        return OrderEvent(
+            id=data["id"],
+            type=data["type"],
+            reference=order["order_id"] if is_order else None,
+            customer_external_id=order["customer_id"],
+            amount=None if amount is None else _major(amount, order["currency"]),
+            detail=json.loads(json.dumps(data["data"], default=str)),
+            occurred_at=data["time"],
+        )
+
+
+def _major(written: object, currency: str) -> Money:
     try:
-        return Money.parse(written, "INR")  # type: ignore[arg-type]  # whatever it is, its text decides
+        return Money.parse(written, currency)  # type: ignore[arg-type]  # whatever it is, its text decides
     except ValueError as failure:
-        raise ValidationError({"amount": [f"Not an amount of rupees: {failure}."]}) from failure
+        raise ValidationError({"amount": [f"Not an amount of {currency}: {failure}."]}) from failure

@@ -2,7 +2,8 @@
 
 from datetime import UTC, date, datetime
 from itertools import permutations
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -390,6 +391,48 @@ def test_an_open_page_is_asked_about_now_and_then(autopay: Autopay) -> None:
 
     assert 4 <= asked <= 8
     autopay.hear(mandate_id)
+    autopay.at("2027-06-09T12:00Z")
+    assert autopay.money.call("claim_autopay_setups", limit=10) == []
+
+
+def method_type(db: Connection, mandate_id: UUID) -> str:
+    (row,) = db.execute(
+        """
+        select payment_methods.type
+        from autopay_mandates
+        join payment_methods on payment_methods.id = autopay_mandates.payment_method_id
+        where autopay_mandates.id = %s""",
+        [mandate_id],
+    ).fetchall()
+    kind: str = row["type"]
+    return kind
+
+
+def test_a_method_that_was_not_named_is_asked_about_once(autopay: Autopay, db) -> None:
+    mandate_id = autopay.record(autopay.open()["id"])["id"]
+    autopay.hear(mandate_id, method=None)
+    unnamed = method_type(db, mandate_id)
+    (claimed,) = autopay.money.call("claim_autopay_setups", limit=10)
+    autopay.hear(mandate_id, type="look-up", method="bank_debit")
+
+    assert unnamed == "other"
+    assert (claimed["id"], claimed["status"]) == (mandate_id, "active")
+    assert method_type(db, mandate_id) == "bank_debit"
+    autopay.at("2027-06-09T12:00Z")
+    assert autopay.money.call("claim_autopay_setups", limit=10) == []
+
+
+@pytest.mark.parametrize("said", [{"method": None}, {"outcome": "expired"}])
+def test_a_gateway_that_never_names_the_method_is_asked_no_more(
+    autopay: Autopay, db, said: dict[str, Any]
+) -> None:
+    mandate_id = autopay.record(autopay.open()["id"])["id"]
+    autopay.hear(mandate_id, method=None)
+    change(autopay, "pause", mandate_id)
+    assert len(autopay.money.call("claim_autopay_setups", limit=10)) == 1
+    autopay.hear(mandate_id, type="look-up", **said)
+
+    assert method_type(db, mandate_id) == "other"
     autopay.at("2027-06-09T12:00Z")
     assert autopay.money.call("claim_autopay_setups", limit=10) == []
 

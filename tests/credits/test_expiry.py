@@ -1,11 +1,16 @@
 """Credits that expire."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import psycopg
 import pytest
 from books import broken_invariants
 from credit_shop import Shop, faults
+
+from sandbox import journey
+
+QUEUE = "select announce_at from credit_lots where remaining > held and announce_at is not null"
 
 
 @pytest.fixture
@@ -168,6 +173,24 @@ def test_a_week_before_it_is_announced_once(shop) -> None:
     (told,) = events(shop, "credits.expiring")
     assert told["object_id"] == shop.lots()[0]["id"]
     assert told["data"]["credits_amount"] == 200
+
+
+def test_the_queue_of_what_is_to_be_announced_is_due_a_week_before(shop) -> None:
+    """The clock of the sandbox reads the queue: it stops when something is to be told."""
+    shop.buy(2500)
+    (due,) = shop.db.execute(QUEUE).fetchall()
+    (lot,) = shop.lots()
+    assert due["announce_at"] == lot["expires_at"] - timedelta(days=7)
+
+    shop.wait(days=23)
+    shop.acting().call("announce_expiring_credits", limit=10)
+    assert shop.db.execute(QUEUE).fetchall() == []
+
+
+def test_the_queue_of_announcements_is_the_index_of_the_clock(db) -> None:
+    found = {(row["table_name"], row["due_at"]) for row in db.execute(journey.QUEUES).fetchall()}
+
+    assert ("credit_lots", "announce_at") in found
 
 
 def test_what_is_used_up_is_not_announced(shop) -> None:

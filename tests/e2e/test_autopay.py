@@ -81,6 +81,7 @@ def test_a_saved_card_is_charged_once_and_credits_come(product: World) -> None:
     assert tick(product) == {}
 
     assert product.balance(GRACE) == before + 250
+    product.tick("check_autopay_setups")  # the message did not say what was saved; Stripe does
     found = state(product, GRACE, mandate_id)
     assert found["payment_method"] == {"type": "card", "status": "active"}
     (charge,) = found["autopay_charges"]

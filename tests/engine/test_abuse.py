@@ -14,11 +14,14 @@ from graphql import get_introspection_query
 
 from sandbox.engine import settings
 from sandbox.engine.database import Connection
+from sandbox.engine.documents import parsing
+from sandbox.engine.documents.coerce import Coercion
 from sandbox.engine.settings import Bounds
 
 ADMIN = {"x-hasura-admin-secret": harness.SECRET, "content-type": "application/json"}
 CORPUS = abuse.corpus()
 SECONDS_MAX = 3.0  # of the engine's thread; what grows with a square takes far longer
+STEPS_MAX = 5000  # of checking values, before a request is refused: some 15 ms
 TABLES = '"public".'  # in every statement of a plan
 
 
@@ -60,6 +63,20 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return sent
 
 
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the steps of the work on values that is done from now on."""
+    done: list[int] = []
+    spend = Coercion.spend
+
+    def counted(self: Coercion, steps: int, subqueries: int = 0) -> None:
+        done.append(steps)
+        spend(self, steps, subqueries)
+
+    monkeypatch.setattr(Coercion, "spend", counted)
+    return done
+
+
 def test_the_corpus_is_large() -> None:
     assert len(CORPUS) >= 150
 
@@ -68,6 +85,7 @@ def test_the_corpus_is_large() -> None:
 def test_an_abuse_is_refused_unexecuted_or_answered(
     served: harness.Served,
     executed: list[str],
+    steps: list[int],
     slowest: list[tuple[float, str]],
     clock: int,
     item: abuse.Abuse,
@@ -87,6 +105,7 @@ def test_an_abuse_is_refused_unexecuted_or_answered(
         assert error["extensions"]["code"] != "unexpected", answer.text[:500]
         assert "internal error" not in error["message"]
         assert executed == []
+        assert sum(steps) < STEPS_MAX
 
 
 def test_what_clients_ask_of_the_schema_is_within_the_bounds(served: harness.Served) -> None:
@@ -120,6 +139,21 @@ def test_what_clients_ask_of_the_schema_is_within_the_bounds(served: harness.Ser
             "{ owner(where: {age: {_in: [1, 2, 3, 4]}}) { id } }",
             "a list has more than 3 items",
         ),
+        (
+            "VALUE",
+            "{ owner(where: {_and: [{}, {}, {}]}) { id } }",
+            "the request has more than 3 values",
+        ),
+        (
+            "VALUE",
+            "{ owner_aggregate(where: {}) { nodes {id} a: nodes {id} b: nodes {id} c: nodes {id} } }",
+            "the request has more than 3 values",
+        ),
+        (
+            "JOIN",
+            "{ owner(where: {boss: {boss: {}}, wallets: {}, total: {}}) { id } }",
+            "the conditions on one list lead over more than 3 relationships",
+        ),
     ],
 )
 def test_every_bound_is_a_setting(
@@ -130,6 +164,50 @@ def test_every_bound_is_a_setting(
         found = running.graphql(query)
     extensions = {"path": "$", "code": "validation-failed"}
     assert found == {"errors": [{"message": message, "extensions": extensions}]}
+
+
+def test_each_list_has_relationships_of_its_own(shop_url: str, shop_directory: Path) -> None:
+    condition = "(where: {boss: {}, wallets: {}})"
+    environ = {"HASURA_GRAPHQL_JOIN_LIMIT": "2", "HANDLER_URL": "http://127.0.0.1:1"}
+    query = f"{{ a: owner{condition} {{ boss {{ id }} }} b: owner{condition} {{ id }} }}"
+    with harness.serve(shop_url, shop_directory, environ) as running:
+        assert "data" in running.graphql(query)
+
+
+def test_a_variable_counts_as_often_as_it_is_named(shop_url: str, shop_directory: Path) -> None:
+    environ = {"HASURA_GRAPHQL_VALUE_LIMIT": "8", "HANDLER_URL": "http://127.0.0.1:1"}
+    named = "query ($w: owner_bool_exp) {{ {} }} "
+    named += "fragment F on query_root {{ b: owner(where: $w) {{ id }} }}"
+    given = {"w": {"id": {"_eq": "ann"}}}  # two values, and one where it is named
+    with harness.serve(shop_url, shop_directory, environ) as running:
+        twice = running.graphql(named.format("a: owner(where: $w) { id } ...F"), given)
+        thrice = running.graphql(
+            named.format("a: owner(where: {_or: [$w, $w]}) { id } ...F"), given
+        )
+
+    assert twice == {"data": {"a": [{"id": "ann"}], "b": [{"id": "ann"}]}}
+    assert thrice["errors"][0]["message"] == "the request has more than 8 values"
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("{ owner(where: " + "{_not: " * 100 + "}" * 100 + ") { id } }", "nested too deeply"),
+        ("{ " * 83, "nested too deeply"),
+        ("id " * 3000, "more than 2500 tokens"),
+        ('{ owner(x: "' + "x" * 80_000, "not a valid graphql query"),
+        ('{ owner(x: """' + "x" * 80_000, "not a valid graphql query"),
+    ],
+)
+def test_a_document_is_measured_before_it_is_parsed(
+    served: harness.Served, monkeypatch: pytest.MonkeyPatch, query: str, message: str
+) -> None:
+    parsed: list[str] = []
+    monkeypatch.setattr(parsing, "parse", lambda text, **_: parsed.append(text))
+    (error,) = served.graphql(query)["errors"]
+
+    assert message in error["message"]
+    assert parsed == []
 
 
 def test_batches_and_bodies_are_bounded_by_settings(shop_url: str, shop_directory: Path) -> None:

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta, timezone
 from typing import Any
 
-from gateways.world import Ask, Payer, Refunds, Stage
+from gateways.world import DAY, Ask, Payer, Refunds, Stage
 
 from app.gateways import Charge, Checkout, Finding, Outcome, Return
 from app.gateways.payu import Adapter, Settings
 
+INDIA = timezone(timedelta(hours=5, minutes=30))
 KEY, SALT = "payu_key_for_the_tests", "payu-salt-for-the-tests"
 OPTIONS = ("--key", f"payu={KEY}", "--secret", f"payu={SALT}")
 
@@ -78,6 +80,10 @@ class PayuWorld:
         self.stage.control(path, {"outcome": str(outcome)})
 
     def settle(self) -> None:
+        """Settle at an hour when India's day, by which PayU reports, is the world's day, too."""
+        now = self.stage.now()
+        if now.astimezone(INDIA).date() != now.date():
+            self.stage.advance(DAY - (now.hour * 60 + now.minute) * 60)
         self.stage.control("/settle")
 
 

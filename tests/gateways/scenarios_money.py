@@ -402,6 +402,34 @@ def a_dispute_is_decided(world: World, outcome: str) -> None:
     assert {one.gateway_dispute_id for one in decided} == {dispute.gateway_dispute_id}
 
 
+def listed(world: World, dispute: Finding) -> list[Finding]:
+    """Look a dispute up among all that were opened lately."""
+    found = world.adapter.find_disputes(world.stage.now() - timedelta(hours=1))
+    return [one for one in found if one.gateway_dispute_id == dispute.gateway_dispute_id]
+
+
+@scenario(Subject.DISPUTE, Capability.DISPUTES)
+def a_dispute_is_found_as_it_stands(world: World) -> None:
+    payment, dispute = disputed(world)
+    (opened_,) = listed(world, dispute)
+    world.decide(dispute, Outcome.LOST)
+    (lost,) = listed(world, dispute)
+
+    assert (opened_.outcome, lost.outcome) == (Outcome.OPENED, Outcome.LOST)
+    for one in (opened_, lost):
+        assert (one.subject, one.amount) == (Subject.DISPUTE, payment.amount)
+        assert one.gateway_payment_id == payment.gateway_payment_id
+        assert one.opened_at == dispute.opened_at
+
+
+@scenario(Subject.DISPUTE, Capability.DISPUTES)
+def a_dispute_of_another_day_is_not_listed(world: World) -> None:
+    _, dispute = disputed(world)
+    world.stage.advance(3 * DAY)
+
+    assert listed(world, dispute) == []
+
+
 # Coming back from a page
 
 

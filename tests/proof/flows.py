@@ -20,12 +20,13 @@ or the outbox wrote about this case. With `couriers=False` none is, and steps ti
 
 from __future__ import annotations
 
-from proof import buying, recurring, refunding, spending
+from proof import buying, disputing, recurring, refunding, spending
 from proof.cases import Flow
 
 FLOWS: tuple[Flow, ...] = (
     *buying.FLOWS,
     *refunding.FLOWS,
+    *disputing.FLOWS,
     *spending.FLOWS,
     *recurring.FLOWS,
 )

@@ -19,7 +19,7 @@ from app import graphql
 from app.gateways import Gateway
 
 APP = Path(app.__file__).parent
-CLIENTS = ("graphql.py", "http.py", "clock.py", "__init__.py", "gateways")
+CLIENTS = ("graphql.py", "connections.py", "http.py", "clock.py", "__init__.py", "gateways")
 # An adapter's methods that go out to the gateway. `read` only checks and translates.
 OUTGOING = frozenset(
     name for name in vars(Gateway) if name[0] != "_" and name not in {"name", "read"}

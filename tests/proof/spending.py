@@ -67,6 +67,12 @@ def set_rate(case: Case) -> None:
     case.same("rate", float(said["rate"]))
 
 
+def set_policy(case: Case) -> None:
+    """Say what goes back, as it is without a word: it may be said again and again."""
+    said = case.says(case.stage.action("set_refund_policy", FIONA, purpose="order", currency="USD"))
+    case.same("policy", said["valid_from"])
+
+
 def each_happened_once(case: Case) -> list[str]:
     (row,) = case.sql(
         "select (select count(*) from credit_grants where idempotency_key = %s) as grants,"
@@ -83,6 +89,7 @@ SPEND = Flow(
     "credits given, used and returned",
     (
         Step("setCreditRate", set_rate),
+        Step("setRefundPolicy", set_policy),
         Step("grantCredits", grant),
         Step("spendCredits", spend, ready=is_given),
         Step("returnCredits", give_back, ready=is_spent),

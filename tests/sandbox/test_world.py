@@ -17,6 +17,8 @@ VARIABLE = re.compile(r"\{\{([A-Z_]+)\}\}|_?from_env: ['\"]?([A-Z_]+)")
 SECRETS = (
     *("HASURA_ADMIN_SECRET", "ACTION_SECRET", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"),
     *("RAZORPAY_KEY_SECRET", "RAZORPAY_WEBHOOK_SECRET"),
+    *("PAYU_KEY", "PAYU_SALT"),
+    "CASHFREE_CLIENT_SECRET",
 )
 
 

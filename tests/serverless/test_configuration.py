@@ -46,13 +46,29 @@ def test_live_takes_every_setting_from_ssm_and_none_from_a_shell(service: dict[s
     live = service["params"]["live"]
 
     assert set(live) == settings_of_the_code()
-    fixed = {"MUNIM_ENV": "live", "LOG_LEVEL": "info", "STRIPE_API_URL": "https://api.stripe.com"}
-    stored = {name: f"${{ssm:/munim/live/{name}}}" for name in set(live) - set(fixed)}
-    assert live == fixed | stored
+    fixed = {"MUNIM_ENV": "live", "LOG_LEVEL": "info"}
+    for name in set(live) - set(fixed):
+        value = live[name]
+        assert re.fullmatch(
+            rf"https://[a-z./]+|\$\{{ssm:/munim/live/{name}(, '[^']*')?\}}", value
+        ), name
+        if name in {"HASURA_ADMIN_SECRET", "ACTION_SECRET", "STRIPE_SECRET_KEY"}:
+            assert "'" not in value, name  # nothing works without: no default hides that it is gone
+    assert live == live | fixed
+
+
+def test_the_event_bus_calls_a_function_of_its_own(service: dict[str, Any]) -> None:
+    function = service["functions"]["events"]
+    (event,) = function["events"]
+
+    assert import_module(function["handler"].rpartition(".")[0]).handler
+    text = (ROOT / "migrations/default/1767225600144_order_events/up.sql").read_text("utf-8")
+    known = set(re.findall(r"^\('([a-z_.]+)', '(?:placed|ready|canceled)'\)", text, re.MULTILINE))
+    assert set(event["eventBridge"]["pattern"]["detail-type"]) == known
 
 
 def test_the_function_is_called_app_and_takes_every_request(service: dict[str, Any]) -> None:
-    assert list(service["functions"]) == ["app"]
+    assert list(service["functions"]) == ["app", "events"]
     assert service["functions"]["app"]["handler"] == "wsgi_handler.handler"
     assert service["functions"]["app"]["events"] == [{"httpApi": "*"}]
     assert service["custom"]["wsgi"]["app"] == "app.wsgi.app"

@@ -73,6 +73,7 @@ class Settings:
     client_id: str
     client_secret: tuple[str, ...] = field(repr=False)
     api_url: str = f"https://{LIVE_HOST}/pg"
+    checkout_url: str = ""  # the same, as browsers reach it; api_url where it is left out
 
     def __post_init__(self) -> None:
         if not self.client_secret:
@@ -96,10 +97,10 @@ class Adapter:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.api_url = settings.api_url.rstrip("/")
+        self.checkout_url = (settings.checkout_url or settings.api_url).rstrip("/")
         self.http = Http(
             "Cashfree",
-            self.api_url,
+            settings.api_url,
             headers={
                 "x-api-version": API_VERSION,
                 "x-client-id": settings.client_id,
@@ -115,7 +116,7 @@ class Adapter:
             if refusal.reply.status != 409 and code_of(refusal) not in KNOWN_ORDER:
                 raise refused(refusal) from refusal
             found = self._opened_before(charge)
-        return translated(lambda: orders.checkout(self.api_url, found))
+        return translated(lambda: orders.checkout(self.checkout_url, found))
 
     def capture(self, payment_attempt_id: str, gateway_payment_id: str, amount: Money) -> Finding:
         """Take what is held, once: Cashfree forgets the key after a day, and the hold never."""

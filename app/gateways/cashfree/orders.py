@@ -49,8 +49,9 @@ def _payer(charge: Charge) -> dict[str, str]:
     payer = {
         "customer_id": charge.id.replace("-", ""),
         "customer_phone": charge.phone.removeprefix("+91"),
-        "customer_email": charge.email,
     }
+    if charge.email:
+        payer["customer_email"] = charge.email
     if len(charge.name) >= NAME_LENGTH_MIN:
         payer["customer_name"] = charge.name[:NAME_LENGTH_MAX]
     return payer
@@ -65,11 +66,11 @@ def _offer(charge: Charge) -> dict[str, str]:
     return {"payment_methods": OFFERS[charge.method]}
 
 
-def checkout(api_url: str, found: Object) -> Checkout:
+def checkout(checkout_url: str, found: Object) -> Checkout:
     """Give the page of an order. The payer's browser must post there."""
     return Checkout(
         reference=needed(found["order_id"]),
-        url=f"{api_url}{PAGE_PATH}",
+        url=f"{checkout_url}{PAGE_PATH}",
         form={"payment_session_id": needed(found["payment_session_id"])},
     )
 

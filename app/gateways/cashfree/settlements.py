@@ -64,20 +64,24 @@ def _line(item: Object) -> SettlementLine:
         net=net,
         settled_at=settled_at,
         utr=text(settlement.get("utr") or settlement.get("settlement_utr")),
-        **_subjects(item),
+        **_subjects(item, event),
     )
 
 
-def _subjects(item: Object) -> dict[str, Any]:
-    """Name what a line is about; an adjustment is about nothing of ours."""
-    order, payment, refund, dispute = (
-        item.get(f"{name}_details") or {} for name in ("order", "payment", "refund", "dispute")
+def _subjects(item: Object, event: Object) -> dict[str, Any]:
+    """Name what a line is about; an adjustment is about nothing of ours.
+
+    An event's id is the id of what it is about.
+    """
+    kind = SETTLED.get(event["event_type"])
+    order, payment, refund = (
+        item.get(f"{name}_details") or {} for name in ("order", "payment", "refund")
     )
     known = text(order.get("order_id")) and text(payment.get("cf_payment_id"))
     return {
         "payment_attempt_id": ours(order.get("order_id")),
         "gateway_payment_id": payment_name(order, payment) if known else None,
         "refund_id": ours(refund.get("refund_id")),
-        "gateway_refund_id": text(refund.get("cf_refund_id")),
-        "gateway_dispute_id": text(dispute.get("dispute_id")),
+        "gateway_refund_id": text(event["event_id"]) if kind is Settled.REFUND else None,
+        "gateway_dispute_id": text(event["event_id"]) if kind is Settled.DISPUTE else None,
     }

@@ -67,9 +67,9 @@ class Adapter:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.key, self.salt = settings.key, settings.salt[0]
+        self.key = settings.key
         self.http = Http("PayU", settings.api_url)
-        dated = partial(hashes.dated, self.key, self.salt)
+        dated = partial(hashes.dated, settings.key, settings.salt[0])
         self.reports = Http("PayU", settings.api_url, sign=dated)
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class Adapter:
     def open(self, charge: Charge) -> Checkout:
         """Write the form. PayU is not asked: it hears of the payment when the payer comes."""
         url = f"{self.settings.checkout_url.rstrip('/')}/_payment"
-        form = pages.form(charge, self.key, self.salt)
+        form = pages.form(charge, self.key, self.settings.salt[0])
         return Checkout(reference=form["txnid"], url=url, form=form)
 
     def refund(self, order: RefundOrder) -> Finding:
@@ -108,6 +108,7 @@ class Adapter:
         raise GatewayUnavailableError(message)
 
     def find(self, query: Query) -> Finding | None:
+        """Ask by our reference. Before the payer comes PayU knows of nothing."""
         txnid = references.txnid(query.payment_attempt_id)
         transaction = self._transaction(txnid)
         if transaction is None:
@@ -180,7 +181,7 @@ class Adapter:
     ) -> Mapping[str, Any]:
         """Send a command. PayU says no in an answer of status 200; any other status is no word."""
         form = {"key": self.key, "command": command, "var1": first, **(others or {})}
-        form["hash"] = hashes.of_command(self.key, command, first, self.salt)
+        form["hash"] = hashes.of_command(self.key, command, first, self.settings.salt[0])
         try:
             body = self.http.submit(COMMANDS, form).body
         except RefusedReplyError as failure:

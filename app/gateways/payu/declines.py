@@ -35,7 +35,6 @@ CLASSES = {reason: kind for kind, reasons in REASONS.items() for reason in reaso
 # Where there is no code, the transaction's own word decides.
 # https://docs.payu.in/reference/payment-state-explanations
 BY_STATE = {
-    "bounced": DeclineClass.SOFT,
     "usercancelled": DeclineClass.SOFT,
     "dropped": DeclineClass.GATEWAY,
     "autorefund": DeclineClass.GATEWAY,

@@ -11,7 +11,7 @@ from app.gateways.payu.words import BY_STATUS, METHODS, PAYMENTS, REFUNDS, plain
 from app.money import Money
 
 CURRENCY = "INR"
-IST = timezone(timedelta(hours=5, minutes=30))  # PayU writes its times without a zone
+INDIA = timezone(timedelta(hours=5, minutes=30))  # PayU writes its times without a zone
 MESSAGE_LENGTH_MAX = 300
 
 Object = Mapping[str, Any]

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from app.errors import InvalidInputError, SignatureInvalidError
 from app.gateways import Delivery, Finding, Notice, Outcome, Subject, parse
 from app.gateways.payu import findings, references
-from app.gateways.payu.findings import IST, rupees, text
+from app.gateways.payu.findings import INDIA, rupees, text
 from app.gateways.payu.words import PAYMENTS, plain
 
 FIELDS_MAX = 150
@@ -147,6 +147,6 @@ def _digest(fact: object) -> str:
 
 def _day(value: object) -> datetime | None:
     try:
-        return datetime.combine(date.fromisoformat(str(value)), time(), IST)
+        return datetime.combine(date.fromisoformat(str(value)), time(), INDIA)
     except ValueError:
         return None

@@ -12,7 +12,7 @@ from typing import Any
 from app.errors import GatewayUnavailableError
 from app.gateways import Money, Settled, SettlementLine
 from app.gateways.payu import references
-from app.gateways.payu.findings import CURRENCY, IST, text
+from app.gateways.payu.findings import CURRENCY, INDIA, text
 from app.gateways.payu.words import LINES, TAKEN
 
 LINES_PER_PAGE, PAGES_MAX = 500, 20  # PayU itself offers no more than 10,000
@@ -73,7 +73,7 @@ def _of_settlement(settlement: Object, transactions: list[Object]) -> Iterator[S
     moment = datetime.fromisoformat(settlement["settlementCompletedDate"])
     common: dict[str, Any] = {
         "settlement_id": identifier,
-        "settled_at": moment.replace(tzinfo=IST),
+        "settled_at": moment.replace(tzinfo=INDIA),
         "utr": text(settlement.get("utrNumber")),
     }
     rest = _paise(settlement["settlementAmount"])

@@ -14,7 +14,7 @@ PAYMENTS = {
     ("pending", "in progress"): Outcome.PROCESSING,  # the payer is at their bank's
     ("pending", "pending"): Outcome.PROCESSING,
     ("failure", "failed"): Outcome.FAILED,
-    ("failure", "bounced"): Outcome.FAILED,  # the payer left PayU's page
+    ("failure", "bounced"): Outcome.EXPIRED,  # the payer left PayU's page
     ("failure", "dropped"): Outcome.FAILED,  # PayU heard no more of the bank
     ("failure", "usercancelled"): Outcome.FAILED,
     ("failure", "autorefund"): Outcome.FAILED,  # paid late, and sent back by PayU itself

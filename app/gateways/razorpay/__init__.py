@@ -48,6 +48,7 @@ class Settings:
     webhook_secret: tuple[str, ...] = field(repr=False)
     api_url: str = "https://api.razorpay.com"
     checkout_url: str = ""  # where browsers reach the API, when not there
+    merchant_name: str = ""  # that the page shows; the charge's title when there is none
 
     def __post_init__(self) -> None:
         if not self.key_id.startswith(("rzp_test_", "rzp_live_")):
@@ -91,7 +92,12 @@ class Adapter:
         return Checkout(
             reference=order["id"],
             url=f"{base.rstrip('/')}/v1/checkout/embedded",
-            form=orders.form(charge, order["id"], self.settings.key_id),
+            form=orders.form(
+                charge,
+                key_id=self.settings.key_id,
+                order_id=order["id"],
+                name=self.settings.merchant_name or charge.title,
+            ),
         )
 
     def capture(self, payment_attempt_id: str, gateway_payment_id: str, amount: Money) -> Finding:

@@ -57,6 +57,7 @@ def of_payment(payment: Entity) -> Finding:
     """Translate one payment of an order. What its own notes say is left alone.
 
     The payer's browser wrote them: with them, one payment could be made to count for two orders.
+    A payment without money is not named, for another may still be the one that pays the order.
     """
     outcome = _payment_outcome(payment)
     amount = Money(payment["amount"], payment["currency"])
@@ -64,7 +65,7 @@ def of_payment(payment: Entity) -> Finding:
         subject=Subject.PAYMENT,
         outcome=outcome,
         gateway_session_id=payment.get("order_id"),
-        gateway_payment_id=payment["id"],
+        gateway_payment_id=None if outcome is Outcome.REQUIRES_ACTION else payment["id"],
         method=_method(payment),
         amount=amount,
         captured_amount=amount if outcome is Outcome.PAID else replace(amount, amount=0),

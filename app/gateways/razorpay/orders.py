@@ -47,14 +47,14 @@ def order(charge: Charge) -> dict[str, Any]:
     }
 
 
-def form(charge: Charge, order_id: str, key_id: str) -> dict[str, str]:
+def form(charge: Charge, *, key_id: str, order_id: str, name: str) -> dict[str, str]:
     """Fill in what the payer's browser posts. The order decides the amount, not this form."""
     fields = {
         "key_id": key_id,
         "order_id": order_id,
         "amount": str(charge.amount.amount),
         "currency": charge.amount.currency,
-        "name": charge.title,
+        "name": name,
         "description": charge.title,
         "prefill[name]": charge.name,
         "prefill[email]": charge.email,

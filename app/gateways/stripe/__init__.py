@@ -13,6 +13,7 @@ from stripe.params import PaymentIntentCreateParams, RefundCreateParams
 from stripe.params.checkout import SessionCreateParams
 
 from app.config import ConfigError
+from app.connections import Patience, Session
 from app.errors import (
     GatewayRefusedError,
     GatewayUnavailableError,
@@ -85,7 +86,8 @@ class Adapter:
     def __init__(self, settings: Settings) -> None:
         stripe.enable_telemetry = False
         self.settings = settings
-        self.http = stripe.RequestsClient(timeout=(CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX))
+        session = Session(settings.api_url, Patience(CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX))
+        self.http = stripe.RequestsClient(session=session)  # type: ignore[arg-type]  # all it uses
         self.client = stripe.StripeClient(
             settings.secret_key,
             base_addresses={"api": settings.api_url},
@@ -183,7 +185,7 @@ class Adapter:
         return search.refund_by_reference(self.client, refund_id, gateway_payment_id)
 
     def find_disputes(self, since: datetime) -> Iterator[Finding]:
-        return search.disputes(self.client, since)
+        yield from search.disputes(self.client, since)
 
     def find_setup(self, autopay_mandate_id: str, gateway_session_id: str) -> Finding | None:
         found = self._session(gateway_session_id, "setup_intent.payment_method")

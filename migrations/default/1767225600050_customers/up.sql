@@ -58,7 +58,8 @@ create table payment_methods (
 comment on table payment_methods is
 'What a customer saved at a gateway, to be charged while they are away. The gateway''s ids only: no '
 'number of a card or an account is ever kept here.';
-comment on column payment_methods.type is 'The gateway''s word: card, upi, sepa_debit, …';
+comment on column payment_methods.type is
+'Our word for it: card, upi, bank_debit, …; other until a gateway has said what it is.';
 
 create index payment_methods_by_customer on payment_methods (customer_id);
 

@@ -20,10 +20,12 @@ insert into payment_intent_steps (before, after) values
 ('authorized', 'failed'),
 ('authorized', 'expired'),
 ('authorized', 'canceled'),
+('failed', 'canceled'),
 ('failed', 'pending'),  -- another attempt has begun
 ('failed', 'processing'),
 ('failed', 'authorized'),
 ('failed', 'paid'),  -- the gateway took the money after all
+('expired', 'canceled'),
 ('expired', 'pending'),  -- the payer tries again
 ('expired', 'authorized'),
 ('expired', 'paid');  -- the gateway took the money, reported after the checkout had closed

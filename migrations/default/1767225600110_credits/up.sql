@@ -494,15 +494,18 @@ create function open_credit_lot(p_purchase credit_purchases) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
+declare
+    v_expires_at timestamptz
+        := p_purchase.granted_at + make_interval(days => p_purchase.expire_after_days);
 begin
     insert into credit_lots (
         organization_id, livemode, customer_id, credit_purchase_id, granted, remaining, amount,
-        amount_remaining, currency, expires_at
+        amount_remaining, currency, expires_at, announce_at
     )
     values (
         p_purchase.organization_id, p_purchase.livemode, p_purchase.customer_id, p_purchase.id,
         p_purchase.credits_amount, p_purchase.credits_amount, p_purchase.amount, p_purchase.amount,
-        p_purchase.currency, p_purchase.granted_at + make_interval(days => p_purchase.expire_after_days)
+        p_purchase.currency, v_expires_at, expiry_notice_at(v_expires_at)
     );
 end;
 $$;

@@ -12,4 +12,5 @@ drop function credit_lot_value;
 drop table credit_recalls;
 drop table credit_recall_steps;
 drop table credit_lots;
+drop function expiry_notice_at;
 drop table credit_grants;

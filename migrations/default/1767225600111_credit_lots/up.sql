@@ -48,6 +48,7 @@ create table credit_lots (
     currency text references currencies (code),
     expires_at timestamptz,
     expiries integer not null default 0,
+    announce_at timestamptz,
     expiry_announced_at timestamptz,
     created_at timestamptz not null default clock_now(),
     constraint credit_lot_stays_in_its_organization unique (id, organization_id, livemode),
@@ -92,16 +93,25 @@ comment on column credit_lots.amount_remaining is
 'Of that, what is owed for credits that are neither used, expired nor recalled.';
 comment on column credit_lots.amount_earned is 'Revenue: of credits used, and of credits expired.';
 comment on column credit_lots.expires_at is 'Null: the credits stay for ever.';
+comment on column credit_lots.announce_at is
+'When their expiry is told of, a week before; null once it was, or where they stay.';
 comment on column credit_lots.expiries is 'How often credits of the lot have expired: late returns too.';
 
 create index credit_lots_by_customer on credit_lots (customer_id, created_at);
 create index credit_lots_to_spend on credit_lots (customer_id, expires_at, id)
 where remaining > held;
 create index credit_lots_to_expire on credit_lots (expires_at, id) where remaining > held;
-create index credit_lots_to_announce on credit_lots (expires_at)
-where remaining > held and expiry_announced_at is null;
+create index credit_lots_to_announce on credit_lots (announce_at)
+where remaining > held and announce_at is not null;
 create index credit_lots_of_money_only on credit_lots (id)
 where remaining = 0 and amount_remaining > 0;
+
+create function expiry_notice_at(p_expires_at timestamptz) returns timestamptz
+language sql stable
+begin atomic
+select p_expires_at - interval '7 days';
+end;
+comment on function expiry_notice_at is 'When it is told that credits will expire.';
 
 create trigger credit_lots_stay
 before delete or truncate on credit_lots

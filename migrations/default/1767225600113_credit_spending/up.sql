@@ -427,6 +427,7 @@ as $$
 declare
     v_id uuid := gen_random_uuid();
     v_days integer := credits_expire_after_days(p_customer.organization_id);
+    v_expires_at timestamptz := coalesce(p_expires_at, clock_now() + make_interval(days => v_days));
 begin
     insert into credit_grants (
         id, organization_id, livemode, customer_id, idempotency_key, credits_amount, reason,
@@ -443,11 +444,12 @@ begin
     );
 
     insert into credit_lots (
-        organization_id, livemode, customer_id, credit_grant_id, granted, remaining, expires_at
+        organization_id, livemode, customer_id, credit_grant_id, granted, remaining, expires_at,
+        announce_at
     )
     values (
         p_customer.organization_id, p_customer.livemode, p_customer.id, v_id, p_amount, p_amount,
-        coalesce(p_expires_at, clock_now() + make_interval(days => v_days))
+        v_expires_at, expiry_notice_at(v_expires_at)
     );
 
     perform record_event(
@@ -782,14 +784,13 @@ begin
 
     for v_lot in
         update credit_lots
-        set expiry_announced_at = clock_now()
+        set expiry_announced_at = clock_now(), announce_at = null
         where id in (
             select id
             from credit_lots
-            where remaining > held and expiry_announced_at is null
-                and expires_at > clock_now() and expires_at <= clock_now() + interval '7 days'
+            where remaining > held and announce_at <= clock_now() and expires_at > clock_now()
                 and livemode::text = hasura_session ->> 'x-hasura-livemode'
-            order by expires_at, id
+            order by announce_at, id
             limit p_limit
             for no key update skip locked
         )

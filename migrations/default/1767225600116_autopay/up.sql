@@ -191,7 +191,7 @@ create table autopay_mandates (
     ),
     constraint opened_autopay_setup_has_a_page check ((gateway_session_id is null) = (url is null)),
     constraint autopay_setup_that_is_over_is_not_checked check (
-        next_check_at is null or status = 'pending_setup'
+        next_check_at is null or status in ('pending_setup', 'active', 'paused')
     )
 );
 comment on table autopay_mandates is
@@ -207,6 +207,9 @@ comment on column autopay_mandates.next_notice_at is 'When that charge is writte
 comment on column autopay_mandates.url is 'The gateway''s page on which the payment method is saved.';
 comment on column autopay_mandates.gateway_customer_id is
 'Who the customer is to the gateway already, frozen with all else that its page was asked for with.';
+comment on column autopay_mandates.next_check_at is
+'When the gateway is asked about the page: while it is open, and once more where the message that the '
+'method is saved did not say what it is.';
 comment on column autopay_mandates.consented_by is 'The login that asked for the mandate.';
 comment on column autopay_mandates.consented_at is 'When the payment method was saved on the gateway''s page.';
 
@@ -649,7 +652,7 @@ begin
         if v_mandate.gateway_session_id is null and v_mandate.setup_expires_at < clock_now() then
             perform fail_autopay_setup(v_mandate, 'expired');
         end if;
-        return query select * from autopay_setups where id = v_mandate.id and status = 'pending_setup';
+        return query select * from autopay_setups where id = v_mandate.id and status <> 'failed';
     end loop;
 end;
 $$;
@@ -753,10 +756,10 @@ begin
         p_mandate.organization_id, p_mandate.livemode, p_mandate.customer_id, p_event.gateway,
         p_event.gateway_account, v_gateway_customer_id,
         p_event.notice ->> 'gateway_payment_method_id',
-        coalesce(p_event.notice ->> 'payment_method_type', 'card')
+        coalesce(p_event.notice ->> 'method', 'other')
     )
     on conflict on constraint payment_method_is_kept_once do update
-    set status = 'active'
+    set status = 'active', type = coalesce(p_event.notice ->> 'method', payment_methods.type)
     returning id into strict v_id;
 
     update customers set stripe_customer_id = v_gateway_customer_id
@@ -821,6 +824,10 @@ as $$
 declare
     v_method_id uuid;
 begin
+    if p_event.type = 'look-up' then
+        update autopay_mandates set next_check_at = null
+        where id = p_mandate.id and status in ('active', 'paused') and next_check_at is not null;
+    end if;
     case p_event.notice ->> 'outcome'
         when 'succeeded' then
             if p_event.notice ->> 'gateway_payment_method_id' is null
@@ -833,6 +840,9 @@ begin
                 return format('the mandate is %s already', p_mandate.status);
             end if;
             perform activate_autopay_mandate(p_mandate, v_method_id, p_event.occurred_at);
+            update autopay_mandates set next_check_at = clock_now()
+            where id = p_mandate.id and gateway_session_id is not null
+                and p_event.notice ->> 'method' is null and p_event.type <> 'look-up';
         when 'failed', 'expired', 'canceled' then
             if p_mandate.status <> 'pending_setup' then
                 return format('the mandate is %s already', p_mandate.status);

@@ -10,6 +10,7 @@ from graphql import SelectionSetNode
 from sandbox.engine.compile.sql import Constant, Slot, Slots, Statement, cast, ident, literal
 from sandbox.engine.documents.coerce import Given
 from sandbox.engine.documents.walk import Selected, Walk
+from sandbox.engine.errors import invalid
 from sandbox.engine.schema.access import Access
 from sandbox.engine.schema.model import ObjectType
 from sandbox.engine.schema.role import RoleSchema
@@ -22,6 +23,7 @@ class Compiler:
 
     walk: Walk
     statement: Statement = field(default_factory=Statement)
+    joins: int = 0
 
     @property
     def schema(self) -> RoleSchema:
@@ -29,6 +31,14 @@ class Compiler:
 
     def alias(self) -> str:
         return self.statement.alias()
+
+    def join(self) -> None:
+        """Count a condition over other rows: Postgres plans those of one list of rows together."""
+        self.joins += 1
+        most = self.schema.options.joins
+        if self.joins > most:
+            text = f"the conditions on one list lead over more than {most} relationships"
+            raise invalid(text, "$")
 
     def fields(self, item: Selected, kind: Any) -> list[Selected]:
         return self.walk.fields(item.below, kind, item.path)

@@ -67,6 +67,7 @@ def _exists(c: Compiler, value: dict[str, Any], scope: Scope) -> str:
     other = c.schema.tracked.tables.get(name_of(value["_table"]))
     if other is None:
         return "FALSE"
+    c.join()
     alias = c.alias()
     inner = _boolean(c, value.get("_where") or {}, Scope(other, alias, scope.root))
     schema, name = other.name
@@ -89,6 +90,7 @@ def _named(c: Compiler, key: str, value: Any, scope: Scope) -> str:
 def _related(c: Compiler, key: str, value: dict[str, Any], scope: Scope) -> str:
     relationship = scope.table.relationships[key]
     other = c.schema.tracked.tables[relationship.target]
+    c.join()
     alias = c.alias()
     inner = _boolean(c, value, Scope(other, alias, scope.root))
     where = all_of([joined(relationship.mapping, scope.alias, alias), inner])

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.engine.compile.sql import Constant, Slot, ident, literal
@@ -55,6 +55,7 @@ def table_source(c: Compiler, access: Access) -> Source:
 
 def filtered(c: Compiler, source: Source, arguments: dict[str, Any]) -> str:
     """Return the condition: joins, what the role may see, what the client asks for."""
+    c.joins = 0
     where: Fields | None = arguments.get("where")
     return all_of(
         [
@@ -226,24 +227,43 @@ def aggregated(c: Compiler, source: Source, item: Selected) -> str:
     """Return a query whose one value is an aggregate's JSON object."""
     kind: Any = item.field.ref.named if item.field else None
     parts = []
+    chosen = _Chosen(c, source, item)
     for part in c.fields(item, kind):
         if part.field is None:
             parts.append((part.key, typename(kind)))
             continue
         meaning = part.field.source
         assert isinstance(meaning, AggregatePart)  # noqa: S101 -- it has these two fields only
-        alias = c.alias()
-        again = replace(source, alias=alias)
         if meaning.nodes:
             below = c.fields(part, part.field.ref.named)
-            query = list_of(c, again, below, base(c, again, item))
+            query = list_of(c, source, below, chosen.rows(capped=True))
         else:
-            query = _aggregate_values(c, again, item, part)
+            values = _aggregate_values(c, source, part)
+            query = f"SELECT {values} FROM {chosen.rows(capped=False)}"
         parts.append((part.key, f"({query})"))
     return f"SELECT {json_object(parts)}"
 
 
-def _aggregate_values(c: Compiler, source: Source, item: Selected, part: Selected) -> str:
+class _Chosen:
+    """The rows that every part of an aggregate reads: written once, paid for each time."""
+
+    def __init__(self, c: Compiler, source: Source, item: Selected) -> None:
+        self.c, self.source, self.item = c, source, item
+        self.known: dict[bool, tuple[str, int]] = {}
+
+    def rows(self, *, capped: bool) -> str:
+        work = self.c.walk.coercion
+        if capped in self.known:
+            text, cost = self.known[capped]
+            work.spend(cost)
+        else:
+            before = work.steps
+            text = base(self.c, self.source, self.item, capped=capped)
+            self.known[capped] = text, before - work.steps
+        return text
+
+
+def _aggregate_values(c: Compiler, source: Source, part: Selected) -> str:
     kind: Any = part.field.ref.named if part.field else None
     columns = []
     for selected in c.fields(part, kind):
@@ -253,8 +273,7 @@ def _aggregate_values(c: Compiler, source: Source, item: Selected, part: Selecte
             columns.append((selected.key, _count(c, source, selected)))
         else:
             columns.append((selected.key, _operation(c, source, selected)))
-    chosen = base(c, source, item, capped=False)
-    return f"SELECT {json_object(columns)} FROM {chosen}"
+    return json_object(columns)
 
 
 def _count(c: Compiler, source: Source, item: Selected) -> str:

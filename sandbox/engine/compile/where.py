@@ -97,6 +97,7 @@ def _logical(c: Compiler, name: str, value: Any, access: Access, alias: str) -> 
 
 def _related(c: Compiler, relationship: Relationship, value: Fields, alias: str) -> str:
     c.walk.coercion.spend(0, subqueries=1)
+    c.join()
     target = c.schema.accesses[relationship.target]
     inner = c.alias()
     where = all_of(
@@ -125,6 +126,7 @@ def _predicate(
     if _says_nothing(predicate):
         return "TRUE"
     c.walk.coercion.spend(0, subqueries=1)
+    c.join()
     target = c.schema.accesses[relationship.target]
     inner = c.alias()
     where = all_of(

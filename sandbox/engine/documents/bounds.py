@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphql import (
@@ -15,6 +16,7 @@ from graphql import (
     SelectionNode,
     SelectionSetNode,
     ValueNode,
+    VariableNode,
 )
 
 from sandbox.engine.errors import EngineError, invalid
@@ -23,17 +25,18 @@ from sandbox.engine.settings import Bounds
 from .parsing import Document
 
 # Counts what the parser would have to read, at a small part of its cost. Whatever is malformed
-# counts, too: the parser refuses it afterwards. A string that does not end is one token, for to
-# look for its end again from each of its quotes would take seconds.
+# counts, too: the parser refuses it afterwards. A string that does not end has a group.
 TOKEN = re.compile(
-    r'"""(?:\\"""|[^"]|"(?!""))*(?:""")?|"(?:\\.|[^"\\\n])*"?'
+    r'"""(?:\\"""|[^"]|"(?!""))*(?:"""|())|"(?:\\.|[^"\\\n])*(?:"|())'
     r"|-?\d[\w.+-]*|\w+|\.\.\.|[^\s,\ufeff#]|#[^\n]*"
 )
+BRACKETS = {"{": 1, "[": 1, "(": 1, "}": -1, "]": -1, ")": -1}
 INTROSPECTION = frozenset({"__schema", "__type"})
 # Fields of the introspection that answer lists of types or lead to them: each level of them
 # multiplies the answer. Clients need one level.
 LISTS = frozenset({"fields", "inputFields", "interfaces", "possibleTypes"})
 LISTS_MAX = 3
+PARTS = frozenset({"aggregate", "nodes"})
 # How many items the lists of one type usually have, and what a type may cost by that measure. The
 # query of GraphiQL costs some 2,000.
 ITEMS = {"fields": 10, "inputFields": 10, "args": 3, "enumValues": 5}
@@ -44,17 +47,24 @@ def check_text(text: str, bounds: Bounds) -> None:
     """Refuse a document before it is parsed, which is what costs most."""
     if len(text) > bounds.characters:
         raise invalid(f"the query has more than {bounds.characters} characters", "$")
-    found = sum(1 for _ in islice(TOKEN.finditer(text), bounds.tokens + 1))
-    if found > bounds.tokens:
-        raise invalid(f"the query has more than {bounds.tokens} tokens", "$")
+    depth = 0
+    for number, token in enumerate(TOKEN.finditer(text), 1):
+        if number > bounds.tokens:
+            raise invalid(f"the query has more than {bounds.tokens} tokens", "$")
+        if token.lastindex:
+            raise invalid("not a valid graphql query", "$.query")
+        depth += BRACKETS.get(token[0], 0)
+        if depth > 2 * bounds.depth + 2:  # a value inside a field, each as deep as may be
+            raise invalid("the query is nested too deeply", "$")
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
     """A selection with its fragments put in, as often as they are named.
 
-    `width` counts the fields of its first level, `lists` how deep lists of types nest, and `items`
-    what an introspection would answer for one type.
+    `width` counts the fields of its first level, `lists` how deep lists of types nest, `items` what
+    an introspection would answer for one type, `values` those of the arguments, `uses` how often
+    each variable is named among them, and `parts` the parts of an aggregate on the first level.
     """
 
     depth: int = 0
@@ -63,9 +73,20 @@ class Size:
     aliases: int = 0
     lists: int = 0
     items: int = 0
+    values: int = 0
+    uses: Mapping[str, int] = field(default_factory=dict)
+    parts: int = 0
+
+    def check_values(self, variables: Mapping[str, int], bounds: Bounds) -> None:
+        """Refuse more values than a request may have, each variable's as often as it is named."""
+        found = self.values
+        for name, number in self.uses.items():
+            found += number * variables.get(name, 0)
+        if found > bounds.values:
+            raise invalid(f"the request has more than {bounds.values} values", "$")
 
 
-def check_document(document: Document, bounds: Bounds) -> None:
+def check_document(document: Document, bounds: Bounds) -> Size:
     for declared in document.variables.values():
         check_value(declared.default, bounds)
     measure = _Measure(document, bounds)
@@ -79,6 +100,7 @@ def check_document(document: Document, bounds: Bounds) -> None:
     ):
         if number > most:
             raise invalid(f"the query has more than {most} {what}", "$")
+    return found
 
 
 class _Measure:
@@ -103,6 +125,9 @@ class _Measure:
             sum(size.aliases for size in sizes),
             max((size.lists for size in sizes), default=0),
             sum(size.items for size in sizes),
+            sum(size.values for size in sizes),
+            _together(size.uses for size in sizes),
+            sum(size.parts for size in sizes),
         )
 
     def _node(self, node: SelectionNode) -> Size:
@@ -115,9 +140,8 @@ class _Measure:
         inner = self.selection(getattr(node, "selection_set", None))
         if not isinstance(node, FieldNode):
             return replace(inner, depth=inner.depth + 1)
-        for argument in node.arguments or ():
-            self._literal(argument.value, 1)
         name = node.name.value
+        values, uses = self._arguments(node, inner)
         if name in INTROSPECTION:
             _check_introspection(inner)
         return Size(
@@ -127,19 +151,42 @@ class _Measure:
             inner.aliases + (node.alias is not None),
             inner.lists + (name in LISTS),
             (inner.items + 1) * ITEMS.get(name, 1),
+            values,
+            uses,
+            int(name in PARTS),
         )
 
-    def _literal(self, node: ValueNode, depth: int) -> None:
+    def _arguments(self, node: FieldNode, inner: Size) -> tuple[int, Mapping[str, int]]:
+        """Count the values of a field's arguments and of those below it."""
+        uses: Counter[str] = Counter()
+        values = sum(self._literal(item.value, 1, uses) for item in node.arguments or ())
+        times = max(1, inner.parts)  # each part of an aggregate has the conditions again
+        if times > 1:
+            uses = Counter({name: number * times for name, number in uses.items()})
+        uses.update(inner.uses)
+        return inner.values + values * times, uses
+
+    def _literal(self, node: ValueNode, depth: int, uses: Counter[str]) -> int:
+        """Check a literal; return how many values it is made of, and count the variables in it."""
+        if isinstance(node, VariableNode):
+            uses[node.name.value] += 1
+            return 1
         if isinstance(node, ListValueNode):
             _check_list(len(node.values), self.bounds)
             inside = list(node.values)
         elif isinstance(node, ObjectValueNode):
-            inside = [field.value for field in node.fields]
+            inside = [member.value for member in node.fields]
         else:
-            return
+            return 1
         _check_depth(depth, self.bounds)
-        for item in inside:
-            self._literal(item, depth + 1)
+        return 1 + sum(self._literal(item, depth + 1, uses) for item in inside)
+
+
+def _together(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for each in counts:
+        found.update(each)
+    return found
 
 
 def _check_introspection(found: Size) -> None:
@@ -149,29 +196,42 @@ def _check_introspection(found: Size) -> None:
         raise invalid("the introspection asks for too much", "$")
 
 
-def check_variables(given: dict[str, Any], bounds: Bounds) -> None:
-    for value in given.values():
-        check_value(value, bounds)
+def check_variables(given: dict[str, Any], bounds: Bounds) -> dict[str, int]:
+    """Check the values of variables; return how many values each is made of."""
+    _check_object(len(given), bounds)
+    return {name: check_value(value, bounds) for name, value in given.items()}
 
 
-def check_value(value: Any, bounds: Bounds, depth: int = 1) -> None:
-    """Check a JSON value: how long its lists are, and how deep it nests."""
+def check_value(value: Any, bounds: Bounds, depth: int = 1) -> int:
+    """Check a JSON value: how long its lists are, and how deep it nests.
+
+    Returns how many values it is made of. Plain ones in a list count nothing: they are bound whole.
+    """
     if isinstance(value, list):
         _check_list(len(value), bounds)
         inside: Any = value
+        found = 0
     elif isinstance(value, dict):
+        _check_object(len(value), bounds)
         inside = value.values()
+        found = len(value)
     else:
-        return
+        return 1
     _check_depth(depth, bounds)
     for item in inside:
         if isinstance(item, (list, dict)):
-            check_value(item, bounds, depth + 1)
+            found += check_value(item, bounds, depth + 1) + (inside is value)
+    return found
 
 
 def _check_list(length: int, bounds: Bounds) -> None:
     if length > bounds.list_items:
         raise invalid(f"a list has more than {bounds.list_items} items", "$")
+
+
+def _check_object(size: int, bounds: Bounds) -> None:
+    if size > bounds.list_items:
+        raise invalid(f"an object has more than {bounds.list_items} keys", "$")
 
 
 def _check_depth(depth: int, bounds: Bounds) -> None:

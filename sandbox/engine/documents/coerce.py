@@ -17,12 +17,10 @@ from .parsing import Declared, Use
 from .variables import Leaf
 
 ABSENT = object()
-# What a plan may cost, where checking one value is a step: a document of the largest size needs no
-# more than the first, a list of ten thousand conditions no more than the last. That is a second.
-STEPS_OF_A_DOCUMENT = 60_000
-STEPS_OF_A_LEAF = 15
+# What a plan may cost, where checking one value is a step: about a second. Requests with too many
+# values are refused before; this ends what makes more of them than can be counted by looking.
 STEPS_MAX = 200_000
-SUBQUERIES_MAX = 300  # Postgres plans them together, and takes the longer for each
+SUBQUERIES_MAX = 300  # of all that Postgres plans for one request
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +58,18 @@ class Variables:
 class Coercion:
     """Checks raw values: literals of the document, and variables where they are used."""
 
-    def __init__(self, variables: Variables, leaves: int) -> None:
+    def __init__(self, variables: Variables) -> None:
         self.variables = variables
         # A variable inside a jsonb literal is part of the constant, so the plan fits this request.
         self.cacheable = True
-        self._steps = min(STEPS_OF_A_DOCUMENT + STEPS_OF_A_LEAF * leaves, STEPS_MAX)
+        self.steps = STEPS_MAX
         self._subqueries = SUBQUERIES_MAX
 
     def spend(self, steps: int, subqueries: int = 0) -> None:
         """Count the work of a plan: a variable that is used again costs all of its size again."""
-        self._steps -= steps
+        self.steps -= steps
         self._subqueries -= subqueries
-        if self._steps < 0 or self._subqueries < 0:
+        if self.steps < 0 or self._subqueries < 0:
             raise invalid("the request asks for too much", "$")
 
     def arguments(

@@ -164,16 +164,18 @@ def _children(kind: Any) -> tuple[str, ...]:
     return tuple(key for key in kind.keys if key not in ("loc", "variable_definitions"))
 
 
-def _nodes(node: Any) -> Iterator[Any]:
+def _nodes(root: Any) -> Iterator[Any]:
     """Walk a syntax tree; variables' declarations are left out, they use nothing."""
-    yield node
-    for key in _children(node.__class__):
-        child = getattr(node, key, None)
-        if isinstance(child, (list, tuple)):
-            for item in child:
-                yield from _nodes(item)
-        elif hasattr(child, "keys") and hasattr(child, "kind"):
-            yield from _nodes(child)
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for key in _children(node.__class__):
+            child = getattr(node, key, None)
+            if isinstance(child, (list, tuple)):
+                waiting += child
+            elif hasattr(child, "keys") and hasattr(child, "kind"):
+                waiting.append(child)
 
 
 def _uses(operation: DefinitionNode, fragments: dict[str, FragmentDefinitionNode]) -> Iterator[str]:

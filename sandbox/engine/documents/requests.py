@@ -28,7 +28,10 @@ class Request:
 
 
 def first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    found.clear()
     for key, value in pairs:
         found.setdefault(key, value)
     return found

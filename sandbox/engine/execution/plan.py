@@ -11,6 +11,7 @@ from typing import Any
 from sandbox.engine.compile.root import compile_root
 from sandbox.engine.compile.steps import Action, Queued, Step, length
 from sandbox.engine.documents import bounds, parsing
+from sandbox.engine.documents.bounds import Size
 from sandbox.engine.documents.coerce import Coercion, Variables
 from sandbox.engine.documents.parsing import Document
 from sandbox.engine.documents.variables import Binder, binder, declared_ref, numbered
@@ -66,6 +67,7 @@ class Prepared:
 
     document: Document
     binders: tuple[tuple[str, Binder], ...]
+    size: Size
     weight: int
     plans: OrderedDict[Hashable, Plan] = field(default_factory=OrderedDict)
 
@@ -91,7 +93,7 @@ class Plans:
                 self._keep(key, prepared)
         else:
             self.kept.move_to_end(key)
-        bounds.check_variables(given, self.bounds)
+        prepared.size.check_values(bounds.check_variables(given, self.bounds), self.bounds)
         values = parsing.check_values(prepared.document, given)
         leaves: list[Any] = []
         shape = tuple(
@@ -108,12 +110,12 @@ class Plans:
     def _prepare(self, schema: RoleSchema, text: str, name: str | None) -> Prepared:
         bounds.check_text(text, self.bounds)
         parsed = parsing.read(text, name)
-        bounds.check_document(parsed, self.bounds)
+        size = bounds.check_document(parsed, self.bounds)
         binders = tuple(
             (item.name, binder(declared_ref(item.type, schema)))
             for item in parsed.variables.values()
         )
-        return Prepared(parsed, binders, DOCUMENT_WEIGHT * len(text))
+        return Prepared(parsed, binders, size, DOCUMENT_WEIGHT * len(text))
 
     def _compile(
         self, schema: RoleSchema, prepared: Prepared, values: dict[str, Any]
@@ -128,7 +130,7 @@ class Plans:
             for name in found.variables
             if name in values
         }
-        coercion = Coercion(Variables(found.variables, refs, trees), leaves=next(numbers))
+        coercion = Coercion(Variables(found.variables, refs, trees))
         return _plan(Walk(found, schema, coercion)), coercion.cacheable
 
     def _keep(self, key: Key, prepared: Prepared) -> None:

@@ -61,6 +61,7 @@ class State:
             settings.stringify,
             frozenset(hidden or ()),
             settings.bounds.rows,
+            settings.bounds.joins,
         )
         self.plans = Plans(settings.bounds)
         self.roles = self.permissions.roles() | self.actions.roles()

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import Any, cast
 
 from sandbox.engine.session import ADMIN
+from sandbox.engine.settings import Bounds
 from sandbox.engine.tracking.catalog import Function, Name
 from sandbox.engine.tracking.naming import GRAPHQL_NAME, Naming
 from sandbox.engine.tracking.permissions import Permissions, SelectPermission
@@ -45,12 +46,13 @@ FieldsOf = Callable[["RoleSchema", Access], dict[str, Field]]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Settings that change what a schema holds."""
+    """Settings that change what a schema holds, and what may be asked of it."""
 
     infer_functions: bool = True
     stringify: bool = False
     unintrospected: frozenset[str] = frozenset()
     row_limit: int = 0  # none
+    joins: int = Bounds().joins
 
 
 class RoleSchema:

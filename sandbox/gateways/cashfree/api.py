@@ -114,9 +114,9 @@ class Api:
 
     def _postpone(self, received: Received, seconds: float) -> None:
         """Have a call run in some seconds of simulated time; nobody hears of its result."""
-        now = self.house.store.exact_now()
+        identifier, now = uuid4().hex, self.house.store.exact_now()
         late = {
-            "id": uuid4().hex,
+            "id": identifier,
             "created": int(now),
             "operation": received.operation.name,
             "path": received.call.path,
@@ -125,7 +125,7 @@ class Api:
         }
         with self.house.store.transaction():
             self.books.insert("late_call", late)
-            self.books.set_timer("late_call", late["id"], now + seconds)
+            self.books.set_timer("late_call", identifier, now + seconds)
 
     def perform_late(self, identifier: str) -> None:
         """Run a postponed call, unless its key has a result by now: then it is a repetition."""

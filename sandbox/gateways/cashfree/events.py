@@ -11,6 +11,13 @@ from sandbox.gateways.server.state import Books, Document
 
 VERSION = "2025-01-01"
 
+# What a webhook tells of a payment.
+TOLD = (
+    *("cf_payment_id", "payment_status", "payment_amount", "payment_currency"),
+    *("payment_message", "payment_time", "bank_reference", "auth_id"),
+    *("payment_method", "payment_group"),
+)
+
 
 class Events:
     def __init__(
@@ -35,17 +42,14 @@ class Events:
         """Tell how a payment stands, in the webhook's own shape, which has no `is_captured`."""
         kinds = {"FAILED": "PAYMENT_FAILED_WEBHOOK", "USER_DROPPED": "PAYMENT_USER_DROPPED_WEBHOOK"}
         entity = payment_entity(order, payment)
-        names = ("cf_payment_id", "payment_status", "payment_amount", "payment_currency")
-        names += ("payment_message", "payment_time", "bank_reference", "auth_id")
-        names += ("payment_method", "payment_group")
-        data = {
+        data: dict[str, Any] = {
             "order": {
                 "order_id": order["id"],
                 "order_amount": rupees.rupees(order["amount"]),
                 "order_currency": order["currency"],
                 "order_tags": order["tags"],
             },
-            "payment": {name: entity[name] for name in names},
+            "payment": {name: entity[name] for name in TOLD},
             "customer_details": order["customer"],
             "payment_gateway_details": entity["payment_gateway_details"],
             "payment_offers": None,

@@ -95,7 +95,7 @@ class Payments:
             self._void(payment)
 
     def _next_id(self) -> str:
-        """Number payments upwards, so that the earlier of two has the smaller id."""
+        """Give the next id: the earlier of two payments has the smaller one."""
         store = self.books.store
         number = int(store.setting("cashfree_payments") or 1_453_000_000) + 1 + randbelow(1000)
         store.remember("cashfree_payments", str(number))

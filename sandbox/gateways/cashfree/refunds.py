@@ -98,12 +98,8 @@ class Refunds:
         return refund_entity(refund)
 
     def _refund(self, order: Document, wanted: dict[str, Any]) -> Document:
-        payment = self._paid(order)
         amount = paise(wanted["refund_amount"]) or 0
-        gone = sum(one["amount"] for one in self.of_order(order["id"]) if one["status"] not in GONE)
-        if amount > taken(payment) - gone:
-            message = "Refund amount is more than the amount that is left to refund"
-            raise RefusalError(message, "refund_amount_invalid")
+        payment = self._payment(order, amount)
         note = wanted.get("refund_note")
         return {
             "id": f"{order['id']}:{wanted['refund_id']}",
@@ -124,11 +120,18 @@ class Refunds:
             "course": NOTES.get(str(note), payment["refunds"] or "succeed"),
         }
 
-    def _paid(self, order: Document) -> Document:
+    def _payment(self, order: Document, amount: int) -> Document:
+        """Find the first captured payment of the order that has so much left."""
         captured = [one for one in self.payments.of_order(order["id"]) if one["captured"]]
         if not captured:
             raise RefusalError("order is not paid", "refund_not_allowed", status=409)
-        return captured[-1]  # the first of them
+        refunds = [one for one in self.of_order(order["id"]) if one["status"] not in GONE]
+        for payment in reversed(captured):
+            gone = sum(one["amount"] for one in refunds if one["payment"] == payment["id"])
+            if amount <= taken(payment) - gone:
+                return payment
+        message = "Refund amount is more than the amount that is left to refund"
+        raise RefusalError(message, "refund_amount_invalid")
 
     def _list(self, call: Call) -> list[dict[str, Any]]:
         order = self.payments.orders.find(call.path["id"])
@@ -156,6 +159,11 @@ def _checked(body: dict[str, Any]) -> dict[str, Any]:
     for name in ("refund_id", "refund_amount"):
         if body.get(name) is None:
             raise missing(name)
+    _check(body)
+    return body
+
+
+def _check(body: dict[str, Any]) -> None:
     if not re.fullmatch("[A-Za-z0-9]{3,40}", str(body["refund_id"])):
         raise invalid("refund_id", "should be between 3 and 40 letters and digits")
     if not (paise(body["refund_amount"]) or 0) >= 1:
@@ -164,4 +172,3 @@ def _checked(body: dict[str, Any]) -> dict[str, Any]:
         raise invalid("refund_note", "should be between 3 and 100 characters")
     if body.get("refund_speed", "STANDARD") != "STANDARD":
         raise not_simulated("refund_speed")
-    return body

@@ -1,4 +1,4 @@
-"""Rupees as Cashfree writes them: JSON numbers with two decimals, 2450.00, and paise in the books."""
+"""Rupees as Cashfree writes them, JSON numbers as 2450.00, and paise, as the books have them."""
 
 import json
 import re

@@ -1,14 +1,15 @@
-"""Settlements: what is due is paid out in one transfer, less fees and the GST on them, line by line."""
+"""Settlements: what is due is paid out in one transfer, less fees and the GST on them."""
 
 import base64
 from secrets import randbelow
-from typing import Any
+from typing import Any, NamedTuple
 
 from sandbox.gateways.cashfree import times
 from sandbox.gateways.cashfree.calls import Call, Operation
 from sandbox.gateways.cashfree.errors import invalid, missing
 from sandbox.gateways.cashfree.events import Events
 from sandbox.gateways.cashfree.payments import Payments
+from sandbox.gateways.cashfree.recon import recon_item
 from sandbox.gateways.cashfree.refunds import taken
 from sandbox.gateways.cashfree.rupees import rupees
 from sandbox.gateways.server.state import Books, Document, Slice
@@ -17,6 +18,16 @@ FEE_BASIS_POINTS, TAX_BASIS_POINTS = 195, 1800  # 1.95 % of the payment, 18 % of
 LIMIT, LIMIT_MAX = 10, 1000
 MOST = 10_000
 WON = {"MERCHANT_WON"}
+
+
+class Charge(NamedTuple):
+    """What Cashfree keeps of a line."""
+
+    fee: int
+    tax: int
+
+
+FREE = Charge(0, 0)
 
 
 class Settlements:
@@ -54,9 +65,7 @@ class Settlements:
         for one in self._unsettled("payment"):
             if one["captured"]:
                 amount = taken(one)
-                fee = _part(amount, FEE_BASIS_POINTS)
-                tax = _part(fee, TAX_BASIS_POINTS)
-                found.append(_line("PAYMENT", one["id"], one, amount, fee, tax))
+                found.append(_line("PAYMENT", one["id"], one, amount, _charge(amount)))
                 self._mark("payment", one)
         return found
 
@@ -149,67 +158,19 @@ class Settlements:
         order = self.payments.orders.find(line["order"])
         payment = self.books.get("payment", line["payment"])
         refund = self.books.get("refund", line["refund"]) if line.get("refund") else None
-        settled_at = times.written(settlement["created"])
-        return {
-            "event_details": {
-                "event_id": line["event"],
-                "event_type": line["type"],
-                "event_amount": rupees(abs(line["gross"])),
-                "event_settlement_amount": rupees(abs(line["net"])),
-                "event_service_charge": rupees(line["fee"]),
-                "event_service_tax": rupees(line["tax"]),
-                "event_currency": "INR",
-                "event_status": "SUCCESS",
-                "event_time": settled_at,
-                "event_remarks": None,
-                "sale_type": "CREDIT" if line["gross"] > 0 else "DEBIT",
-                "entity": "recon",
-            },
-            "order_details": {
-                "order_id": order["id"],
-                "order_amount": rupees(order["amount"]),
-                "order_currency": order["currency"],
-                "order_tags": order["tags"],
-            },
-            "customer_details": order["customer"],
-            "payment_details": {
-                "cf_payment_id": payment["id"],
-                "payment_amount": rupees(payment["amount"]),
-                "payment_currency": order["currency"],
-                "payment_mode": payment["group"],
-                "payment_time": times.written(payment["created"]),
-                "bank_reference": payment["bank_reference"],
-                "status": payment["status"],
-            },
-            "settlement_details": {
-                "cf_settlement_id": int(settlement["id"]),
-                "settlement_date": settled_at,
-                "settlement_initiated_on": settled_at,
-                "utr": settlement["utr"],
-                "service_charge": rupees(line["fee"]),
-                "service_tax": rupees(line["tax"]),
-                "amount_settled": rupees(settlement["amount"]),
-                "settlement_type": "STANDARD",
-            },
-            "refund_details": refund
-            and {
-                "refund_id": refund["refund_id"],
-                "refund_arn": refund["arn"],
-                "refund_note": refund["note"],
-                "refund_processed_at": times.written(refund["processed"]),
-            },
-            "dispute_details": line.get("dispute")
-            and {"dispute_id": line["dispute"], "dispute_category": line["type"]},
-        }
+        return recon_item(line, settlement, (order, payment, refund))
+
+
+def _charge(amount: int) -> Charge:
+    fee = _part(amount, FEE_BASIS_POINTS)
+    return Charge(fee, _part(fee, TAX_BASIS_POINTS))
 
 
 def _part(amount: int, basis_points: int) -> int:
     return (amount * basis_points + 5_000) // 10_000
 
 
-def _line(
-    kind: str, event: str, about: Document, gross: int, fee: int = 0, tax: int = 0
-) -> Document:  # fmt: skip
+def _line(kind: str, event: str, about: Document, gross: int, charge: Charge = FREE) -> Document:
     return {
         "id": f"{kind}:{event}",
         "event": event,
@@ -217,9 +178,9 @@ def _line(
         "order": about["order"],
         "payment": about.get("payment", about["id"]),
         "gross": gross,
-        "fee": fee,
-        "tax": tax,
-        "net": gross - fee - tax,
+        "fee": charge.fee,
+        "tax": charge.tax,
+        "net": gross - charge.fee - charge.tax,
     }
 
 

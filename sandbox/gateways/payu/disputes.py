@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from sandbox.gateways.payu.messages import Messages
 from sandbox.gateways.payu.transactions import KIND as TRANSACTION
-from sandbox.gateways.payu.units import IST, day, number
+from sandbox.gateways.payu.units import INDIA, day, number
 from sandbox.gateways.server.state import Books, Document
 
 KIND = "dispute"
@@ -68,4 +68,4 @@ class Disputes:
 
 
 def _moment(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).astimezone(IST).isoformat(timespec="milliseconds")
+    return datetime.fromtimestamp(seconds, UTC).astimezone(INDIA).isoformat(timespec="milliseconds")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 REQUIRED = ("key", "txnid", "amount", "productinfo", "firstname", "email", "surl", "furl", "hash")
 LENGTHS = {"txnid": 25, "productinfo": 100, "firstname": 60, "email": 50, "phone": 50, "udf1": 255}
 OPEN = ("initiated", "in progress")
-METHODS = {"card": ("creditcard", "debitcard"), "upi": ("upi",), "bank": ("netbanking",)}
+METHODS = {"upi": ("upi",), "card": ("creditcard", "debitcard"), "bank": ("netbanking",)}
 
 
 class HostedPages:

@@ -4,7 +4,7 @@ import re
 import secrets
 from datetime import UTC, datetime, timedelta, timezone
 
-IST = timezone(timedelta(hours=5, minutes=30))
+INDIA = timezone(timedelta(hours=5, minutes=30))
 RUPEES = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,2}))?", re.ASCII)
 
 
@@ -23,7 +23,7 @@ def paise(text: str) -> int | None:
 
 def local(seconds: float) -> str:
     """Write a time as PayU does: that of India, without its zone."""
-    return datetime.fromtimestamp(int(seconds), UTC).astimezone(IST).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(int(seconds), UTC).astimezone(INDIA).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def day(seconds: float) -> str:

@@ -123,7 +123,7 @@ class Api:
     def _postpone(self, received: Received, seconds: float) -> None:
         """Have a call run in some seconds of simulated time; nobody hears of its result."""
         now = self.house.store.exact_now()
-        late = {
+        late: Document = {
             "id": new_id("late_"),
             "created": int(now),
             "operation": received.operation.name,

@@ -6,7 +6,7 @@ after the secret was changed: an endpoint's name on a parcel ends in the secret'
 
 from collections.abc import Sequence
 
-from sandbox.gateways.razorpay.objects import every, new_id
+from sandbox.gateways.razorpay.objects import every
 from sandbox.gateways.server.state import Books, Document
 
 KIND = "webhook"
@@ -27,7 +27,7 @@ class Endpoints:
                     "created": self.books.store.now(),
                     "url": url,
                     "events": list(events),
-                    "active": True,
+                    "after": self._latest(),  # of the deliveries: whether it failed since
                     "secrets": list(secrets),  # the first is in force until another is made
                     "current": 0,
                 }
@@ -38,30 +38,44 @@ class Endpoints:
         return [
             one
             for one in every(self.books, KIND)
-            if one["active"] and {"*", kind} & set(one["events"])
+            if {"*", kind} & set(one["events"]) and self.is_on(one)
         ]
+
+    def is_on(self, endpoint: Document) -> bool:
+        """Say whether no message to an endpoint was given up since it was switched on."""
+        row = self.books.store.db.execute(
+            "select count(*) as n from deliveries where gateway = ? and endpoint like ?"
+            " and state = 'given_up' and id > ?",
+            (self.books.gateway, f"{endpoint['id']}:%", endpoint["after"]),
+        ).fetchone()
+        return int(row["n"]) == 0
+
+    def switch_on(self) -> None:
+        """Switch on what failed for a day, as one does in the dashboard."""
+        for one in every(self.books, KIND):
+            one["after"] = self._latest()
+            self.books.update(KIND, one)
+
+    def _latest(self) -> int:
+        row = self.books.store.db.execute("select max(id) as latest from deliveries").fetchone()
+        return int(row["latest"] or 0)
 
     def secrets(self, name: str) -> list[str]:
         """Give the secret that signs for an endpoint's name on a parcel."""
         identifier, _, number = name.partition(":")
         found = self.books.find(KIND, identifier)
-        return [found["secrets"][int(number)]] if found else []
+        if found is None:
+            return []
+        return [
+            found["secrets"][min(int(number), len(found["secrets"]) - 1)]
+        ]  # fewer after a restart
 
-    def roll(self) -> str:
+    def roll(self, secret: str) -> None:
         """Change the secret of all; messages made before keep their old one."""
-        secret = new_id("invented-")
         for one in every(self.books, KIND):
             one["secrets"].append(secret)
             one["current"] = len(one["secrets"]) - 1
             self.books.update(KIND, one)
-        return secret
-
-    def switch(self, name: str | None, *, active: bool) -> None:
-        """Switch an endpoint on or off, or all of them."""
-        for one in every(self.books, KIND):
-            if name is None or one["id"] == name.partition(":")[0]:
-                one["active"] = active
-                self.books.update(KIND, one)
 
 
 def name_on_parcels(endpoint: Document) -> str:

@@ -11,62 +11,38 @@ from typing import Any
 from sandbox.gateways.razorpay.objects import new_id
 from sandbox.gateways.server.state import Document
 
-# What a payer reads, where the failure came from, and whether Razorpay calls it its own.
-DECLINED = (
-    "Your payment did not go through as it was declined by the bank. Try another payment method or"
-    " contact your bank."
-)
-FAILURES: dict[str, tuple[str, str, str]] = {
+BANK_SAID_NO = "Your bank declined the payment. Try another way to pay, or ask your bank."
+TROUBLE = "There was a temporary problem. What was debited comes back within a week."
+
+# What a payer reads, where the failure came from, and under which code.
+FAILURES = {
     "authentication_failed": (
-        "Your payment could not be completed due to incorrect OTP or verification details. Try"
-        " another payment method or contact your bank for details.",
-        "customer",
+        *("The OTP, or another detail, was not correct. Try another way to pay.", "customer"),
         "GATEWAY_ERROR",
     ),
-    "card_declined": (DECLINED, "issuer_bank", "BAD_REQUEST_ERROR"),
+    "card_declined": (BANK_SAID_NO, "issuer_bank", "BAD_REQUEST_ERROR"),
     "card_disabled_for_online_payments": (
-        "Your card is disabled for online payments. Please reach to your bank or try with another"
-        " card.",
-        "customer",
+        *("Your card is disabled for online payments. Ask your bank.", "customer"),
         "BAD_REQUEST_ERROR",
     ),
     "card_number_invalid": (
-        "You have entered an incorrect card number. Try again.",
-        "customer",
-        "BAD_REQUEST_ERROR",
+        *("The number of the card is not correct. Try again.", "customer", "BAD_REQUEST_ERROR"),
     ),
-    "gateway_technical_error": (
-        "Your payment did not go through due to a temporary issue. Any debited amount will be"
-        " refunded in 4-5 business days.",
-        "gateway",
-        "GATEWAY_ERROR",
-    ),
+    "gateway_technical_error": (TROUBLE, "gateway", "GATEWAY_ERROR"),
     "insufficient_fund": (
-        "Your payment could not be completed due to insufficient account balance. Try another card"
-        " or payment method.",
-        "customer",
+        *("The balance of your account is too low. Try another way to pay.", "customer"),
         "BAD_REQUEST_ERROR",
     ),
     "payment_cancelled": (
-        "Your payment has been cancelled. Try again or complete the payment later.",
-        "customer",
-        "BAD_REQUEST_ERROR",
+        *("The payment was cancelled. Try again, or pay later.", "customer", "BAD_REQUEST_ERROR"),
     ),
-    "payment_failed": (
-        "Payment was unsuccessful due to a temporary issue. If amount got deducted, it will be"
-        " refunded within 5-7 working days.",
-        "gateway",
-        "BAD_REQUEST_ERROR",
-    ),
+    "payment_failed": (TROUBLE, "gateway", "BAD_REQUEST_ERROR"),
     "payment_risk_check_failed": (
-        "Your payment was declined due to a security check. Try another payment method.",
-        "internal",
+        *("A security check stopped the payment. Try another way to pay.", "internal"),
         "BAD_REQUEST_ERROR",
     ),
     "payment_timed_out": (
-        "Your payment could not be completed due to a temporary issue. Try again later.",
-        "customer",
-        "BAD_REQUEST_ERROR",
+        *("The payment was not completed in time. Try again.", "customer", "BAD_REQUEST_ERROR"),
     ),
 }
 

@@ -83,12 +83,14 @@ def read_amount(params: dict[str, Any], usual: int | None = None) -> int:
 
 def read_notes(params: dict[str, Any]) -> Any:
     """Check the notes; where there are none, they are an empty list."""
-    notes = params.get("notes") or []
-    if notes and not isinstance(notes, dict):
+    notes = params.get("notes")
+    if not notes:
+        return []
+    if not isinstance(notes, dict):
         raise RefusalError("The notes field must be an array.", field="notes")
     if len(notes) > 15:
         raise RefusalError("Number of fields in notes should be less than or equal to 15")
-    if notes and any(len(str(value)) > 256 for value in notes.values()):
+    if any(len(str(value)) > 256 for value in notes.values()):
         raise RefusalError("The notes value may not be greater than 256 characters.", field="notes")
     return notes
 

@@ -49,9 +49,12 @@ class Payments:
 
     # What payers and banks do. Each needs a transaction.
 
-    def begin(self, order: Document, means: Means, payer: Document) -> Document:
-        """Make a payment, and wait for the payer's bank. Raises RefusalError."""
-        self._check_open(order)
+    def begin(
+        self, order: Document, means: Means, payer: Document, *, again: bool = False
+    ) -> Document:
+        """Make a payment, and wait for the payer's bank. Raises RefusalError, but for `again`."""
+        if not again:
+            self._check_open(order)
         order["attempts"] += 1
         order["status"] = "attempted" if order["status"] == "created" else order["status"]
         self.books.update("order", order)

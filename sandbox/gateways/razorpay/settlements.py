@@ -158,7 +158,7 @@ class Settlements:
             raise RefusalError("The month is not a valid month.", field="month")
         count, skip = window(params, REPORT_MOST)
         found = [
-            one | {"id": one["entity_id"]}
+            one
             for one in every(self.books, ENTRY, settled=True)
             if _is_of(one["settled_at"], year, month, day)
         ]

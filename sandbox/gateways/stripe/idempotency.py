@@ -21,6 +21,7 @@ create table if not exists stripe_idempotency_keys (
     request text not null,
     created integer not null
 );
+create index if not exists stripe_idempotency_keys_by_age on stripe_idempotency_keys (created);
 """
 LIFETIME = 24 * 3600
 LONGEST = 255

@@ -115,7 +115,7 @@ class Receiver:
     def about(self, subject: str, kind: str | None = None) -> list[Received]:
         with self.lock:
             found = list(self.received)
-        return [one for one in found if one.about(subject) and kind in {None, one.type}]
+        return [one for one in found if one.about(subject) and (not kind or one.type == kind)]
 
     def wait(self, subject: str, kind: str, n: int = 1) -> list[Received]:
         """Wait until n webhooks of a type about a subject have come."""

@@ -27,6 +27,7 @@ KINDS = {
     "refund": "/v1/refunds",
     "dispute": "/v1/disputes",
     "setup_intent": "/v1/setup_intents",
+    "payout": "/v1/payouts",
 }
 
 
@@ -37,6 +38,8 @@ def newest(bench: Bench, kind: str) -> dict[str, Any]:
         bench.client.v1.refunds.create(params={"payment_intent": str(session.payment_intent)})
     elif kind == "dispute":
         bench.server.control(f"/stripe/charges/{session.payment_intent}/dispute", {})
+    elif kind == "payout":
+        bench.server.control("/stripe/payouts", {})
     elif kind == "setup_intent":
         bench.saving()
     answer = bench.server.raw("GET", f"{KINDS[kind]}?limit=1")

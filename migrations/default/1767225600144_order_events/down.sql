@@ -1,0 +1,12 @@
+drop function claim_order_charges;
+drop function follow_order;
+drop function compare_order;
+drop function receive_order_event;
+drop function cancel_order;
+drop function charge_order;
+drop function placed_order;
+drop function order_customer;
+drop function starts_order_charge;
+drop view order_charges;
+drop table order_events;
+drop table order_event_types;

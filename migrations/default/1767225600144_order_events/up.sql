@@ -1,0 +1,375 @@
+-- What other systems say of their orders, and what follows: charge once, or give the money back.
+create table order_event_types (
+    type text primary key,
+    meaning text not null,
+    constraint order_event_meaning_is_known check (meaning in ('placed', 'ready', 'canceled'))
+);
+comment on table order_event_types is
+'The messages about orders that are understood. placed: there is such an order; ready: it may be '
+'charged, where system_settings.order_charge_events names the type; canceled: it is off.';
+insert into order_event_types (type, meaning) values
+('order.placed', 'placed'),
+('order.ready_for_payment', 'ready'),
+('inventory.reserved', 'ready'),
+('inventory.reservation_failed', 'canceled'),
+('order.cancelled', 'canceled');
+
+create table order_events (
+    id uuid primary key default gen_random_uuid(),
+    organization_id uuid not null references organizations (id),
+    livemode boolean not null,
+    event_id text not null,
+    type text not null references order_event_types (type),
+    reference text not null,
+    customer_external_id text,
+    amount bigint,
+    currency text references currencies (code),
+    detail jsonb not null,
+    occurred_at timestamptz not null,
+    created_at timestamptz not null default clock_now(),
+    constraint order_event_is_received_once unique (event_id, organization_id, livemode),
+    constraint order_event_amount_has_a_currency check ((amount is null) = (currency is null))
+);
+comment on table order_events is
+'The inbox of messages about orders, in whatever order they come. Append-only.';
+comment on column order_events.amount is 'Minor units of currency, where the message says it.';
+
+create index order_events_by_order on order_events (reference, organization_id, livemode);
+
+create trigger order_events_are_append_only
+before update or delete or truncate on order_events
+for each statement execute function refuse_to_rewrite_history();
+
+create view order_charges as
+select
+    payment_attempts.id,
+    orders.organization_id,
+    orders.livemode,
+    orders.id as order_id,
+    orders.reference,
+    orders.title,
+    payment_attempts.gateway,
+    payment_attempts.gateway_account,
+    payment_attempts.amount,
+    payment_attempts.currency,
+    customers.email,
+    payment_methods.gateway_customer_id,
+    payment_methods.gateway_payment_method_id
+from orders
+inner join payment_intents on payment_intents.id = orders.payment_intent_id
+inner join payment_attempts on payment_attempts.payment_intent_id = payment_intents.id
+inner join payment_methods on payment_methods.id = payment_attempts.payment_method_id
+inner join customers on customers.id = orders.customer_id
+where payment_attempts.status in ('created', 'unknown')
+    and payment_intents.status <> 'canceled'
+    and payment_attempts.created_at > clock_now() - interval '23 hours';
+comment on view order_charges is
+'What gateways are to be asked: attempts with a saved method that may not have been sent, by the '
+'attempt''s id. Not after 23 hours: then a gateway may have forgotten its key, and is asked instead.';
+
+create function starts_order_charge(p_organization_id uuid, p_type text) returns boolean
+language sql stable
+begin atomic
+select p_type = any(
+    string_to_array(
+        coalesce(
+            (
+                select replace(system_settings.value, ' ', '')
+                from system_settings
+                where system_settings.organization_id = p_organization_id
+                    and system_settings.key = 'order_charge_events'
+            ),
+            'order.ready_for_payment,inventory.reserved'
+        ),
+        ','
+    )
+);
+end;
+comment on function starts_order_charge is 'Whether a message of this type says: charge it now.';
+
+create function order_customer(p_event order_events) returns customers
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_customer customers;
+begin
+    select * into v_customer
+    from customers
+    where organization_id = p_event.organization_id and livemode = p_event.livemode
+        and external_id = p_event.customer_external_id and status = 'active';
+    return v_customer;
+end;
+$$;
+comment on function order_customer is 'Whom a message names, or a null row.';
+
+create function placed_order(p_event order_events) returns orders
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_terms order_events;
+    v_customer customers;
+    v_order orders;
+begin
+    select * into v_order
+    from orders
+    where reference = p_event.reference and organization_id = p_event.organization_id
+        and livemode = p_event.livemode;
+    if v_order.id is null then
+        -- The first message that names customer and amount decides; they may come in any order.
+        select * into v_terms
+        from order_events
+        where reference = p_event.reference and organization_id = p_event.organization_id
+            and livemode = p_event.livemode and amount is not null
+            and customer_external_id is not null
+        order by created_at, id
+        limit 1;
+        v_customer := order_customer(v_terms);
+        if v_customer.id is not null then
+            perform from customers where id = v_customer.id for no key update;
+            perform write_order(
+                v_customer, v_terms.reference, v_terms.amount, v_terms.currency,
+                'Order ' || left(v_terms.reference, 190), '{}'
+            );
+            select * into strict v_order
+            from orders
+            where reference = p_event.reference and organization_id = p_event.organization_id
+                and livemode = p_event.livemode;
+        elsif v_terms.id is not null then
+            perform record_exception(
+                p_event.organization_id, p_event.livemode, 'order-of-nobody', 'order_event',
+                v_terms.id, v_terms.amount, v_terms.currency,
+                format('order %s: no active customer %s', v_terms.reference,
+                    v_terms.customer_external_id)
+            );
+        end if;
+    end if;
+    return v_order;
+end;
+$$;
+comment on function placed_order is
+'The order that a message is about, written down as soon as a message has said whose it is and how '
+'much; a null row until then.';
+
+create function charge_order(p_order orders, p_intent payment_intents) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_method payment_methods;
+begin
+    if exists (select from payment_attempts where payment_intent_id = p_intent.id) then
+        return;  -- once; another try is the customer's, by initiatePayment
+    end if;
+    select * into v_method
+    from payment_methods
+    where customer_id = p_order.customer_id and status = 'active'
+    order by created_at desc, id
+    limit 1;
+
+    if v_method.id is not null then
+        perform open_payment_attempt(p_intent, v_method.gateway, v_method.id);
+    elsif not exists (
+        select from events
+        where object_type = 'payment_intent' and object_id = p_intent.id
+            and type = 'payment.requires_method'
+    ) then
+        perform record_event(
+            p_order.organization_id, p_order.livemode, 'payment.requires_method', 'payment_intent',
+            p_intent.id, jsonb_build_object(
+                'payment_intent_id', p_intent.id, 'order_reference', p_order.reference,
+                'amount', p_intent.amount, 'currency', p_intent.currency
+            )
+        );
+    end if;
+end;
+$$;
+comment on function charge_order is
+'Opens the one attempt to charge the customer''s newest saved method; without one it is announced '
+'that the customer must come and pay. The intent is locked.';
+
+create function cancel_order(p_order orders, p_intent payment_intents, p_session json) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts;
+begin
+    if p_intent.status <> 'paid' then
+        update payment_intents set status = 'canceled'
+        where id = p_intent.id and status <> 'canceled';
+        return;  -- whatever is captured from now on is surplus, and goes back by itself
+    end if;
+
+    select * into strict v_attempt
+    from payment_attempts
+    where payment_intent_id = p_intent.id and status = 'captured' and not is_surplus;
+    if refundable_amount(v_attempt) > 0 then
+        perform open_refund(
+            p_session, p_intent.id, v_attempt.id, null, 'cancellation', 'order_canceled', null,
+            'order:' || p_order.id
+        );
+    end if;
+exception
+    when sqlstate '22B12' then  -- the organisation's policy; it made the policy
+        perform record_exception(
+            p_order.organization_id, p_order.livemode, 'order-not-refunded', 'order', p_order.id,
+            p_intent.amount, p_intent.currency, sqlerrm
+        );
+end;
+$$;
+comment on function cancel_order is
+'An order is off: what was paid goes back, what was not is not taken any more. The intent is locked.';
+
+create function receive_order_event(
+    hasura_session json,
+    p_event_id text,
+    p_type text,
+    p_reference text,
+    p_customer_external_id text,
+    p_amount bigint,
+    p_currency text,
+    p_detail jsonb,
+    p_occurred_at timestamptz
+) returns setof order_charges
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_event order_events;
+    v_order orders;
+    v_intent payment_intents;
+    v_is_new boolean;
+begin
+    perform require_actor_role(hasura_session, array['service', 'owner', 'finance']);
+    perform require_read_committed();
+    if not exists (select from order_event_types where type = p_type) then
+        return;  -- a bus carries much that is nothing to us
+    end if;
+    if p_reference is null or hasura_session ->> 'x-hasura-organization-id' is null then
+        raise exception 'invalid-input: a message about an order names the order and its organisation'
+            using errcode = '22B20';
+    end if;
+
+    -- All that is said of one order is worked on one after the other, known here or not.
+    perform pg_advisory_xact_lock(hashtextextended(
+        'order:' || (hasura_session ->> 'x-hasura-organization-id') || ':' || p_reference, 0
+    ));
+    insert into order_events (
+        organization_id, livemode, event_id, type, reference, customer_external_id, amount,
+        currency, detail, occurred_at
+    )
+    values (
+        (hasura_session ->> 'x-hasura-organization-id')::uuid,
+        (hasura_session ->> 'x-hasura-livemode')::boolean, p_event_id, p_type, p_reference,
+        p_customer_external_id, p_amount, p_currency, p_detail, p_occurred_at
+    )
+    on conflict on constraint order_event_is_received_once do nothing
+    returning * into v_event;
+    v_is_new := v_event.id is not null;
+    if not v_is_new then
+        select * into strict v_event
+        from order_events
+        where event_id = p_event_id
+            and organization_id::text = hasura_session ->> 'x-hasura-organization-id'
+            and livemode::text = hasura_session ->> 'x-hasura-livemode';
+        if (v_event.type, v_event.reference) is distinct from (p_type, p_reference) then
+            raise exception 'idempotency-key-reused: event % said something else before', p_event_id
+                using errcode = '22B08';
+        end if;
+    end if;
+
+    v_order := placed_order(v_event);
+    if v_order.id is not null then
+        select * into strict v_intent
+        from payment_intents where id = v_order.payment_intent_id for no key update;
+        perform compare_order(v_event, v_order, v_intent);
+        perform follow_order(v_order, v_intent, hasura_session);
+    end if;
+    return query select * from order_charges where order_id = v_order.id;
+end;
+$$;
+comment on function receive_order_event is
+'Keeps a message about an order and does what all messages about it together say; the same message '
+'again: nothing more; one of an unknown type: nothing. Answers the charge that the gateway is to be asked for, if any.';
+grant execute on function receive_order_event to munim_hasura;
+
+create function compare_order(p_event order_events, p_order orders, p_intent payment_intents)
+returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    if (p_event.amount, p_event.currency)
+        is distinct from (p_intent.amount, p_intent.currency) and p_event.amount is not null
+    then
+        perform record_exception(
+            p_order.organization_id, p_order.livemode, 'order-mismatch', 'order_event', p_event.id,
+            p_event.amount, p_event.currency,
+            format('order %s was %s %s before', p_order.reference, p_intent.amount,
+                p_intent.currency)
+        );
+    end if;
+end;
+$$;
+comment on function compare_order is
+'A message with another amount than the order''s is listed for a person; the first amount holds.';
+
+create function follow_order(p_order orders, p_intent payment_intents, p_session json)
+returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_said text[] := array(
+        select distinct order_event_types.meaning
+        from order_events
+        inner join order_event_types on order_event_types.type = order_events.type
+        where order_events.reference = p_order.reference
+            and order_events.organization_id = p_order.organization_id
+            and order_events.livemode = p_order.livemode
+            and (
+                order_event_types.meaning = 'canceled'
+                or starts_order_charge(p_order.organization_id, order_events.type)
+            )
+    );
+begin
+    if 'canceled' = any(v_said) then
+        perform cancel_order(p_order, p_intent, p_session);
+    elsif cardinality(v_said) > 0 then
+        perform charge_order(p_order, p_intent);
+    end if;
+end;
+$$;
+comment on function follow_order is
+'What follows from all that was said of an order. Called off is called off, whatever came when.';
+
+create function claim_order_charges(hasura_session json, p_limit integer)
+returns setof order_charges
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_ids uuid[];
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    v_ids := array(
+        select payment_attempts.id
+        from payment_attempts
+        inner join order_charges on order_charges.id = payment_attempts.id
+        where payment_attempts.updated_at < clock_now() - interval '1 minute'
+            and payment_attempts.livemode::text = hasura_session ->> 'x-hasura-livemode'
+        order by payment_attempts.updated_at
+        limit p_limit
+        for no key update of payment_attempts skip locked
+    );
+    update payment_attempts set updated_at = clock_now() where id = any(v_ids);
+    return query select * from order_charges where id = any(v_ids);
+end;
+$$;
+comment on function claim_order_charges is
+'Charges that were written down a minute ago and not answered yet: whoever was to send them may have '
+'died. Each is put off by a minute; the attempt''s id keeps the gateway from charging twice.';
+grant execute on function claim_order_charges to munim_hasura;

@@ -1,0 +1,58 @@
+"""A payer's bank takes the money back, and no webhook tells of it: the cron reads the list."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from proof.buying import AMOUNT, create_payment, pay, sweep, wait
+from proof.cases import Case, Flow, Step
+
+FEE = 1500
+
+
+def is_taken(case: Case) -> bool:
+    return bool(case.charges())
+
+
+def dispute(case: Case) -> None:
+    (charge,) = case.charges()
+    case.stage.control(f"stripe/charges/{charge['id']}/dispute")
+
+
+def lose(case: Case) -> None:
+    """Decide it after an hour: then the next case's list begins after this one's dispute."""
+    (charge,) = case.charges()
+    disputes = case.stage.gateway_objects("dispute", case.gateway_from)
+    (opened,) = [one for one in disputes if one["payment_intent"] == charge["id"]]
+    case.stage.advance(3600)
+    case.stage.control(f"stripe/disputes/{opened['id']}/decide", outcome="lost")
+
+
+def is_lost(case: Case) -> list[str]:
+    rows = case.sql(
+        "select disputes.status, disputes.amount, disputes.fee_amount from disputes"
+        " where payment_intent_id = %s",
+        case.facts["payment_intent_id"],
+    )
+    wanted = [{"status": "lost", "amount": AMOUNT, "fee_amount": FEE}]
+    return [] if rows == wanted else [f"the books say {rows}"]
+
+
+DISPUTE = Flow(
+    "a dispute that no webhook told of",
+    (
+        Step("createPayment", create_payment),
+        Step("paying", pay, by="payer"),
+        Step("a minute", partial(wait, 60), by="payer"),
+        Step("the crons", sweep, by="cron"),
+        Step("a dispute", dispute, by="payer", ready=is_taken),
+        Step("the crons again", sweep, by="cron"),
+        Step("it is lost", lose, by="payer", ready=is_taken),
+        Step("the crons at last", sweep, by="cron"),
+    ),
+    is_lost,
+    couriers=False,
+    crons=("check_payments", "apply_gateway_events", "store_missing_receipts", "check_disputes"),
+)
+
+FLOWS = (DISPUTE,)
