@@ -30,6 +30,8 @@ RAZORPAY_KEY_SECRET = "sandbox-razorpay-key-known-to-everybody"  # noqa: S105  #
 RAZORPAY_WEBHOOK_SECRET = "sandbox-razorpay-webhook-known-to-everybody"  # noqa: S105  # published on purpose
 PAYU_KEY = "payu_sandbox_key"
 PAYU_SALT = "payu-sandbox-salt-known-to-everybody"
+PAYU_MERCHANT_ID = "2"
+PAYU_CHARGEBACK_KEY = "payu-sandbox-chargeback-key-known-to-everybody"
 CASHFREE_CLIENT_ID = "TEST_sandbox_client_known_to_everybody"
 CASHFREE_CLIENT_SECRET = "cfsk_ma_test_sandbox_secret_known_to_everybody"  # noqa: S105  # published on purpose
 
@@ -37,7 +39,7 @@ CASHFREE_CLIENT_SECRET = "cfsk_ma_test_sandbox_secret_known_to_everybody"  # noq
 SIMULATED = {
     "stripe": (STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET),
     "razorpay": (f"{RAZORPAY_KEY_ID}:{RAZORPAY_KEY_SECRET}", RAZORPAY_WEBHOOK_SECRET),
-    "payu": (PAYU_KEY, PAYU_SALT),
+    "payu": (f"{PAYU_KEY}:{PAYU_CHARGEBACK_KEY}", PAYU_SALT),
     "cashfree": (CASHFREE_CLIENT_ID, CASHFREE_CLIENT_SECRET),
 }
 
@@ -160,6 +162,9 @@ def app_environment(ports: Ports) -> dict[str, str]:
         "PAYU_SALT": PAYU_SALT,
         "PAYU_API_URL": f"http://{HOST}:{ports.gateways}/payu",
         "PAYU_CHECKOUT_URL": f"{ports.gateways_url}/payu",
+        "PAYU_MERCHANT_ID": PAYU_MERCHANT_ID,
+        "PAYU_CHARGEBACK_KEY": PAYU_CHARGEBACK_KEY,
+        "PAYU_CHARGEBACK_URL": f"http://{HOST}:{ports.gateways}/payu",
         "CASHFREE_CLIENT_ID": CASHFREE_CLIENT_ID,
         "CASHFREE_CLIENT_SECRET": CASHFREE_CLIENT_SECRET,
         "CASHFREE_API_URL": f"http://{HOST}:{ports.gateways}/cashfree/pg",

@@ -234,9 +234,8 @@ def _check(url: str, customers: int, months: int) -> None:
     if ledger.broken or not ledger.blocks or ledger.transactions < customers * months:
         raise RaceError(f"the ledger does not hold: {ledger}")
     print(
-        f"each of {customers:,} customers was charged {months} times, here and at the gateway; no invariant is"
-        " broken;"
-        f" {ledger.transactions:,} transactions in {ledger.blocks} blocks hold,"
-        f" {ledger.unsealed} are not sealed yet",
+        f"each of {customers:,} customers was charged {months} times, here and at the gateway;"
+        f" no invariant is broken; {ledger.transactions:,} transactions in {ledger.blocks} blocks"
+        f" hold, {ledger.unsealed} are not sealed yet",
         flush=True,
     )

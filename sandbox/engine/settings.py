@@ -17,21 +17,26 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often what is watched is read again, and for how many watchers in one statement."""
+    """How often what is watched is read again, and for how many watchers in one statement.
+
+    `patience_ms` is how long such a statement may take before its slow watchers are read apart.
+    """
 
     interval_ms: int = 1000
     batch: int = 100
+    patience_ms: int = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """What WebSockets are held to. The last three are this engine's own bounds."""
+    """What WebSockets are held to. The last four are this engine's own bounds."""
 
     keepalive_seconds: int = 5
     init_timeout_seconds: int = 3
     read_cookie: bool = False
     close_on_change: bool = True
-    most_operations: int = 100
+    most: int = 2000  # that are open
+    most_operations: int = 100  # of one socket, its subscriptions among them
     most_waiting_frames: int = 1000
     most_waiting_bytes: int = 64 * 1024 * 1024
 
@@ -183,6 +188,7 @@ def _sockets(given: _Given) -> Sockets:
         init_timeout_seconds=given.positive("WEBSOCKET_CONNECTION_INIT_TIMEOUT", 3),
         read_cookie=given.truth("WS_READ_COOKIE", default=False),
         close_on_change=given.truth("CLOSE_WEBSOCKETS_ON_METADATA_CHANGE", default=True),
+        most=given.positive("WEBSOCKET_CONNECTIONS_LIMIT", 2000),
         most_operations=given.positive("WEBSOCKET_OPERATIONS_LIMIT", 100),
         most_waiting_frames=given.positive("WEBSOCKET_WAITING_FRAMES_LIMIT", 1000),
         most_waiting_bytes=given.positive("WEBSOCKET_WAITING_BYTES_LIMIT", 64 * 1024 * 1024),
@@ -213,6 +219,7 @@ def _pace(given: _Given, kind: str) -> Pace:
     return Pace(
         given.positive(f"{kind}_MULTIPLEXED_REFETCH_INTERVAL", 1000),
         given.positive(f"{kind}_MULTIPLEXED_BATCH_SIZE", 100),
+        given.positive("SUBSCRIPTIONS_PATIENCE_MS", 2000),
     )
 
 

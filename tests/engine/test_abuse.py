@@ -146,7 +146,7 @@ def test_what_clients_ask_of_the_schema_is_within_the_bounds(served: harness.Ser
         ),
         (
             "VALUE",
-            "{ owner_aggregate(where: {}) { nodes {id} a: nodes {id} b: nodes {id} c: nodes {id} } }",
+            "{ owner_aggregate(where: {}) { a: nodes {id} b: nodes {id} c: nodes {id} nodes {id}}}",
             "the request has more than 3 values",
         ),
         (

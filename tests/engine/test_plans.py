@@ -172,7 +172,7 @@ def test_a_literal_that_nests_without_end_is_no_query(schema: RoleSchema) -> Non
     with pytest.raises(parsing.EngineError, match="more than 100000 characters"):
         Plans(Bounds()).get(schema, query, None, {})
     with pytest.raises(parsing.EngineError, match="not a valid graphql query"):
-        Plans(Bounds(characters=10**6, tokens=10**6)).get(schema, query, None, {})
+        Plans(Bounds(characters=10**6, tokens=10**6, depth=10**5)).get(schema, query, None, {})
 
 
 def test_the_cache_is_bounded_by_what_it_weighs(

@@ -75,10 +75,6 @@ DIFFERENCES: dict[tuple[str, str], Difference] = {
         "what is taken at once is refunded, not given up",
         "https://docs.payu.in/reference/refund_transaction_api",
     ),
-    ("payu", "disputes"): Difference(
-        "disputes are listed in the dashboard, by no documented call",
-        "https://docs.payu.in/docs/view-a-case-details",
-    ),
     ("payu", "expire"): Difference(
         "a page is a form in the payer's browser: nothing at PayU could be closed",
         "https://docs.payu.in/docs/prebuilt-checkout-page-integration",
@@ -143,6 +139,16 @@ DIFFERENCES: dict[tuple[str, str], Difference] = {
         "the webhook of a dispute is not signed",
         "https://docs.payu.in/docs/webhooks-for-chargeback",
         payu.a_dispute_is_a_hint_at_every_step,
+    ),
+    ("payu", "a_dispute_is_found_as_it_stands"): Difference(
+        "the webhook of a dispute is not signed, and the list tells the day only",
+        "https://docs.payu.in/reference/read-chargeback-api",
+        payu.a_dispute_is_decided_by_the_list,
+    ),
+    ("payu", "a_dispute_of_another_day_is_not_listed"): Difference(
+        "the webhook of a dispute is not signed",
+        "https://docs.payu.in/reference/read-chargeback-api",
+        payu.a_dispute_of_another_day_is_not_in_the_list,
     ),
     ("payu", "a_dispute_is_decided"): Difference(
         "the webhook of a dispute is not signed",

@@ -1,12 +1,14 @@
 """What happens at PayU where it does otherwise than the others; `differences.py` says why."""
 
+from datetime import timedelta
+
 import pytest
 from gateways.scenarios import looked_up, notices, opened, paid, refund_found, told
 from gateways.scenarios_pages import DECLINES
 from gateways.world import DAY, HOUR, Payer, World
 
 from app.errors import GatewayUnavailableError
-from app.gateways import Outcome, Subject
+from app.gateways import Finding, Outcome, Subject
 
 
 def nothing_is_known_before_the_payer_comes(world: World) -> None:
@@ -87,3 +89,42 @@ def a_dispute_is_a_hint_at_every_step(world: World) -> None:
         assert one.gateway_payment_id == payment.gateway_payment_id
         assert one.amount == payment.amount
         assert one.reason
+
+
+def disputed(world: World) -> tuple[Finding, Finding]:
+    _, _, payment = paid(world)
+    world.dispute(payment)
+    (hint,) = [one for one in notices(world) if one.subject is Subject.DISPUTE]
+    return payment, hint
+
+
+def listed(world: World, hint: Finding) -> list[Finding]:
+    found = world.adapter.find_disputes(world.stage.now() - timedelta(hours=1))
+    return [one for one in found if one.gateway_dispute_id == hint.gateway_dispute_id]
+
+
+def a_dispute_is_decided_by_the_list(world: World) -> None:
+    payment, hint = disputed(world)
+    stands = [*listed(world, hint)]
+    for outcome in (Outcome.UNDER_REVIEW, Outcome.LOST):
+        world.decide(hint, outcome)
+        stands += listed(world, hint)
+
+    assert [one.outcome for one in stands] == [
+        *(Outcome.OPENED, Outcome.UNDER_REVIEW, Outcome.LOST),
+    ]
+    for one in stands:
+        assert (one.subject, one.amount) == (Subject.DISPUTE, payment.amount)
+        assert one.payment_attempt_id == payment.payment_attempt_id
+        assert one.gateway_payment_id == payment.gateway_payment_id
+        assert one.opened_at
+        assert abs(world.stage.now() - one.opened_at) <= timedelta(days=1)
+        assert one.evidence_due_at
+        assert one.evidence_due_at > one.opened_at
+
+
+def a_dispute_of_another_day_is_not_in_the_list(world: World) -> None:
+    _, hint = disputed(world)
+    world.stage.advance(3 * DAY)
+
+    assert listed(world, hint) == []

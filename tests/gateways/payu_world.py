@@ -12,7 +12,8 @@ from app.gateways.payu import Adapter, Settings
 
 INDIA = timezone(timedelta(hours=5, minutes=30))
 KEY, SALT = "payu_key_for_the_tests", "payu-salt-for-the-tests"
-OPTIONS = ("--key", f"payu={KEY}", "--secret", f"payu={SALT}")
+CHARGEBACK_KEY = "payu-chargeback-key-for-the-tests"
+OPTIONS = ("--key", f"payu={KEY}:{CHARGEBACK_KEY}", "--secret", f"payu={SALT}")
 
 CARD = "5123456789012346"
 PLAYS: dict[Payer, dict[str, str]] = {
@@ -43,12 +44,14 @@ class PayuWorld:
             Ask.REFUND: "cancel_refund_transaction",
             Ask.FIND_REFUND: "getAllRefundsFromTxnIds",
             Ask.SETTLEMENTS: "settlement.range",
+            Ask.FIND_DISPUTES: "chargebacks.list",
         }
     )
     brought_back: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.adapter = Adapter(Settings(KEY, (SALT,), self.stage.api, self.stage.api))
+        api = self.stage.api
+        self.adapter = Adapter(Settings(KEY, (SALT,), api, api, "2", CHARGEBACK_KEY, api))
 
     def close(self) -> None:
         self.adapter.close()

@@ -20,7 +20,7 @@ or the outbox wrote about this case. With `couriers=False` none is, and steps ti
 
 from __future__ import annotations
 
-from proof import buying, disputing, recurring, refunding, spending
+from proof import buying, disputing, ordering, recurring, refunding, spending
 from proof.cases import Flow
 
 FLOWS: tuple[Flow, ...] = (
@@ -29,4 +29,5 @@ FLOWS: tuple[Flow, ...] = (
     *disputing.FLOWS,
     *spending.FLOWS,
     *recurring.FLOWS,
+    *ordering.FLOWS,
 )

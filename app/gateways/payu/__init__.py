@@ -27,7 +27,7 @@ from app.gateways import (
     SettlementLine,
     Subject,
 )
-from app.gateways.payu import findings, hashes, notices, pages, references, settlements
+from app.gateways.payu import disputes, findings, hashes, notices, pages, references, settlements
 from app.gateways.payu.words import METHODS, NOT_FOUND, REFUND_CODES, Answer, plain
 from app.http import Http, RefusedReplyError
 
@@ -35,6 +35,7 @@ TEST_HOST = "test.payu.in"
 
 COMMANDS = "/merchant/postservice.php?form=2"
 REPORT = "/settlement/range"
+CHARGEBACKS = "/api/v1/chargebacks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,10 @@ class Settings:
     salt: tuple[str, ...] = field(repr=False)
     checkout_url: str = "https://secure.payu.in"
     api_url: str = "https://info.payu.in"
+    # Of the chargeback dashboard. Without them disputes are not looked up.
+    merchant_id: str = ""
+    chargeback_key: str = field(default="", repr=False)
+    chargeback_url: str = "https://bankportal.payu.in"
 
     def __post_init__(self) -> None:
         if any("|" in text for text in (self.key, *self.salt)):
@@ -61,7 +66,7 @@ class Adapter:
     """PayU's answers in our words."""
 
     name: ClassVar[str] = "payu"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset()
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.DISPUTES})
     methods: ClassVar[frozenset[Method]] = frozenset(METHODS.values()) - {Method.BANK_DEBIT}
     currencies: ClassVar[frozenset[str]] = frozenset({findings.CURRENCY})
 
@@ -71,10 +76,13 @@ class Adapter:
         self.http = Http("PayU", settings.api_url)
         dated = partial(hashes.dated, settings.key, settings.salt[0])
         self.reports = Http("PayU", settings.api_url, sign=dated)
+        opener = {"X-Optimus-API-Key": settings.chargeback_key}
+        self.chargebacks = Http("PayU", settings.chargeback_url, headers=opener)
 
     def close(self) -> None:
         self.http.close()
         self.reports.close()
+        self.chargebacks.close()
 
     def open(self, charge: Charge) -> Checkout:
         """Write the form. PayU is not asked: it hears of the payment when the payer comes."""
@@ -134,6 +142,19 @@ class Adapter:
             if references.refund_id(str(each.get("RefundToken"))) == refund_id
         ]
         return min(found, key=lambda each: SUREST.index(each.outcome), default=None)
+
+    def find_disputes(self, since: datetime) -> Iterator[Finding]:
+        """List chargebacks, by the day. Where no key is set nothing is known of them."""
+        if not (self.settings.merchant_id and self.settings.chargeback_key):
+            message = "PAYU_MERCHANT_ID and PAYU_CHARGEBACK_KEY are not set: no disputes are listed"
+            raise GatewayUnavailableError(message)
+        try:
+            query = disputes.query(self.settings.merchant_id, since)
+            answer = self.chargebacks.get(CHARGEBACKS, query).body
+        except RefusedReplyError as failure:
+            message = f"PayU did not answer ({failure.reply.status})"
+            raise GatewayUnavailableError(message) from failure
+        yield from disputes.found(answer)
 
     def read(self, delivery: Delivery, now: datetime) -> Notice:
         """Verify and translate; what PayU does not sign is a hint, with the outcome UNKNOWN."""

@@ -56,6 +56,17 @@ REFUNDS = {
 }
 
 
+# https://docs.payu.in/docs/chargeback-status
+DISPUTES = {
+    "me comm sent": Outcome.OPENED,
+    "doc rejected": Outcome.OPENED,  # what was sent does not suffice
+    "me comm received": Outcome.UNDER_REVIEW,
+    "bank comm sent": Outcome.UNDER_REVIEW,
+    "closed merchant favour": Outcome.WON,
+    "closed customer favour": Outcome.LOST,
+}
+
+
 class Answer(StrEnum):
     """What a code in the answer to a refund means; one that is not here means nothing."""
 

@@ -39,15 +39,19 @@ class Subscriber(Protocol):
 
 
 class Cohort:
-    """Subscribers with the same arguments. `newcomers` have not been answered yet."""
+    """Subscribers with the same arguments. `newcomers` have not been answered yet.
 
-    __slots__ = ("arguments", "digest", "newcomers", "subscribers")
+    `is_slow` says that the others had to wait for its answer, so it is read apart from them.
+    """
+
+    __slots__ = ("arguments", "digest", "is_slow", "newcomers", "subscribers")
 
     def __init__(self, arguments: Arguments) -> None:
         self.arguments = arguments
         self.subscribers: dict[Subscriber, None] = {}
         self.newcomers: dict[Subscriber, None] = {}
         self.digest: bytes | None = None
+        self.is_slow = False
 
     def add(self, subscriber: Subscriber) -> None:
         self.subscribers[subscriber] = None
@@ -61,6 +65,10 @@ class Cohort:
         taken = list(self.newcomers)
         self.newcomers.clear()
         return taken
+
+    def put_back(self, newcomers: list[Subscriber]) -> None:
+        """Remember that those who were about to be answered were not."""
+        self.newcomers |= dict.fromkeys(self.present(newcomers))
 
     def present(self, subscribers: list[Subscriber]) -> list[Subscriber]:
         """Return those who still listen."""

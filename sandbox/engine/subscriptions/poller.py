@@ -15,6 +15,7 @@ from sandbox.engine.settings import Pace
 
 from .cohorts import Answer, Arguments, Cohort, Subscriber
 from .multiplex import Row
+from .slow_lane import SlowLane
 
 LOG = logging.getLogger("engine")
 
@@ -36,6 +37,9 @@ class Poller:
         self.places: dict[Subscriber, Cohort] = {}
         self.task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
+        self._batch = pace.batch
+        self._patience_s = pace.patience_ms / 1000
+        self._lane = SlowLane(self._poll_alone, self._patience_s)
 
     def add(self, arguments: Arguments, subscriber: Subscriber) -> None:
         cohort = self.cohorts.get(arguments)
@@ -54,6 +58,12 @@ class Poller:
 
     async def run(self) -> None:
         """Poll until nobody listens."""
+        try:
+            await self._run()
+        finally:
+            await self._lane.close()
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while self.cohorts:
@@ -62,12 +72,39 @@ class Poller:
                 due = loop.time() + self.pace.interval_ms / 1000
             self._woken.clear()
             chosen = [item for item in self.cohorts.values() if whole or item.newcomers]
-            for at in range(0, len(chosen), self.pace.batch):
-                batch = chosen[at : at + self.pace.batch]
-                await self._poll([(item, item.take_newcomers()) for item in batch])
+            self._lane.read(item for item in chosen if item.is_slow)
+            quick = [item for item in chosen if not item.is_slow]
+            while quick:
+                batch, quick = quick[: self._batch], quick[self._batch :]
+                await self._poll_together([(item, item.take_newcomers()) for item in batch])
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
                     await self._woken.wait()
+
+    async def _poll_together(self, asked: list[Asked]) -> None:
+        """Read for some cohorts; when that takes too long, find out who is slow."""
+        if await self._in_time(asked):
+            return
+        slow = [item for item in asked if len(asked) == 1 or not await self._in_time([item])]
+        for cohort, newcomers in slow:
+            cohort.is_slow = True
+            cohort.put_back(newcomers)
+        if not slow:  # it is their number
+            self._batch = max(1, len(asked) // 2)
+        self._lane.read(cohort for cohort, _ in slow)
+
+    async def _in_time(self, asked: list[Asked]) -> bool:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._poll(asked)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _poll_alone(self, cohort: Cohort) -> None:
+        """Read for one cohort, however long that takes."""
+        if cohort.subscribers:
+            await self._poll([(cohort, cohort.take_newcomers())])
 
     async def _poll(self, asked: list[Asked]) -> None:
         """Read for some cohorts; when that fails, find out for which of them."""
@@ -78,6 +115,7 @@ class Poller:
             if len(asked) == 1 or error.code.startswith("postgres-"):
                 for cohort, newcomers in asked:
                     _tell(cohort, newcomers, error)
+                    newcomers.clear()
                 return
             half = len(asked) // 2
             await self._poll(asked[:half])
@@ -85,6 +123,7 @@ class Poller:
             return
         for (cohort, newcomers), row in zip(asked, rows, strict=True):
             self.received(cohort, newcomers, row)
+            newcomers.clear()
 
     async def _rows(self, asked: list[Asked]) -> list[Row]:
         try:

@@ -37,6 +37,10 @@ class Sockets:
         self.open: set[Socket] = set()
         engine.listeners.append(self.changed)
 
+    def check_room(self) -> None:
+        if len(self.open) >= self.engine.settings.sockets.most:
+            raise EngineError("bad-request", "too many websockets are open", status=503)
+
     def changed(self) -> None:
         """Close all, so that clients come back and see the metadata as it is now."""
         if self.engine.settings.sockets.close_on_change:
@@ -54,23 +58,28 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             headers = self._headers(scope)
+            self.sockets.check_room()
         except EngineError as error:
             await reject(send, error)
             return
+        socket = Socket(self.sockets.engine, send)
+        self.sockets.open.add(socket)
+        try:
+            await self._serve(socket, headers, scope, receive)
+        finally:
+            self.sockets.open.discard(socket)
+
+    async def _serve(
+        self, socket: Socket, headers: dict[str, str], scope: Scope, receive: Receive
+    ) -> None:
         asked = headers.get("sec-websocket-protocol", "")
         chosen = Current if asked == Current.name else Legacy
         await receive()  # websocket.connect
         # A client that asked for nothing must not be told a choice.
         subprotocol = chosen.name if chosen.name in scope["subprotocols"] else None
-        await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        socket = Socket(self.sockets.engine, send)
+        await socket.accept(subprotocol)
         protocol = chosen(socket, plain=self.plain)
-        operations = Operations(self.sockets.engine, protocol, headers)
-        self.sockets.open.add(socket)
-        try:
-            await socket.serve(operations, receive)
-        finally:
-            self.sockets.open.discard(socket)
+        await socket.serve(Operations(self.sockets.engine, protocol, headers), receive)
 
     def _headers(self, scope: Scope) -> dict[str, str]:
         """Return what is kept of the upgrade's headers; raises EngineError for a foreign origin."""
@@ -115,6 +124,9 @@ class Socket:
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._timers: list[asyncio.TimerHandle] = []
         self._ends_at = math.inf  # the first of the times at which a proof of the client's expires
+
+    async def accept(self, subprotocol: str | None) -> None:
+        await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
 
     def send(self, text: str) -> None:
         if self._closing is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from starlette.routing import BaseRoute
 
 from sandbox.gateways.payu.api import Api
+from sandbox.gateways.payu.chargebacks import Chargebacks
 from sandbox.gateways.payu.control import Control
 from sandbox.gateways.payu.disputes import Disputes
 from sandbox.gateways.payu.messages import Messages, write
@@ -17,6 +18,7 @@ from sandbox.gateways.server.simulator import House, Options, Overview, Signed
 
 SANDBOX_KEY = "payu_sandbox_key"
 SANDBOX_SALT = "payu-sandbox-salt-known-to-everybody"
+SANDBOX_CHARGEBACK_KEY = "payu-sandbox-chargeback-key-known-to-everybody"
 
 
 class Simulator:
@@ -25,12 +27,15 @@ class Simulator:
     def __init__(self, house: House, options: Options) -> None:
         self.books = house.books(self.name)
         self.origin = house.origin
-        self.keys = options.keys or (SANDBOX_KEY,)
+        pairs = [key.partition(":") for key in options.keys or (SANDBOX_KEY,)]
+        self.keys = [key for key, _, _ in pairs]
+        chargeback_keys = [second or SANDBOX_CHARGEBACK_KEY for _, _, second in pairs]
         self.salts = options.secrets or (SANDBOX_SALT,)
         self.messages = Messages(self.books, house.outbox, options, self.salts)
         self.transactions = Transactions(self.books, self.messages)
         self.refunds = Refunds(self.transactions, self.messages)
         self.disputes = Disputes(self.books, self.messages)
+        self.chargebacks = Chargebacks(house, self.books, chargeback_keys)
         self.api = Api(house, self.books, self.keys, self.salts)
         self.api.serve(self.transactions, self.refunds)
         self.hosted = HostedPages(self, Pages(Path(__file__).parent / "templates"))
@@ -43,7 +48,7 @@ class Simulator:
         }
 
     def routes(self) -> Sequence[BaseRoute]:
-        return [*self.hosted.routes(), *self.api.routes()]
+        return [*self.hosted.routes(), *self.api.routes(), *self.chargebacks.routes()]
 
     def control_routes(self) -> Sequence[BaseRoute]:
         return self.control.routes()

@@ -65,25 +65,9 @@ class Api:
         if refusal:
             return JSONResponse({"status": 0, "msg": refusal})
         fault = self.house.faults.take(self.books.gateway, command)
-        return await self._play(fault, lambda: self._run(command, form), lambda: (command, form))
-
-    async def _play(
-        self,
-        fault: Fault | None,
-        run: Callable[[], Document],
-        late: Callable[[], tuple[str, Form]] | None = None,
-    ) -> Response:
-        instead = await play.before(fault, broken)
-        if instead is not None:
-            return instead
         if fault and fault.kind is Kind.LATE_EFFECT:
-            if late is not None:
-                self._postpone(*late(), fault.seconds)
-            return play.CutConnection()
-        answer: Response = JSONResponse(run())
-        if fault and fault.kind is Kind.ERROR_AFTER_EFFECT:
-            return broken(500)
-        return play.after(fault, answer)
+            self._postpone(command, form, fault.seconds)
+        return await played(fault, lambda: self._run(command, form))
 
     def _refusal(self, form: Form) -> str | None:
         if form.get("key") not in self.keys:
@@ -121,7 +105,7 @@ class Api:
             return JSONResponse({"status": 1, "message": "Invalid input"}, 400)
         fault = self.house.faults.take(self.books.gateway, "settlement.range")
         number, limit = max(1, int(page)), min(PAGE_SIZE_MAX, max(1, int(size)))
-        return await self._play(fault, lambda: self.settlements.report(first, last, number, limit))
+        return await played(fault, lambda: self.settlements.report(first, last, number, limit))
 
     def _may_report(self, headers: Mapping[str, str]) -> bool:
         found = SIGNED.fullmatch(headers.get("authorization", ""))
@@ -179,6 +163,19 @@ class Commands:
     def _by_request(self, request_id: str) -> list[Document]:
         one = self.refunds.by_request(request_id)
         return [one] if one else []
+
+
+async def played(fault: Fault | None, run: Callable[[], Document]) -> Response:
+    """Run a call around its fault; what is to happen late is the caller's to postpone."""
+    instead = await play.before(fault, broken)
+    if instead is not None:
+        return instead
+    if fault and fault.kind is Kind.LATE_EFFECT:
+        return play.CutConnection()
+    answer: Response = JSONResponse(run())
+    if fault and fault.kind is Kind.ERROR_AFTER_EFFECT:
+        return broken(500)
+    return play.after(fault, answer)
 
 
 async def read_form(request: Request) -> Form:

@@ -8,6 +8,7 @@ from sandbox.gateways.payu.units import INDIA, day, number
 from sandbox.gateways.server.state import Books, Document
 
 KIND = "dispute"
+MERCHANT_ID = "2"
 ANSWER_SECONDS = 14 * 86400
 OPENED = "ME Comm Sent"
 # https://docs.payu.in/docs/webhooks-for-chargeback
@@ -57,7 +58,7 @@ class Disputes:
             "reason_code": dispute["reason"],
             "created_at": _moment(dispute["created"]),
             "updated_at": _moment(dispute["updated"]),
-            "mid": "2",
+            "mid": MERCHANT_ID,
             "cb_id": int(dispute["id"]),
             "txn_id": dispute["txnid"],
             "cb_type": "CHARGEBACK",

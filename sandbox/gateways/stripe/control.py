@@ -153,10 +153,13 @@ class Control:
         return JSONResponse(public(charge))
 
     async def pay_out(self, request: Request) -> Response:
-        """Pay out, now, all that was not paid out yet, of each currency that has something."""
-        del request
+        """Pay out, now, all that was not paid out yet, of each currency that has something.
+
+        With `debit` also what is below nothing, as Stripe does where it may debit the bank.
+        """
+        order = await read_object(request)
         with self.books.store.transaction():
-            made = self.stripe.payouts.pay_out()
+            made = self.stripe.payouts.pay_out(debit=order.get("debit") is True)
         return JSONResponse({"payouts": [public(one) for one in made]}, 201)
 
     def _charge(self, identifier: str) -> Document | None:

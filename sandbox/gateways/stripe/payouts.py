@@ -35,9 +35,10 @@ class Payouts:
         self.events = events
         self.balance = balance
 
-    def pay_out(self) -> list[Document]:
+    def pay_out(self, *, debit: bool = False) -> list[Document]:
         """Pay out all that was not paid out yet, of each currency that has something.
 
+        What is below nothing waits, unless it may be debited from the bank: a negative payout.
         Nobody waits for the two days that money takes to become available.
         """
         left = [
@@ -48,7 +49,8 @@ class Payouts:
         made = []
         for currency in sorted({entry["currency"] for entry in left}):
             entries = [entry for entry in left if entry["currency"] == currency]
-            if sum(entry["net"] for entry in entries) > 0:
+            total = sum(entry["net"] for entry in entries)
+            if total > 0 or (debit and total < 0):
                 made.append(self._send(currency, entries))
         return made
 

@@ -12,7 +12,7 @@ DAY = 24 * 3600
 @pytest.fixture
 def paid_out(bench: Bench) -> Bench:
     """A bench with nothing left to pay out."""
-    pay_out(bench)
+    bench.server.control("/stripe/payouts", {"debit": True})
     return bench
 
 
@@ -66,6 +66,14 @@ def test_a_balance_below_nothing_waits(paid_out: Bench) -> None:
     paid_out.client.v1.refunds.create({"payment_intent": str(session.payment_intent)})
 
     assert pay_out(paid_out) == []
+    (debit,) = paid_out.server.control("/stripe/payouts", {"debit": True})["payouts"]
+    assert debit["amount"] == -5000
+
+
+def test_what_was_below_nothing_is_taken_from_the_next_payout(paid_out: Bench) -> None:
+    session = paid_out.paid()
+    pay_out(paid_out)
+    paid_out.client.v1.refunds.create({"payment_intent": str(session.payment_intent)})
     for _ in range(2):
         paid_out.paid()
     (payout,) = pay_out(paid_out)

@@ -1,0 +1,69 @@
+"""PayU's list of chargebacks, in our words: its webhooks of them prove nothing.
+
+https://docs.payu.in/reference/read-chargeback-api
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from app.errors import GatewayUnavailableError
+from app.gateways import Finding, Outcome, Subject
+from app.gateways.payu import references
+from app.gateways.payu.findings import INDIA, rupees, text
+from app.gateways.payu.words import DISPUTES, plain
+
+Object = Mapping[str, Any]
+
+# Spelled out, as what a month is called must not depend on where this runs.
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def query(merchant_id: str, since: datetime) -> dict[str, object]:
+    """Ask for all from a day on: PayU tells the day of a chargeback, not the hour."""
+    day = since.astimezone(INDIA)
+    return {"merchant_id": merchant_id, "from_date": f"{day:%d-%m-%Y}"}
+
+
+def found(answer: Any) -> Iterator[Finding]:
+    """Translate the list, the newest first. Raises GatewayUnavailableError where it is none.
+
+    How a second page is asked for is not documented; a list that has one is not taken for whole.
+    """
+    try:
+        if answer["meta"]["pagination"]["total-pages"] > 1:
+            raise ValueError("a second page")
+        every = [_of_dispute(each["attributes"]) for each in answer["data"]]
+    except (LookupError, TypeError, ValueError, AttributeError) as failure:
+        message = "PayU's list of chargebacks is not as documented, or too long"
+        raise GatewayUnavailableError(message) from failure
+    yield from sorted(every, key=_age, reverse=True)
+
+
+def _of_dispute(dispute: Object) -> Finding:
+    transaction = dispute["transaction-details"]
+    txnid = text(transaction["transaction-id"])
+    return Finding(
+        subject=Subject.DISPUTE,
+        outcome=DISPUTES.get(plain(dispute["status"]).replace(" in ", " "), Outcome.UNKNOWN),
+        payment_attempt_id=references.payment_attempt_id(txnid),
+        gateway_payment_id=txnid,
+        gateway_dispute_id=text(dispute["id"]),
+        amount=rupees(dispute["chargeback-amount"]),
+        reason=text(dispute.get("chargeback-reason")),
+        opened_at=_day(dispute["chargeback-date"]),
+        evidence_due_at=_day(dispute.get("reply-before")),
+    )
+
+
+def _age(finding: Finding) -> float:
+    return finding.opened_at.timestamp() if finding.opened_at else 0
+
+
+def _day(written: Any) -> datetime | None:
+    """Read `24-Feb-2023`; None for NA and the like."""
+    day, _, rest = str(written).partition("-")
+    month, _, year = rest.partition("-")
+    if month not in MONTHS:
+        return None
+    return datetime(int(year), MONTHS.index(month) + 1, int(day), tzinfo=INDIA)

@@ -1,0 +1,189 @@
+"""Orders of other systems: paid on a page by the customer, or charged because a bus said so."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import httpx
+from proof.cases import JANITOR, Case, Flow, RefusedError, Step
+
+from sandbox import tokens
+
+AMOUNT = 4200
+CRONS = ("apply_gateway_events", "charge_orders", "check_payments", "store_missing_receipts")
+
+
+def initiate(case: Case) -> None:
+    """Ask for the page of an order, which is one however often it is asked."""
+    said = case.says(
+        case.stage.action(
+            "initiate_payment",
+            tokens.ADA,
+            order_reference=case.key,
+            amount=AMOUNT,
+            currency="USD",
+        )
+    )
+    for name in ("transaction_id", "payment_intent_id", "gateway_order_id", "payment_url"):
+        case.same(name, said[name])
+
+
+def go(case: Case, path: str) -> None:
+    answer = case.stage.call("GET", path)
+    if answer.status != 303:
+        raise RefusedError(f"{answer.status} {answer.body}")
+
+
+def is_initiated(case: Case) -> bool:
+    return "payment_url" in case.facts
+
+
+def hand_over(case: Case) -> None:
+    go(case, httpx.URL(case.facts["payment_url"]).path)
+
+
+def pay(case: Case) -> None:
+    if not case.charges():
+        case.stage.pay(case.facts["gateway_order_id"])
+
+
+def come_back(case: Case) -> None:
+    attempt = case.facts["payment_url"].rpartition("/")[2]
+    go(case, f"/payments/return/{attempt}?session_id={case.facts['gateway_order_id']}")
+
+
+def verify(case: Case) -> None:
+    session = {
+        "x-hasura-role": "customer",
+        "x-hasura-user-id": tokens.ADA.id,
+        "x-hasura-organization-id": tokens.TIGER_CAMPUS,
+    }
+    path = f"/payments/{case.facts['transaction_id']}/verify"
+    case.says(case.stage.rest("GET", path, headers=session))
+
+
+def know_the_customer(case: Case) -> None:
+    """Ada has an id at the shop and a saved card; both are there before any order is."""
+    if "customer" in case.facts:
+        return
+    url = f"{case.stage.ports.gateways_url}/_sandbox/stripe/customers"
+    made = case.stage.web.post(url, json={"card": "4242424242424242"}).json()["customers"][0]
+    case.facts["customer"] = f"C-{uuid4()}"
+    case.sql(
+        "update customers set external_id = %s where id = %s returning id",
+        case.facts["customer"],
+        tokens.ADA.customer_id,
+    )
+    case.sql(
+        "insert into payment_methods (organization_id, livemode, customer_id, gateway,"
+        " gateway_customer_id, gateway_payment_method_id, type)"
+        " values (%s, false, %s, 'stripe', %s, %s, 'card') returning id",
+        tokens.TIGER_CAMPUS,
+        tokens.ADA.customer_id,
+        made["customer"],
+        made["payment_method"],
+    )
+
+
+def hear(kind: str, case: Case) -> None:
+    """The bus delivers an event of the order, with one id however often it does."""
+    event = {
+        "id": f"{kind}-{case.key}",
+        "type": kind,
+        "time": "2026-11-21T10:00:00Z",
+        "data": {"orderId": case.key, "customerId": case.facts["customer"], "amount": "42.00"},
+    }
+    headers = {"x-hasura-organization-id": tokens.TIGER_CAMPUS}
+    case.says(case.stage.rest("POST", "/events", json=event, headers=headers))
+
+
+def ready(case: Case) -> None:
+    hear("order.ready_for_payment", case)
+
+
+def reserved(case: Case) -> None:
+    hear("inventory.reserved", case)
+
+
+def cancelled(case: Case) -> None:
+    hear("order.cancelled", case)
+
+
+def tick_charges(case: Case) -> None:
+    case.stage.advance(70)
+    case.says(case.stage.tick("charge_orders"))
+
+
+def paid_once(case: Case) -> list[str]:
+    rows = case.sql(
+        "select status, payment_attempt_status as attempt from order_checkouts"
+        " where reference = %s",
+        case.key,
+    )
+    complaints = []
+    if rows != [{"status": "paid", "attempt": "captured"}]:
+        complaints.append(f"the books say {rows}")
+    if len(case.charges()) != 1:
+        complaints.append(f"the gateway took money {len(case.charges())} times")
+    return complaints
+
+
+def all_of_it_went_back(case: Case) -> list[str]:
+    taken = sum(one["amount"] for one in case.charges())
+    back = sum(one["amount"] for one in case.own("refund") if one["status"] == "succeeded")
+    if JANITOR not in case.powers:  # who sends it is the cron: without it, it is promised only
+        (promised,) = case.sql(
+            "select coalesce(sum(refunds.amount), 0)::int as amount from refunds"
+            " join orders using (payment_intent_id) where reference = %s",
+            case.key,
+        )
+        back = promised["amount"]
+    rows = case.sql(
+        "select payment_intents.status from orders"
+        " join payment_intents on payment_intents.id = payment_intent_id where reference = %s",
+        case.key,
+    )
+    complaints = []
+    if taken not in (0, AMOUNT) or back != taken:
+        complaints.append(f"the gateway took {taken} and gave {back} back; the books say {rows}")
+    if not taken and [row["status"] for row in rows] != ["canceled"]:
+        complaints.append(f"the books say {rows}")
+    return complaints
+
+
+FLOWS = (
+    Flow(
+        "an order paid on a page",
+        (
+            Step("initiatePayment", initiate),
+            Step("going to the page", hand_over, ready=is_initiated),
+            Step("paying", pay, by="payer"),
+            Step("coming back", come_back, ready=is_initiated),
+            Step("asking by its display id", verify, ready=is_initiated),
+        ),
+        paid_once,
+    ),
+    Flow(
+        "an order charged because a bus said so",
+        (
+            Step("the customer", know_the_customer, by="payer"),
+            Step("order.ready_for_payment", ready),
+            Step("inventory.reserved", reserved),
+            Step("charge_orders", tick_charges, by="cron"),
+        ),
+        paid_once,
+        crons=CRONS,
+        alone=True,
+    ),
+    Flow(
+        "an order charged, and called off",
+        (
+            Step("the customer", know_the_customer, by="payer"),
+            Step("order.ready_for_payment", ready),
+            Step("order.cancelled", cancelled),
+        ),
+        all_of_it_went_back,
+        crons=(*CRONS, "check_refunds"),
+        alone=True,
+    ),
+)
