@@ -776,6 +776,76 @@ def test_a_capture_is_asked_for_once_under_its_own_key(
     assert keys[0] == keys[1] != keys[2]
 
 
+HOLD = {**ORDER, "order_amount": 2500, "order_status": "PAID"}
+RUNNING = {"message": "in process", "code": "request_invalid", "type": "idempotency_error"}
+NO_ORDER = {"message": "Order Reference Id does not exist", "code": "order_not_found"}
+
+
+def test_a_capture_that_is_still_running_is_no_refusal(
+    adapter: Adapter, answers: responses.RequestsMock
+) -> None:
+    path = f"{API}/orders/{ATTEMPT}"
+    answers.post(f"{path}/authorization", json=RUNNING, status=409)
+    answers.get(path, json=HOLD)
+    held = payment("SUCCESS", payment_amount=2500, is_captured=False)
+    answers.get(f"{path}/payments", json=[held])
+
+    with pytest.raises(GatewayUnavailableError, match="still at the same request"):
+        adapter.capture(ATTEMPT, f"{ATTEMPT}:1453002795", INR_2500)
+
+
+def test_what_was_never_there_is_not_captured(
+    adapter: Adapter, answers: responses.RequestsMock
+) -> None:
+    path = f"{API}/orders/{ATTEMPT}"
+    answers.post(f"{path}/authorization", json=NO_ORDER, status=404)
+    answers.get(path, json=NO_ORDER, status=404)
+
+    with pytest.raises(GatewayRefusedError, match="does not exist"):
+        adapter.capture(ATTEMPT, f"{ATTEMPT}:1453002795", INR_2500)
+
+
+def test_what_cashfree_has_and_does_not_show_is_asked_about_again(
+    adapter: Adapter, answers: responses.RequestsMock
+) -> None:
+    path = f"{API}/orders/{ATTEMPT}"
+    answers.patch(path, json={})
+    answers.get(path, json=NO_ORDER, status=404)
+    answers.post(f"{path}/refunds", json={"code": "refund_id_already_exists"}, status=400)
+    gone = {"message": "Refund does not exist", "code": "refund_not_found"}
+    answers.get(f"{path}/refunds/{REFUND.replace('-', '')}", json=gone, status=404)
+
+    with pytest.raises(GatewayUnavailableError):
+        adapter.expire(ATTEMPT, ATTEMPT)
+    with pytest.raises(GatewayUnavailableError):
+        adapter.refund(REFUND_ORDER)
+
+
+@pytest.mark.parametrize("body", [{}, [1], None])
+def test_payments_that_are_no_list_say_nothing(
+    adapter: Adapter, answers: responses.RequestsMock, body: Any
+) -> None:
+    path = f"{API}/orders/{ATTEMPT}"
+    answers.get(path, json={**ORDER, "order_amount": 2500, "order_status": "ACTIVE"})
+    answers.get(f"{path}/payments", json=body)
+
+    with pytest.raises(GatewayUnavailableError):
+        adapter.find(Query(payment_attempt_id=ATTEMPT, since=NOW))
+
+
+def test_an_order_without_payments_is_open(
+    adapter: Adapter, answers: responses.RequestsMock
+) -> None:
+    path = f"{API}/orders/{ATTEMPT}"
+    answers.get(path, json={**ORDER, "order_amount": 2500, "order_status": "ACTIVE"})
+    none = {"message": "no payments", "code": "payment_not_found"}
+    answers.get(f"{path}/payments", json=none, status=404)
+
+    found = adapter.find(Query(payment_attempt_id=ATTEMPT, since=NOW))
+    assert found is not None
+    assert found.outcome is Outcome.REQUIRES_ACTION
+
+
 # Returns and settlements
 
 
@@ -894,6 +964,16 @@ def test_without_its_secrets_it_does_not_start(environ: dict[str, str]) -> None:
         read(Settings, environ, prefix="cashfree_")
     with pytest.raises(ConfigError, match="CASHFREE_CLIENT_SECRET"):
         Settings("id", ())
+
+
+def test_an_amount_may_be_absent_and_never_wrong() -> None:
+    assert words.money(None, "INR") is None
+    for wrong in (Decimal("-1"), Decimal("1.005"), "x", True, Decimal("NaN"), Decimal("1E+3")):
+        if wrong == Decimal("1E+3"):
+            assert words.money(wrong, "INR") == Money(100_000, "INR")
+            continue
+        with pytest.raises(ValueError, match="amount"):
+            words.money(wrong, "INR")
 
 
 def test_secrets_do_not_show_in_a_settings_text() -> None:

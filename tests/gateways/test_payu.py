@@ -519,6 +519,105 @@ def test_a_report_without_an_end_is_not_read_for_ever(adapter: Adapter) -> None:
     assert len(responses.calls) == 20
 
 
+# Disputes
+
+CHARGEBACKS = "https://bankportal.payu.in/api/v1/chargebacks"
+SINCE = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)  # the 21st in India
+
+
+@pytest.fixture
+def arbiter() -> Adapter:
+    return Adapter(Settings(KEY, (SALT,), merchant_id="2", chargeback_key="a-key"))
+
+
+def chargeback(**changes: Any) -> dict[str, Any]:
+    attributes = {
+        "id": 1295751,
+        "chargeback-amount": "2500.0",
+        "chargeback-date": "21-Nov-2026",
+        "status": "ME Comm Sent",
+        "reply-before": "05-Dec-2026",
+        "chargeback-reason": "Non Receipt of Goods or Services",
+        "transaction-details": {"payu-id": "16652223102", "transaction-id": TXNID},
+        **changes,
+    }
+    return {"id": str(attributes["id"]), "type": "chargebacks", "attributes": attributes}
+
+
+def chargebacks(*every: dict[str, Any], pages: int = 1) -> dict[str, Any]:
+    return {"data": list(every), "meta": {"pagination": {"per-page": 500, "total-pages": pages}}}
+
+
+@responses.activate
+def test_chargebacks_are_listed_by_the_day_the_newest_first(arbiter: Adapter) -> None:
+    newer = chargeback(id=2, **{"chargeback-date": "22-Nov-2026", "reply-before": "NA"})
+    responses.get(CHARGEBACKS, json=chargebacks(chargeback(), newer))
+    first, second = arbiter.find_disputes(SINCE)
+
+    sent = responses.calls[0].request
+    assert sent.params == {"merchant_id": "2", "from_date": "21-11-2026"}
+    assert sent.headers["X-Optimus-API-Key"] == "a-key"
+    assert (first.gateway_dispute_id, second.gateway_dispute_id) == ("2", "1295751")
+    assert (second.subject, second.outcome) == (Subject.DISPUTE, Outcome.OPENED)
+    assert (second.payment_attempt_id, second.gateway_payment_id) == (ATTEMPT, TXNID)
+    assert second.amount == Money(250000, "INR")
+    assert second.reason == "Non Receipt of Goods or Services"
+    assert second.opened_at == datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
+    assert second.evidence_due_at == datetime(2026, 12, 4, 18, 30, tzinfo=UTC)
+    assert first.evidence_due_at is None
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        ("ME Comm Sent", Outcome.OPENED),
+        ("Doc Rejected", Outcome.OPENED),
+        ("ME Comm Received", Outcome.UNDER_REVIEW),
+        ("Bank Comm Sent", Outcome.UNDER_REVIEW),
+        ("Closed Customer Favour", Outcome.LOST),
+        ("Closed in Customer favour", Outcome.LOST),
+        ("Closed in Merchant favour", Outcome.WON),
+        ("Something New", Outcome.UNKNOWN),
+    ],
+)
+@responses.activate
+def test_a_chargeback_says_where_it_is(arbiter: Adapter, status: str, outcome: Outcome) -> None:
+    responses.get(CHARGEBACKS, json=chargebacks(chargeback(status=status)))
+
+    assert [one.outcome for one in arbiter.find_disputes(SINCE)] == [outcome]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"json": chargebacks(chargeback(), pages=2)},
+        {"json": {"data": []}},
+        {"json": []},
+        {"json": None},
+        {"json": chargebacks({})},
+        {"json": chargebacks(chargeback(**{"transaction-details": None}))},
+        {"json": chargebacks(chargeback(**{"chargeback-date": "99-Nov-2026"}))},
+        {"status": 401, "json": {}},
+        {"status": 422, "json": {}},
+        {"status": 500},
+        {"body": "<html>"},
+    ],
+)
+@responses.activate
+def test_a_list_of_chargebacks_that_is_not_whole_is_none(
+    arbiter: Adapter, answer: dict[str, Any]
+) -> None:
+    responses.get(CHARGEBACKS, **answer)
+
+    with pytest.raises(GatewayUnavailableError):
+        list(arbiter.find_disputes(SINCE))
+
+
+def test_without_its_key_nothing_is_known_of_chargebacks(adapter: Adapter) -> None:
+    with pytest.raises(GatewayUnavailableError, match="PAYU_CHARGEBACK_KEY"):
+        list(adapter.find_disputes(SINCE))
+
+
 # Settings
 
 

@@ -223,11 +223,11 @@ class Adapter:
         except RefusedReplyError as failure:
             refusal = failure
         found = self._find(payment_attempt_id)
-        if found is None:
-            message = "Cashfree knows the order and does not show it"
-            raise GatewayUnavailableError(message) from refusal
-        if refusal and found.outcome not in OVER:
+        if refusal and (found is None or found.outcome not in OVER):
             raise refused(refusal) from refusal
+        if found is None:
+            message = "Cashfree has changed the order and does not show it"
+            raise GatewayUnavailableError(message)
         return found
 
     def _find(self, order_id: str, *, is_over: bool = False) -> Finding | None:
@@ -249,7 +249,7 @@ def refund_name(refund_id: str) -> str:
     return UUID(refund_id).hex
 
 
-def _not_refunded(order: RefundOrder, refusal: GatewayRefusedError) -> Finding:
+def _not_refunded(order: RefundOrder, refusal: AppError) -> Finding:
     return Finding(
         subject=Subject.REFUND,
         outcome=Outcome.FAILED,

@@ -31,12 +31,14 @@ def found(answer: Any) -> Iterator[Finding]:
     How a second page is asked for is not documented; a list that has one is not taken for whole.
     """
     try:
-        if answer["meta"]["pagination"]["total-pages"] > 1:
-            raise ValueError("a second page")
+        pages = int(answer["meta"]["pagination"]["total-pages"])
         every = [_of_dispute(each["attributes"]) for each in answer["data"]]
     except (LookupError, TypeError, ValueError, AttributeError) as failure:
-        message = "PayU's list of chargebacks is not as documented, or too long"
+        message = "PayU's list of chargebacks is not as documented"
         raise GatewayUnavailableError(message) from failure
+    if pages > 1:
+        message = "PayU's list of chargebacks is longer than a page"
+        raise GatewayUnavailableError(message)
     yield from sorted(every, key=_age, reverse=True)
 
 

@@ -17,6 +17,7 @@ import requests
 from gateway_bench import Receiver, Server, wait_for
 
 KEY, SALT = "payu_key_for_the_tests", "payu-salt-for-the-tests"
+CHARGEBACK_KEY = "payu-chargeback-key-for-the-tests"
 CARD = "5123456789012346"
 Form = dict[str, str]
 
@@ -130,7 +131,7 @@ class Payu:
 @pytest.fixture(scope="module")
 def options(receiver: Receiver) -> tuple[str, ...]:
     hook = ("--webhook", f"payu={receiver.url}")
-    return ("--key", f"payu={KEY}", "--secret", f"payu={SALT}", *hook)
+    return ("--key", f"payu={KEY}:{CHARGEBACK_KEY}", "--secret", f"payu={SALT}", *hook)
 
 
 @pytest.fixture(scope="module")
@@ -554,6 +555,33 @@ def test_a_chargeback_is_told_at_every_step(
         ("dispute", "2500.00", transaction["id"])
     }
     assert payu.refund(transaction, "10.00")["error_code"] == refund
+
+
+def test_chargebacks_are_listed_from_a_day_on(payu: Payu) -> None:
+    payu.on_a_new_day(30)
+    transaction = payu.paid()
+    dispute = payu.control(f"/transactions/{transaction['id']}/dispute")
+
+    def listed(**query: str) -> requests.Response:
+        return payu.server.http.request(
+            "GET",
+            f"{payu.base}/api/v1/chargebacks",
+            params={"merchant_id": "2", **query},
+            headers={"X-Optimus-API-Key": CHARGEBACK_KEY},
+            timeout=20,
+        )
+
+    every = listed().json()
+    (found,) = [one for one in every["data"] if one["id"] == dispute["id"]]
+    assert found["attributes"]["transaction-details"]["transaction-id"] == transaction["id"]
+    assert found["attributes"]["status"] == "ME Comm Sent"
+    assert every["meta"]["pagination"]["total-pages"] == 1
+    assert listed(from_date="01-01-2999").json()["data"] == []
+    assert listed(to_date="01-01-2020").json()["data"] == []
+    assert listed(from_date="2026-11-21").status_code == 422
+    assert listed(merchant_id="3").status_code == 422
+    bare = payu.server.http.request("GET", f"{payu.base}/api/v1/chargebacks", timeout=20)
+    assert bare.status_code == 401
 
 
 # Settlements
