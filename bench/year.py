@@ -45,7 +45,7 @@ def main() -> int:
     name = f"{found.charges:,} charges by the clock"
     bar = Bar(name, found.all_seconds, SECONDS_MAX, "s", at_least=False)
     print(f"{found.seconds:.1f} s on the way, {found.quiet_s:.1f} s until all was told")
-    print(f"{found.stops} stops, {found.calls} calls of crons; CPU of a charge, ms: {found.cpu_ms}")
+    print(f"{found.stops} stops, {found.calls} calls of crons; CPU in seconds: {found.cpu_s}")
     print(bar)
     value = {"about": machine(), **asdict(found), "bars": [{**asdict(bar), "verdict": bar.verdict}]}
     given.output.parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 from app.config import ConfigError
 from app.errors import GatewayUnavailableError
 from app.gateways import Capability, Finding, Money, Outcome, Subject
+from app.payments import disputes as disputes_of
 from app.payments.crons import check_disputes
 
 OPENED_AT = datetime(2026, 11, 1, 8, 30, tzinfo=UTC)
@@ -137,6 +138,16 @@ def test_a_list_that_was_cut_short_is_asked_for_again(office: Office) -> None:
     assert office.tick() == 0
     assert disputes(office) == [("dp_1", "opened")]  # what was said is kept all the same
     assert office.poll()["complete_until"] == before
+
+
+def test_a_list_for_which_there_is_no_time_is_asked_for_again(office: Office) -> None:
+    office.lister.listed = [say(office.paid["payment_attempt_id"])]
+    (poll,) = office.ctx.hasura.run("BeginDisputePolls")
+
+    assert disputes_of.poll(office.ctx, poll, lambda: True) == 0
+    assert office.poll()["complete_until"] is None
+    assert disputes_of.poll(office.ctx, poll, lambda: False) == 1
+    assert office.poll()["complete_until"] is not None
 
 
 def test_the_same_list_again_changes_nothing(office: Office) -> None:

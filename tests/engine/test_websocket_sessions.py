@@ -258,6 +258,27 @@ def sockets_left() -> int:
     return sum(isinstance(item, Socket) for item in gc.get_objects())
 
 
+def test_sockets_are_bounded_in_number(shop_url: str, shop_directory: Path) -> None:
+    environ = {
+        "HANDLER_URL": "http://127.0.0.1:1",
+        "HASURA_GRAPHQL_WEBSOCKET_CONNECTIONS_LIMIT": "2",
+    }
+
+    async def scene(served: harness.Served) -> None:
+        async with initialised(served) as first, initialised(served, LEGACY):
+            with pytest.raises(InvalidStatus) as refused:
+                await dialled(served).__aenter__()
+            assert refused.value.response.status_code == 503
+            assert b"too many websockets are open" in (refused.value.response.body or b"")
+            await first.connection.close()
+            async with asyncio.timeout(10), initialised(served) as third:
+                await third.run("1", "{ __typename }")
+                assert await third.data() == {"__typename": "query_root"}
+
+    with harness.serve(shop_url, shop_directory, environ) as served:
+        asyncio.run(scene(served))
+
+
 @both
 def test_a_client_that_vanishes_leaves_nothing_behind(
     watched: harness.Served, subprotocol: str

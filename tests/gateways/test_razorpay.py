@@ -187,6 +187,17 @@ def test_an_order_that_razorpay_does_not_have_is_nothing(adapter: Adapter) -> No
 
 
 @responses.activate
+def test_another_order_is_no_answer(adapter: Adapter) -> None:
+    responses.get(f"{API}/orders/order_2", json=order())
+    responses.get(f"{API}/orders/order_1", json=order())
+    responses.get(f"{API}/orders/order_1/payments", json=listed(payment(order_id="order_2")))
+
+    for asked in ("order_1", "order_2"):
+        with pytest.raises(GatewayUnavailableError):
+            adapter.find(query(gateway_session_id=asked))
+
+
+@responses.activate
 def test_an_id_is_one_segment_of_a_path_whatever_is_in_it(adapter: Adapter) -> None:
     no = error("../x is not a valid id")
     responses.get(f"{API}/orders/..%2Fx%3Fy", status=400, json=no)

@@ -20,7 +20,7 @@ from app.gateways import Gateway
 
 APP = Path(app.__file__).parent
 CLIENTS = ("graphql.py", "connections.py", "http.py", "clock.py", "__init__.py", "gateways")
-# An adapter's methods that go out to the gateway. `read` and `read_return` only check and translate.
+# An adapter's methods that go out to the gateway; those that read only check and translate.
 OUTGOING = frozenset(
     name for name in vars(Gateway) if name[0] != "_" and name not in {"name", "read", "read_return"}
 )

@@ -249,7 +249,7 @@ def refund_name(refund_id: str) -> str:
     return UUID(refund_id).hex
 
 
-def _not_refunded(order: RefundOrder, refusal: AppError) -> Finding:
+def _not_refunded(order: RefundOrder, refusal: GatewayRefusedError) -> Finding:
     return Finding(
         subject=Subject.REFUND,
         outcome=Outcome.FAILED,

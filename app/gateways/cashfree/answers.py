@@ -6,7 +6,7 @@ https://www.cashfree.com/docs/api-reference/payments/errors
 from collections.abc import Callable
 from typing import TypeVar
 
-from app.errors import AppError, GatewayRefusedError, GatewayUnavailableError
+from app.errors import GatewayRefusedError, GatewayUnavailableError
 from app.gateways.cashfree.words import Object, text
 from app.http import RefusedReplyError, Reply
 
@@ -23,11 +23,15 @@ def answer(ask: Callable[[], Reply]) -> Object:
         raise refused(refusal) from refusal
 
 
-def refused(refusal: RefusedReplyError) -> AppError:
-    """Put a refusal into words. While the same request is still running it is none."""
+def refused(refusal: RefusedReplyError) -> GatewayRefusedError:
+    """Put a refusal into words. Raises GatewayUnavailableError for what is none.
+
+    That is so while the same request is still running.
+    """
     error = refusal.reply.body if isinstance(refusal.reply.body, dict) else {}
     if refusal.reply.status == 409 and error.get("type") == "idempotency_error":
-        return GatewayUnavailableError("Cashfree is still at the same request")
+        message = "Cashfree is still at the same request"
+        raise GatewayUnavailableError(message) from refusal
     told = text(error.get("message")) or "no reason"
     return GatewayRefusedError(f"Cashfree refused: {told[:MESSAGE_LENGTH_MAX]}")
 

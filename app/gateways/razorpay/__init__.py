@@ -10,7 +10,12 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from app.config import ConfigError
-from app.errors import GatewayRefusedError, InvalidInputError, SignatureInvalidError
+from app.errors import (
+    GatewayRefusedError,
+    GatewayUnavailableError,
+    InvalidInputError,
+    SignatureInvalidError,
+)
 from app.gateways import (
     Capability,
     Charge,
@@ -209,7 +214,11 @@ class Adapter:
         if query.gateway_session_id is None:
             return self._order_of(query.payment_attempt_id)
         path = f"/orders/{_segment(query.gateway_session_id)}"
-        return look_up(lambda: self.http.get(path), _order)
+        order = look_up(lambda: self.http.get(path), _order)
+        if order and order["id"] != query.gateway_session_id:
+            message = "Razorpay answered with another order"
+            raise GatewayUnavailableError(message)
+        return order
 
     def _list(
         self, path: str, skip: int, translate: Callable[[Entity], Finding]

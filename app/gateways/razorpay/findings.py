@@ -101,7 +101,12 @@ def _failure(payment: Entity) -> dict[str, Any]:
 
 
 def of_order(order: Entity, payments: Sequence[Entity], query: Query) -> Finding:
-    """Decide an order by all its payments, of which at most one should have succeeded."""
+    """Decide an order by all its payments, of which at most one should have succeeded.
+
+    Raises ValueError for a payment of another order.
+    """
+    if any(payment["order_id"] != order["id"] for payment in payments):
+        raise ValueError("a payment of another order")
     decided = _decided(order, sorted(payments, key=lambda one: one["created_at"]), query)
     return replace(
         decided,
