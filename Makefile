@@ -58,7 +58,7 @@ soak: .installed-for-test ## kill and cut parts while people buy; MINUTES=10, sl
 .PHONY: sim
 sim: .installed-for-test ## the kernel beside its model, and messages in any order; EXAMPLES=500 SHUFFLES=1000
 	@MACHINE_EXAMPLES=$(or $(EXAMPLES),500) MACHINE_STEPS=60 SHUFFLES=$(or $(SHUFFLES),1000) $(PY) -m pytest \
-	  tests/kernel/test_machine.py tests/gateways/test_stripe_shuffle.py -n 2 --timeout 0 -q
+	  tests/kernel/test_machine.py tests/gateways/test_*_shuffle.py -n 2 --timeout 0 -q
 
 .PHONY: check
 check: .installed-for-test ## run every linter and the type checker

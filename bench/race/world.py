@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import yaml
+from psycopg import sql
 
 CLIENTS = 10_000
 TRANSACTIONS = 100_000
@@ -19,6 +20,9 @@ ORDINARY = 56
 ROLES = ("clerk", *(f"role_{number}" for number in range(2, 11)))
 STATUSES = ("open", "paid", "held", "void")
 TRIGGER = "notice_made"
+# For every server alike. The default, 4, is that of disks which turn: with it Postgres reads 4,000
+# rows in the order of the primary key, rather than the hundred that are wanted by their index.
+SOLID_STATE = "alter database {} set random_page_cost = 1.1"
 
 SCHEMA = """
 create table clients (
@@ -76,6 +80,8 @@ COLUMNS = {
 def create(url: str) -> None:
     """Make the tables and their rows, in an empty database."""
     with psycopg.connect(url, autocommit=True) as db:
+        name = sql.Identifier(db.info.dbname)
+        db.execute(sql.SQL(SOLID_STATE).format(name))
         db.execute(SCHEMA)
         db.execute(ROWS)
         for number in range(1, ORDINARY + 1):

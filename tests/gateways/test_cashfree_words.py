@@ -3,9 +3,11 @@
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,8 @@ from gateways.cashfree_entities import (
     payment,
     refund,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.errors import (
     GatewayUnavailableError,
@@ -29,6 +33,7 @@ from app.errors import (
 from app.gateways import DeclineClass, Delivery, Method, Outcome, Subject
 from app.gateways.cashfree import Adapter, Settings, declines, findings, words
 from app.gateways.cashfree.signatures import signature
+from app.jsonb import UNKEEPABLE
 from app.money import Money
 
 STAMP = "1790000005123"
@@ -525,3 +530,51 @@ def test_an_amount_may_be_absent_and_never_wrong() -> None:
     for wrong in (Decimal(-1), Decimal("1.005"), "x", True, Decimal("NaN")):
         with pytest.raises(ValueError, match="amount"):
             words.money(wrong, "INR")
+
+
+@pytest.mark.parametrize("written", ["1E+999999999", "1E-999999999", "0E-999999999", "-1E+999999"])
+def test_an_amount_of_a_billion_digits_is_not_written_out(written: str) -> None:
+    with pytest.raises(ValueError, match="digits"):
+        words.money(Decimal(written), "INR")
+
+
+ADAPTER = Adapter(Settings("TEST_client", (SECRET,), API))
+SAMPLES = json.loads((Path(__file__).parent / "samples" / "cashfree.json").read_text())
+EVENTS = [json.loads(case["body"]) for case in SAMPLES["deliveries"]]
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=6,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Name every place in a JSON value."""
+    if not isinstance(value, dict | list):
+        return
+    for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+        yield (*path, key)
+        yield from places(one, (*path, key))
+
+
+@given(data=st.data())
+def test_whatever_cashfree_signs_is_understood_or_refused(data: st.DataObject) -> None:
+    spoilt = json.loads(json.dumps(data.draw(st.sampled_from(EVENTS))))
+    *path, last = data.draw(st.sampled_from([*places(spoilt)]))
+    place = spoilt
+    for step in path:
+        place = place[step]
+    place[last] = data.draw(ANYTHING)
+    body = json.dumps(spoilt).encode()
+    sent = Delivery(
+        {
+            "x-webhook-timestamp": STAMP,
+            "x-webhook-signature": signature(body, STAMP, SECRET).decode(),
+        },
+        body,
+    )
+
+    with suppress(InvalidInputError):
+        found = ADAPTER.read(sent, NOW)
+        told = [*found.words().values(), found.event_id, found.type]
+        assert not any(UNKEEPABLE.search(one) for one in told if isinstance(one, str))

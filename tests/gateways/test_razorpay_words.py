@@ -254,7 +254,7 @@ def test_something_signed_that_is_no_event_is_invalid(adapter: Adapter, body: An
     ["payment.levitated", "payment.downtime.started", "settlement.processed", "token.paused"],
 )
 def test_an_event_of_no_concern_is_kept_and_not_acted_on(adapter: Adapter, name: str) -> None:
-    for payload in ({}, {"payment": 7}):
+    for payload in ({}, {"payment": 7}, [], None, "text"):
         found = adapter.read(signed(event(name, payload=payload)), NOW)
 
         assert (found.subject, found.outcome, found.type) == (Subject.NONE, Outcome.UNKNOWN, name)

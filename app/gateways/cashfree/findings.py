@@ -169,6 +169,7 @@ def of_dispute(dispute: Object, order: Object, *, is_closed: bool) -> Finding:
         amount=money(dispute["dispute_amount"], currency),
         reason=text(dispute.get("reason_description")) or text(dispute.get("reason_code")),
         evidence_due_at=time(dispute.get("respond_by")),
+        opened_at=time(dispute.get("created_at")),
     )
 
 

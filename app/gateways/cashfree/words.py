@@ -18,6 +18,7 @@ Object = Mapping[str, Any]
 
 INDIA = timezone(timedelta(hours=5, minutes=30))
 TEXT_LENGTH_MAX = 500
+DIGITS_MAX = 30
 
 # https://www.cashfree.com/docs/api-reference/payments/latest/payments/get
 # A payment that failed leaves its order open: the next step is the payer's.
@@ -121,6 +122,8 @@ def money(value: Any, currency: object) -> Money | None:
     """Read an amount of rupees; None for none. Raises ValueError for what is no amount."""
     if value is None:
         return None
+    if isinstance(value, Decimal) and abs(value.adjusted()) > DIGITS_MAX:
+        raise ValueError("no amount has so many digits")  # written out it would fill the memory
     return Money.parse(value, str(currency or "INR"))
 
 

@@ -158,7 +158,7 @@ def of_refund(refund: Entity) -> Finding:
 
 
 def of_dispute(dispute: Entity) -> Finding:
-    due = dispute.get("respond_by")
+    due, opened = dispute.get("respond_by"), dispute.get("created_at")
     is_inquiry = dispute.get("phase") in INQUIRIES
     return Finding(
         subject=Subject.DISPUTE,
@@ -168,7 +168,7 @@ def of_dispute(dispute: Entity) -> Finding:
         amount=Money(dispute["amount"], dispute["currency"]),
         reason=dispute.get("reason_code"),
         evidence_due_at=datetime.fromtimestamp(due, UTC) if due else None,
-        opened_at=datetime.fromtimestamp(dispute["created_at"], UTC),
+        opened_at=datetime.fromtimestamp(opened, UTC) if opened else None,
     )
 
 

@@ -74,7 +74,7 @@ def notice(
 
     No event says its mode: it is that of the key, beside which its secret was set.
     """
-    payload = event["payload"]
+    payload = event.get("payload", {})
     translate = EVENTS.get(event["event"])
     found = translate(payload) if translate else NOTHING
     return Notice(
@@ -94,9 +94,10 @@ def _event_id(delivery: Delivery) -> str:
     return given or f"sha256:{sha256(delivery.body).hexdigest()}"
 
 
-def _occurred_at(event: Entity, payload: Entity, now: datetime) -> datetime:
+def _occurred_at(event: Entity, payload: Any, now: datetime) -> datetime:
     """Read the event's time, which some samples of the documentation have inside the payload."""
-    stamp = event.get("created_at", payload.get("created_at"))
+    inside = payload.get("created_at") if isinstance(payload, Mapping) else None
+    stamp = event.get("created_at", inside)
     return datetime.fromtimestamp(stamp, UTC) if stamp is not None else now
 
 

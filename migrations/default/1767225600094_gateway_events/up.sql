@@ -55,6 +55,11 @@ create function receive_gateway_event(
 ) returns setof gateway_events
 language plpgsql volatile security definer
 set search_path = public, pg_temp
+-- All that happens here is found by key. A session keeps the plans that it made while a table was
+-- small, and they should be those of a large one: made once, and by index.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
 as $$
 declare
     v_id uuid;

@@ -14,9 +14,6 @@ comment on column dispute_polls.begun_at is 'When the gateway was last asked for
 comment on column dispute_polls.complete_until is
 'Everything that was opened before is in our books; null while no list was read to its end.';
 
-create index disputes_that_are_open on disputes (gateway, livemode, opened_at)
-where status in ('opened', 'under_review');
-
 create function gateways_of_payments(p_livemode boolean) returns setof text
 language sql stable
 set search_path = public, pg_temp
@@ -43,7 +40,7 @@ where gateways.gateway is not null
     and exists (
         select from payment_attempts
         where payment_attempts.gateway = gateways.gateway
-            and payment_attempts.livemode = p_livemode
+            and payment_attempts.livemode = gateways_of_payments.p_livemode
             and payment_attempts.gateway_payment_id is not null
     );
 end;
