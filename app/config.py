@@ -88,7 +88,7 @@ def _faults(settings: Settings, environ: Mapping[str, str]) -> list[str]:
         faults += [
             f"{name} is a live key, and MUNIM_ENV is not live"
             for name, value in environ.items()
-            if name.endswith("_KEY") and LIVE_MARK in value
+            if name.endswith(("_KEY", "_KEY_ID")) and LIVE_MARK in value
         ]
     return faults
 
@@ -107,7 +107,7 @@ def _live_faults(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     toys = [
         f"{name} is not for live"
         for name, value in environ.items()
-        if name.endswith(("_SECRET", "_KEY", "_SALT"))
+        if name.endswith(("_SECRET", "_KEY", "_KEY_ID", "_SALT"))
         and any(mark in value.lower() for mark in TOY_MARKS)
     ]
     plain = [

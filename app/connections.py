@@ -9,7 +9,8 @@ environment names a proxy.
 import http.client
 import ssl
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,8 @@ class Session:
         request = requests.PreparedRequest()
         request.method, request.url = method.upper(), url
         request.body, request.headers = data, CaseInsensitiveDict(headers or {})
-        if data:
-            request.headers["Content-Length"] = str(len(_bytes(data) or b""))
+        if (body := _bytes(data)) is not None:
+            request.headers["Content-Length"] = str(len(body))
         return self._adapter.send(
             request,
             timeout=(self._patience.connect, self._patience.answer),
@@ -110,8 +111,9 @@ class Connections:
 
     def __init__(self, url: str, authorities: str, patience: Patience) -> None:
         parts = urlsplit(url)
-        self._host, self._port = parts.hostname or "", parts.port
-        self._context = _trusting(authorities) if parts.scheme == "https" else None
+        is_secure = parts.scheme == "https"
+        self._host, self._port = parts.hostname or "", parts.port or (443 if is_secure else 80)
+        self._context = _trusting(authorities) if is_secure else None
         self._patience = patience
         self._idle: list[http.client.HTTPConnection] = []
         weakref.finalize(self, _close, self._idle)
@@ -144,8 +146,7 @@ class Connections:
         _close(self._idle)
 
     def _take(self) -> http.client.HTTPConnection:
-        while self._idle:
-            connection = self._idle.pop()
+        for connection in _taken(self._idle):
             # An idle connection on which something has come is one that the server has closed.
             if not wait_for_read(connection.sock, timeout=0):
                 return connection
@@ -200,9 +201,16 @@ def _trusting(authorities: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=authorities)
 
 
-def _close(connections: list[http.client.HTTPConnection]) -> None:
-    while connections:
-        connections.pop().close()
+def _taken(idle: list[http.client.HTTPConnection]) -> Iterator[http.client.HTTPConnection]:
+    """Take one after the other, as other threads do at the same time."""
+    with suppress(IndexError):
+        while True:
+            yield idle.pop()
+
+
+def _close(idle: list[http.client.HTTPConnection]) -> None:
+    for connection in _taken(idle):
+        connection.close()
 
 
 def _answer(given: http.client.HTTPResponse) -> requests.Response:

@@ -147,6 +147,18 @@ class CheckoutExpiredError(AppError):
     code, status = "checkout-expired", 409
 
 
+class AttemptsExhaustedError(AppError):
+    """A page where the payer tried as often as it allows; the shop must ask for the payment anew."""
+
+    code, status = "attempts-exhausted", 409
+
+
+class TooManyRequestsError(AppError):
+    """Too many payments were begun from one address of the network within an hour."""
+
+    code, status = "too-many-requests", 429
+
+
 class AutopayEndedError(AppError):
     """The mandate, or the charge, is over and cannot be changed any more."""
 

@@ -1752,6 +1752,19 @@ CREATE TRIGGER organization_has_autopay_settings AFTER INSERT ON organizations F
 CREATE TRIGGER organization_updated_at BEFORE UPDATE ON organizations FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on organizations to munim_hasura;
 
+create table page_tries (
+    organization_id uuid not null,
+    livemode boolean not null,
+    address_hash text not null,
+    tries integer not null,
+    began_at timestamp with time zone not null,
+    constraint page_tries_pkey PRIMARY KEY (address_hash, organization_id, livemode),
+    constraint page_tries_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id)
+);
+comment on table page_tries is 'How many attempts were begun from an address of the network in the hour since began_at: who tries many cards comes from few. system_settings.page_tries_per_address is the most that an organisation allows.';
+comment on column page_tries.address_hash is 'Under a key of the service''s, so that it tells nobody the address.';
+grant select on page_tries to munim_hasura;
+
 create table payment_attempt_steps (
     before text not null,
     after text not null,
@@ -1881,6 +1894,91 @@ comment on column payment_methods.type is 'Our word for it: card, upi, bank_debi
 CREATE INDEX payment_methods_by_customer ON public.payment_methods USING btree (customer_id);
 CREATE TRIGGER payment_method_updated_at BEFORE UPDATE ON payment_methods FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on payment_methods to munim_hasura;
+
+create view payment_page_returns as
+ SELECT payment_attempts.id AS payment_attempt_id,
+    payment_attempts.payment_intent_id,
+    payment_attempts.gateway,
+    checkout_sessions.gateway_session_id,
+    payment_pages.token
+   FROM payment_attempts
+     JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id
+     JOIN payment_pages ON payment_pages.payment_intent_id = payment_attempts.payment_intent_id;
+comment on view payment_page_returns is 'To which page a payer comes back from a gateway, one row an attempt.';
+grant select on payment_page_returns to munim_hasura;
+
+create view payment_page_states as
+ SELECT payment_pages.token,
+    payment_pages.organization_id,
+    payment_pages.livemode,
+    organizations.name AS organization_name,
+    orders.reference,
+    orders.display_id,
+    orders.title,
+    payment_intents.id AS payment_intent_id,
+    payment_intents.amount,
+    payment_intents.currency,
+    payment_intents.status,
+    payment_status_in(payment_intents.*, 'ubertruck'::text) AS transaction_status,
+    payment_pages.success_url,
+    payment_pages.cancel_url,
+    payment_pages.expires_at,
+    payment_pages.expires_at <= clock_now() AS is_over,
+    tries.attempts >= payment_pages.attempts_max AS is_exhausted,
+    newest.payment_attempt_id,
+    newest.payment_attempt_status,
+    newest.gateway,
+    newest.gateway_session_id,
+    newest.decline_class,
+    ( SELECT COALESCE(jsonb_agg(jsonb_build_object('gateway', gateway_routes.gateway, 'methods', gateway_routes.methods) ORDER BY gateway_routes.rank, gateway_routes.gateway), '[]'::jsonb) AS "coalesce"
+           FROM gateway_routes
+          WHERE gateway_routes.organization_id = payment_intents.organization_id AND gateway_routes.livemode = payment_intents.livemode AND gateway_routes.currency = payment_intents.currency AND gateway_routes.is_enabled AND payment_intents.amount >= gateway_routes.min_amount AND payment_intents.amount <= gateway_routes.max_amount) AS routes
+   FROM payment_pages
+     JOIN organizations ON organizations.id = payment_pages.organization_id
+     JOIN payment_intents ON payment_intents.id = payment_pages.payment_intent_id
+     JOIN orders ON orders.payment_intent_id = payment_intents.id
+     CROSS JOIN LATERAL ( SELECT count(*) AS attempts
+           FROM payment_attempts
+          WHERE payment_attempts.payment_intent_id = payment_intents.id) tries
+     LEFT JOIN LATERAL ( SELECT payment_attempts.id AS payment_attempt_id,
+            payment_attempts.status AS payment_attempt_status,
+            payment_attempts.gateway,
+            payment_attempts.decline_class,
+            checkout_sessions.gateway_session_id
+           FROM payment_attempts
+             LEFT JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id
+          WHERE payment_attempts.payment_intent_id = payment_intents.id
+          ORDER BY (payment_attempts.status = 'captured'::text) DESC, payment_attempts.is_surplus, payment_attempts.created_at DESC, payment_attempts.id
+         LIMIT 1) newest ON true;
+comment on view payment_page_states is 'All that a page shows, one row a page: of several attempts the one that paid, else the newest.';
+comment on column payment_page_states.routes is 'The gateways that may take the payment, the first choice first; methods null: whatever they take.';
+grant select on payment_page_states to munim_hasura;
+
+create table payment_pages (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    payment_intent_id uuid not null,
+    token text not null default new_page_token(),
+    success_url text not null,
+    cancel_url text not null,
+    attempts_max smallint not null default 5,
+    expires_at timestamp with time zone not null,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint payment_pages_pkey PRIMARY KEY (id),
+    constraint payment_has_one_page UNIQUE (payment_intent_id),
+    constraint payment_page_token_is_given_once UNIQUE (token),
+    constraint payment_page_is_of_a_payment FOREIGN KEY (payment_intent_id, organization_id, livemode) REFERENCES payment_intents(id, organization_id, livemode),
+    constraint payment_page_allows_attempts CHECK (attempts_max >= 1 AND attempts_max <= 50),
+    constraint payment_page_token_cannot_be_guessed CHECK (length(token) >= 32)
+);
+comment on table payment_pages is 'Where an order is paid, in as many attempts as the page allows. Who has the address may pay, no more.';
+comment on column payment_pages.token is 'The secret of the page''s address. Plain, because the same order is answered the same address.';
+comment on column payment_pages.success_url is 'Where the shop takes the payer back, once it is paid.';
+comment on column payment_pages.cancel_url is 'Where the shop takes back a payer who has not paid.';
+CREATE TRIGGER payment_page_updated_at BEFORE UPDATE ON payment_pages FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on payment_pages to munim_hasura;
 
 create table payment_settings (
     organization_id uuid not null,
@@ -2852,6 +2950,49 @@ $function$;
 comment on function begin_dispute_polls(json) is 'Whom to ask for disputes, and since when: each gateway since its list was last read to its end, and since the oldest dispute that is open. Called twice it answers the same.';
 grant execute on function begin_dispute_polls(json) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.begin_page_attempt(hasura_session json, p_token text, p_method text, p_gateways jsonb, p_address_hash text, p_back_url text)
+ RETURNS SETOF order_checkouts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_page payment_pages;
+    v_intent payment_intents;
+    v_customer customers;
+    v_able text[] := array(select jsonb_array_elements_text(p_gateways));
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    select * into v_page
+    from payment_pages
+    where token = p_token and livemode::text = hasura_session ->> 'x-hasura-livemode';
+    if v_page.id is null then
+        raise exception 'not-found: there is no such page' using errcode = '22B04';
+    end if;
+
+    select customers.* into strict v_customer
+    from customers
+    inner join payment_intents on payment_intents.customer_id = customers.id
+    where payment_intents.id = v_page.payment_intent_id
+    for no key update of customers;
+    select * into strict v_intent
+    from payment_intents where id = v_page.payment_intent_id for no key update;
+
+    if v_intent.status not in ('paid', 'canceled') and not goes_on(v_intent, p_method) then
+        perform require_open_page(v_page);
+        perform count_page_try(v_page, p_address_hash);
+        perform open_checkout_session(
+            v_intent, choose_gateway(v_intent, p_method, null, v_able), p_method,
+            v_customer.email, p_back_url, p_back_url
+        );
+    end if;
+    return query select * from order_checkouts where payment_intent_id = v_intent.id;
+end;
+$function$;
+comment on function begin_page_attempt(json,text,text,jsonb,text,text) is 'The payer has chosen how to pay: writes the attempt down before a gateway is asked. Chosen again, by a second click: the same attempt. A page that is over, or was tried often enough, takes no new one.';
+grant execute on function begin_page_attempt(json,text,text,jsonb,text,text) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.booked_ledger_transaction(p_organization_id uuid, p_livemode boolean, p_key text, p_lines ledger_line[])
  RETURNS uuid
  LANGUAGE plpgsql
@@ -3174,6 +3315,20 @@ declare
 begin
     if tg_table_name = 'ledger_entries' then
         v_id := new.ledger_transaction_id;
+        if new.position > 2 and exists (
+            select from ledger_entries
+            where ledger_transaction_id = new.ledger_transaction_id
+                and position = new.position + 1
+        ) then
+            return null;  -- there are no gaps, so the check of the last one sees them all
+        end if;
+        if not exists (
+            select from ledger_transactions
+            where id = v_id and written_in = (pg_current_xact_id()::text)::bigint
+        ) then
+            raise exception 'ledger transaction % is booked, and takes no more entries', v_id
+                using errcode = 'assert_failure';
+        end if;
     else
         v_id := new.id;
         if strpos(new.key || new.kind || new.reference_type, E'\n') > 0
@@ -3218,7 +3373,7 @@ begin
     return null;
 end;
 $function$;
-comment on function check_ledger_transaction() is 'At commit, whoever wrote: per currency the entries of a transaction sum to zero, there are two at least, numbered from one, and a seal can be made over it all.';
+comment on function check_ledger_transaction() is 'At commit, whoever wrote: per currency the entries of a transaction sum to zero, there are two at least, numbered from one and written together with it, and a seal can be made over it all.';
 
 CREATE OR REPLACE FUNCTION public.check_payment_amount(p_organization_id uuid, p_amount bigint, p_currency text)
  RETURNS void
@@ -3297,9 +3452,23 @@ AS $function$
 declare
     v_legal boolean;
 begin
-    execute format('select exists (select from %I where before = $1 and after = $2)', tg_argv[0])
-    into v_legal
-    using old.status, new.status;
+    case tg_argv[0]
+        -- What every payment goes through is written out: a plan takes longer to make than to run.
+        when 'payment_intent_steps' then
+            v_legal := exists (
+                select from payment_intent_steps where before = old.status and after = new.status
+            );
+        when 'payment_attempt_steps' then
+            v_legal := exists (
+                select from payment_attempt_steps where before = old.status and after = new.status
+            );
+        else
+            execute format(
+                'select exists (select from %I where before = $1 and after = $2)', tg_argv[0]
+            )
+            into v_legal
+            using old.status, new.status;
+    end case;
 
     if not v_legal then
         raise exception '% % may not go from % to %', tg_table_name, old.id, old.status, new.status
@@ -3310,7 +3479,7 @@ end;
 $function$;
 comment on function check_step() is 'Refuses a status that the named table of steps does not lead to.';
 
-CREATE OR REPLACE FUNCTION public.choose_gateway(p_intent payment_intents, p_method text, p_wanted text)
+CREATE OR REPLACE FUNCTION public.choose_gateway(p_intent payment_intents, p_method text, p_wanted text, p_able text[] DEFAULT NULL::text[])
  RETURNS text
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -3327,6 +3496,7 @@ begin
             and p_intent.amount between min_amount and max_amount
             and (methods is null or p_method is null or p_method = any(methods))
             and gateway = coalesce(p_wanted, gateway)
+            and (p_able is null or gateway = any(p_able))
             -- One that said no to this payment is not asked again unless it is asked for.
             and (p_wanted is not null or not exists (
                 select from payment_attempts
@@ -3357,7 +3527,7 @@ begin
         using errcode = '22B05';
 end;
 $function$;
-comment on function choose_gateway(payment_intents,text,text) is 'The gateway for an attempt that is about to be written: the wanted one, or the first in rank that answers. Nothing is chosen anew once a gateway was asked: it might have the money.';
+comment on function choose_gateway(payment_intents,text,text,text[]) is 'The gateway for an attempt that is about to be written: the wanted one, or the first in rank that answers, of those in p_able where it is given. Nothing is chosen anew once a gateway was asked: it might have the money.';
 
 CREATE OR REPLACE FUNCTION public.claim_autopay_charges(hasura_session json, p_limit integer, p_lease_seconds integer)
  RETURNS SETOF autopay_charges
@@ -3588,6 +3758,42 @@ begin
 end;
 $function$;
 comment on function compare_order(order_events,orders,payment_intents) is 'A message with another amount than the order''s is listed for a person; the first amount holds.';
+
+CREATE OR REPLACE FUNCTION public.count_page_try(p_page payment_pages, p_address_hash text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_allowed text := (
+        select value
+        from system_settings
+        where organization_id = p_page.organization_id and key = 'page_tries_per_address'
+    );
+    v_tries integer;
+begin
+    insert into page_tries as known (organization_id, livemode, address_hash, tries, began_at)
+    values (p_page.organization_id, p_page.livemode, p_address_hash, 1, clock_now())
+    on conflict (address_hash, organization_id, livemode) do update
+    set
+        tries = case
+            when known.began_at > clock_now() - interval '1 hour' then known.tries + 1 else 1
+        end,
+        began_at = case
+            when known.began_at > clock_now() - interval '1 hour'
+                then known.began_at
+            else excluded.began_at
+        end
+    returning tries into v_tries;
+
+    -- Thirty: behind one address of a mobile network there are many payers.
+    if v_tries > (case when v_allowed ~ '^[0-9]{1,6}$' then v_allowed else '30' end)::integer then
+        raise exception 'too-many-requests: too many payments were begun from this address'
+            using errcode = '22B24';
+    end if;
+end;
+$function$;
+comment on function count_page_try(payment_pages,text) is 'Counts an attempt that is about to be begun; refuses it where its address has begun too many.';
 
 CREATE OR REPLACE FUNCTION public.credit_grant_posting(p_intent payment_intents, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting
@@ -4452,6 +4658,40 @@ end;
 $function$;
 comment on function give_up_on_payers(json) is 'Fails charges that their payers did not finish in time; not while they may be paying.';
 
+CREATE OR REPLACE FUNCTION public.goes_on(p_intent payment_intents, p_method text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+    v_session checkout_sessions;
+begin
+    select * into v_attempt
+    from payment_attempts
+    where payment_intent_id = p_intent.id and not is_surplus
+        and status in ('created', 'unknown', 'pending', 'processing', 'authorized', 'captured');
+    if v_attempt.id is null then
+        return false;
+    end if;
+
+    select * into v_session from checkout_sessions where payment_attempt_id = v_attempt.id;
+    if v_attempt.status in ('created', 'unknown', 'pending')
+        and coalesce(v_session.method, p_method) = p_method
+        -- A page that is not open yet must stay open for half an hour: gateways want it so.
+        and v_session.expires_at > clock_now() + (
+            case when v_session.url is null then interval '31 minutes' else interval '0' end
+        )
+    then
+        return true;
+    end if;
+    raise exception 'payment-in-progress: % may still take this payment', v_attempt.gateway
+        using errcode = '22B10';
+end;
+$function$;
+comment on function goes_on(payment_intents,text) is 'Whether an attempt by this method is open already. Refuses where another one may still take the money.';
+
 CREATE OR REPLACE FUNCTION public.grant_credits(hasura_session json, p_customer_id uuid, p_amount numeric, p_key text, p_reason text, p_expires_at timestamp with time zone)
  RETURNS SETOF credit_grants
  LANGUAGE plpgsql
@@ -5238,6 +5478,14 @@ end;
 $function$;
 comment on function move_refund(refunds,text,jsonb,timestamp with time zone) is 'Takes a refund to a status and counts it on its attempt accordingly.';
 
+CREATE OR REPLACE FUNCTION public.new_page_token()
+ RETURNS text
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT translate(encode(substr(sha256((uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))), 1, 24), 'base64'::text), '+/'::text, '-_'::text) AS translate;
+END;
+comment on function new_page_token() is '192 bits of 244 random ones, in 32 characters of an address.';
+
 CREATE OR REPLACE FUNCTION public.note_gateway_event(p_id uuid, p_status text, p_attempt payment_attempts, p_reason text)
  RETURNS void
  LANGUAGE sql
@@ -5628,6 +5876,43 @@ end;
 $function$;
 comment on function open_payment_attempts(json,uuid) is 'The attempts of a payment that have not ended; refused when the payment is not the session''s.';
 grant execute on function open_payment_attempts(json,uuid) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.open_payment_page(hasura_session json, p_reference text, p_customer_external_id text, p_amount bigint, p_currency text, p_title text, p_metadata jsonb, p_success_url text, p_cancel_url text)
+ RETURNS SETOF payment_page_states
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_customer customers;
+    v_intent payment_intents;
+    v_open_until timestamptz := date_trunc('second', clock_now()) + interval '7 days';
+begin
+    perform require_actor_role(
+        hasura_session, array['service', 'customer', 'owner', 'finance']
+    );
+    perform require_read_committed();
+    v_customer := paying_customer(hasura_session, p_customer_external_id);
+
+    perform from customers where id = v_customer.id for no key update;
+    v_intent := write_order(
+        v_customer, p_reference, p_amount, p_currency, p_title, coalesce(p_metadata, '{}')
+    );
+    insert into payment_pages (
+        organization_id, livemode, payment_intent_id, success_url, cancel_url, expires_at
+    )
+    values (
+        v_intent.organization_id, v_intent.livemode, v_intent.id, p_success_url, p_cancel_url,
+        v_open_until
+    )
+    on conflict on constraint payment_has_one_page do update
+    set expires_at = excluded.expires_at
+    where payment_pages.expires_at <= clock_now();
+    return query select * from payment_page_states where payment_intent_id = v_intent.id;
+end;
+$function$;
+comment on function open_payment_page(json,text,text,bigint,text,text,jsonb,text,text) is 'Writes an order down, and the page where it is paid. Asked again: the same page, open anew where its time was over. No gateway is chosen yet.';
+grant execute on function open_payment_page(json,text,text,bigint,text,text,jsonb,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.open_refund(hasura_session json, p_payment_intent_id uuid, p_payment_attempt_id uuid, p_amount bigint, p_type text, p_reason text, p_note text, p_key text)
  RETURNS SETOF refunds
@@ -6272,6 +6557,9 @@ CREATE OR REPLACE FUNCTION public.receive_gateway_event(hasura_session json, p_g
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
 AS $function$
 declare
     v_id uuid;
@@ -6942,6 +7230,29 @@ end;
 $function$;
 comment on function require_named_tenant(json) is 'Money leaves an organisation only at the word of somebody who names it; where there is one only, it is meant.';
 
+CREATE OR REPLACE FUNCTION public.require_open_page(p_page payment_pages)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_page.expires_at <= clock_now() then
+        raise exception 'checkout-expired: this page is over since %', p_page.expires_at
+            using errcode = '22B25';
+    end if;
+    if (
+        select count(*) from payment_attempts
+        where payment_intent_id = p_page.payment_intent_id
+    ) >= p_page.attempts_max then
+        raise exception 'attempts-exhausted: % attempts are all that this page allows',
+            p_page.attempts_max
+            using errcode = '22B26';
+    end if;
+end;
+$function$;
+comment on function require_open_page(payment_pages) is 'Refuses a page that takes no new attempt. The intent is locked.';
+
 CREATE OR REPLACE FUNCTION public.require_read_committed()
  RETURNS void
  LANGUAGE plpgsql
@@ -7478,6 +7789,7 @@ declare
     v_dispute disputes := p_dispute;
     v_outcome text := p_event.notice ->> 'outcome';
     v_postings ledger_posting[] := '{}';
+    v_is_step boolean;
 begin
     -- Whatever is heard of first, it was opened before: the books go through the same steps.
     if v_dispute.id is null then
@@ -7489,7 +7801,10 @@ begin
         v_postings := v_postings || dispute_posting(v_dispute, 'dispute_fee', p_event.occurred_at);
     end if;
 
-    if exists (select from dispute_steps where before = v_dispute.status and after = v_outcome) then
+    v_is_step := exists (
+        select from dispute_steps where before = v_dispute.status and after = v_outcome
+    );
+    if v_is_step then
         v_dispute := move_dispute(v_dispute, p_attempt, v_outcome, p_event.occurred_at);
         v_postings := v_postings || dispute_end_postings(v_dispute, p_event.occurred_at);
     elsif p_dispute.id is not null and to_jsonb(v_dispute) = to_jsonb(p_dispute) then
@@ -8188,6 +8503,7 @@ declare
     v_balance bigint;
     v_currency text;
     v_at timestamptz;
+    v_entries ledger_entries[] := '{}';
 begin
     for v_line in
         select posting.id, line.position, line.ledger_account_id, line.amount
@@ -8210,18 +8526,23 @@ begin
                 using errcode = 'assert_failure';
         end if;
 
-        insert into ledger_entries (
-            organization_id, livemode, ledger_transaction_id, position, ledger_account_id,
-            currency, amount, balance_after, created_at
-        )
-        values (
-            p_organization_id, p_livemode, v_line.id, v_line.position, v_line.ledger_account_id,
-            v_currency, v_line.amount, v_balance, v_at
-        );
+        v_entries := v_entries || (
+            null, p_organization_id, p_livemode, v_line.id, v_line.position,
+            v_line.ledger_account_id, v_currency, v_line.amount, v_balance, v_at
+        )::ledger_entries;
     end loop;
+
+    insert into ledger_entries (
+        organization_id, livemode, ledger_transaction_id, position, ledger_account_id,
+        currency, amount, balance_after, created_at
+    )
+    select
+        organization_id, livemode, ledger_transaction_id, position, ledger_account_id,
+        currency, amount, balance_after, created_at
+    from unnest(v_entries);
 end;
 $function$;
-comment on function write_few_ledger_entries(uuid,boolean,timestamp with time zone,uuid[],ledger_posting[]) is 'The same for a few transactions, line by line in order of account.';
+comment on function write_few_ledger_entries(uuid,boolean,timestamp with time zone,uuid[],ledger_posting[]) is 'The same for a few transactions: their accounts are changed line by line, in order of account.';
 
 CREATE OR REPLACE FUNCTION public.write_ledger_entries(p_organization_id uuid, p_livemode boolean, p_now timestamp with time zone, p_ids uuid[], p_postings ledger_posting[])
  RETURNS void

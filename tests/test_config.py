@@ -38,6 +38,7 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         ({"ACTION_SECRET": f"{'b' * 32},short"}, "ACTION_SECRET must have at least 32"),
         ({"HASURA_ADMIN_SECRET": "Sandbox-" + "a" * 32}, "HASURA_ADMIN_SECRET is not for live"),
         ({"STRIPE_SECRET_KEY": "sk_test_1"}, "STRIPE_SECRET_KEY is not for live"),
+        ({"RAZORPAY_KEY_ID": "rzp_test_1"}, "RAZORPAY_KEY_ID is not for live"),
         ({"STRIPE_WEBHOOK_SECRET": "whsec_sandbox"}, "STRIPE_WEBHOOK_SECRET is not for live"),
         ({"STRIPE_API_URL": "http://127.0.0.1:9000"}, "STRIPE_API_URL must be https"),
     ],
@@ -51,6 +52,11 @@ def test_live_refuses_what_is_unsafe(change: dict[str, str], said: str) -> None:
 def test_a_live_key_is_refused_where_nothing_else_is_live(key: str) -> None:
     with pytest.raises(ConfigError, match="STRIPE_SECRET_KEY is a live key"):
         config.load(GOOD | {"MUNIM_ENV": "test", "STRIPE_SECRET_KEY": key})
+
+
+def test_a_live_key_of_razorpay_is_refused_elsewhere_too() -> None:
+    with pytest.raises(ConfigError, match="RAZORPAY_KEY_ID is a live key"):
+        config.load(GOOD | {"MUNIM_ENV": "test", "RAZORPAY_KEY_ID": "rzp_live_1"})
 
 
 def test_a_sandbox_may_use_its_well_known_secrets() -> None:

@@ -529,6 +529,23 @@ def test_a_succeeded_payment_gets_its_receipt(client, hasura, web) -> None:
     assert (name, asked) == ("RecordReceipt", {"attemptId": "a", "url": "https://r"})
 
 
+def test_a_gateway_that_gives_no_receipts_is_asked_for_none(hasura) -> None:
+    razorpay = {
+        "RAZORPAY_KEY_ID": "rzp_test_1",
+        "RAZORPAY_KEY_SECRET": "secret",
+        "RAZORPAY_WEBHOOK_SECRET": "secret",
+    }
+    client = create_app(ENVIRON | razorpay).test_client()
+    row = ATTEMPT | {"gateway": "razorpay"}
+    wanted = {"event": {"op": "INSERT", "data": {"old": None, "new": row}}}
+    answer = client.post("/events/store_receipt", json=wanted, headers=SECRET)
+    client.post("/crons/store_missing_receipts", json={}, headers=SECRET)
+
+    assert answer.json == {"skipped": "razorpay"}
+    ((_, asked, _),) = [a for a in hasura.asked if a[0] == "ReceiptsMissing"]
+    assert asked["gateways"] == ["stripe"]
+
+
 def test_a_receipt_that_is_not_there_yet_is_asked_for_again(client, hasura, web) -> None:
     web.get(INTENT, json=RECEIPT | {"latest_charge": None})
     answer = client.post("/events/store_receipt", json=WANTED, headers=SECRET)

@@ -22,13 +22,15 @@ STAFF = frozenset({"finance", "operator", "owner"})
 
 @action(InitiatePaymentSchema, roles=frozenset({"customer", "finance", "owner"}))
 def initiate_payment(ctx: Context, order: Initiation) -> dict[str, Any]:
-    """Open a gateway's page for an order of another system, once per order."""
+    """Open the page where an order of another system is paid, once per order."""
     row = orders.initiate(ctx, order)
-    names = ("payment_intent_id", "gateway", "amount", "currency", "status", "expires_at")
+    names = (
+        *("payment_intent_id", "payment_url", "gateway", "amount", "currency", "status"),
+        "expires_at",
+    )
     return {
         "transaction_id": row["display_id"],
         "gateway_order_id": row["gateway_session_id"],
-        "payment_url": orders.handover_url(ctx, row),
         **{name: row[name] for name in names},
     }
 

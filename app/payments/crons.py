@@ -79,6 +79,7 @@ def store_missing_receipts(ctx: Context) -> dict[str, int]:
     now = ctx.now()
     attempts = ctx.hasura.run(
         "ReceiptsMissing",
+        gateways=receipts.givers(ctx),
         capturedAfter=(now - RECEIPT_AGE_MAX).isoformat(),
         capturedBefore=(now - RECEIPT_AGE_MIN).isoformat(),
         limit=BATCH,

@@ -9,6 +9,7 @@ from app.payments import receipts
 
 @event
 def store_receipt(ctx: Context, request: dict[str, Any]) -> dict[str, str]:
-    """Keep the gateway's receipt of a payment that succeeded."""
-    receipts.store(ctx, request)
+    """Keep the gateway's receipt of a payment that succeeded, if it gives receipts."""
+    if not receipts.store(ctx, request):
+        return {"skipped": request["gateway"]}
     return {"stored": request["payment_attempt_id"]}

@@ -1,87 +1,144 @@
-"""The pages between a payer and a gateway: on the way there, and on the way back."""
+"""The pages between a payer and a gateway: to choose on, on the way there, and on the way back."""
 
-from secrets import token_urlsafe
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
-from flask import Response, redirect, render_template
+from flask import Response, redirect
 from werkzeug.wrappers import Response as WsgiResponse
 
 from app import pages
 from app.context import Context
 from app.endpoints import page
-from app.errors import NotFoundError
-from app.gateways import Checkout, Return
-from app.money import Money
-from app.payments import orders, verification
+from app.errors import (
+    AttemptsExhaustedError,
+    CheckoutExpiredError,
+    GatewayRefusedError,
+    GatewayUnavailableError,
+    NotFoundError,
+    PaymentInProgressError,
+    SettingInvalidError,
+    SignatureInvalidError,
+    TooManyRequestsError,
+)
+from app.gateways import Method, Return
+from app.payments import orders, screens, verification, visitors
+
+Handler = Callable[..., Any]
+
+# Refusals that a payer reads on the page itself, by its notice; "" where its state says all.
+ON_THE_PAGE = {
+    PaymentInProgressError: "busy",
+    GatewayUnavailableError: "silent",
+    GatewayRefusedError: "refused",
+    SettingInvalidError: "refused",
+    CheckoutExpiredError: "",
+    AttemptsExhaustedError: "",
+}
+ON_ONE_OF_THEIR_OWN = (NotFoundError, SignatureInvalidError, TooManyRequestsError)
+
+
+def readable(handler: Handler) -> Handler:
+    """Tell payers in words what other callers are told in codes."""
+
+    @wraps(handler)
+    def told(ctx: Context, fields: dict[str, str], **names: str) -> Any:
+        try:
+            return handler(ctx, fields, **names)
+        except ON_ONE_OF_THEIR_OWN as failure:
+            return screens.tell(failure.code, failure.status, visitors.language(fields))
+
+    return told
+
+
+@page("GET", "/pay/<token>")
+@readable
+def show_payment_page(ctx: Context, fields: dict[str, str], token: str) -> Response:
+    """Show an order and how it may be paid, or how its payment stands."""
+    row = orders.page_of(ctx, token)
+    takes_more = not (row["is_over"] or row["is_exhausted"])
+    is_open = screens.state(row) is screens.State.CHOOSE and takes_more
+    methods = list(orders.offers(ctx, row)) if is_open else []
+    language = visitors.language(fields)
+    answer = screens.show(screens.Screen(row, language, methods, fields.get("notice", "")))
+    if fields.get("lang") == language:
+        visitors.keep_language(ctx, answer, language)
+    return answer
+
+
+@page("GET", "/pay/<token>/state")
+def read_payment_page(ctx: Context, _fields: dict[str, str], token: str) -> dict[str, str]:
+    """Tell an open page how its payment stands. No gateway is asked: whoever looks may look."""
+    row = orders.page_of(ctx, token)
+    return {"state": screens.state(row), "seen": screens.seen(row)}
+
+
+@page("POST", "/pay/<token>/methods/<method>")
+@readable
+def choose_method(
+    ctx: Context, _fields: dict[str, str], token: str, method: str
+) -> Response | WsgiResponse:
+    """Begin an attempt by a method, and bring the payer to the gateway's page."""
+    row = orders.page_of(ctx, token)
+    if method not in orders.METHODS:
+        message = f"{method[:32]} is no method of payment"
+        raise NotFoundError(message)
+    try:
+        attempt = orders.begin(ctx, row, Method(method), visitors.address_hash(ctx))
+    except tuple(ON_THE_PAGE) as failure:
+        return _to_page(token, ON_THE_PAGE[type(failure)])
+    if attempt is None or attempt["status"] in {"paid", "canceled"}:
+        return _to_page(token)
+    return redirect(f"{orders.HANDOVER_PATH}{attempt['payment_attempt_id']}", 303)
 
 
 @page("GET", "/payments/handover/<attempt_id>")
-def hand_over(ctx: Context, _fields: dict[str, str], attempt_id: str) -> Response | WsgiResponse:
-    """Bring the payer's browser to the gateway's page, by a form where the gateway wants one.
+@readable
+def hand_over(ctx: Context, fields: dict[str, str], attempt_id: str) -> Response | WsgiResponse:
+    """Bring the payer's browser to the gateway's page. Asked again: to the same page.
 
     The address is the secret: an attempt's id is random, and who has it may pay, no more.
     """
-    row = _order(ctx, attempt_id)
-    if row["status"] not in {"pending", "processing"} or row["is_over"]:
-        return _leave(ctx, row)
-    opened = pages.open_page(ctx, row)
-    if not opened.form:
-        return redirect(opened.url, 303)
-    return _form(row, opened)
+    known = _known(ctx, attempt_id)
+    row = orders.of_attempt(ctx, known["payment_attempt_id"])
+    if row is None or row["payment_attempt_status"] not in screens.RESUMABLE or row["is_over"]:
+        return _to_page(known["token"])
+    try:
+        opened = pages.open_page(ctx, row)
+    except (GatewayRefusedError, GatewayUnavailableError) as failure:
+        return _to_page(known["token"], ON_THE_PAGE[type(failure)])
+    return screens.hand_over(row, opened, visitors.language(fields))
 
 
 @page("GET", "/payments/return/<attempt_id>")
 @page("POST", "/payments/return/<attempt_id>")
+@readable
 def come_back(ctx: Context, fields: dict[str, str], attempt_id: str) -> Response | WsgiResponse:
     """Take the payer back. What their browser says proves nothing: the gateway is asked.
 
-    Raises SignatureInvalidError for a return that was altered, or is another payment's.
+    A return that was altered, or is another payment's, is refused.
     """
-    row = _order(ctx, attempt_id)
-    arrival = Return(fields, row["payment_attempt_id"], row["gateway_session_id"] or "")
-    ctx.gateway(row["gateway"]).read_return(arrival)
-    verification.verify(ctx, row["payment_intent_id"])
-    return _leave(ctx, _order(ctx, attempt_id))
+    known = _known(ctx, attempt_id)
+    session = known["gateway_session_id"] or ""
+    arrival = Return(fields, known["payment_attempt_id"], session)
+    ctx.gateway(known["gateway"]).read_return(arrival)
+    stands = verification.verify(ctx, known["payment_intent_id"])
+    return _to_page(known["token"], "turned-back" if stands["status"] == "pending" else "")
 
 
-def _order(ctx: Context, attempt_id: str) -> dict[str, Any]:
+def _known(ctx: Context, attempt_id: str) -> dict[str, Any]:
     try:
-        row = orders.of_attempt(ctx, str(UUID(attempt_id)))
+        rows = ctx.hasura.run("PageOfAttempt", attemptId=str(UUID(attempt_id)))
     except ValueError:
-        row = None
-    if row is None:
+        rows = []
+    if not rows:
         message = "there is no such payment"
         raise NotFoundError(message)
+    row: dict[str, Any] = rows[0]
     return row
 
 
-def _leave(ctx: Context, row: dict[str, Any]) -> WsgiResponse:
-    """Send the payer to the shop, which is told a name and asks about the rest."""
-    place = "payment-cancelled" if row["status"] in {"failed", "expired"} else "payment-success"
-    if row["status"] == "pending":
-        place = "payment-cancelled"  # they turned back; the page is still there for them
-    query = urlencode({"transaction_id": row["display_id"], "reference": row["reference"]})
-    return redirect(f"{ctx.settings.frontend_url}/{place}?{query}", 303)
-
-
-def _form(row: dict[str, Any], opened: Checkout) -> Response:
-    """Answer a page whose form goes to the gateway by itself, or by its button."""
-    nonce = token_urlsafe(16)
-    money = Money(int(row["amount"]), row["currency"])
-    text = render_template(
-        "handover.html",
-        page=opened,
-        order=row,
-        amount=f"{money.currency} {money.decimal:,}",
-        gateway=row["gateway"].capitalize(),
-        nonce=nonce,
-    )
-    target = urlsplit(opened.url)
-    policy = (
-        "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
-        f"style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
-        f"form-action {target.scheme}://{target.netloc}"
-    )
-    return Response(text, headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"})
+def _to_page(token: str, notice: str = "") -> WsgiResponse:
+    query = f"?notice={notice}" if notice else ""
+    return redirect(f"{orders.PAGE_PATH}{token}{query}", 303)

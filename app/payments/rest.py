@@ -28,7 +28,7 @@ def initiate_booking_payment(ctx: Context, booking: Initiation) -> dict[str, Any
         "amount": json.loads(str(Money(int(row["amount"]), row["currency"]).decimal)),
         "currency": row["currency"],
         "status": row["transaction_status"],
-        "payment_url": orders.handover_url(ctx, row),
+        "payment_url": row["payment_url"],
     }
 
 

@@ -1,5 +1,6 @@
 """An order of another system is paid over real parts, by plain HTTP and by GraphQL."""
 
+import re
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +14,10 @@ GRACE = tokens.find("grace")
 FIONA = tokens.find("fiona")
 
 INITIATE = """
-mutation ($order: String!, $amount: bigint!) {
-  initiatePayment(order_reference: $order, amount: $amount, currency: "USD", title: "A desk") {
+mutation ($order: String!, $amount: bigint!, $gateway: String) {
+  initiatePayment(
+    order_reference: $order, amount: $amount, currency: "USD", title: "A desk", gateway: $gateway
+  ) {
     transaction_id gateway gateway_order_id payment_url status amount
     payment_intent { status amount }
   }
@@ -23,11 +26,28 @@ mutation ($order: String!, $amount: bigint!) {
 
 
 def initiated(product: World, **changes: Any) -> dict[str, Any]:
-    """An order of Grace's, by GraphQL."""
-    asked = {"order": f"ORD-{uuid4().hex[:8]}", "amount": 4200} | changes
+    """An order of Grace's, by GraphQL, with a page of Stripe's."""
+    asked = {"order": f"ORD-{uuid4().hex[:8]}", "amount": 4200, "gateway": "stripe"} | changes
     answer = product.graphql(INITIATE, GRACE, **asked)
     assert "errors" not in answer, answer
     return dict(answer["data"]["initiatePayment"])
+
+
+def handover(product: World, order: dict[str, Any]) -> str:
+    """Read off our page where it goes on to the gateway's."""
+    page = product.web.get(order["payment_url"]).text
+    (path,) = re.findall(r'href="(/payments/handover/[^"]*)"', page)
+    return f"{product.ports.app_url}{path}"
+
+
+def returning(product: World, order: dict[str, Any]) -> str:
+    return handover(product, order).replace("handover", "return")
+
+
+def shown(product: World, answer: httpx.Response) -> str:
+    """Follow an answer to our page, and read that."""
+    assert answer.status_code == 303, answer.text
+    return product.web.get(f"{product.ports.app_url}{answer.headers['location']}").text
 
 
 def status(product: World, transaction_id: str) -> str:
@@ -54,16 +74,15 @@ def test_an_order_is_paid_and_the_payer_comes_back(product: World) -> None:
     assert (order["gateway"], order["status"]) == ("stripe", "pending")
     assert order["payment_intent"] == {"status": "pending", "amount": "4200"}
 
-    page = product.web.get(order["payment_url"])
-    assert page.status_code == 303
-    assert order["gateway_order_id"] in page.headers["location"]
+    page = product.web.get(handover(product, order))
+    assert page.status_code == 200
+    assert order["gateway_order_id"] in page.text
 
+    back = returning(product, order)
     product.pay(order["gateway_order_id"])
     until(lambda: status(product, order["transaction_id"]) == "success", "the payment")
-    back = product.web.get(order["payment_url"])
-    assert back.status_code == 303
-    assert "/payment-success?" in back.headers["location"]
-    assert order["transaction_id"] in back.headers["location"]
+    thanks = shown(product, product.web.get(back))
+    assert f"/payment-success?transaction_id={order['transaction_id']}" in thanks
     assert product.broken() == {}
 
 
@@ -71,22 +90,21 @@ def test_a_payer_may_come_back_before_the_webhook(product: World) -> None:
     product.fault("webhook:checkout.session.completed", "drop")
     product.fault("webhook:payment_intent.succeeded", "drop")
     order = initiated(product)
-    attempt = order["payment_url"].rpartition("/")[2]
+    url = returning(product, order)
     product.pay(order["gateway_order_id"])
 
-    url = f"{product.ports.app_url}/payments/return/{attempt}"
     back = product.web.get(url, params={"session_id": order["gateway_order_id"]})
-    assert "/payment-success?" in back.headers["location"]
+    assert "/payment-success?" in shown(product, back)
     assert status(product, order["transaction_id"]) == "success"
 
 
 def test_a_payer_who_turns_back_may_pay_later(product: World) -> None:
     order = initiated(product)
-    attempt = order["payment_url"].rpartition("/")[2]
-    back = product.web.get(f"{product.ports.app_url}/payments/return/{attempt}")
+    page = shown(product, product.web.get(returning(product, order)))
 
-    assert "/payment-cancelled?" in back.headers["location"]
-    assert product.web.get(order["payment_url"]).status_code == 303
+    assert "/payment-cancelled?" in page
+    assert "You have not paid yet" in page
+    assert product.web.get(handover(product, order)).status_code == 200
     assert status(product, order["transaction_id"]) == "initiated"
 
 
@@ -116,10 +134,9 @@ def test_an_address_that_nobody_was_given_is_none(product: World, way: str, atte
 
 def test_a_return_for_another_page_is_refused(product: World) -> None:
     mine, other = initiated(product), initiated(product)
-    attempt = mine["payment_url"].rpartition("/")[2]
-    url = f"{product.ports.app_url}/payments/return/{attempt}"
 
-    answer = product.web.get(url, params={"session_id": other["gateway_order_id"]})
+    session = {"session_id": other["gateway_order_id"]}
+    answer = product.web.get(returning(product, mine), params=session)
     assert answer.status_code == 401
 
 

@@ -1,8 +1,10 @@
 """What happens at Cashfree where it does otherwise than the others; `differences.py` says why."""
 
+import pytest
 from gateways.scenarios import looked_up, opened, refund_found, told
-from gateways.world import Payer, World
+from gateways.world import Ask, Payer, World
 
+from app.errors import GatewayRefusedError, GatewayUnavailableError
 from app.gateways import Outcome
 
 
@@ -32,3 +34,13 @@ def refunds_are_the_orders_whose_first_payment_goes_back_first(world: World) -> 
     assert answered[0].gateway_payment_id == first.gateway_payment_id
     assert answered[1].gateway_payment_id == second.gateway_payment_id
     assert refund_found(world, refunds[0]) == answered[0]
+
+
+def a_payer_without_a_phone_is_refused_before_cashfree_is_asked(world: World) -> None:
+    world.stage.fault(world.operations[Ask.OPEN], "error_500")
+    with pytest.raises(GatewayRefusedError, match="phone"):
+        opened(world, phone="")
+    with pytest.raises(GatewayUnavailableError):  # the fault is still there: nobody was asked
+        opened(world, name="")
+
+    assert opened(world, name="")[1].url

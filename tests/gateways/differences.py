@@ -163,6 +163,11 @@ DIFFERENCES: dict[tuple[str, str], Difference] = {
         "a refund that Cashfree has processed is over; what a bank sends back comes as a payout",
         "https://www.cashfree.com/docs/api-reference/payments/latest/refunds/webhooks",
     ),
+    ("cashfree", "a_payer_may_be_anybody[no name and no phone]"): Difference(
+        "an order must have the payer's phone number",
+        "https://www.cashfree.com/docs/api-reference/payments/latest/orders/create",
+        cashfree.a_payer_without_a_phone_is_refused_before_cashfree_is_asked,
+    ),
     ("cashfree", "all_that_is_authorized_is_captured_once"): Difference(
         "no webhook of a capture is documented: its answer and a look-up tell",
         "https://www.cashfree.com/docs/payments/features/pre-authorisation",

@@ -242,6 +242,9 @@ def test_a_dispute_with_more_time_is_a_new_event(adapter: Adapter) -> None:
     )
     assert first.event_id != second.event_id
     assert first.payment_attempt_id == second.payment_attempt_id == ATTEMPT
+    for unsaid in ({**dispute, "updated_at": None}, {**dispute, "updated_at": ""}):
+        body = event("DISPUTE_UPDATED", dispute=unsaid, order_details=details)
+        assert adapter.read(delivery(body), NOW).outcome is Outcome.OPENED
 
 
 def test_what_a_database_cannot_keep_is_replaced(adapter: Adapter) -> None:

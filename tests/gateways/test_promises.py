@@ -444,6 +444,25 @@ def test_no_answer_is_never_a_no(gateway: Gateway, question: str, silence: Sampl
             assert not mock.calls
 
 
+def test_a_foreign_currency_is_refused_before_anybody_is_asked(gateway: Gateway) -> None:
+    """An amount of 100 yen must not become 100 paise, or 100 rupees."""
+    foreign = {"JPY", "USD", "KWD"} - gateway.currencies if gateway.currencies else set()
+    with responses.RequestsMock() as mock:
+        for currency in foreign:
+            with pytest.raises(GatewayRefusedError):
+                gateway.open(replace(charge(), amount=Money(250_000, currency)))
+        assert not mock.calls
+
+
+def test_reading_asks_nobody(sample: Sample, gateway: Gateway, now: datetime) -> None:
+    with responses.RequestsMock() as mock:
+        for case in sample["deliveries"]:
+            gateway.read(delivery(case), now)
+        for case in sample["returns"]:
+            gateway.read_return(arrival(case))
+        assert not mock.calls
+
+
 def test_a_definite_no_to_a_refund_is_a_refund_that_failed(
     sample: Sample, gateway: Gateway
 ) -> None:

@@ -74,8 +74,9 @@ def test_an_order_is_asked_for_with_our_id_as_its_receipt(adapter: Adapter) -> N
 
 @responses.activate
 def test_an_order_that_is_there_is_not_made_again(adapter: Adapter) -> None:
-    foreign, late = order(id="order_9", receipt=str(uuid4()), notes=[]), order(id="order_2")
-    responses.get(f"{API}/orders", json=listed(foreign, late, order("attempted", created_at=9)))
+    foreign = order("paid", id="order_9", receipt=str(uuid4()), notes=[])
+    earlier = order(id="order_2", created_at=9)
+    responses.get(f"{API}/orders", json=listed(foreign, order("attempted"), earlier))
 
     assert adapter.open(charge()).reference == "order_1"
 
@@ -125,6 +126,7 @@ UNCLEAR = [
         "status": 400,
         "json": error("Different request with the same idempotency key has already ..."),
     },
+    {"status": 409, "json": error("Try again")},
     {"status": 400, "json": error("Bank is down", "GATEWAY_ERROR")},
     {"status": 400, "json": error("sorry", "SERVER_ERROR")},
     {"status": 400, "json": {"message": "not Razorpay's words"}},

@@ -364,6 +364,12 @@ def test_an_error_is_told_only_while_it_matters() -> None:
     assert (found.failure_code, found.decline_class) == (None, None)
 
 
+@pytest.mark.parametrize("changes", [{"receipt": None}, {"notes": []}, {"notes": {"a": "b"}}])
+def test_a_refund_is_ours_by_its_notes_or_by_its_receipt(changes: dict[str, Any]) -> None:
+    assert findings.of_refund(refund(**changes)).refund_id == REFUND
+    assert findings.of_refund(refund(receipt="RF-3", notes=[])).refund_id is None
+
+
 @pytest.mark.parametrize(
     ("status", "phase", "outcome"),
     [

@@ -5,7 +5,8 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from books import Connection, Tenant, broken_invariants
+from books import Connection, Tenant, broken_invariants, settle
+from psycopg.rows import dict_row
 
 MOST = 2**63 - 1
 ENTRY = (
@@ -41,6 +42,21 @@ def header(db: Connection, tenant: Tenant, key: str = "hand:1", **changes: objec
     ).fetchone()["id"]
 
 
+@pytest.fixture
+def sale_of_another_day(database: str) -> tuple[Tenant, UUID, UUID]:
+    """A committed sale: its tenant, its id, and the account of the cash."""
+    with psycopg.connect(database, row_factory=dict_row) as db:
+        tenant = settle(db)
+        sale = header(db, tenant)
+        cash = db.execute(
+            "select ledger_account(%s, false, 'cash', 'asset', 'USD') as id",
+            [tenant.organization_id],
+        ).fetchone()["id"]
+        for position, amount in ((1, 5), (2, -5)):
+            db.execute(ENTRY, [tenant.organization_id, sale, position, cash, amount])
+    return tenant, sale, cash
+
+
 @pytest.mark.parametrize("position", [-1, 0, 3, 4, 32767])
 def test_no_place_is_free_for_an_entry_that_comes_later(
     db, post, tenant, accounts, position
@@ -54,11 +70,58 @@ def test_no_place_is_free_for_an_entry_that_comes_later(
     assert refused(failure, "P0004")
 
 
-def test_not_even_a_balanced_pair_comes_later(db, post, tenant, accounts) -> None:
+@pytest.mark.parametrize("positions", [(0, -1), (-1, 0)])
+def test_not_even_a_balanced_pair_is_slipped_in(db, post, tenant, accounts, positions) -> None:
     sale = post("sale:1", [("cash", 5), ("sales", -5)])
     commit(db)
-    for position, amount in ((0, 7), (-1, -7)):
+    for position, amount in zip(positions, (7, -7), strict=True):
         db.execute(ENTRY, [tenant.organization_id, sale, position, accounts["cash"], amount])
+
+    with pytest.raises(psycopg.Error) as failure:
+        commit(db)
+    assert refused(failure, "P0004")
+
+
+@pytest.mark.parametrize("positions", [(0, -1), (3, 4), (4, 3)])
+def test_not_even_a_balanced_pair_comes_in_a_later_commit(
+    database, sale_of_another_day, positions
+) -> None:
+    tenant, sale, cash = sale_of_another_day
+    with psycopg.connect(database) as db:
+        for position, amount in zip(positions, (7, -7), strict=True):
+            db.execute(ENTRY, [tenant.organization_id, sale, position, cash, amount])
+        with pytest.raises(psycopg.Error) as failure:
+            db.commit()
+    assert refused(failure, "P0004")
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3, 4), (4, 3, 2, 1), (1, 3, 2, 4), (2, 1, 4, 3)])
+@pytest.mark.parametrize("wrong", [0, 1, 2, 3, 4])
+def test_four_entries_by_hand_are_checked_in_whatever_order_they_come(
+    db, tenant, accounts, order, wrong
+) -> None:
+    written = header(db, tenant)
+    amounts = {1: 5, 2: -5, 3: 7, 4: -7}
+    for position in order:
+        amount = amounts[position] + (position == wrong)
+        db.execute(ENTRY, [tenant.organization_id, written, position, accounts["cash"], amount])
+
+    if wrong:
+        with pytest.raises(psycopg.Error) as failure:
+            commit(db)
+        assert refused(failure, "P0004")
+    else:
+        commit(db)
+
+
+@pytest.mark.parametrize("missing", [1, 2, 3])
+def test_four_entries_by_hand_leave_no_gap(db, tenant, accounts, missing) -> None:
+    written = header(db, tenant)
+    amounts = {1: 5, 2: 5, 3: 5, 4: 5}
+    del amounts[missing]
+    amounts[4] = -10
+    for position, amount in amounts.items():
+        db.execute(ENTRY, [tenant.organization_id, written, position, accounts["cash"], amount])
 
     with pytest.raises(psycopg.Error) as failure:
         commit(db)

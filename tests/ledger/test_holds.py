@@ -135,6 +135,37 @@ def test_a_hold_keeps_a_whole_positive_amount(hold, amount) -> None:
     assert failure.value.sqlstate in {"23514", "22003"}
 
 
+@pytest.mark.parametrize("bounds", [None, "[-100000,100000]"])
+def test_bounds_that_are_written_by_hand_change_nothing(
+    db, hold, post, wallet, issued, bounds
+) -> None:
+    hold(200)
+    db.execute("update ledger_accounts set bounds = %s where id = %s", [bounds, wallet])
+
+    assert state(db, wallet) == (-500, 200)
+    with pytest.raises(psycopg.errors.CheckViolation), db.transaction():
+        post("spend:1", [(wallet, 301), (issued, -301)])
+    post("spend:2", [(wallet, 300), (issued, -300)])
+
+
+def test_bounds_follow_the_minimum_the_maximum_and_what_is_held(db, hold, wallet) -> None:
+    db.execute("update ledger_accounts set minimum = -1000 where id = %s", [wallet])
+    hold(200)
+
+    row = db.execute("select bounds from ledger_accounts where id = %s", [wallet]).fetchone()
+    assert (row["bounds"].lower, row["bounds"].upper) == (-800, -199)
+    with pytest.raises(psycopg.errors.CheckViolation), db.transaction():
+        db.execute("update ledger_accounts set maximum = -501 where id = %s", [wallet])
+
+
+def test_no_more_is_held_than_lies_between_two_bounds(db, hold, wallet) -> None:
+    db.execute("update ledger_accounts set minimum = -600 where id = %s", [wallet])
+
+    with pytest.raises(psycopg.errors.CheckViolation), db.transaction():
+        hold(400)
+    hold(100)
+
+
 def test_no_hold_is_placed_on_a_closed_account(db, hold, wallet) -> None:
     db.execute("update ledger_accounts set status = 'closed' where id = %s", [wallet])
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from app.gateways import Finding, Notice, Outcome, Subject, parse
 from app.gateways.cashfree import findings
-from app.gateways.cashfree.words import Object, needed, time
+from app.gateways.cashfree.words import Object, needed, text, time
 
 NOTHING = Finding(subject=Subject.NONE, outcome=Outcome.UNKNOWN)
 
@@ -76,7 +76,7 @@ def notice(body: bytes, sent_at: datetime, *, livemode: bool) -> Notice:
 def _event_id(kind: str, data: dict[str, Any], found: Finding) -> str:
     """Name the fact by what is signed, which the header `x-idempotency-key` is not."""
     name = next(each for each in MARKS if each in data)
-    marks = (needed(data[name].get(mark, "-")) for mark in MARKS[name])
+    marks = (text(data[name].get(mark)) or "-" for mark in MARKS[name])
     return ":".join((kind, *marks, found.outcome))
 
 

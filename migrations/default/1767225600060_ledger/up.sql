@@ -177,6 +177,13 @@ begin
         ) then
             return null;  -- there are no gaps, so the check of the last one sees them all
         end if;
+        if not exists (
+            select from ledger_transactions
+            where id = v_id and written_in = (pg_current_xact_id()::text)::bigint
+        ) then
+            raise exception 'ledger transaction % is booked, and takes no more entries', v_id
+                using errcode = 'assert_failure';
+        end if;
     else
         v_id := new.id;
         if strpos(new.key || new.kind || new.reference_type, E'\n') > 0
@@ -223,7 +230,7 @@ end;
 $$;
 comment on function check_ledger_transaction is
 'At commit, whoever wrote: per currency the entries of a transaction sum to zero, there are two at '
-'least, numbered from one, and a seal can be made over it all.';
+'least, numbered from one and written together with it, and a seal can be made over it all.';
 
 create constraint trigger ledger_transaction_balances
 after insert on ledger_transactions

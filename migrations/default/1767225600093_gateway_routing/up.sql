@@ -144,7 +144,7 @@ comment on function may_ask_gateway is
 'Whether a gateway is to be asked. Of a silent one, one caller in half a minute is told yes.';
 
 create function choose_gateway(
-    p_intent payment_intents, p_method text, p_wanted text
+    p_intent payment_intents, p_method text, p_wanted text, p_able text[] default null
 ) returns text
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -161,6 +161,7 @@ begin
             and p_intent.amount between min_amount and max_amount
             and (methods is null or p_method is null or p_method = any(methods))
             and gateway = coalesce(p_wanted, gateway)
+            and (p_able is null or gateway = any(p_able))
             -- One that said no to this payment is not asked again unless it is asked for.
             and (p_wanted is not null or not exists (
                 select from payment_attempts
@@ -193,4 +194,5 @@ end;
 $$;
 comment on function choose_gateway is
 'The gateway for an attempt that is about to be written: the wanted one, or the first in rank that '
-'answers. Nothing is chosen anew once a gateway was asked: it might have the money.';
+'answers, of those in p_able where it is given. Nothing is chosen anew once a gateway was asked: it '
+'might have the money.';

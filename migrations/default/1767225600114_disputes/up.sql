@@ -232,6 +232,7 @@ declare
     v_dispute disputes := p_dispute;
     v_outcome text := p_event.notice ->> 'outcome';
     v_postings ledger_posting[] := '{}';
+    v_is_step boolean;
 begin
     -- Whatever is heard of first, it was opened before: the books go through the same steps.
     if v_dispute.id is null then
@@ -243,7 +244,10 @@ begin
         v_postings := v_postings || dispute_posting(v_dispute, 'dispute_fee', p_event.occurred_at);
     end if;
 
-    if exists (select from dispute_steps where before = v_dispute.status and after = v_outcome) then
+    v_is_step := exists (
+        select from dispute_steps where before = v_dispute.status and after = v_outcome
+    );
+    if v_is_step then
         v_dispute := move_dispute(v_dispute, p_attempt, v_outcome, p_event.occurred_at);
         v_postings := v_postings || dispute_end_postings(v_dispute, p_event.occurred_at);
     elsif p_dispute.id is not null and to_jsonb(v_dispute) = to_jsonb(p_dispute) then

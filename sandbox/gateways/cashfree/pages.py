@@ -106,9 +106,7 @@ class HostedPages:
         orders = self.books.page("order", Slice(limit=50))[0]
         return self.pages.show("orders.html", orders=orders, money=rupees.display)
 
-    def _try(
-        self, order: Document, form: Form, hows: tuple[How, ...], chosen: Means
-    ) -> Response:  # fmt: skip
+    def _try(self, order: Document, form: Form, hows: tuple[How, ...], chosen: Means) -> Response:
         """Have the payer try, once for each number of tries that a form came with."""
         if form.get("tried") == str(len(self.payments.of_order(order["id"]))):
             with self.books.store.transaction():
@@ -137,7 +135,7 @@ class HostedPages:
         ]
         first = {"method": offered[0] if offered else ""}
         return self.pages.show(
-            "cashfree_checkout.html",
+            "checkout.html",
             status,
             **self._about(order),
             form={**EMPTY, **first, **form, "card_cvv": ""},
@@ -163,7 +161,7 @@ class HostedPages:
         else:
             status, title = CLOSED.get(order["status"], (410, "This payment page is closed"))
         back = order and _return_url(order)
-        return self.pages.show("cashfree_closed.html", status, title=title, back=back)
+        return self.pages.show("closed.html", status, title=title, back=back)
 
 
 async def _read_form(request: Request) -> Form:

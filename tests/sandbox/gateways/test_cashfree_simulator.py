@@ -385,9 +385,7 @@ def held(till: Till) -> Data:
     return order
 
 
-def authorize(
-    till: Till, order: Data, key: str = "", **body: Any
-) -> requests.Response:  # fmt: skip
+def authorize(till: Till, order: Data, key: str = "", **body: Any) -> requests.Response:
     path = f"/orders/{order['order_id']}/authorization"
     return till.call("POST", path, body, {"x-idempotency-key": key} if key else None)
 

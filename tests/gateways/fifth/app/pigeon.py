@@ -10,7 +10,12 @@ from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Any, ClassVar
 
-from app.errors import GatewayUnavailableError, InvalidInputError, SignatureInvalidError
+from app.errors import (
+    GatewayRefusedError,
+    GatewayUnavailableError,
+    InvalidInputError,
+    SignatureInvalidError,
+)
 from app.gateways import (
     Capability,
     Charge,
@@ -59,6 +64,8 @@ class Adapter:
         self.http = Http("Pigeon", settings.api_url, headers=bearer)
 
     def open(self, charge: Charge) -> Checkout:
+        if charge.amount.currency not in self.currencies:
+            raise GatewayRefusedError("Pigeon takes rupees only")
         body = {
             "amount": charge.amount.amount,
             "currency": charge.amount.currency,

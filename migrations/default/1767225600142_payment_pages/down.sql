@@ -1,0 +1,10 @@
+drop function begin_page_attempt;
+drop function require_open_page;
+drop function goes_on;
+drop function count_page_try;
+drop function open_payment_page;
+drop view payment_page_returns;
+drop view payment_page_states;
+drop table page_tries;
+drop table payment_pages;
+drop function new_page_token;

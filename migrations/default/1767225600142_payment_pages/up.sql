@@ -1,0 +1,331 @@
+-- Our own page, where the payer of an order sees what is due, chooses how to pay, and tries again.
+create function new_page_token() returns text
+language sql volatile
+begin atomic
+select translate(
+    encode(
+        substr(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 1, 24),
+        'base64'
+    ),
+    '+/', '-_'
+);
+end;
+comment on function new_page_token is '192 bits of 244 random ones, in 32 characters of an address.';
+
+create table payment_pages (
+    id uuid primary key default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    payment_intent_id uuid not null,
+    token text not null default new_page_token(),
+    success_url text not null,
+    cancel_url text not null,
+    attempts_max smallint not null default 5,
+    expires_at timestamptz not null,
+    created_at timestamptz not null default clock_now(),
+    updated_at timestamptz not null default clock_now(),
+    constraint payment_page_is_of_a_payment
+    foreign key (payment_intent_id, organization_id, livemode)
+    references payment_intents (id, organization_id, livemode),
+    constraint payment_has_one_page unique (payment_intent_id),
+    constraint payment_page_token_is_given_once unique (token),
+    constraint payment_page_token_cannot_be_guessed check (length(token) >= 32),
+    constraint payment_page_allows_attempts check (attempts_max between 1 and 50)
+);
+comment on table payment_pages is
+'Where an order is paid, in as many attempts as the page allows. Who has the address may pay, no more.';
+comment on column payment_pages.token is
+'The secret of the page''s address. Plain, because the same order is answered the same address.';
+comment on column payment_pages.success_url is 'Where the shop takes the payer back, once it is paid.';
+comment on column payment_pages.cancel_url is 'Where the shop takes back a payer who has not paid.';
+
+create trigger payment_page_updated_at
+before update on payment_pages
+for each row execute function touch_updated_at();
+
+create table page_tries (
+    organization_id uuid not null references organizations (id),
+    livemode boolean not null,
+    address_hash text not null,
+    tries integer not null,
+    began_at timestamptz not null,
+    primary key (address_hash, organization_id, livemode)
+);
+comment on table page_tries is
+'How many attempts were begun from an address of the network in the hour since began_at: who tries many '
+'cards comes from few. system_settings.page_tries_per_address is the most that an organisation allows.';
+comment on column page_tries.address_hash is 'Under a key of the service''s, so that it tells nobody the address.';
+
+create view payment_page_states as
+select
+    payment_pages.token,
+    payment_pages.organization_id,
+    payment_pages.livemode,
+    organizations.name as organization_name,
+    orders.reference,
+    orders.display_id,
+    orders.title,
+    payment_intents.id as payment_intent_id,
+    payment_intents.amount,
+    payment_intents.currency,
+    payment_intents.status,
+    payment_status_in(payment_intents, 'ubertruck') as transaction_status,
+    payment_pages.success_url,
+    payment_pages.cancel_url,
+    payment_pages.expires_at,
+    payment_pages.expires_at <= clock_now() as is_over,
+    tries.attempts >= payment_pages.attempts_max as is_exhausted,
+    newest.payment_attempt_id,
+    newest.payment_attempt_status,
+    newest.gateway,
+    newest.gateway_session_id,
+    newest.decline_class,
+    (
+        select
+            coalesce(
+                jsonb_agg(
+                    jsonb_build_object(
+                        'gateway', gateway_routes.gateway, 'methods', gateway_routes.methods
+                    )
+                    order by gateway_routes.rank, gateway_routes.gateway
+                ),
+                '[]'
+            )
+        from gateway_routes
+        where gateway_routes.organization_id = payment_intents.organization_id
+            and gateway_routes.livemode = payment_intents.livemode
+            and gateway_routes.currency = payment_intents.currency
+            and gateway_routes.is_enabled
+            and payment_intents.amount
+            between gateway_routes.min_amount and gateway_routes.max_amount
+    ) as routes
+from payment_pages
+inner join organizations on organizations.id = payment_pages.organization_id
+inner join payment_intents on payment_intents.id = payment_pages.payment_intent_id
+inner join orders on orders.payment_intent_id = payment_intents.id
+cross join lateral (
+    select count(*) as attempts
+    from payment_attempts
+    where payment_attempts.payment_intent_id = payment_intents.id
+) as tries
+left join lateral (
+    select
+        payment_attempts.id as payment_attempt_id,
+        payment_attempts.status as payment_attempt_status,
+        payment_attempts.gateway,
+        payment_attempts.decline_class,
+        checkout_sessions.gateway_session_id
+    from payment_attempts
+    left join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id
+    where payment_attempts.payment_intent_id = payment_intents.id
+    order by
+        payment_attempts.status = 'captured' desc, payment_attempts.is_surplus asc,
+        payment_attempts.created_at desc, payment_attempts.id asc
+    limit 1
+) as newest on true;
+comment on view payment_page_states is
+'All that a page shows, one row a page: of several attempts the one that paid, else the newest.';
+comment on column payment_page_states.routes is
+'The gateways that may take the payment, the first choice first; methods null: whatever they take.';
+
+create view payment_page_returns as
+select
+    payment_attempts.id as payment_attempt_id,
+    payment_attempts.payment_intent_id,
+    payment_attempts.gateway,
+    checkout_sessions.gateway_session_id,
+    payment_pages.token
+from payment_attempts
+inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id
+inner join payment_pages on payment_pages.payment_intent_id = payment_attempts.payment_intent_id;
+comment on view payment_page_returns is
+'To which page a payer comes back from a gateway, one row an attempt.';
+
+create function open_payment_page(
+    hasura_session json,
+    p_reference text,
+    p_customer_external_id text,
+    p_amount bigint,
+    p_currency text,
+    p_title text,
+    p_metadata jsonb,
+    p_success_url text,
+    p_cancel_url text
+) returns setof payment_page_states
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_customer customers;
+    v_intent payment_intents;
+    v_open_until timestamptz := date_trunc('second', clock_now()) + interval '7 days';
+begin
+    perform require_actor_role(
+        hasura_session, array['service', 'customer', 'owner', 'finance']
+    );
+    perform require_read_committed();
+    v_customer := paying_customer(hasura_session, p_customer_external_id);
+
+    perform from customers where id = v_customer.id for no key update;
+    v_intent := write_order(
+        v_customer, p_reference, p_amount, p_currency, p_title, coalesce(p_metadata, '{}')
+    );
+    insert into payment_pages (
+        organization_id, livemode, payment_intent_id, success_url, cancel_url, expires_at
+    )
+    values (
+        v_intent.organization_id, v_intent.livemode, v_intent.id, p_success_url, p_cancel_url,
+        v_open_until
+    )
+    on conflict on constraint payment_has_one_page do update
+    set expires_at = excluded.expires_at
+    where payment_pages.expires_at <= clock_now();
+    return query select * from payment_page_states where payment_intent_id = v_intent.id;
+end;
+$$;
+comment on function open_payment_page is
+'Writes an order down, and the page where it is paid. Asked again: the same page, open anew where its '
+'time was over. No gateway is chosen yet.';
+grant execute on function open_payment_page to munim_hasura;
+
+create function count_page_try(p_page payment_pages, p_address_hash text) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_allowed text := (
+        select value
+        from system_settings
+        where organization_id = p_page.organization_id and key = 'page_tries_per_address'
+    );
+    v_tries integer;
+begin
+    insert into page_tries as known (organization_id, livemode, address_hash, tries, began_at)
+    values (p_page.organization_id, p_page.livemode, p_address_hash, 1, clock_now())
+    on conflict (address_hash, organization_id, livemode) do update
+    set
+        tries = case
+            when known.began_at > clock_now() - interval '1 hour' then known.tries + 1 else 1
+        end,
+        began_at = case
+            when known.began_at > clock_now() - interval '1 hour'
+                then known.began_at
+            else excluded.began_at
+        end
+    returning tries into v_tries;
+
+    -- Thirty: behind one address of a mobile network there are many payers.
+    if v_tries > (case when v_allowed ~ '^[0-9]{1,6}$' then v_allowed else '30' end)::integer then
+        raise exception 'too-many-requests: too many payments were begun from this address'
+            using errcode = '22B24';
+    end if;
+end;
+$$;
+comment on function count_page_try is
+'Counts an attempt that is about to be begun; refuses it where its address has begun too many.';
+
+create function goes_on(p_intent payment_intents, p_method text) returns boolean
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts;
+    v_session checkout_sessions;
+begin
+    select * into v_attempt
+    from payment_attempts
+    where payment_intent_id = p_intent.id and not is_surplus
+        and status in ('created', 'unknown', 'pending', 'processing', 'authorized', 'captured');
+    if v_attempt.id is null then
+        return false;
+    end if;
+
+    select * into v_session from checkout_sessions where payment_attempt_id = v_attempt.id;
+    if v_attempt.status in ('created', 'unknown', 'pending')
+        and coalesce(v_session.method, p_method) = p_method
+        -- A page that is not open yet must stay open for half an hour: gateways want it so.
+        and v_session.expires_at > clock_now() + (
+            case when v_session.url is null then interval '31 minutes' else interval '0' end
+        )
+    then
+        return true;
+    end if;
+    raise exception 'payment-in-progress: % may still take this payment', v_attempt.gateway
+        using errcode = '22B10';
+end;
+$$;
+comment on function goes_on is
+'Whether an attempt by this method is open already. Refuses where another one may still take the money.';
+
+create function begin_page_attempt(
+    hasura_session json,
+    p_token text,
+    p_method text,
+    p_gateways jsonb,
+    p_address_hash text,
+    p_back_url text
+) returns setof order_checkouts
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_page payment_pages;
+    v_intent payment_intents;
+    v_customer customers;
+    v_able text[] := array(select jsonb_array_elements_text(p_gateways));
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    select * into v_page
+    from payment_pages
+    where token = p_token and livemode::text = hasura_session ->> 'x-hasura-livemode';
+    if v_page.id is null then
+        raise exception 'not-found: there is no such page' using errcode = '22B04';
+    end if;
+
+    select customers.* into strict v_customer
+    from customers
+    inner join payment_intents on payment_intents.customer_id = customers.id
+    where payment_intents.id = v_page.payment_intent_id
+    for no key update of customers;
+    select * into strict v_intent
+    from payment_intents where id = v_page.payment_intent_id for no key update;
+
+    if v_intent.status not in ('paid', 'canceled') and not goes_on(v_intent, p_method) then
+        perform require_open_page(v_page);
+        perform count_page_try(v_page, p_address_hash);
+        perform open_checkout_session(
+            v_intent, choose_gateway(v_intent, p_method, null, v_able), p_method,
+            v_customer.email, p_back_url, p_back_url
+        );
+    end if;
+    return query select * from order_checkouts where payment_intent_id = v_intent.id;
+end;
+$$;
+comment on function begin_page_attempt is
+'The payer has chosen how to pay: writes the attempt down before a gateway is asked. Chosen again, by a '
+'second click: the same attempt. A page that is over, or was tried often enough, takes no new one.';
+grant execute on function begin_page_attempt to munim_hasura;
+
+create function require_open_page(p_page payment_pages) returns void
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+begin
+    if p_page.expires_at <= clock_now() then
+        raise exception 'checkout-expired: this page is over since %', p_page.expires_at
+            using errcode = '22B25';
+    end if;
+    if (
+        select count(*) from payment_attempts
+        where payment_intent_id = p_page.payment_intent_id
+    ) >= p_page.attempts_max then
+        raise exception 'attempts-exhausted: % attempts are all that this page allows',
+            p_page.attempts_max
+            using errcode = '22B26';
+    end if;
+end;
+$$;
+comment on function require_open_page is 'Refuses a page that takes no new attempt. The intent is locked.';
+
+revoke insert, update, delete, truncate on payment_pages, page_tries from public, munim_hasura;
