@@ -3944,6 +3944,14 @@ declare
     v_code text := 'credit_wallet:' || p_customer.id;
     v_id uuid;
 begin
+    select id into v_id
+    from ledger_accounts
+    where organization_id = p_customer.organization_id and livemode = p_customer.livemode
+        and code = v_code and currency = 'XCR';
+    if v_id is not null then
+        return v_id;
+    end if;
+
     insert into ledger_accounts (
         organization_id, livemode, code, account_type, currency, customer_id, maximum
     )

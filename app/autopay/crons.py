@@ -60,7 +60,10 @@ def run_autopay(ctx: Context) -> dict[str, int]:
 
 @cron
 def check_autopay_setups(ctx: Context) -> dict[str, int]:
-    """Ask about pages that were finished, or closed, without our hearing of it."""
+    """Ask about pages that were finished, or closed, without our hearing of it.
+
+    And once about a method that is saved: a message may not have said what it is.
+    """
     setups = ctx.hasura.run("ClaimAutopaySetups", limit=SETUPS)
     answered = 0
     for setup in setups:

@@ -15,6 +15,8 @@ from app.gateways import Checkout, Method
 from app.money import Money
 from app.payments import tongues
 
+# Where a name is no word of its own with a capital.
+TITLES = {"payu": "PayU"}
 RESUMABLE = frozenset({"created", "unknown", "pending"})
 
 
@@ -86,7 +88,7 @@ def show(screen: Screen) -> Response:
         methods=screen.methods,
         notice=screen.notice if screen.notice in NOTICES else "",
         resume=page["payment_attempt_id"] if page["payment_attempt_status"] in RESUMABLE else None,
-        gateway=(page["gateway"] or "").capitalize(),
+        gateway=_title(page["gateway"] or ""),
         return_url=return_url(page),
         languages=tongues.LANGUAGES,
     )
@@ -106,7 +108,7 @@ def hand_over(row: dict[str, Any], opened: Checkout, language: str) -> Response:
         page=row,
         opened=opened,
         amount=_amount(row, language),
-        gateway=row["gateway"].capitalize(),
+        gateway=_title(row["gateway"]),
     )
 
 
@@ -115,6 +117,10 @@ def tell(message: str, status: int, language: str) -> Response:
     answer = _answer("told.html", "'none'", language, message=message)
     answer.status_code = status
     return answer
+
+
+def _title(gateway: str) -> str:
+    return TITLES.get(gateway, gateway.capitalize())
 
 
 def _amount(row: dict[str, Any], language: str) -> str:

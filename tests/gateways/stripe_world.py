@@ -95,7 +95,7 @@ class StripeWorld:
         assert found.outcome is Outcome.PAID
         return found
 
-    def query(self, attempt: str, **ids: str | None) -> Query:
+    def query(self, attempt: str, **ids: Any) -> Query:
         return Query(payment_attempt_id=attempt, since=self.now(), **ids)
 
     def refund(self, payment: Finding, amount: int, reason: str = "cancellation") -> RefundOrder:

@@ -93,13 +93,22 @@ def test_an_order_is_written_as_the_documentation_has_it(
     assert page.form == {"payment_session_id": "session_x"}
 
 
+def test_a_page_is_where_browsers_reach_it(answers: responses.RequestsMock) -> None:
+    answers.post(f"{API}/orders", json={**ORDER, "order_amount": 1, "payment_session_id": "s"})
+    adapter = Adapter(Settings("TEST_client", (SECRET,), API, "https://pay.example/pg/"))
+    page = adapter.open(charge())
+    adapter.http.close()
+
+    assert page.url == "https://pay.example/pg/view/sessions/checkout"
+
+
 def test_a_hold_is_asked_for_by_the_note(adapter: Adapter, answers: responses.RequestsMock) -> None:
     answers.post(f"{API}/orders", json={**ORDER, "order_amount": 1, "payment_session_id": "s"})
-    adapter.open(charge(authorize_only=True, name="Li"))
+    adapter.open(charge(authorize_only=True, name="Li", email=""))
 
     body = json.loads(answers.calls[0].request.body or b"")
     assert body["order_note"] == "preauth_transaction"
-    assert "customer_name" not in body["customer_details"]
+    assert set(body["customer_details"]) == {"customer_id", "customer_phone"}
     assert "payment_methods" not in body["order_meta"]
 
 
@@ -118,11 +127,14 @@ def test_what_cashfree_does_not_take_is_refused_by_name(
         adapter.open(charge(**changes))
 
 
+@pytest.mark.parametrize(
+    ("status", "code"), [(409, "order_already_exists"), (400, "order_id_already_exists")]
+)
 def test_an_order_that_exists_is_the_same_page(
-    adapter: Adapter, answers: responses.RequestsMock
+    adapter: Adapter, answers: responses.RequestsMock, status: int, code: str
 ) -> None:
-    error = {"message": "order with same id is already present", "code": "order_already_exists"}
-    answers.post(f"{API}/orders", json=error, status=409)
+    error = {"message": "order with same id is already present", "code": code}
+    answers.post(f"{API}/orders", json=error, status=status)
     known = {**ORDER, "order_amount": 2500.0, "payment_session_id": "session_x"}
     answers.get(f"{API}/orders/{ATTEMPT}", json=known)
 
@@ -184,10 +196,12 @@ def test_only_an_order_that_is_not_there_is_nothing(
     gone = {"message": "Order Reference Id does not exist", "code": "order_not_found"}
     answers.get(f"{API}/orders/{ATTEMPT}", json=gone, status=404)
     answers.get(f"{API}/orders/BK-1", json={"code": "request_failed"}, status=404)
+    answers.get(f"{API}/orders/BK-2", json=gone, status=400)
 
     assert adapter.find(Query(payment_attempt_id=ATTEMPT, since=NOW)) is None
-    with pytest.raises(GatewayRefusedError):
-        adapter.find(Query(payment_attempt_id=ATTEMPT, since=NOW, gateway_session_id="BK-1"))
+    for name in ("BK-1", "BK-2"):
+        with pytest.raises(GatewayRefusedError):
+            adapter.find(Query(payment_attempt_id=ATTEMPT, since=NOW, gateway_session_id=name))
 
 
 def test_another_order_than_asked_for_says_nothing(
@@ -413,6 +427,16 @@ def test_a_settlement_is_read_page_by_page(
     assert found[0].gateway_payment_id == f"{ATTEMPT}:1453002795"
     assert found[1].refund_id == REFUND
     assert len({one.line_id for one in found}) == len(found)
+
+
+def test_a_report_that_goes_in_circles_ends(
+    adapter: Adapter, answers: responses.RequestsMock
+) -> None:
+    page = {"cursor": "same", "data": [line("PAYMENT", "CREDIT", 1, 1)]}
+    answers.post(f"{API}/settlement/recon", json=page)
+
+    assert len(list(adapter.settlements(date(2026, 9, 22)))) == 2
+    assert len(answers.calls) == 2
 
 
 def test_a_settlement_without_a_day_is_not_understood(

@@ -495,7 +495,7 @@ def test_nothing_secret_is_logged_or_told(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     no = sample["refusal"]
-    answer = {"status": 500, "body": "sorry"}
+    answer: Sample = {"status": 500, "body": "sorry"}
     if not silent:
         answer = {"status": no["status"], "body": json.dumps(no["body"])}
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:

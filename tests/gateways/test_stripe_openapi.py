@@ -126,7 +126,7 @@ def setup(**changes: Any) -> Setup:
     return replace(made, **changes)
 
 
-def query(**ids: str) -> Query:
+def query(**ids: Any) -> Query:
     return Query(str(uuid4()), NOW, **ids)
 
 

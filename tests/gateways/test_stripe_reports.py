@@ -75,7 +75,7 @@ def test_a_day_is_asked_for_by_its_payouts_arrival(adapter: Adapter) -> None:
 
     assert asked["arrival_date[gte]"] == [str(ARRIVAL)]
     assert asked["arrival_date[lt]"] == [str(ARRIVAL + DAY)]
-    assert asked["status"] == ["paid"]
+    assert "status" not in asked
 
 
 def test_the_lines_of_a_payout_are_its_entries_the_oldest_first(adapter: Adapter) -> None:
@@ -133,13 +133,47 @@ def test_whatever_else_moves_money_is_an_adjustment(adapter: Adapter, category: 
 def test_a_payout_by_hand_is_one_line(adapter: Adapter) -> None:
     (line,) = report(adapter, reconciliation_status="not_applicable", trace_id=None)
 
-    assert (line.kind, line.line_id, line.utr) == (Settled.ADJUSTMENT, "txn_po", None)
+    assert (line.kind, line.line_id, line.utr) == (Settled.ADJUSTMENT, "po_1:whole", None)
     assert (line.gross, line.net, line.fee) == (*[Money(9000, "USD")] * 2, Money(0, "USD"))
 
 
-def test_a_payout_whose_list_is_not_ready_is_no_empty_report(adapter: Adapter) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [{"reconciliation_status": "in_progress"}, {"status": "in_transit"}, {"status": "pending"}],
+)
+def test_a_payout_whose_list_is_not_ready_is_no_empty_report(
+    adapter: Adapter, changes: dict[str, str]
+) -> None:
     with pytest.raises(GatewayUnavailableError):
-        report(adapter, reconciliation_status="in_progress")
+        report(adapter, entry("charge", 9000), **changes)
+
+
+def test_a_payout_that_was_canceled_settles_nothing(adapter: Adapter) -> None:
+    assert report(adapter, entry("charge", 9000), status="canceled") == []
+
+
+def test_a_payout_that_the_bank_sent_back_is_listed_and_taken_back(adapter: Adapter) -> None:
+    lines = report(adapter, entry("charge", 9000), status="failed")
+
+    assert [one.kind for one in lines] == [Settled.PAYMENT, Settled.ADJUSTMENT]
+    assert [one.net.amount for one in lines] == [9000, -9000]
+    assert lines[1].line_id == "po_1:failed"
+
+
+def test_what_the_bank_sent_back_is_paid_out_again(stripe_world: StripeWorld) -> None:
+    stripe_world.server.control("/stripe/payouts", {"debit": True})
+    stripe_world.paid(10_000)
+    (first,) = stripe_world.server.control("/stripe/payouts", {})["payouts"]
+    stripe_world.server.control(f"/stripe/payouts/{first['id']}/fail", {})
+    (second,) = stripe_world.server.control("/stripe/payouts", {})["payouts"]
+    lines = list(stripe_world.adapter.settlements(stripe_world.now().date()))
+
+    def total(payout: dict[str, Any]) -> int:
+        return sum(one.net.amount for one in lines if one.settlement_id == payout["id"])
+
+    assert (total(first), total(second)) == (0, first["amount"])
+    assert second["amount"] == first["amount"]
+    assert len({one.line_id for one in lines}) == len(lines)
 
 
 def test_a_report_is_read_to_its_end(adapter: Adapter) -> None:

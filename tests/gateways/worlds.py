@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from gateways.world import Stage, World
 
@@ -25,5 +26,5 @@ def build(name: str, stage: Stage) -> World:
     return world
 
 
-def _module(name: str) -> object:
+def _module(name: str) -> Any:
     return import_module(f"gateways.{name}{SUFFIX}")

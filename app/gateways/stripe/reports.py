@@ -26,20 +26,27 @@ KINDS = {
     "dispute_reversal": Settled.DISPUTE,
 }
 
+# https://docs.stripe.com/api/payouts/object#payout_object-status
+UNDER_WAY = {"pending", "in_transit"}
+
 
 def settlements(client: stripe.StripeClient, day: date) -> Iterator[SettlementLine]:
     """List what the payouts hold that reached the bank on a day of UTC's, by which Stripe goes.
 
-    Raises GatewayUnavailableError while Stripe still puts a payout's list together.
+    Raises GatewayUnavailableError while a payout is on its way, or its list is put together. One
+    that the bank sent back is listed, and taken back; Stripe pays the money out again later.
     """
     for payout in _payouts(client, day):
-        status = payout["reconciliation_status"]
-        if status == "in_progress":
+        if payout["status"] == "canceled":
+            continue
+        if payout["status"] in UNDER_WAY or payout["reconciliation_status"] == "in_progress":
             raise GatewayUnavailableError("Stripe has not listed yet what it paid out")
-        if status == "completed":
+        if payout["reconciliation_status"] == "completed":
             yield from _lines(client, payout)
         else:
-            yield _by_hand(payout)
+            yield _whole(payout, f"{payout['id']}:whole", payout["amount"])
+        if payout["status"] == "failed":
+            yield _whole(payout, f"{payout['id']}:failed", -payout["amount"])
 
 
 def _payouts(client: stripe.StripeClient, day: date) -> list[Object]:
@@ -49,7 +56,6 @@ def _payouts(client: stripe.StripeClient, day: date) -> list[Object]:
             "gte": int(start.timestamp()),
             "lt": int((start + timedelta(days=1)).timestamp()),
         },
-        "status": "paid",
         "limit": 100,
     }
     listed = answer(lambda: list(client.v1.payouts.list(params).auto_paging_iter()))
@@ -86,11 +92,11 @@ def _line(payout: Object, entry: Object) -> SettlementLine:
     )
 
 
-def _by_hand(payout: Object) -> SettlementLine:
-    """Show a payout that somebody made by hand, of which Stripe keeps no list, as one line."""
-    whole, nothing = _money(payout["amount"], payout), Money(0, payout["currency"].upper())
+def _whole(payout: Object, line_id: str, amount: int) -> SettlementLine:
+    """Show a payout as one line: one made by hand, of which Stripe keeps no list; one sent back."""
+    whole, nothing = _money(amount, payout), Money(0, payout["currency"].upper())
     return SettlementLine(
-        line_id=identifier(payout["balance_transaction"]) or payout["id"],
+        line_id=line_id,
         kind=Settled.ADJUSTMENT,
         gross=whole,
         fee=nothing,

@@ -26,10 +26,11 @@ from sandbox.engine.values import to_json
 
 from .action import action
 from .action_log import log, queued
+from .calls import call
 from .compiler import Compiler, all_of
 from .insert import insert
 from .mutation import SESSION, session
-from .select import Source, aggregated, call, filtered, row, rows, table_source
+from .select import Source, aggregated, filtered, row, rows, table_source
 from .stream import stream
 from .update import delete, update
 from .where import named_column

@@ -20,12 +20,12 @@ from sandbox.engine.schema.sources import (
     Count,
     RelationOut,
 )
-from sandbox.engine.tracking.catalog import Function
 from sandbox.engine.tracking.tracked import ComputedField
 from sandbox.engine.types import FLOAT, JSONB, PgType
 
+from .calls import call
 from .compiler import Compiler, all_of, joined, table_sql, typename
-from .filters import computed_call, permit, row_of, session_json
+from .filters import computed_call, permit, row_of
 from .jsonpath import json_path
 from .order import tail
 from .where import aggregate_call, boolean, column_sql, is_true, named_column, visible
@@ -196,31 +196,6 @@ def _computed_call(c: Compiler, computed: ComputedField, item: Selected, alias: 
         return computed_call(c, computed, alias)
     fixed = {computed.table_argument: row_of(computed, alias)}
     return call(c, computed.function, item.arguments.get("args"), computed.session_argument, fixed)
-
-
-def call(
-    c: Compiler,
-    function: Function,
-    given: Fields | None,
-    session_argument: str | None,
-    fixed: dict[str, str],
-) -> str:
-    """Call a function by argument name; what was not given takes its SQL default."""
-    parts = []
-    for at, argument in enumerate(function.arguments, 1):
-        value = None
-        if argument.name in fixed:
-            value = fixed[argument.name]
-        elif argument.name == session_argument:
-            value = session_json(c, argument.type)
-        elif given is not None and argument.name in given.items:
-            value = c.value(given.items[argument.name], argument.type)
-        if value is not None:
-            # The catalog's word for an argument without a name, which only its place can tell.
-            name = "" if argument.name == f"arg_{at}" else f"{ident(argument.name)} => "
-            parts.append(f"{name}{value}")
-    schema, name = function.name
-    return f"{ident(schema)}.{ident(name)}({', '.join(parts)})"
 
 
 def aggregated(c: Compiler, source: Source, item: Selected) -> str:

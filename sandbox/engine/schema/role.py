@@ -8,7 +8,6 @@ from functools import cached_property, partial
 from typing import Any, cast
 
 from sandbox.engine.session import ADMIN
-from sandbox.engine.settings import Bounds
 from sandbox.engine.tracking.catalog import Function, Name
 from sandbox.engine.tracking.naming import GRAPHQL_NAME, Naming
 from sandbox.engine.tracking.permissions import Permissions, SelectPermission
@@ -52,7 +51,7 @@ class Options:
     stringify: bool = False
     unintrospected: frozenset[str] = frozenset()
     row_limit: int = 0  # none
-    joins: int = Bounds().joins
+    joins: int = 50
 
 
 class RoleSchema:

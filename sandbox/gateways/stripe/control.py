@@ -42,6 +42,7 @@ class Control:
             "/charges/{id}/dispute": self.dispute,
             "/charges/{id}/refunds": self.steer_refunds,
             "/payouts": self.pay_out,
+            "/payouts/{id}/fail": self.fail_payout,
             "/disputes/{id}/decide": self.decide_dispute,
         }
         return [Route(path, call, methods=["POST"]) for path, call in paths.items()]
@@ -161,6 +162,15 @@ class Control:
         with self.books.store.transaction():
             made = self.stripe.payouts.pay_out(debit=order.get("debit") is True)
         return JSONResponse({"payouts": [public(one) for one in made]}, 201)
+
+    async def fail_payout(self, request: Request) -> Response:
+        """Have the bank send a payout back, even days after it was paid."""
+        payout = self.books.find("payout", request.path_params["id"])
+        if payout is None or payout["status"] != "paid":
+            return _refuse("no such paid payout", 404)
+        with self.books.store.transaction():
+            self.stripe.payouts.fail(payout)
+        return JSONResponse(public(payout))
 
     def _charge(self, identifier: str) -> Document | None:
         intent = self.books.find("payment_intent", identifier)

@@ -65,6 +65,20 @@ class Payouts:
             self.events.emit(f"payout.{event}", payout)
         return payout
 
+    def fail(self, payout: Document) -> None:
+        """Have the bank send a payout back: the money is in the balance again."""
+        entry = self.balance.enter(
+            "payout_failure", payout["amount"], payout, category="payout_reversal"
+        )
+        payout |= {
+            "status": "failed",
+            "failure_balance_transaction": entry["id"],
+            "failure_code": "account_closed",
+            "failure_message": "The bank account has been closed.",
+        }
+        self.books.update(KIND, payout)
+        self.events.emit("payout.failed", payout)
+
     def _new(self, currency: str, amount: int) -> Document:
         now = self.books.store.now()
         return {

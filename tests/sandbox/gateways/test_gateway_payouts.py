@@ -111,6 +111,23 @@ def test_a_payout_is_told(paid_out: Bench) -> None:
         assert told.event["data"]["object"]["amount"] == payout["amount"]
 
 
+def test_a_payout_that_the_bank_sends_back_goes_with_the_next(paid_out: Bench) -> None:
+    paid_out.paid()
+    (first,) = pay_out(paid_out)
+    paid_out.server.control(f"/stripe/payouts/{first['id']}/fail", {})
+    (second,) = pay_out(paid_out)
+    again = paid_out.server.control(f"/stripe/payouts/{first['id']}/fail", {})
+
+    assert second["amount"] == first["amount"]
+    (told,) = paid_out.receiver.wait(first["id"], "payout.failed")
+    failed = told.event["data"]["object"]
+    assert (failed["status"], failed["failure_code"]) == ("failed", "account_closed")
+    assert failed["failure_balance_transaction"] in {
+        one.id for one in entries(paid_out, second["id"])
+    }
+    assert again == {"error": "no such paid payout"}
+
+
 @pytest.mark.parametrize("outcome", ["pending", "pending_then_failed", "failed", "succeeded"])
 def test_what_becomes_of_refunds_can_be_said(bench: Bench, outcome: str) -> None:
     intent = str(bench.paid().payment_intent)
