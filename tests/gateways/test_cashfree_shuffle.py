@@ -85,7 +85,12 @@ class Stories:
 def play(stories: Stories) -> None:
     for how in (
         *(Payer.PAYS, Payer.DECLINES_SOFT, Payer.DECLINES_AUTHENTICATION),
-        *(Payer.PENDING_THEN_PAID, Payer.FAILS_THEN_PAYS_LATE, Payer.DROPS),
+        *(
+            Payer.PENDING_THEN_PAID,
+            Payer.PENDING_THEN_FAILED,
+            Payer.FAILS_THEN_PAYS_LATE,
+            Payer.DROPS,
+        ),
         *(Payer.FAILS_THEN_PAYS, Payer.PAYS_TWICE),
     ):
         stories.buy(str(how), how)
@@ -154,7 +159,7 @@ def test_any_order_of_messages_ends_in_the_same_books(
     ask_about_everything(stories, found)
     expected = books(db, tenant)
     assert broken_invariants(db) == {}
-    assert (len(expected["payments"]), len(expected["refunds"])) == (16, 5)
+    assert (len(expected["payments"]), len(expected["refunds"])) == (17, 5)
     assert len(expected["disputes"]) == 2
     assert len(notices) >= 33
 

@@ -15,6 +15,7 @@ insert into payment_intent_steps (before, after) values
 ('processing', 'authorized'),
 ('processing', 'paid'),
 ('processing', 'failed'),
+('processing', 'expired'),  -- what was on its way failed, and its page has closed
 ('processing', 'canceled'),
 ('authorized', 'paid'),
 ('authorized', 'failed'),
@@ -96,6 +97,7 @@ insert into payment_attempt_steps (before, after) values
 ('processing', 'authorized'),
 ('processing', 'captured'),
 ('processing', 'failed'),
+('processing', 'expired'),  -- what was on its way failed, and its page has closed
 ('processing', 'canceled'),
 ('authorized', 'captured'),
 ('authorized', 'failed'),
