@@ -148,7 +148,7 @@ class CheckoutExpiredError(AppError):
 
 
 class AttemptsExhaustedError(AppError):
-    """A page where the payer tried as often as it allows; the shop must ask for the payment anew."""
+    """A page where the payer tried as often as it allows; they must pay in another way."""
 
     code, status = "attempts-exhausted", 409
 

@@ -147,7 +147,9 @@ def test_the_page_speaks_the_payers_language(product: World) -> None:
     assert "munim_language=hi" in asked.headers["set-cookie"]
 
 
-@pytest.mark.parametrize("path", ["/pay/none", "/pay/none?lang=hi", "/payments/return/none"])
+@pytest.mark.parametrize(
+    "path", ["/pay/none", "/pay/%00", f"/pay/{'x' * 32}?lang=hi", "/payments/return/none"]
+)
 def test_an_address_that_is_none_says_so_to_people(product: World, path: str) -> None:
     answer = product.web.get(f"{product.ports.app_url}{path}")
     product.web.cookies.clear()

@@ -70,18 +70,6 @@ def test_no_place_is_free_for_an_entry_that_comes_later(
     assert refused(failure, "P0004")
 
 
-@pytest.mark.parametrize("positions", [(0, -1), (-1, 0)])
-def test_not_even_a_balanced_pair_is_slipped_in(db, post, tenant, accounts, positions) -> None:
-    sale = post("sale:1", [("cash", 5), ("sales", -5)])
-    commit(db)
-    for position, amount in zip(positions, (7, -7), strict=True):
-        db.execute(ENTRY, [tenant.organization_id, sale, position, accounts["cash"], amount])
-
-    with pytest.raises(psycopg.Error) as failure:
-        commit(db)
-    assert refused(failure, "P0004")
-
-
 @pytest.mark.parametrize("positions", [(0, -1), (3, 4), (4, 3)])
 def test_not_even_a_balanced_pair_comes_in_a_later_commit(
     database, sale_of_another_day, positions
