@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
 from . import values
+
+GRAPHQL_NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*\Z")
 
 # Postgres names that read differently in GraphQL; every other type keeps its name.
 GRAPHQL_NAMES = {

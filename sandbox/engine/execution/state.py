@@ -18,9 +18,9 @@ from sandbox.engine.schema.role import Options, RoleSchema
 from sandbox.engine.settings import Settings
 from sandbox.engine.tracking import catalog
 from sandbox.engine.tracking.join import track
-from sandbox.engine.tracking.naming import GRAPHQL_NAME
 from sandbox.engine.tracking.permissions import Permissions
 from sandbox.engine.tracking.tracked import Tracked
+from sandbox.engine.types import GRAPHQL_NAME
 
 from .plan import Plans
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from graphql import GraphQLError, parse_type
 
-from sandbox.engine.tracking.naming import GRAPHQL_NAME
+from sandbox.engine.types import GRAPHQL_NAME
 
 NAMES = {dict: "Object", list: "Array", str: "String", bool: "Boolean", type(None): "Null"}
 

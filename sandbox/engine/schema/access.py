@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from sandbox.engine.tracking.naming import GRAPHQL_NAME
 from sandbox.engine.tracking.permissions import SelectPermission, WritePermission
 from sandbox.engine.tracking.tracked import TrackedColumn, TrackedTable
+from sandbox.engine.types import GRAPHQL_NAME
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from sandbox.engine.session import ADMIN
 from sandbox.engine.tracking.catalog import Function, Name
-from sandbox.engine.tracking.naming import GRAPHQL_NAME, Naming
+from sandbox.engine.tracking.naming import Naming
 from sandbox.engine.tracking.permissions import Permissions, SelectPermission
 from sandbox.engine.tracking.tracked import ComputedField, Tracked, TrackedColumn, TrackedTable
-from sandbox.engine.types import BIGINT, BOOLEAN, INTEGER, JSON, JSONB, TEXT, PgType
+from sandbox.engine.types import BIGINT, BOOLEAN, GRAPHQL_NAME, INTEGER, JSON, JSONB, TEXT, PgType
 from sandbox.engine.values import encode_text
 
 from . import builtin

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from sandbox.engine.types import GRAPHQL_NAME
+
 from .catalog import Catalog, Function, Name, Table
 from .consistency import check_permissions, check_roots
-from .naming import GRAPHQL_NAME, Naming, asks_for_camel_case, naming_of
+from .naming import Naming, asks_for_camel_case, naming_of
 from .tracked import (
     PERMISSION_KINDS,
     ROOT_PATTERNS,
