@@ -109,7 +109,7 @@ def test_each_fault_does_what_it_says(stage: Stage, kind: Kind) -> None:
     case.run()
     second = stage.seam.trace[1]
 
-    assert second.site == sites.Site("checkouts/actions.py", "_open_page", "open")
+    assert second.site == sites.Site("pages.py", "open_page", "open")
     assert second.fate == kind
     reached = kind in {Kind.CRASH_AFTER, Kind.TIMEOUT, Kind.LATE}
     assert bool(case.own("checkout.session")) == (second.status is not None) == reached

@@ -77,7 +77,7 @@ def test_seeds_applied_again_change_nothing_that_was_changed_since(database: str
         count = owner.execute("select count(*) from customers").fetchone()
 
     assert rates == [("12",)]
-    assert count == (3,)
+    assert count == (4,)
 
 
 def test_a_seed_that_fails_is_named_in_one_line(database: str, tmp_path) -> None:
