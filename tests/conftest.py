@@ -12,11 +12,14 @@ from psycopg.rows import dict_row
 from sandbox import migrations
 from sandbox.postgres import Postgres
 
-# Machines that look for holes, races, kills, fuzz, fresh installations: minutes, not seconds.
+# Machines that look for holes, races, kills, fuzz, fresh installations, whole worlds: minutes.
 THOROUGH = re.compile(
-    r"/(proof/test_(?!machinery)|sabotage/|random_queries/)"
+    r"/(proof/test_(?!machinery)|sabotage/|random_queries/|e2e/|sandbox/gateways/)"
     r"|/test_(machine|hammer|races|pairs|money_back_at_once|\w+_shuffle|spoilt_calls)\.py"
-    r"|/sandbox/test_(installation|postgres|run)\.py|/engine/test_node_clients\.py"
+    r"|/sandbox/test_(clock|installation|postgres|run)\.py"
+    r"|/engine/test_(node_clients|metadata_directory|slow_watchers)\.py"
+    r"|/gateways/test_(scenarios|fifth_gateway|\w+_scenarios)\.py"
+    r"|/(autopay/test_service|refunds/test_sending)\.py"
 )
 
 

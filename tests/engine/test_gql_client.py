@@ -50,6 +50,7 @@ both = pytest.mark.parametrize("kind", [RequestsHTTPTransport, HTTPXTransport])
 
 
 @both
+@pytest.mark.usefixtures("shop")
 def test_gql_queries_by_the_schema_it_fetched(kind: type, served: harness.Served) -> None:
     with connected(kind, served, ADMIN) as session:
         assert session.execute(asked(WALLETS, **BOBS)) == BOBS_WALLETS
@@ -80,6 +81,7 @@ def test_gql_raises_the_errors_of_the_engine(kind: type, served: harness.Served)
     assert error["extensions"]["code"] == "permission-error"
 
 
+@pytest.mark.usefixtures("shop")
 def test_gql_asks_without_blocking(served: harness.Served) -> None:
     async def ask() -> Any:
         transport = HTTPXAsyncTransport(url=f"{served.url}/v1/graphql", headers=ADMIN)
