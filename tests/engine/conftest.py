@@ -110,7 +110,24 @@ def _fresh(url: str, world: Path) -> Iterator[psycopg.Connection[Any]]:
             connection.execute((world / "data.sql").read_text())
         except psycopg.errors.LockNotAvailable:
             pytest.fail(f"somebody holds the rows: {connection.execute(HOLDERS).fetchall()}")
+        TOUCHED.add(url)
         yield connection
+
+
+TOUCHED: set[str] = set()  # worlds whose rows a test may have changed
+
+
+@pytest.fixture(autouse=True)
+def _rows_as_they_were(request: pytest.FixtureRequest) -> None:
+    """Give a test that only reads a world its rows as they were, whoever came before."""
+    for rows, world in (("shop", harness.SHOP), ("atlas_rows", harness.ATLAS)):
+        address = "shop_url" if rows == "shop" else "atlas_url"
+        if address in request.fixturenames and rows not in request.fixturenames:
+            url = request.getfixturevalue(address)
+            if url in TOUCHED:
+                with _fresh(url, world):
+                    pass
+                TOUCHED.discard(url)
 
 
 @pytest.fixture(scope="session")
