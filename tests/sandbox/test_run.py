@@ -187,7 +187,7 @@ def test_the_printed_tokens_open_what_their_roles_may_see(up: Run) -> None:
         ("ada", "customer"): ["ada"],
         ("fiona", "finance"): ["ada", "grace"],
         ("victor", "viewer"): ["ada", "grace"],
-        ("olga", "operator"): ["ada", "grace", "hedy"],
+        ("olga", "operator"): ["ada", "asha", "grace", "hedy"],
     }
     assert shown[0][2] in re.findall(r"^curl .*$", up.said, re.MULTILINE)[0]
 
