@@ -831,7 +831,6 @@ create table gateway_fees (
     fixed bigint not null default 0,
     tax_percent numeric(7,4) not null default 0,
     valid_from timestamp with time zone not null,
-    constraint gateway_fee_is_said_once UNIQUE NULLS NOT DISTINCT (gateway, currency, method, valid_from),
     constraint gateway_fees_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     constraint gateway_fee_is_no_gift CHECK (percent >= 0::numeric AND fixed >= 0 AND tax_percent >= 0::numeric)
 );
@@ -839,6 +838,7 @@ comment on table gateway_fees is 'What a gateway is expected to keep of a paymen
 comment on column gateway_fees.method is 'Null: every method without a row of its own.';
 comment on column gateway_fees.fixed is 'Minor units of currency, beside the percentage.';
 comment on column gateway_fees.tax_percent is 'On the fee: GST in India.';
+CREATE UNIQUE INDEX gateway_fee_is_said_once ON public.gateway_fees USING btree (gateway, currency, COALESCE(method, ''::text), valid_from);
 grant select on gateway_fees to munim_hasura;
 
 create table gateway_routes (

@@ -39,13 +39,14 @@ create table gateway_fees (
     fixed bigint not null default 0,
     tax_percent numeric(7, 4) not null default 0,
     valid_from timestamptz not null,
-    constraint gateway_fee_is_said_once
-    unique nulls not distinct (gateway, currency, method, valid_from),
     constraint gateway_fee_is_no_gift check (percent >= 0 and fixed >= 0 and tax_percent >= 0)
 );
 comment on table gateway_fees is
 'What a gateway is expected to keep of a payment, from when on; its reports say what it kept. Without '
 'a row nothing is expected.';
+create unique index gateway_fee_is_said_once
+on gateway_fees (gateway, currency, coalesce(method, ''), valid_from);
+
 comment on column gateway_fees.method is 'Null: every method without a row of its own.';
 comment on column gateway_fees.fixed is 'Minor units of currency, beside the percentage.';
 comment on column gateway_fees.tax_percent is 'On the fee: GST in India.';
