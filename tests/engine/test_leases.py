@@ -108,6 +108,26 @@ def test_others_get_a_connection_while_requests_crowd(shop_url: str) -> None:
     play(shop_url, scene)
 
 
+def test_one_who_comes_too_late_to_the_pool_is_handed_what_is_given(
+    shop_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Leases, "_has_room", lambda _: True)  # there was, a moment ago
+
+    async def scene(found: Leases) -> None:
+        out = [await found.take() for _ in range(MOST)]
+        others = [await found.pool.acquire() for _ in range(SIZE - MOST)]
+        late = asyncio.create_task(found.take())
+        await asyncio.sleep(0.05)
+        await found.give(out.pop(), failed=False)
+        out.append(await asyncio.wait_for(late, 5))
+        for connection in out:
+            await found.give(connection, failed=False)
+        for connection in others:
+            await found.pool.release(connection)
+
+    play(shop_url, scene)
+
+
 def test_who_has_waited_for_too_long_is_told(
     shop_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 
 WAIT_SECONDS_MAX = 15
+BORROW_SECONDS_MAX = 0.1  # there was one just now
 LEFT_TO_OTHERS = 4
 SMALLEST_SHARED = 8  # a smaller pool is not divided
 TURNS_BORROWED = 20  # that a borrowed connection is handed on before others may have it
@@ -48,9 +49,7 @@ class Leases:
                 await self._return(connection)
             elif len(self._held) - len(self._borrowed) + self._opening < self.most:
                 return await self._lease()
-            elif is_next and self._has_room():
-                return await self._borrow()
-            elif (connection := await self._handed_on()) is not None:
+            elif (connection := await self._borrowed_or_handed_on(is_next)) is not None:
                 return connection
             is_next = True
 
@@ -85,9 +84,17 @@ class Leases:
             self._opening -= 1
         return connection
 
+    async def _borrowed_or_handed_on(self, is_next: bool) -> Any:  # noqa: FBT001  # a private turn
+        if is_next and self._has_room():
+            return await self._borrow()
+        return await self._handed_on()
+
     async def _borrow(self) -> Any:
-        """Take one that nobody holds, so that there is no need to wait, nor to limit the wait."""
-        connection = await self.pool.acquire()
+        """Take one that nobody holds; None where others of the pool's have come for it first."""
+        try:
+            connection = await self.pool.acquire(timeout=BORROW_SECONDS_MAX)
+        except TimeoutError:
+            return None
         self._held[connection] = self._generation
         self._borrowed[connection] = TURNS_BORROWED
         return connection
