@@ -35,11 +35,11 @@ class Money:
             raise ValueError(message)
 
     @classmethod
-    def parse(cls, written: str | Decimal | int, currency: str) -> Self:
+    def parse(cls, written: object, currency: str) -> Self:
         """Read an amount of major units: "2450.00" INR is Money(245000, "INR").
 
-        Raises ValueError for what is no plain decimal, negative, or finer than the minor unit:
-        nothing is ever rounded on the way in.
+        Its text decides, whatever it is. Raises ValueError for what is no plain decimal, negative,
+        or finer than the minor unit: nothing is ever rounded on the way in.
         """
         text = format(written, "f") if isinstance(written, Decimal) else str(written)
         if not DECIMAL.fullmatch(text):

@@ -199,6 +199,6 @@ class OrderEventSchema(Schema):
 
 def _major(written: object, currency: str) -> Money:
     try:
-        return Money.parse(written, currency)  # type: ignore[arg-type]  # whatever it is, its text decides
+        return Money.parse(written, currency)
     except ValueError as failure:
         raise ValidationError({"amount": [f"Not an amount of {currency}: {failure}."]}) from failure

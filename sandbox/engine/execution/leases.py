@@ -49,7 +49,7 @@ class Leases:
                 await self._return(connection)
             elif len(self._held) - len(self._borrowed) + self._opening < self.most:
                 return await self._lease()
-            elif (connection := await self._borrowed_or_handed_on(is_next)) is not None:
+            elif (connection := await self._borrowed_or_handed_on(is_next=is_next)) is not None:
                 return connection
             is_next = True
 
@@ -84,7 +84,7 @@ class Leases:
             self._opening -= 1
         return connection
 
-    async def _borrowed_or_handed_on(self, is_next: bool) -> Any:  # noqa: FBT001  # a private turn
+    async def _borrowed_or_handed_on(self, *, is_next: bool) -> Any:
         if is_next and self._has_room():
             return await self._borrow()
         return await self._handed_on()
