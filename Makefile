@@ -59,9 +59,15 @@ soak: .installed-for-test ## kill and cut parts while people buy; MINUTES=10, sl
 	@PYTHONPATH=.:tests $(PY) -m proof.soak --minutes $(or $(MINUTES),10) $(ARGS)
 
 .PHONY: sim
-sim: .installed-for-test ## the kernel beside its model, and messages in any order; EXAMPLES=500 SHUFFLES=1000
+sim: .installed-for-test ## the kernel beside its model, messages in any order, 100,000 payments; PAYMENTS=2000 SEED=2
 	@MACHINE_EXAMPLES=$(or $(EXAMPLES),500) MACHINE_STEPS=60 SHUFFLES=$(or $(SHUFFLES),1000) $(PY) -m pytest \
 	  tests/kernel/test_machine.py tests/gateways/test_*_shuffle.py -n 2 --timeout 0 -q
+	@$(MAKE) --no-print-directory sim-payments
+
+.PHONY: sim-payments
+sim-payments: .installed-for-test ## simulate payments over four gateways that lose answers; PAYMENTS=2000 SEED=2
+	@PYTHONPATH=.:tests:tests/sandbox/gateways $(PY) -m simulation \
+	  --payments $(or $(PAYMENTS),100000) --seed $(SEED) $(ARGS)
 
 .PHONY: check
 check: .installed-for-test ## run every linter and the type checker
@@ -126,6 +132,10 @@ bench-engine: .installed-for-test ## measure the engine beside its peers; ARGS=-
 	    && cp bench/package-lock.json bench/node_modules/installed.json \
 	    || echo "munim: npm could not install PostGraphile, so it is left out"; fi
 	@PYTHONPATH=. $(PY) bench/engine.py $(ARGS)
+
+.PHONY: bench-refusals
+bench-refusals: .installed-for-test ## measure what the engine spends on each abuse that it refuses
+	@PYTHONPATH=.:tests $(PY) -m bench.refusals
 
 DJSTRIPE := .sandbox/bench/djstripe
 .PHONY: bench-webhooks

@@ -36,13 +36,16 @@ HTTP_ERRORS: dict[int, type[AppError]] = {
 }
 
 
-def create_app(environ: Mapping[str, str] | None = None) -> Flask:
-    """Build the service from its environment. Raises ConfigError that names all that is wrong."""
+def create_app(environ: Mapping[str, str] | None = None, hasura: Hasura | None = None) -> Flask:
+    """Build the service from its environment. Raises ConfigError that names all that is wrong.
+
+    Whoever has a way to Hasura of their own brings it along.
+    """
     environ = os.environ if environ is None else environ
     settings = config.load(environ)
     log.configure(settings.log_level)
 
-    hasura = _connect(settings)
+    hasura = hasura or _connect(settings)
     clock = Clock(None if settings.livemode else partial(_read_skew, hasura))
 
     flask = Flask(__name__)

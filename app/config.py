@@ -4,6 +4,7 @@ A missing variable is named together with all the others that are missing. Live 
 not start with a secret of the sandbox, nor with a short one.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ SECRET_LENGTH_MIN = 32
 # The sandbox writes its name into every secret it ships; gateways write _test_ into theirs.
 TOY_MARKS = ("sandbox", "_test_")
 LIVE_MARK = "_live_"
+# As https://www.standardwebhooks.com has it.
+SIGNING_KEY = r"whsec_(?:[A-Za-z0-9+/]{4}){8,21}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 
 T = TypeVar("T")
 
@@ -35,6 +38,18 @@ class Settings:
     service_url: str
     log_level: str = "info"
     events_organization_id: str = ""  # whose orders the event bus speaks of
+    # Where events go; which organisations' is said in the database (docs/events.md).
+    event_bus_name: str = ""
+    eventbridge_url: str = ""  # empty: the region's
+    eventbridge_region: str = ""  # of a bus elsewhere, with keys of its own
+    eventbridge_access_key_id: str = ""
+    eventbridge_secret_access_key: str = field(default="", repr=False)
+    aws_region: str = ""  # Lambda sets these four itself
+    aws_access_key_id: str = ""
+    aws_secret_access_key: str = field(default="", repr=False)
+    aws_session_token: str = field(default="", repr=False)
+    events_url: str = ""
+    events_secret: str = field(default="", repr=False)
 
     @property
     def livemode(self) -> bool:
@@ -53,7 +68,7 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 
 def read(kind: type[T], environ: Mapping[str, str], prefix: str = "") -> T:
-    """Fill a dataclass of str and tuple[str, ...] fields from PREFIX_FIELD variables.
+    """Fill a dataclass of str, bool and tuple[str, ...] fields from PREFIX_FIELD variables.
 
     Raises ConfigError that names every variable that is missing or blank.
     """
@@ -63,7 +78,7 @@ def read(kind: type[T], environ: Mapping[str, str], prefix: str = "") -> T:
         name = f"{prefix}{each.name}".upper()
         text = environ.get(name, "").strip(" ,\t\n")
         if text:
-            values[each.name] = text if each.type in (str, "str") else _words(text)
+            values[each.name] = _value(name, text, each.type)
         elif each.default is MISSING:
             missing.append(name)
     if missing:
@@ -72,8 +87,31 @@ def read(kind: type[T], environ: Mapping[str, str], prefix: str = "") -> T:
     return kind(**values)
 
 
+def _value(name: str, text: str, kind: object) -> Any:
+    if kind in (str, "str"):
+        return text
+    if kind not in (bool, "bool"):
+        return _words(text)
+    if text not in {"on", "off"}:
+        message = f"{name} must be on or off"
+        raise ConfigError(message)
+    return text == "on"
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def check_mode(name: str, settings: object, environ: Mapping[str, str]) -> None:
+    """Refuse a live gateway in a test, whose money nobody would book, and the other way round.
+
+    Only a gateway whose settings say `livemode`; of the others the keys tell: see `load`.
+    """
+    livemode, munim_env = getattr(settings, "livemode", None), environ.get("MUNIM_ENV", "")
+    if munim_env and livemode not in {None, munim_env == "live"}:
+        mode = "live" if livemode else "test"
+        message = f"{name} is set up for {mode}, and MUNIM_ENV is {munim_env}"
+        raise ConfigError(message)
 
 
 def _faults(settings: Settings, environ: Mapping[str, str]) -> list[str]:
@@ -82,6 +120,7 @@ def _faults(settings: Settings, environ: Mapping[str, str]) -> list[str]:
         for name in ("hasura_endpoint", "frontend_url", "service_url")
         if not getattr(settings, name).startswith(("https://", "http://"))
     ]
+    faults += _event_faults(settings)
     if settings.munim_env not in ENVIRONMENTS:
         faults.append(f"MUNIM_ENV must be one of {', '.join(ENVIRONMENTS)}")
     if not settings.livemode:
@@ -90,6 +129,26 @@ def _faults(settings: Settings, environ: Mapping[str, str]) -> list[str]:
             for name, value in environ.items()
             if name.endswith(("_KEY", "_KEY_ID")) and LIVE_MARK in value
         ]
+    return faults
+
+
+def _event_faults(settings: Settings) -> list[str]:
+    faults = []
+    if settings.event_bus_name and not settings.eventbridge_region:
+        keys = (settings.aws_region, settings.aws_access_key_id, settings.aws_secret_access_key)
+        if not all(keys):
+            faults.append("EVENT_BUS_NAME needs AWS_REGION and AWS's keys, or EVENTBRIDGE_REGION")
+    own = (
+        settings.eventbridge_region,
+        settings.eventbridge_access_key_id,
+        settings.eventbridge_secret_access_key,
+    )
+    if any(own) and not all(own):
+        faults.append("EVENTBRIDGE_REGION, _ACCESS_KEY_ID and _SECRET_ACCESS_KEY go together")
+    if settings.events_url and not re.fullmatch(r"https?://[^/]+(/.*)?", settings.events_url):
+        faults.append("EVENTS_URL must be a URL")
+    if settings.events_url and not re.fullmatch(SIGNING_KEY, settings.events_secret):
+        faults.append("EVENTS_URL needs EVENTS_SECRET: whsec_ and 24 to 64 bytes in base64")
     return faults
 
 

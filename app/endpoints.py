@@ -6,11 +6,9 @@ proves itself to its gateway's adapter.
 """
 
 import hmac
-import json
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -18,6 +16,7 @@ from typing import Any
 from flask import Request
 from marshmallow import Schema, ValidationError
 
+from app import jsonb
 from app.context import Context
 from app.errors import ForbiddenError, InvalidInputError, UnauthorizedError
 from app.gateways import Delivery
@@ -185,7 +184,10 @@ def _mark(handler: Any, endpoint: Endpoint) -> Any:
 
 
 def _object(request: Request) -> dict[str, Any]:
-    body = request.get_json(force=True, silent=True)
+    try:
+        body = jsonb.parse(request.get_data())
+    except ValueError:
+        body = None
     if not isinstance(body, dict):
         message = "the body is not a JSON object"
         raise InvalidInputError(message)
@@ -195,8 +197,8 @@ def _object(request: Request) -> dict[str, Any]:
 def _decimals(request: Request) -> dict[str, Any]:
     """Read a body whose amounts may have a point: those are Decimal, for a float is not exact."""
     try:
-        body = json.loads(request.get_data(), parse_float=Decimal)
-    except (ValueError, RecursionError):
+        body = jsonb.parse_exactly(request.get_data())
+    except ValueError:
         body = None
     if not isinstance(body, dict):
         message = "the body is not a JSON object"

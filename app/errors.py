@@ -159,6 +159,24 @@ class TooManyRequestsError(AppError):
     code, status = "too-many-requests", 429
 
 
+class SecondPersonNeededError(AppError):
+    """It takes two people, and whoever asks is the first of them, or the first has left."""
+
+    code, status = "second-person-needed", 403
+
+
+class TransferDecidedError(AppError):
+    """The bank transfer, or what it is about, was decided otherwise."""
+
+    code, status = "transfer-decided", 409
+
+
+class TransferKnownError(AppError):
+    """A bank transfer of this reference was entered before."""
+
+    code, status = "transfer-known", 409
+
+
 class AutopayEndedError(AppError):
     """The mandate, or the charge, is over and cannot be changed any more."""
 

@@ -17,6 +17,9 @@ from app import config, create_app
 def service() -> tuple[Client, dict[str, str]]:
     """Build the service once a cold start, and the headers of whom the bus speaks for."""
     settings = config.load(os.environ)
+    if not settings.events_organization_id:
+        message = "missing settings: EVENTS_ORGANIZATION_ID (see .env.example)"
+        raise config.ConfigError(message)
     headers = {
         "ACTION-SECRET": settings.action_secret[0],
         "x-hasura-organization-id": settings.events_organization_id,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -56,6 +56,11 @@ class Method(StrEnum):
     OTHER = "other"
 
 
+# What stands for a gateway where there is none: payers transfer to the organisation's own account,
+# and people read its statement. Nobody can be asked about it, and no adapter may be called so.
+BY_HAND = "bank_transfer"
+
+
 class DeclineClass(StrEnum):
     """What a failed payment means for the next try with the same method."""
 
@@ -85,8 +90,12 @@ class Finding:
     gateway_customer_id: str | None = None
     gateway_payment_method_id: str | None = None
     method: Method | None = None  # of a payment or a setup
+    card_brand: str | None = None  # of a setup; no number of a card but its last four digits
+    card_last4: str | None = None
+    card_expires_on: date | None = None
     amount: Money | None = None  # of the subject: the payment's, the refund's, the dispute's
     captured_amount: Money | None = None  # what has been taken of a payment
+    receipt_url: str | None = None  # of a payment, where the gateway said it without being asked
     reason: str | None = None  # of a refund, a dispute or a cancellation, in the gateway's words
     failure_code: str | None = None
     failure_message: str | None = None
@@ -105,7 +114,7 @@ class Finding:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, Money | datetime):
+    if isinstance(value, Money | date):
         return value.amount if isinstance(value, Money) else value.isoformat()
     return value and str(value)
 

@@ -161,6 +161,11 @@ class Hasura:
         """Answer the same connection with these session variables on every request."""
         return Hasura(self._session, {**session_variables, **self._headers})
 
+    @property
+    def actor_role(self) -> str | None:
+        """Who is acted for; None where it is the service itself."""
+        return self._headers.get("x-hasura-actor-role")
+
     def run(self, name: str, **variables: object) -> Any:
         """Run an operation by name and answer its root field: a list of rows, as a rule.
 

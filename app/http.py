@@ -5,6 +5,7 @@ acted on, silence never. Nothing is tried again here; whoever called us tries wi
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,11 +13,14 @@ from typing import Any
 from uuid import uuid4
 
 import requests
+import urllib3
 
+from app import jsonb
 from app.errors import GatewayRefusedError, GatewayUnavailableError
 
 CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX = 3.05, 8
 BODY_BYTES_MAX = 4 * 2**20  # a page of a settlement report is the largest that is asked for
+PIECE_BYTES = 2**16
 
 # These say nothing of the request: our key is wrong, or there were too many of us.
 NO_ANSWER = {401, 403, 408, 425, 429}
@@ -50,8 +54,11 @@ class Http:
         *,
         sign: Sign | tuple[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        speaks_json: bool = True,
     ) -> None:
+        """`speaks_json` is False where a yes may have any body: then None is read."""
         self.name = name
+        self.speaks_json = speaks_json
         self.url = url.rstrip("/")
         self.session = requests.Session()
         self.session.trust_env = False  # no .netrc puts credentials of its own on our requests
@@ -73,15 +80,19 @@ class Http:
         method: str = "POST",
     ) -> Reply:
         """Send JSON; a Decimal is written with the digits it has. Raises as `get` does."""
-        text = json.dumps(body, default=_number, ensure_ascii=False)
         kind = {"Content-Type": "application/json", **(headers or {})}
-        return self._call(method, path, data=_unquoted(text).encode(), headers=kind)
+        return self._call(method, path, data=written(body).encode(), headers=kind)
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """Send bytes that are signed as they are. Raises as `get` does."""
+        return self._call("POST", path, data=body, headers=headers)
 
     def submit(self, path: str, form: Mapping[str, str]) -> Reply:
         """Send a form, as a browser would. Raises as `get` does."""
         return self._call("POST", path, data=dict(form))
 
     def _call(self, method: str, path: str, **request: Any) -> Reply:
+        give_up = time.monotonic() + CONNECT_SECONDS_MAX + ANSWER_SECONDS_MAX
         try:
             answer = self.session.request(
                 method,
@@ -92,24 +103,35 @@ class Http:
                 **request,
             )
             with answer:
-                return self._reply(answer)
-        except requests.RequestException as failure:
+                return self._reply(answer.status_code, _content(answer, give_up))
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as failure:
             message = f"{self.name} did not answer ({type(failure).__name__})"
             raise GatewayUnavailableError(message) from failure
 
-    def _reply(self, answer: requests.Response) -> Reply:
-        status = answer.status_code
-        content = answer.raw.read(BODY_BYTES_MAX + 1, decode_content=True)
+    def _reply(self, status: int, content: bytes) -> Reply:
         if status in NO_ANSWER or status >= 500 or 300 <= status < 400:
             raise GatewayUnavailableError(f"{self.name} did not answer ({status})")
         try:
-            body = _parse(content)
-        except (ValueError, RecursionError) as failure:
-            raise GatewayUnavailableError(f"{self.name} answered no JSON") from failure
+            body = jsonb.parse_exactly(content)
+        except ValueError as failure:
+            if self.speaks_json:
+                raise GatewayUnavailableError(f"{self.name} answered no JSON") from failure
+            body = None
         reply = Reply(status, body)
         if status >= 400:
             raise RefusedReplyError(f"{self.name} refused", reply)
         return reply
+
+
+def _content(answer: requests.Response, give_up: float) -> bytes:
+    """Read an answer as it comes. One that drips, or does not end, is cut: it is no JSON then."""
+    content = b""
+    while len(content) <= BODY_BYTES_MAX and time.monotonic() < give_up:
+        piece: bytes = answer.raw.read1(PIECE_BYTES, decode_content=True)
+        if not piece:
+            return content
+        content += piece
+    raise requests.ReadTimeout
 
 
 # json.dumps can write a number with a point from a float only, and 0.1 + 0.2 is not an amount: a
@@ -117,21 +139,13 @@ class Http:
 MARK = uuid4().hex
 
 
+def written(body: object) -> str:
+    """Write JSON; a Decimal has the digits it has."""
+    text = json.dumps(body, default=_number, ensure_ascii=False)
+    return text.replace(f'"{MARK}', "").replace(f'{MARK}"', "")
+
+
 def _number(value: object) -> str:
     if isinstance(value, Decimal):
         return f"{MARK}{value:f}{MARK}"
     raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def _unquoted(text: str) -> str:
-    return text.replace(f'"{MARK}', "").replace(f'{MARK}"', "")
-
-
-def _parse(content: bytes) -> Any:
-    if len(content) > BODY_BYTES_MAX:
-        raise ValueError("too long")
-    return json.loads(content, parse_float=Decimal, parse_constant=_finite)
-
-
-def _finite(text: str) -> Decimal:
-    raise ValueError(f"{text} is no number of JSON")

@@ -3,6 +3,8 @@
 import json
 import math
 import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 UNKEEPABLE = re.compile("[\\x00\\ud800-\\udfff]")
@@ -14,8 +16,17 @@ def parse(body: bytes) -> Any:
 
     U+FFFD stands in for NUL and for half of a surrogate pair, and numbers must be finite.
     """
+    return _parse(body, _finite)
+
+
+def parse_exactly(body: bytes) -> Any:
+    """Parse the same; a number with a point is a Decimal, for a float is not exact."""
+    return _parse(body, _exact)
+
+
+def _parse(body: bytes, number: Callable[[str], Any]) -> Any:
     try:
-        value = json.loads(body, parse_constant=_finite, parse_float=_finite)
+        value = json.loads(body, parse_constant=_finite, parse_float=number)
         return value if body.isascii() and not ESCAPES.search(body) else _keepable(value)
     except RecursionError as failure:
         raise ValueError("nested too deeply") from failure
@@ -29,6 +40,13 @@ def _keepable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_keepable(key): _keepable(item) for key, item in value.items()}
     return value
+
+
+def _exact(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation as failure:  # not even a Decimal is so large
+        raise ValueError(f"{text[:40]} is beyond all numbers") from failure
 
 
 def _finite(text: str) -> float:

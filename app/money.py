@@ -17,6 +17,7 @@ EXPONENTS = {
     **dict.fromkeys(("CLF", "UYW", "XCR"), 4),
 }
 DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?", re.ASCII)
+DIGITS_MAX = 30  # written out, 1e999999999 would fill the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,9 @@ class Money:
         Its text decides, whatever it is. Raises ValueError for what is no plain decimal, negative,
         or finer than the minor unit: nothing is ever rounded on the way in.
         """
-        text = format(written, "f") if isinstance(written, Decimal) else str(written)
+        is_long = isinstance(written, Decimal) and abs(written.adjusted()) > DIGITS_MAX
+        is_plain = not is_long and isinstance(written, Decimal)
+        text = format(written, "f") if is_plain else str(written)
         if not DECIMAL.fullmatch(text):
             raise ValueError(f"{text[:40]!r} is no amount")
         minor = Decimal(text).scaleb(EXPONENTS.get(currency, 2))

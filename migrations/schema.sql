@@ -114,7 +114,7 @@ create table autopay_mandates (
     constraint autopay_mandates_pkey PRIMARY KEY (id),
     constraint autopay_mandate_key_is_used_once UNIQUE (customer_id, idempotency_key, organization_id, livemode),
     constraint autopay_mandate_stays_in_its_organization UNIQUE (id, organization_id, livemode),
-    constraint autopay_setup_page_is_opened_once UNIQUE (gateway, livemode, gateway_session_id),
+    constraint autopay_setup_page_is_opened_once UNIQUE (gateway_session_id, gateway, livemode),
     constraint autopay_mandate_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
     constraint autopay_mandate_charges_a_payment_method FOREIGN KEY (payment_method_id, organization_id, livemode) REFERENCES payment_methods(id, organization_id, livemode),
     constraint autopay_mandates_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
@@ -237,6 +237,154 @@ create view autopay_setups as
 comment on view autopay_setups is 'All that opening a mandate''s page takes, in one row.';
 grant select on autopay_setups to munim_hasura;
 
+create table bank_account_steps (
+    before text not null,
+    after text not null,
+    constraint bank_account_steps_pkey PRIMARY KEY (before, after)
+);
+comment on table bank_account_steps is 'Every legal change of bank_accounts.status.';
+grant select on bank_account_steps to munim_hasura;
+
+create table bank_accounts (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    currency text not null default 'INR'::text,
+    holder_name text not null,
+    bank_name text not null,
+    account_number text not null,
+    account_number_last4 text not null generated always as ("right"(account_number, 4)) stored,
+    ifsc text not null,
+    status text not null default 'entered'::text,
+    made_by text not null,
+    checked_by text,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint bank_accounts_pkey PRIMARY KEY (id),
+    constraint bank_account_stays_in_its_organization UNIQUE (id, organization_id, livemode),
+    constraint bank_accounts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint bank_accounts_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint bank_account_ifsc_is_one CHECK (ifsc ~ '^[A-Z]{4}0[A-Z0-9]{6}$'::text),
+    constraint bank_account_is_in_rupees CHECK (currency = 'INR'::text),
+    constraint bank_account_is_opened_by_two CHECK (checked_by <> made_by AND (status <> 'open'::text OR checked_by IS NOT NULL)),
+    constraint bank_account_names_have_a_length CHECK (length(holder_name) >= 1 AND length(holder_name) <= 140 AND length(bank_name) >= 1 AND length(bank_name) <= 140),
+    constraint bank_account_number_is_one CHECK (account_number ~ '^[0-9]{6,20}$'::text),
+    constraint bank_account_status_is_known CHECK (status = ANY (ARRAY['entered'::text, 'open'::text, 'closed'::text]))
+);
+comment on table bank_accounts is 'Where payers transfer money to. Who could change it alone could have everybody pay themselves: one person enters an account, another one opens it, and nothing of it ever changes.';
+comment on column bank_accounts.currency is 'NEFT, RTGS, IMPS and UPI carry rupees.';
+comment on column bank_accounts.account_number_last4 is 'For those who need not read the number.';
+comment on column bank_accounts.status is 'entered: nobody sees it yet; open: payers are shown it, one account a currency; closed: they are not any more, and what still comes there is recorded all the same.';
+comment on column bank_accounts.made_by is 'The login of who entered it; checked_by: of who opened it.';
+CREATE UNIQUE INDEX bank_account_is_kept_once ON public.bank_accounts USING btree (account_number, ifsc, organization_id, livemode) WHERE (status <> 'closed'::text);
+CREATE UNIQUE INDEX payers_are_shown_one_account ON public.bank_accounts USING btree (organization_id, livemode, currency) WHERE (status = 'open'::text);
+CREATE TRIGGER bank_account_keeps_what_it_is BEFORE UPDATE OF id, organization_id, livemode, currency, holder_name, bank_name, account_number, ifsc, made_by ON bank_accounts FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+CREATE TRIGGER bank_account_takes_legal_steps BEFORE UPDATE OF status ON bank_accounts FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('bank_account_steps');
+CREATE TRIGGER bank_account_updated_at BEFORE UPDATE ON bank_accounts FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on bank_accounts to munim_hasura;
+
+create table bank_transfer_steps (
+    before text not null,
+    after text not null,
+    constraint bank_transfer_steps_pkey PRIMARY KEY (before, after)
+);
+comment on table bank_transfer_steps is 'Every legal change of bank_transfers.status.';
+grant select on bank_transfer_steps to munim_hasura;
+
+create table bank_transfer_uses (
+    bank_transfer_id uuid not null,
+    organization_id uuid not null,
+    livemode boolean not null,
+    payment_attempt_id uuid not null,
+    amount bigint not null,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint bank_transfer_uses_pkey PRIMARY KEY (bank_transfer_id, payment_attempt_id),
+    constraint bank_transfer_use_is_for_an_attempt FOREIGN KEY (payment_attempt_id, organization_id, livemode) REFERENCES payment_attempts(id, organization_id, livemode),
+    constraint bank_transfer_use_is_of_a_transfer FOREIGN KEY (bank_transfer_id, organization_id, livemode) REFERENCES bank_transfers(id, organization_id, livemode),
+    constraint bank_transfer_use_takes_money CHECK (amount > 0)
+);
+comment on table bank_transfer_uses is 'Of which receipts a payment attempt is made. Append-only.';
+CREATE INDEX bank_transfer_uses_by_attempt ON public.bank_transfer_uses USING btree (payment_attempt_id);
+CREATE TRIGGER bank_transfer_uses_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON bank_transfer_uses FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+grant select on bank_transfer_uses to munim_hasura;
+
+create table bank_transfers (
+    id uuid not null default gen_random_uuid(),
+    organization_id uuid not null,
+    livemode boolean not null,
+    bank_account_id uuid not null,
+    kind text not null,
+    rail text not null,
+    reference text not null,
+    reference_key text not null generated always as (
+CASE rail
+    WHEN 'cheque'::text THEN ('cheque:'::text || amount::text) || ':'::text
+    WHEN 'cash'::text THEN 'cash:'::text
+    ELSE 'utr:'::text
+END || ltrim(upper(regexp_replace(reference, '[^A-Za-z0-9]'::text, ''::text, 'g'::text)), '0'::text)) stored,
+    amount bigint not null,
+    amount_used bigint not null default 0,
+    currency text not null,
+    value_date date not null,
+    payer_name text,
+    note text,
+    payment_intent_id uuid,
+    refund_id uuid,
+    returned_id uuid,
+    status text not null default 'entered'::text,
+    idempotency_key text not null,
+    request jsonb not null,
+    made_by text not null,
+    checked_by text,
+    checked_at timestamp with time zone,
+    matched_by text,
+    match_checked_by text,
+    reason text,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint bank_transfers_pkey PRIMARY KEY (id),
+    constraint bank_transfer_key_is_used_once UNIQUE (idempotency_key, made_by, organization_id, livemode),
+    constraint bank_transfer_stays_in_its_organization UNIQUE (id, organization_id, livemode),
+    constraint bank_transfer_is_of_a_bank_account FOREIGN KEY (bank_account_id, organization_id, livemode) REFERENCES bank_accounts(id, organization_id, livemode),
+    constraint bank_transfer_pays_a_refund FOREIGN KEY (refund_id, organization_id, livemode) REFERENCES refunds(id, organization_id, livemode),
+    constraint bank_transfer_pays_an_intent FOREIGN KEY (payment_intent_id, organization_id, livemode) REFERENCES payment_intents(id, organization_id, livemode),
+    constraint bank_transfer_takes_one_back FOREIGN KEY (returned_id, organization_id, livemode) REFERENCES bank_transfers(id, organization_id, livemode),
+    constraint bank_transfers_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint bank_transfer_is_matched_by_two_people CHECK ((matched_by IS NULL) = (payment_intent_id IS NULL) AND (match_checked_by IS NULL OR payment_intent_id IS NOT NULL AND checked_by IS NOT NULL) AND match_checked_by <> matched_by),
+    constraint bank_transfer_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255),
+    constraint bank_transfer_kind_is_known CHECK (kind = ANY (ARRAY['receipt'::text, 'refund'::text, 'return'::text])),
+    constraint bank_transfer_moves_money CHECK (amount >= 1 AND amount <= '1000000000000000'::bigint),
+    constraint bank_transfer_rail_is_known CHECK (rail = ANY (ARRAY['neft'::text, 'rtgs'::text, 'imps'::text, 'upi'::text, 'cheque'::text, 'cash'::text])),
+    constraint bank_transfer_reference_is_one CHECK (reference ~ '^[ -~]{1,40}$'::text AND reference_key !~ ':$'::text),
+    constraint bank_transfer_says_what_it_pays CHECK ((kind = 'refund'::text) = (refund_id IS NOT NULL) AND (kind = 'return'::text) = (returned_id IS NOT NULL) AND (kind = 'receipt'::text OR payment_intent_id IS NULL)),
+    constraint bank_transfer_status_is_known CHECK (status = ANY (ARRAY['entered'::text, 'approved'::text, 'rejected'::text, 'returned'::text])),
+    constraint bank_transfer_takes_two_people CHECK ((status = 'entered'::text) = (checked_by IS NULL) AND (status = 'entered'::text) = (checked_at IS NULL) AND checked_by <> made_by),
+    constraint bank_transfer_texts_have_a_length CHECK (length(payer_name) >= 1 AND length(payer_name) <= 140 AND length(note) >= 1 AND length(note) <= 1000 AND length(reason) >= 1 AND length(reason) <= 1000),
+    constraint no_more_is_used_than_came CHECK (amount_used >= 0 AND amount_used <= amount AND (amount_used = 0 OR kind = 'receipt'::text AND match_checked_by IS NOT NULL)),
+    constraint rejected_bank_transfer_says_why CHECK (status <> 'rejected'::text OR reason IS NOT NULL)
+);
+comment on table bank_transfers is 'Money that came to a bank account of the organisation''s, or left it, as people entered it from the bank''s statement; and who they were.';
+comment on column bank_transfers.kind is 'receipt: it came; refund: it left, to pay a refund; return: it left, because the bank took a receipt back.';
+comment on column bank_transfers.reference is 'The UTR of NEFT and RTGS, the RRN of IMPS and UPI, the number of a cheque or of a receipt for cash. Banks write it in many ways: its shape is not checked.';
+comment on column bank_transfers.reference_key is 'The reference without what people type differently: case, spaces, dashes, zeros in front. UTR and RRN are one space of names; cheques of many people have one number, so theirs goes with the amount.';
+comment on column bank_transfers.amount_used is 'How much of a receipt has become payment attempts: bank_transfer_uses says which.';
+comment on column bank_transfers.value_date is 'As the bank says, in the organisation''s time zone.';
+comment on column bank_transfers.payment_intent_id is 'What a receipt pays; null while nobody knows. It counts once match_checked_by has agreed.';
+comment on column bank_transfers.status is 'entered: nothing is booked; approved: it is, once; rejected: it never was; returned: a receipt that was booked and has left again.';
+comment on column bank_transfers.made_by is 'The login of who entered it; checked_by is who approved or rejected it, never the same person. matched_by and match_checked_by are the same for what it pays.';
+CREATE INDEX bank_transfers_by_account ON public.bank_transfers USING btree (bank_account_id, created_at);
+CREATE INDEX bank_transfers_by_intent ON public.bank_transfers USING btree (payment_intent_id);
+CREATE INDEX bank_transfers_to_decide ON public.bank_transfers USING btree (created_at) WHERE ((status = 'entered'::text) OR ((payment_intent_id IS NOT NULL) AND (match_checked_by IS NULL)));
+CREATE INDEX bank_transfers_to_use ON public.bank_transfers USING btree (payment_intent_id) WHERE ((status = 'approved'::text) AND (kind = 'receipt'::text) AND (amount_used < amount));
+CREATE UNIQUE INDEX bank_transfer_is_entered_once ON public.bank_transfers USING btree (reference_key, organization_id, livemode) WHERE ((status <> 'rejected'::text) AND (NOT ((status = 'returned'::text) AND (rail = 'cheque'::text))) AND (kind <> 'return'::text));
+CREATE UNIQUE INDEX bank_transfer_is_taken_back_once ON public.bank_transfers USING btree (returned_id) WHERE (status <> 'rejected'::text);
+CREATE UNIQUE INDEX refund_is_paid_by_one_bank_transfer ON public.bank_transfers USING btree (refund_id) WHERE (status <> 'rejected'::text);
+CREATE TRIGGER bank_transfer_keeps_what_it_is BEFORE UPDATE OF id, organization_id, livemode, bank_account_id, kind, rail, reference, amount, currency, value_date, refund_id, returned_id, made_by ON bank_transfers FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+CREATE TRIGGER bank_transfer_takes_legal_steps BEFORE UPDATE OF status ON bank_transfers FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('bank_transfer_steps');
+CREATE TRIGGER bank_transfer_updated_at BEFORE UPDATE ON bank_transfers FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+CREATE TRIGGER bank_transfers_stay BEFORE DELETE OR TRUNCATE ON bank_transfers FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+grant select on bank_transfers to munim_hasura;
+
 create table checkout_sessions (
     id uuid not null default gen_random_uuid(),
     organization_id uuid not null,
@@ -249,20 +397,26 @@ create table checkout_sessions (
     customer_email text not null,
     customer_name text,
     customer_phone text,
+    gateway_customer_id text,
     success_url text not null,
     cancel_url text not null,
     expires_at timestamp with time zone not null,
+    link_expires_at timestamp with time zone,
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
     constraint checkout_sessions_pkey PRIMARY KEY (id),
     constraint attempt_has_one_checkout_session UNIQUE (payment_attempt_id),
-    constraint gateway_session_is_opened_once UNIQUE (gateway, livemode, gateway_session_id),
+    constraint gateway_session_is_opened_once UNIQUE (gateway_session_id, gateway, livemode),
     constraint checkout_session_belongs_to_its_attempt FOREIGN KEY (payment_attempt_id, organization_id, livemode) REFERENCES payment_attempts(id, organization_id, livemode),
+    constraint only_a_upi_link_is_soon_over CHECK (COALESCE(url ~~ 'upi:%'::text, false) = (link_expires_at IS NOT NULL)),
     constraint opened_checkout_has_a_page CHECK ((gateway_session_id IS NULL) = (url IS NULL))
 );
 comment on table checkout_sessions is 'A gateway''s hosted page for one attempt. Everything the gateway is told is frozen here first, so that asking it twice is asking the same thing.';
+comment on column checkout_sessions.url is 'The gateway''s page, or the UPI link that our page shows instead.';
 comment on column checkout_sessions.method is 'How the payer chose to pay: card, upi and so on; null where the gateway''s page asks.';
+comment on column checkout_sessions.gateway_customer_id is 'Who the payer is at the gateway, where they chose a method that is saved there: its page offers it.';
 comment on column checkout_sessions.expires_at is 'When the page closes: at the gateway where it can be told, else only here.';
+comment on column checkout_sessions.link_expires_at is 'When a UPI link is shown no more; the payer may ask for another one until expires_at. Null for pages.';
 CREATE TRIGGER checkout_session_updated_at BEFORE UPDATE ON checkout_sessions FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on checkout_sessions to munim_hasura;
 
@@ -313,9 +467,11 @@ create view credit_checkouts as
             checkout_sessions_1.customer_email,
             checkout_sessions_1.customer_name,
             checkout_sessions_1.customer_phone,
+            checkout_sessions_1.gateway_customer_id,
             checkout_sessions_1.success_url,
             checkout_sessions_1.cancel_url,
             checkout_sessions_1.expires_at,
+            checkout_sessions_1.link_expires_at,
             checkout_sessions_1.created_at,
             checkout_sessions_1.updated_at
            FROM checkout_sessions checkout_sessions_1
@@ -730,6 +886,132 @@ CREATE TRIGGER dispute_takes_legal_steps BEFORE UPDATE OF status ON disputes FOR
 CREATE TRIGGER dispute_updated_at BEFORE UPDATE ON disputes FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on disputes to munim_hasura;
 
+create table embedding_origins (
+    organization_id uuid not null,
+    livemode boolean not null,
+    origin text not null,
+    created_by text not null,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint embedding_origins_pkey PRIMARY KEY (origin, organization_id, livemode),
+    constraint embedding_origins_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint embedding_origin_is_an_origin CHECK (may_embed(origin, livemode))
+);
+comment on table embedding_origins is 'The sites that may show an organisation''s payment pages in a frame: whoever may frame a page may lay something over it. Without a row nobody may.';
+comment on column embedding_origins.origin is 'As browsers write it: https://shop.example.';
+comment on column embedding_origins.created_by is 'Who allowed it.';
+CREATE INDEX embedding_origins_by_organization ON public.embedding_origins USING btree (organization_id, livemode);
+grant select on embedding_origins to munim_hasura;
+
+create table event_destinations (
+    organization_id uuid not null,
+    livemode boolean not null,
+    destination text not null,
+    profile text not null default 'munim'::text,
+    is_active boolean not null default true,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint event_destinations_pkey PRIMARY KEY (organization_id, livemode, destination),
+    constraint event_destinations_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint event_destinations_profile_fkey FOREIGN KEY (profile) REFERENCES event_profiles(profile),
+    constraint event_destination_is_known CHECK (destination = ANY (ARRAY['eventbridge'::text, 'url'::text]))
+);
+comment on table event_destinations is 'Where an organisation''s events go, besides the outbox. eventbridge is the bus EVENT_BUS_NAME, url is the address EVENTS_URL. Without a row nothing leaves.';
+comment on column event_destinations.is_active is 'False: what is recorded from now on stays here; what was recorded before still goes.';
+grant select on event_destinations to munim_hasura;
+
+create view event_messages as
+ SELECT events.id,
+    events.organization_id,
+    events.livemode,
+    event_publications.destination,
+    events.type,
+    events.object_type,
+    events.object_id,
+    events.sequence,
+    events.created_at,
+    COALESCE(event_words.source, event_profiles.source) AS source,
+    COALESCE(event_words.detail_type, events.type) AS detail_type,
+    event_words.fields,
+    event_words.constants,
+    (jsonb_strip_nulls(jsonb_build_object('order_reference', orders.reference, 'transaction_id', orders.display_id, 'customer_external_id', customers.external_id, 'gateway_payment_id', attempts.gateway_payment_id, 'gateway_refund_id', refunds.gateway_refund_id, 'object_created_at', COALESCE(refunds.created_at, payment_intents.created_at))) || events.data)::text AS facts
+   FROM event_publications
+     JOIN events ON events.id = event_publications.event_id
+     JOIN event_destinations ON event_destinations.organization_id = event_publications.organization_id AND event_destinations.livemode = event_publications.livemode AND event_destinations.destination = event_publications.destination
+     JOIN event_profiles ON event_profiles.profile = event_destinations.profile
+     LEFT JOIN event_words ON event_words.profile = event_destinations.profile AND event_words.type = events.type
+     LEFT JOIN refunds ON refunds.id = events.object_id AND events.object_type = 'refund'::text
+     LEFT JOIN payment_intents ON payment_intents.id =
+        CASE events.object_type
+            WHEN 'payment_intent'::text THEN events.object_id
+            ELSE refunds.payment_intent_id
+        END
+     LEFT JOIN orders ON orders.payment_intent_id = payment_intents.id
+     LEFT JOIN customers ON customers.id = payment_intents.customer_id
+     LEFT JOIN payment_attempts attempts ON attempts.payment_intent_id = payment_intents.id AND attempts.id::text = (events.data ->> 'payment_attempt_id'::text);
+comment on view event_messages is 'What is sent of an event to a destination. facts is JSON as text, so that no number loses a digit.';
+grant select on event_messages to munim_hasura;
+
+create table event_profiles (
+    profile text not null,
+    source text not null,
+    constraint event_profiles_pkey PRIMARY KEY (profile),
+    constraint event_profile_is_a_word CHECK (profile ~ '^[a-z][a-z0-9_]*$'::text),
+    constraint event_profile_source_is_a_name CHECK (source ~ '^[A-Za-z0-9._/-]{1,255}$'::text AND source !~ '^aws\.'::text)
+);
+comment on table event_profiles is 'In whose words events go out: munim has ours, others what their document says, by event_words.';
+comment on column event_profiles.source is 'The source of events that the profile has no words for.';
+grant select on event_profiles to munim_hasura;
+
+create table event_publication_steps (
+    before text not null,
+    after text not null,
+    constraint event_publication_steps_pkey PRIMARY KEY (before, after)
+);
+comment on table event_publication_steps is 'Every legal change of event_publications.status.';
+grant select on event_publication_steps to munim_hasura;
+
+create table event_publications (
+    event_id uuid not null,
+    destination text not null,
+    organization_id uuid not null,
+    livemode boolean not null,
+    status text not null default 'pending'::text,
+    attempts smallint not null default 0,
+    due_at timestamp with time zone default clock_now(),
+    published_at timestamp with time zone,
+    last_error text,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint event_publications_pkey PRIMARY KEY (event_id, destination),
+    constraint event_publication_has_a_destination FOREIGN KEY (organization_id, livemode, destination) REFERENCES event_destinations(organization_id, livemode, destination),
+    constraint event_publications_event_id_fkey FOREIGN KEY (event_id) REFERENCES events(id),
+    constraint event_publication_status_is_known CHECK (status = ANY (ARRAY['pending'::text, 'published'::text, 'parked'::text])),
+    constraint pending_event_publication_is_due CHECK ((status = 'pending'::text) = (due_at IS NOT NULL)),
+    constraint published_event_says_when CHECK ((status = 'published'::text) = (published_at IS NOT NULL))
+);
+comment on table event_publications is 'An event on its way to a destination, written with the event. published: the destination has acknowledged it; parked: it would not take it, and a person sees it among the exceptions.';
+comment on column event_publications.due_at is 'When it is sent next. Whoever sends puts it off first, so that a sender who dies keeps nothing back.';
+CREATE INDEX event_publications_to_send ON public.event_publications USING btree (due_at, destination) WHERE (due_at IS NOT NULL);
+CREATE TRIGGER event_publication_takes_legal_steps BEFORE UPDATE OF status ON event_publications FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('event_publication_steps');
+grant select, trigger on event_publications to munim_hasura;
+grant insert, update on event_publications to munim_outbox;
+
+create table event_words (
+    profile text not null,
+    type text not null,
+    source text not null,
+    detail_type text not null,
+    fields jsonb not null,
+    constants jsonb not null default '{}'::jsonb,
+    constraint event_words_pkey PRIMARY KEY (profile, type),
+    constraint event_words_profile_fkey FOREIGN KEY (profile) REFERENCES event_profiles(profile),
+    constraint event_words_are_objects CHECK (jsonb_typeof(fields) = 'object'::text AND jsonb_typeof(constants) = 'object'::text),
+    constraint event_words_have_a_detail_type CHECK (length(detail_type) >= 1 AND length(detail_type) <= 128),
+    constraint event_words_source_is_a_name CHECK (source ~ '^[A-Za-z0-9._/-]{1,255}$'::text AND source !~ '^aws\.'::text)
+);
+comment on table event_words is 'What an event is called in a profile, and what its message says. A type without a row keeps our words: its own type, and all its facts.';
+comment on column event_words.fields is 'The message''s names, each with the fact of ours that it stands for; amount_major is the amount with its decimals.';
+comment on column event_words.constants is 'What a message of this type always says.';
+grant select on event_words to munim_hasura;
+
 create table events (
     id uuid not null default gen_random_uuid(),
     organization_id uuid not null,
@@ -807,7 +1089,7 @@ create table gateway_events (
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
     constraint gateway_events_pkey PRIMARY KEY (id),
-    constraint gateway_event_is_received_once UNIQUE (gateway, gateway_account, livemode, event_id),
+    constraint gateway_event_is_received_once UNIQUE (event_id, gateway, gateway_account, livemode),
     constraint gateway_events_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
     constraint gateway_events_payment_attempt_id_fkey FOREIGN KEY (payment_attempt_id) REFERENCES payment_attempts(id),
     constraint gateway_event_says_why CHECK ((status = ANY (ARRAY['received'::text, 'applied'::text])) OR reason IS NOT NULL),
@@ -858,6 +1140,7 @@ create table gateway_routes (
     constraint gateway_route_is_named_once UNIQUE (organization_id, livemode, gateway, currency),
     constraint gateway_routes_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     constraint gateway_routes_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint gateway_route_leads_to_a_gateway CHECK (gateway <> 'bank_transfer'::text),
     constraint gateway_route_methods_are_known CHECK (methods <@ ARRAY['card'::text, 'upi'::text, 'netbanking'::text, 'wallet'::text, 'emi'::text, 'pay_later'::text, 'bank_debit'::text, 'bank_transfer'::text] AND cardinality(methods) > 0),
     constraint gateway_route_takes_amounts CHECK (0 < min_amount AND min_amount <= max_amount)
 );
@@ -893,9 +1176,20 @@ create view invariant_attempts_ask_for_what_is_owed as
  SELECT payment_attempts.id AS payment_attempt_id
    FROM payment_attempts
      JOIN payment_intents ON payment_intents.id = payment_attempts.payment_intent_id
-  WHERE payment_attempts.amount <> payment_intents.amount OR payment_attempts.currency <> payment_intents.currency;
-comment on view invariant_attempts_ask_for_what_is_owed is 'An attempt is for its intent''s amount.';
+  WHERE (payment_attempts.amount <> payment_intents.amount OR payment_attempts.currency <> payment_intents.currency) AND NOT (is_by_hand(payment_attempts.gateway) AND payment_attempts.is_surplus);
+comment on view invariant_attempts_ask_for_what_is_owed is 'An attempt is for its intent''s amount; what came by bank transfer beyond it is an attempt of the rest.';
 grant select on invariant_attempts_ask_for_what_is_owed to munim_hasura;
+
+create view invariant_attempts_by_hand_are_made_of_receipts as
+ SELECT payment_attempts.id AS payment_attempt_id,
+    payment_attempts.amount_captured
+   FROM payment_attempts
+     LEFT JOIN bank_transfer_uses ON bank_transfer_uses.payment_attempt_id = payment_attempts.id
+  WHERE is_by_hand(payment_attempts.gateway)
+  GROUP BY payment_attempts.id
+ HAVING payment_attempts.amount_captured::numeric IS DISTINCT FROM sum(bank_transfer_uses.amount);
+comment on view invariant_attempts_by_hand_are_made_of_receipts is 'I4: an attempt that no gateway holds is captured, of receipts, to the last paisa.';
+grant select on invariant_attempts_by_hand_are_made_of_receipts to munim_hasura;
 
 create view invariant_autopay_charges_a_month_once as
  SELECT customer_id,
@@ -968,6 +1262,49 @@ create view invariant_balances_follow_each_other as
 comment on view invariant_balances_follow_each_other is 'I2: each balance follows from the one before it, and no entry is dated before its predecessor.';
 grant select on invariant_balances_follow_each_other to munim_hasura;
 
+create view invariant_bank_money_moves_by_two_people as
+ SELECT ledger_transactions.id AS ledger_transaction_id,
+    ledger_transactions.key
+   FROM ledger_transactions
+     JOIN ledger_entries ON ledger_entries.ledger_transaction_id = ledger_transactions.id
+     JOIN ledger_accounts ON ledger_accounts.id = ledger_entries.ledger_account_id
+  WHERE starts_with(ledger_accounts.code, 'bank:'::text) AND NOT (EXISTS ( SELECT
+           FROM bank_transfers
+          WHERE bank_transfers.id = ledger_transactions.reference_id AND (bank_transfers.status = ANY (ARRAY['approved'::text, 'returned'::text])) AND bank_transfers.checked_by <> bank_transfers.made_by)) AND NOT (EXISTS ( SELECT
+           FROM bank_transfers
+          WHERE bank_transfers.refund_id = ledger_transactions.reference_id AND bank_transfers.status = 'approved'::text AND bank_transfers.checked_by <> bank_transfers.made_by)) AND NOT (EXISTS ( SELECT
+           FROM refunds
+             JOIN bank_transfers ON bank_transfers.id =
+                CASE
+                    WHEN starts_with(refunds.idempotency_key, 'return:'::text) THEN split_part(refunds.idempotency_key, ':'::text, 2)::uuid
+                    ELSE NULL::uuid
+                END AND bank_transfers.kind = 'return'::text AND bank_transfers.status = 'approved'::text AND bank_transfers.checked_by <> bank_transfers.made_by
+          WHERE refunds.id = ledger_transactions.reference_id AND refunds.requested_by = 'gateway'::text));
+comment on view invariant_bank_money_moves_by_two_people is 'A21: nothing is booked at a bank but what one person entered and another one approved.';
+grant select on invariant_bank_money_moves_by_two_people to munim_hasura;
+
+create view invariant_bank_transfers_are_booked_once as
+ SELECT bank_transfers.id AS bank_transfer_id,
+    bank_transfers.status,
+    count(ledger_transactions.id) AS transactions
+   FROM bank_transfers
+     LEFT JOIN ledger_transactions ON ledger_transactions.reference_type = 'bank_transfer'::text AND ledger_transactions.reference_id = bank_transfers.id AND ledger_transactions.kind = 'bank_transfer'::text
+  WHERE bank_transfers.kind = 'receipt'::text
+  GROUP BY bank_transfers.id
+ HAVING count(ledger_transactions.id) <> (bank_transfers.status = ANY (ARRAY['approved'::text, 'returned'::text]))::integer;
+comment on view invariant_bank_transfers_are_booked_once is 'I4: a receipt that two people approved is booked once, and no other is.';
+grant select on invariant_bank_transfers_are_booked_once to munim_hasura;
+
+create view invariant_bank_transfers_are_used_up_to_their_amount as
+ SELECT bank_transfers.id AS bank_transfer_id,
+    bank_transfers.amount_used
+   FROM bank_transfers
+     LEFT JOIN bank_transfer_uses ON bank_transfer_uses.bank_transfer_id = bank_transfers.id
+  GROUP BY bank_transfers.id
+ HAVING bank_transfers.amount_used::numeric <> COALESCE(sum(bank_transfer_uses.amount), 0::numeric);
+comment on view invariant_bank_transfers_are_used_up_to_their_amount is 'What a receipt counts as used are its uses; its CHECK keeps that below what came.';
+grant select on invariant_bank_transfers_are_used_up_to_their_amount to munim_hasura;
+
 create view invariant_captures_are_booked as
  SELECT payment_attempts.id AS payment_attempt_id,
     payment_attempts.status
@@ -986,6 +1323,32 @@ create view invariant_captures_book_what_was_taken as
   WHERE ledger_transactions.kind = 'capture'::text AND abs(ledger_entries.amount) <> payment_attempts.amount_captured;
 comment on view invariant_captures_book_what_was_taken is 'I4: the same amount in both.';
 grant select on invariant_captures_book_what_was_taken to munim_hasura;
+
+create table invariant_checks (
+    name text not null,
+    key_column text,
+    position integer not null default 0,
+    width integer not null default 4096,
+    faults bigint not null default 0,
+    unread integer not null default 0,
+    milliseconds bigint not null default 0,
+    read_in_milliseconds bigint,
+    read_at timestamp with time zone,
+    tried_at timestamp with time zone,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint invariant_checks_pkey PRIMARY KEY (name),
+    constraint invariant_part_lies_within CHECK ("position" >= 0 AND "position" <= 4095 AND width >= 1 AND width <= 4096)
+);
+comment on table invariant_checks is 'How far each invariant view is read. A pass goes through all prefixes, in any number of ticks.';
+comment on column invariant_checks.key_column is 'The uuid by which the view is read in parts; null where it has none and is read as a whole.';
+comment on column invariant_checks.position is 'The prefix that is next: 0 to 4095, three digits.';
+comment on column invariant_checks.width is 'How many prefixes are read at once: all while that is quick, fewer where it is not.';
+comment on column invariant_checks.faults is 'Rows that this pass has found.';
+comment on column invariant_checks.unread is 'Parts that this pass could not read.';
+comment on column invariant_checks.milliseconds is 'How long this pass has taken.';
+comment on column invariant_checks.read_in_milliseconds is 'How long the last whole pass took.';
+comment on column invariant_checks.read_at is 'When the view was last read to its end.';
+grant select on invariant_checks to munim_hasura;
 
 create view invariant_credit_lots_add_up as
  WITH spent AS (
@@ -1150,6 +1513,32 @@ create view invariant_credit_spends_add_up as
 comment on view invariant_credit_spends_add_up is 'A spend is the sum of what its lots gave, and what came back the sum of its returns.';
 grant select on invariant_credit_spends_add_up to munim_hasura;
 
+create view invariant_held_bank_transfers_are_owed as
+ WITH sides AS (
+         SELECT bank_transfers.organization_id,
+            bank_transfers.livemode,
+            bank_transfers.currency,
+            bank_transfers.amount - bank_transfers.amount_used AS amount
+           FROM bank_transfers
+          WHERE bank_transfers.kind = 'receipt'::text AND bank_transfers.status = 'approved'::text
+        UNION ALL
+         SELECT ledger_balances.organization_id,
+            ledger_balances.livemode,
+            ledger_balances.currency,
+            ledger_balances.balance AS amount
+           FROM ledger_balances
+          WHERE ledger_balances.code = 'bank_transfers'::text
+        )
+ SELECT organization_id,
+    livemode,
+    currency,
+    sum(amount) AS amount
+   FROM sides
+  GROUP BY organization_id, livemode, currency
+ HAVING sum(amount) <> 0::numeric;
+comment on view invariant_held_bank_transfers_are_owed is 'What is booked as held are the receipts that have not been used.';
+grant select on invariant_held_bank_transfers_are_owed to munim_hasura;
+
 create view invariant_ledger_balances as
  SELECT ledger_transaction_id,
     currency,
@@ -1210,6 +1599,15 @@ create view invariant_paid_purchases_are_granted as
   WHERE (payment_intents.status = 'paid'::text) <> (credit_purchases.granted_at IS NOT NULL);
 comment on view invariant_paid_purchases_are_granted is 'I4: paid and granted are the same purchases.';
 grant select on invariant_paid_purchases_are_granted to munim_hasura;
+
+create view invariant_parked_events_are_listed as
+ SELECT event_publications.event_id,
+    event_publications.destination
+   FROM event_publications
+     LEFT JOIN exceptions ON exceptions.object_id = event_publications.event_id AND exceptions.class = 'event-not-published'::text
+  WHERE event_publications.status = 'parked'::text AND exceptions.id IS NULL;
+comment on view invariant_parked_events_are_listed is 'I15: an event that was not published is on its way, or a person sees it.';
+grant select on invariant_parked_events_are_listed to munim_hasura;
 
 create view invariant_pending_refunds_are_owed as
  WITH pending AS (
@@ -1381,6 +1779,15 @@ create view invariant_surplus_is_owed_back as
  HAVING (- ledger_balances.balance)::numeric <> COALESCE(sum(payment_attempts.amount_captured - payment_attempts.amount_refunded - COALESCE(disputed.covered_amount, 0::bigint)), 0::numeric);
 comment on view invariant_surplus_is_owed_back is 'I13: what was captured beyond what was owed is a debt until it is refunded.';
 grant select on invariant_surplus_is_owed_back to munim_hasura;
+
+create view invariant_unmatched_bank_transfers_are_listed as
+ SELECT bank_transfers.id AS bank_transfer_id,
+    bank_transfers.status
+   FROM bank_transfers
+     LEFT JOIN exceptions ON exceptions.object_id = bank_transfers.id AND exceptions.class = 'bank-transfer-unmatched'::text AND exceptions.resolved_at IS NULL
+  WHERE bank_transfers.kind = 'receipt'::text AND (bank_transfers.status = ANY (ARRAY['entered'::text, 'approved'::text])) AND bank_transfers.payment_intent_id IS NULL AND exceptions.id IS NULL;
+comment on view invariant_unmatched_bank_transfers_are_listed is 'I11: money of nobody''s order waits for a person.';
+grant select on invariant_unmatched_bank_transfers_are_listed to munim_hasura;
 
 create view invariant_unsettled_attempts_are_checked as
  SELECT payment_attempts.id AS payment_attempt_id,
@@ -1631,9 +2038,11 @@ create view order_checkouts as
     checkout_sessions.customer_email,
     checkout_sessions.customer_name,
     checkout_sessions.customer_phone,
+    checkout_sessions.gateway_customer_id,
     checkout_sessions.success_url,
     checkout_sessions.cancel_url,
     checkout_sessions.expires_at,
+    checkout_sessions.link_expires_at,
     checkout_sessions.expires_at < (clock_now() + '00:31:00'::interval) AS is_closing,
     checkout_sessions.expires_at < clock_now() AS is_over
    FROM orders
@@ -1732,7 +2141,29 @@ comment on table orders is 'What another system sold and we collect the money fo
 comment on column orders.reference is 'The other system''s own id: booking_id, orderId.';
 comment on column orders.display_id is 'TXN- and ten hexadecimal digits, for people.';
 CREATE INDEX orders_by_customer ON public.orders USING btree (customer_id, created_at);
+CREATE TRIGGER order_may_be_off_already AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION call_off_new_order();
 grant select on orders to munim_hasura;
+
+create table organization_members (
+    user_id text not null,
+    organization_id uuid not null,
+    role text not null,
+    status text not null default 'active'::text,
+    set_by text not null,
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint organization_members_pkey PRIMARY KEY (user_id, organization_id),
+    constraint organization_members_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
+    constraint member_is_set_by_another CHECK (set_by <> ('user:'::text || user_id)),
+    constraint member_role_is_known CHECK (role = ANY (ARRAY['owner'::text, 'finance'::text, 'dispatcher'::text, 'developer'::text, 'viewer'::text])),
+    constraint member_status_is_known CHECK (status = ANY (ARRAY['active'::text, 'suspended'::text])),
+    constraint member_user_id_has_a_length CHECK (length(user_id) >= 1 AND length(user_id) <= 255)
+);
+comment on table organization_members is 'The people of an organisation and their one role in it, live and test alike.';
+comment on column organization_members.user_id is 'The login''s x-hasura-user-id.';
+comment on column organization_members.set_by is 'Who gave them this role or took it: another person, or the service.';
+CREATE TRIGGER organization_member_updated_at BEFORE UPDATE ON organization_members FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on organization_members to munim_hasura;
 
 create table organizations (
     id uuid not null default gen_random_uuid(),
@@ -1763,6 +2194,7 @@ create table page_tries (
 );
 comment on table page_tries is 'How many attempts were begun from an address of the network in the hour since began_at: who tries many cards comes from few. system_settings.page_tries_per_address is the most that an organisation allows.';
 comment on column page_tries.address_hash is 'Under a key of the service''s, so that it tells nobody the address.';
+CREATE INDEX page_tries_by_age ON public.page_tries USING btree (began_at);
 grant select on page_tries to munim_hasura;
 
 create table payment_attempt_steps (
@@ -1799,13 +2231,13 @@ create table payment_attempts (
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
     constraint payment_attempts_pkey PRIMARY KEY (id),
-    constraint gateway_payment_belongs_to_one_attempt UNIQUE (gateway, livemode, gateway_payment_id),
+    constraint gateway_payment_belongs_to_one_attempt UNIQUE (gateway_payment_id, gateway, livemode),
     constraint payment_attempt_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint payment_attempt_belongs_to_its_intent FOREIGN KEY (payment_intent_id, organization_id, livemode) REFERENCES payment_intents(id, organization_id, livemode),
     constraint payment_attempt_charges_its_payment_method FOREIGN KEY (payment_method_id, organization_id, livemode) REFERENCES payment_methods(id, organization_id, livemode),
     constraint payment_attempts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    constraint captured_attempt_is_not_checked CHECK (next_check_at IS NULL OR status <> 'captured'::text),
     constraint captured_attempt_knows_its_payment CHECK ((status = 'captured'::text) = (captured_at IS NOT NULL) AND (status = 'captured'::text) = (amount_captured > 0) AND ((status <> ALL (ARRAY['authorized'::text, 'captured'::text])) OR gateway_payment_id IS NOT NULL)),
-    constraint ended_attempt_is_not_checked CHECK (next_check_at IS NULL OR (status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text, 'processing'::text, 'authorized'::text]))),
     constraint no_more_is_captured_than_asked_for CHECK (amount_captured >= 0 AND amount_captured <= amount AND amount_to_capture >= 1 AND amount_to_capture <= amount),
     constraint no_more_is_refunded_than_captured CHECK (amount_refunded >= 0 AND amount_refunded <= amount_captured),
     constraint payment_attempt_asks_for_money CHECK (amount > 0),
@@ -1814,15 +2246,15 @@ create table payment_attempts (
 );
 comment on table payment_attempts is 'One try at one gateway. Its id is the gateway''s idempotency key and its reference to us.';
 comment on column payment_attempts.payment_method_id is 'The saved method that was charged with the payer away; null where they came to a page.';
-comment on column payment_attempts.gateway is 'The adapter''s file name in app/gateways.';
-comment on column payment_attempts.gateway_account is 'Whose account at the gateway is charged; empty for the only one that the settings name.';
+comment on column payment_attempts.gateway is 'The adapter''s file name in app/gateways; bank_transfer for what came to our own bank account.';
+comment on column payment_attempts.gateway_account is 'Whose account at the gateway is charged; empty for the only one that the settings name. The bank account''s id where that took the money.';
 comment on column payment_attempts.amount_to_capture is 'What we told, or are about to tell, the gateway to take of an authorised payment.';
 comment on column payment_attempts.amount_refunded is 'Refunds that succeeded and those on their way, in minor units.';
 comment on column payment_attempts.status is 'created: the gateway may not have been asked yet; unknown: it was asked and gave no answer.';
 comment on column payment_attempts.is_surplus is 'Captured though its intent was paid or canceled already: the money goes back.';
 comment on column payment_attempts.gateway_payment_id is 'The gateway''s payment: pi_… at Stripe.';
 comment on column payment_attempts.decline_class is 'Why it failed, in a word that says what to do: docs/errors.md.';
-comment on column payment_attempts.next_check_at is 'When the gateway is asked what became of it; null when it has ended, or a person must look.';
+comment on column payment_attempts.next_check_at is 'When the gateway is asked what became of it; null when it has ended for good, or a person must look. One that ended without money is asked about for two days more: a bank may say yes after all.';
 CREATE INDEX payment_attempts_by_intent ON public.payment_attempts USING btree (payment_intent_id);
 CREATE INDEX payment_attempts_by_method ON public.payment_attempts USING btree (payment_method_id) WHERE (payment_method_id IS NOT NULL);
 CREATE INDEX payment_attempts_to_check ON public.payment_attempts USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
@@ -1880,6 +2312,9 @@ create table payment_methods (
     gateway_customer_id text not null,
     gateway_payment_method_id text not null,
     type text not null,
+    brand text,
+    last4 text,
+    expires_on date,
     status text not null default 'active'::text,
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
@@ -1887,10 +2322,13 @@ create table payment_methods (
     constraint payment_method_is_kept_once UNIQUE (gateway_payment_method_id, gateway, gateway_account, livemode, customer_id),
     constraint payment_method_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint payment_method_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
+    constraint payment_method_shows_four_digits CHECK (last4 ~ '^[0-9]{4}$'::text),
     constraint payment_method_status_is_known CHECK (status = ANY (ARRAY['active'::text, 'detached'::text]))
 );
 comment on table payment_methods is 'What a customer saved at a gateway, to be charged while they are away. The gateway''s ids only: no number of a card or an account is ever kept here.';
 comment on column payment_methods.type is 'Our word for it: card, upi, bank_debit, …; other until a gateway has said what it is.';
+comment on column payment_methods.last4 is 'The last four digits of a card, for its owner to know it by; null where the gateway has not said them.';
+comment on column payment_methods.expires_on is 'The last day of a card''s life.';
 CREATE INDEX payment_methods_by_customer ON public.payment_methods USING btree (customer_id);
 CREATE TRIGGER payment_method_updated_at BEFORE UPDATE ON payment_methods FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on payment_methods to munim_hasura;
@@ -1918,6 +2356,7 @@ create view payment_page_states as
     payment_intents.id AS payment_intent_id,
     payment_intents.amount,
     payment_intents.currency,
+    payment_intents.capture_method,
     payment_intents.status,
     payment_status_in(payment_intents.*, 'ubertruck'::text) AS transaction_status,
     payment_pages.success_url,
@@ -1929,10 +2368,24 @@ create view payment_page_states as
     newest.payment_attempt_status,
     newest.gateway,
     newest.gateway_session_id,
+    newest.gateway_customer_id,
+    newest.link_expires_at,
     newest.decline_class,
     ( SELECT COALESCE(jsonb_agg(jsonb_build_object('gateway', gateway_routes.gateway, 'methods', gateway_routes.methods) ORDER BY gateway_routes.rank, gateway_routes.gateway), '[]'::jsonb) AS "coalesce"
            FROM gateway_routes
-          WHERE gateway_routes.organization_id = payment_intents.organization_id AND gateway_routes.livemode = payment_intents.livemode AND gateway_routes.currency = payment_intents.currency AND gateway_routes.is_enabled AND payment_intents.amount >= gateway_routes.min_amount AND payment_intents.amount <= gateway_routes.max_amount) AS routes
+          WHERE gateway_routes.organization_id = payment_intents.organization_id AND gateway_routes.livemode = payment_intents.livemode AND gateway_routes.currency = payment_intents.currency AND gateway_routes.is_enabled AND payment_intents.amount >= gateway_routes.min_amount AND payment_intents.amount <= gateway_routes.max_amount) AS routes,
+    ( SELECT COALESCE(jsonb_agg(jsonb_build_object('id', payment_methods.id, 'gateway', payment_methods.gateway, 'gateway_customer_id', payment_methods.gateway_customer_id, 'brand', payment_methods.brand, 'last4', payment_methods.last4, 'expires_on', payment_methods.expires_on) ORDER BY payment_methods.created_at DESC, payment_methods.id), '[]'::jsonb) AS "coalesce"
+           FROM payment_methods
+          WHERE payment_methods.customer_id = payment_intents.customer_id AND payment_methods.status = 'active'::text AND payment_methods.type = 'card'::text AND COALESCE(payment_methods.expires_on >= clock_now()::date, true)) AS saved_cards,
+    COALESCE(( SELECT system_settings.value::bigint AS value
+           FROM system_settings
+          WHERE system_settings.organization_id = payment_pages.organization_id AND system_settings.key = 'upi_amount_max'::text AND system_settings.value ~ '^[0-9]{1,12}$'::text), 10000000::bigint) AS upi_amount_max,
+    ( SELECT jsonb_build_object('holder_name', bank_accounts.holder_name, 'bank_name', bank_accounts.bank_name, 'account_number', bank_accounts.account_number, 'ifsc', bank_accounts.ifsc) AS jsonb_build_object
+           FROM bank_accounts
+          WHERE bank_accounts.organization_id = payment_intents.organization_id AND bank_accounts.livemode = payment_intents.livemode AND bank_accounts.currency = payment_intents.currency AND bank_accounts.status = 'open'::text) AS bank_account,
+    ARRAY( SELECT embedding_origins.origin
+           FROM embedding_origins
+          WHERE embedding_origins.organization_id = payment_pages.organization_id AND embedding_origins.livemode = payment_pages.livemode) AS embedding_origins
    FROM payment_pages
      JOIN organizations ON organizations.id = payment_pages.organization_id
      JOIN payment_intents ON payment_intents.id = payment_pages.payment_intent_id
@@ -1944,7 +2397,9 @@ create view payment_page_states as
             payment_attempts.status AS payment_attempt_status,
             payment_attempts.gateway,
             payment_attempts.decline_class,
-            checkout_sessions.gateway_session_id
+            checkout_sessions.gateway_session_id,
+            checkout_sessions.gateway_customer_id,
+            checkout_sessions.link_expires_at
            FROM payment_attempts
              LEFT JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id
           WHERE payment_attempts.payment_intent_id = payment_intents.id
@@ -1952,6 +2407,10 @@ create view payment_page_states as
          LIMIT 1) newest ON true;
 comment on view payment_page_states is 'All that a page shows, one row a page: of several attempts the one that paid, else the newest.';
 comment on column payment_page_states.routes is 'The gateways that may take the payment, the first choice first; methods null: whatever they take.';
+comment on column payment_page_states.saved_cards is 'What the order''s customer saved at gateways, the newest first. For their own eyes: a page''s address alone shows it to nobody.';
+comment on column payment_page_states.upi_amount_max is 'Above so many paise UPI is not offered: system_settings.upi_amount_max, else the 1,00,000 rupees that NPCI allows everybody. Verified merchants of some trades may take 5,00,000.';
+comment on column payment_page_states.bank_account is 'The organisation''s own account that takes this currency by bank transfer, in full: a payer must read it. Null where there is none.';
+comment on column payment_page_states.embedding_origins is 'The sites that may show the page in a frame.';
 grant select on payment_page_states to munim_hasura;
 
 create table payment_pages (
@@ -2014,7 +2473,7 @@ create table receipt_requests (
     constraint receipt_requests_pkey PRIMARY KEY (payment_attempt_id),
     constraint receipt_request_is_of_an_attempt FOREIGN KEY (payment_attempt_id, organization_id, livemode) REFERENCES payment_attempts(id, organization_id, livemode)
 );
-comment on table receipt_requests is 'Payments that succeeded, each once: whose receipt the service is told to fetch. Append-only.';
+comment on table receipt_requests is 'Payments that succeeded, each once: whose receipt the service is told to fetch, as what told of the payment did not say where it is. Append-only.';
 CREATE TRIGGER receipt_requests_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON receipt_requests FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select, trigger on receipt_requests to munim_hasura;
 grant insert on receipt_requests to munim_outbox;
@@ -2303,6 +2762,32 @@ end;
 $function$;
 comment on function acting_mandate(json,uuid) is 'Locks a mandate that the session may act on.';
 
+CREATE OR REPLACE FUNCTION public.acting_member(p_session json, p_roles text[])
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_user_id text;
+begin
+    perform require_actor_role(p_session, p_roles);
+    -- Shared, so that whoever is suspended at this moment is so before this, or after it.
+    select user_id into v_user_id
+    from organization_members
+    where user_id = p_session ->> 'x-hasura-user-id'
+        and organization_id::text = p_session ->> 'x-hasura-organization-id'
+        and status = 'active' and role = any(p_roles)
+    for share;
+    if v_user_id is null then
+        raise exception 'forbidden: only who is % of this organisation at present may do this',
+            array_to_string(p_roles, ' or ')
+            using errcode = '22B03';
+    end if;
+    return v_user_id;
+end;
+$function$;
+comment on function acting_member(json,text[]) is 'The person who acts, by their session''s word and by our own list; refuses anybody else.';
+
 CREATE OR REPLACE FUNCTION public.acting_principal(p_session json)
  RETURNS text
  LANGUAGE sql
@@ -2337,6 +2822,49 @@ begin
 end;
 $function$;
 comment on function activate_autopay_mandate(autopay_mandates,uuid,timestamp with time zone) is 'The method is saved: the mandate runs, in the place of the customer''s former one.';
+
+CREATE OR REPLACE FUNCTION public.add_bank_account(hasura_session json, p_holder_name text, p_bank_name text, p_account_number text, p_ifsc text)
+ RETURNS SETOF bank_accounts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_user_id text := acting_member(hasura_session, array['finance', 'owner']);
+    v_organization_id uuid := (hasura_session ->> 'x-hasura-organization-id')::uuid;
+    v_livemode boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+    v_account bank_accounts;
+begin
+    perform require_read_committed();
+    insert into bank_accounts (
+        organization_id, livemode, holder_name, bank_name, account_number, ifsc, made_by
+    )
+    values (
+        v_organization_id, v_livemode, p_holder_name, p_bank_name, p_account_number, p_ifsc,
+        v_user_id
+    )
+    on conflict do nothing
+    returning * into v_account;
+    if v_account.id is not null then
+        perform tell_bank_account(v_account, 'entered');
+        return next v_account;
+        return;
+    end if;
+
+    select * into strict v_account
+    from bank_accounts
+    where account_number = p_account_number and ifsc = p_ifsc and status <> 'closed'
+        and organization_id = v_organization_id and livemode = v_livemode;
+    if (v_account.holder_name, v_account.bank_name) <> (p_holder_name, p_bank_name) then
+        raise exception 'setting-invalid: this account is there under another name: %, %',
+            v_account.holder_name, v_account.bank_name
+            using errcode = '22B05';
+    end if;
+    return next v_account;
+end;
+$function$;
+comment on function add_bank_account(json,text,text,text,text) is 'Enters an account that another person then opens. Entered again: the account that is there.';
+grant execute on function add_bank_account(json,text,text,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.adopt_refund(p_event gateway_events, p_attempt payment_attempts)
  RETURNS refunds
@@ -2649,6 +3177,74 @@ end;
 $function$;
 comment on function apply_setup_notice(gateway_events) is 'Matches a message about saving a method to its mandate, and acts.';
 
+CREATE OR REPLACE FUNCTION public.approve_bank_account(hasura_session json, p_bank_account_id uuid)
+ RETURNS SETOF bank_accounts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_user_id text := acting_member(hasura_session, array['finance', 'owner']);
+    v_account bank_accounts;
+    v_before bank_accounts;
+begin
+    perform require_read_committed();
+    v_account := lock_bank_account(hasura_session, p_bank_account_id);
+    if v_account.status = 'closed' then
+        raise exception 'transfer-decided: this account is closed' using errcode = '22B28';
+    end if;
+    if v_account.status = 'entered' then
+        perform require_second_person(v_account.organization_id, v_account.made_by, v_user_id);
+        update bank_accounts set status = 'closed'
+        where organization_id = v_account.organization_id and livemode = v_account.livemode
+            and currency = v_account.currency and status = 'open'
+        returning * into v_before;
+        perform tell_bank_account(v_before, 'closed') where v_before.id is not null;
+        update bank_accounts set status = 'open', checked_by = v_user_id
+        where id = v_account.id
+        returning * into strict v_account;
+        perform tell_bank_account(v_account, 'opened');
+    end if;
+    return next v_account;
+end;
+$function$;
+comment on function approve_bank_account(json,uuid) is 'The second person''s word: payers are shown this account from now on, instead of the one before.';
+grant execute on function approve_bank_account(json,uuid) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.approve_bank_transfer(hasura_session json, p_bank_transfer_id uuid)
+ RETURNS SETOF bank_transfers
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_user_id text := acting_member(hasura_session, array['finance', 'owner']);
+    v_transfer bank_transfers;
+begin
+    perform require_read_committed();
+    v_transfer := lock_bank_transfer(hasura_session, p_bank_transfer_id);
+    if v_transfer.status = 'rejected' then
+        perform require_undecided('transfer', v_transfer.status, 'entered');
+    end if;
+    if not is_decided(v_transfer) then
+        if v_transfer.status = 'entered' then
+            perform require_second_person(
+                v_transfer.organization_id, v_transfer.made_by, v_user_id
+            );
+        end if;
+        if v_transfer.payment_intent_id is not null then
+            perform require_second_person(
+                v_transfer.organization_id, v_transfer.matched_by, v_user_id
+            );
+        end if;
+        perform carry_out_bank_transfer(v_transfer, v_user_id);
+    end if;
+    return query select * from bank_transfers where id = v_transfer.id;
+end;
+$function$;
+comment on function approve_bank_transfer(json,uuid) is 'The second person''s word on what was entered, or on which order it pays: it is booked, once. Approved again: the same transfer, and nothing more.';
+grant execute on function approve_bank_transfer(json,uuid) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.ask_autopay_payer(p_charge autopay_charges, p_reason text)
  RETURNS void
  LANGUAGE plpgsql
@@ -2667,6 +3263,52 @@ begin
 end;
 $function$;
 comment on function ask_autopay_payer(autopay_charges,text) is 'Only the payer can finish it: they are told, and find the page with payAutopayCharge.';
+
+CREATE OR REPLACE FUNCTION public.ask_payment_again(hasura_session json, p_payment_attempt_id uuid)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    return query
+    update payment_attempts
+    set checks = checks - 1, next_check_at = clock_now() + interval '1 hour'
+    where id = p_payment_attempt_id
+        and next_check_at > clock_now() + interval '1 hour'
+        and checks > 0
+        and created_at > clock_now() - interval '7 days'
+    returning *;
+end;
+$function$;
+comment on function ask_payment_again(json,uuid) is 'The gateway gave no answer to a question: that was none of those that count, and it is asked again within the hour; after a week as the schedule has it, so that a person hears of it at last.';
+grant execute on function ask_payment_again(json,uuid) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.ask_refund_again(hasura_session json, p_refund_id uuid)
+ RETURNS SETOF refunds
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    return query
+    update refunds
+    set checks = checks - 1, next_check_at = clock_now() + interval '1 hour'
+    where id = p_refund_id
+        and next_check_at > clock_now() + interval '1 hour'
+        and checks > 0
+        and created_at > clock_now() - interval '7 days'
+    returning *;
+end;
+$function$;
+comment on function ask_refund_again(json,uuid) is 'The gateway gave no answer to a question about a refund: it is asked again within the hour, for a week.';
+grant execute on function ask_refund_again(json,uuid) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.attempt_of_notice(p_event gateway_events)
  RETURNS payment_attempts
@@ -2798,6 +3440,54 @@ BEGIN ATOMIC
 END;
 comment on function autopay_rule(text,date) is 'The rule in force for a currency on a date, or null.';
 
+CREATE OR REPLACE FUNCTION public.bank_ledger_account(p_transfer bank_transfers, p_reference_id uuid)
+ RETURNS uuid
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT ledger_account((p_transfer).organization_id, (p_transfer).livemode, ('bank:'::text || (p_transfer).bank_account_id), 'asset'::text, (p_transfer).currency, p_reference_id) AS ledger_account;
+END;
+comment on function bank_ledger_account(bank_transfers,uuid) is 'The money that is at the bank.';
+
+CREATE OR REPLACE FUNCTION public.bank_return_posting(p_transfer bank_transfers, p_unused bigint, p_lost bigint)
+ RETURNS ledger_posting
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_lines ledger_line[] := '{}';
+begin
+    if p_unused + p_lost = 0 then
+        return null;
+    end if;
+    if p_unused > 0 then
+        v_lines := v_lines
+            || (held_receipts_account(p_transfer, p_transfer.id), p_unused)::ledger_line;
+    end if;
+    if p_lost > 0 then
+        v_lines := v_lines || (ledger_account(
+            p_transfer.organization_id, p_transfer.livemode, 'bank_losses', 'expense',
+            p_transfer.currency, p_transfer.id
+        ), p_lost)::ledger_line;
+    end if;
+    v_lines := v_lines
+        || (bank_ledger_account(p_transfer, p_transfer.id), -p_unused - p_lost)::ledger_line;
+    return (
+        'bank-return:' || p_transfer.id, 'bank_return', 'bank_transfer', p_transfer.id,
+        moment_of_bank_transfer(p_transfer), v_lines
+    )::ledger_posting;
+end;
+$function$;
+comment on function bank_return_posting(bank_transfers,bigint,bigint) is 'The part of a returned receipt that no refund shows: what was still held, and what had been given back already and is lost. Null where there is none.';
+
+CREATE OR REPLACE FUNCTION public.bank_transfer_facts(p_transfer bank_transfers)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT jsonb_build_object('bank_transfer_id', (p_transfer).id, 'kind', (p_transfer).kind, 'rail', (p_transfer).rail, 'reference', (p_transfer).reference, 'amount', (p_transfer).amount, 'amount_used', (p_transfer).amount_used, 'currency', (p_transfer).currency, 'payment_intent_id', (p_transfer).payment_intent_id, 'refund_id', (p_transfer).refund_id, 'returned_id', (p_transfer).returned_id, 'status', (p_transfer).status, 'made_by', (p_transfer).made_by, 'checked_by', (p_transfer).checked_by, 'matched_by', (p_transfer).matched_by, 'match_checked_by', (p_transfer).match_checked_by, 'reason', (p_transfer).reason) AS jsonb_build_object;
+END;
+comment on function bank_transfer_facts(bank_transfers) is 'What an event about a bank transfer tells.';
+
 CREATE OR REPLACE FUNCTION public.begin_autopay_attempt(p_charge autopay_charges)
  RETURNS void
  LANGUAGE plpgsql
@@ -2880,7 +3570,7 @@ declare
     v_intent payment_intents;
     v_attempt payment_attempts;
 begin
-    perform require_service(hasura_session);
+    perform require_actor_role(hasura_session, array['service', 'owner', 'finance']);
     perform require_read_committed();
 
     select * into v_intent from payment_intents where id = p_payment_intent_id for no key update;
@@ -2907,12 +3597,19 @@ begin
     end if;
 
     return query
-    update payment_attempts set amount_to_capture = coalesce(p_amount, amount)
+    update payment_attempts
+    set
+        amount_to_capture = coalesce(p_amount, amount),
+        -- Soon, and as often as a new attempt: its sender may die before the gateway is told.
+        checks = case when status = 'authorized' then 0 else checks end,
+        next_check_at = case
+            when status = 'authorized' then clock_now() + check_delay(0) else next_check_at
+        end
     where id = v_attempt.id
     returning *;
 end;
 $function$;
-comment on function begin_capture(json,uuid,bigint) is 'Writes down how much of an authorised payment is to be taken, before the gateway is told. The same amount again: the same row. A customer may not: a null customer is nobody''s.';
+comment on function begin_capture(json,uuid,bigint) is 'Writes down how much of an authorised payment is to be taken, before the gateway is told. The same amount again: the same row. As with refunds, the organisation decides, and nobody else.';
 grant execute on function begin_capture(json,uuid,bigint) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.begin_dispute_polls(hasura_session json)
@@ -2935,8 +3632,11 @@ begin
     set
         begun_at = excluded.begun_at,
         -- What is open is asked about again: its decision may have been lost on the way.
+        -- A gateway's clock is not ours, and some tell whole seconds: the readings overlap.
         ask_since = least(
-            coalesce(dispute_polls.complete_until, excluded.ask_since),
+            coalesce(
+                dispute_polls.complete_until - interval '5 minutes', excluded.ask_since
+            ),
             (
                 select min(opened_at) from disputes
                 where disputes.gateway = excluded.gateway
@@ -2947,10 +3647,42 @@ begin
     returning *;
 end;
 $function$;
-comment on function begin_dispute_polls(json) is 'Whom to ask for disputes, and since when: each gateway since its list was last read to its end, and since the oldest dispute that is open. Called twice it answers the same.';
+comment on function begin_dispute_polls(json) is 'Whom to ask for disputes, and since when: each gateway since shortly before its list was last read to its end, and since the oldest dispute that is open. Called twice it answers the same.';
 grant execute on function begin_dispute_polls(json) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.begin_page_attempt(hasura_session json, p_token text, p_method text, p_gateways jsonb, p_address_hash text, p_back_url text)
+CREATE OR REPLACE FUNCTION public.begin_invariant_checks(hasura_session json)
+ RETURNS SETOF invariant_checks
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+
+    insert into invariant_checks (name, key_column)
+    select
+        views.relname,
+        case when firsts.atttypid = 'uuid'::regtype then firsts.attname end
+    from pg_class as views
+    inner join pg_attribute as firsts on firsts.attrelid = views.oid and firsts.attnum = 1
+    where views.relnamespace = 'public'::regnamespace and views.relkind = 'v'
+        and starts_with(views.relname, 'invariant_')
+    order by views.relname
+    on conflict on constraint invariant_checks_pkey do update
+    set key_column = excluded.key_column, position = 0, width = 4096, faults = 0, unread = 0
+    where invariant_checks.key_column is distinct from excluded.key_column;
+    delete from invariant_checks
+    where not exists (
+        select from pg_views where schemaname = 'public' and viewname = invariant_checks.name
+    );
+
+    return query select * from invariant_checks order by tried_at nulls first, name;
+end;
+$function$;
+comment on function begin_invariant_checks(json) is 'Every invariant, the one that has waited longest first: who runs out of time neglects none.';
+grant execute on function begin_invariant_checks(json) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.begin_page_attempt(hasura_session json, p_token text, p_method text, p_gateways jsonb, p_address_hash text, p_back_url text, p_payment_method_id uuid DEFAULT NULL::uuid)
  RETURNS SETOF order_checkouts
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2961,6 +3693,9 @@ declare
     v_intent payment_intents;
     v_customer customers;
     v_able text[] := array(select jsonb_array_elements_text(p_gateways));
+    v_unseen payment_attempts;
+    v_gateway text;
+    v_saved payment_methods;
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
@@ -2978,20 +3713,70 @@ begin
     for no key update of customers;
     select * into strict v_intent
     from payment_intents where id = v_page.payment_intent_id for no key update;
+    if p_payment_method_id is not null then
+        select * into v_saved
+        from payment_methods
+        where id = p_payment_method_id and customer_id = v_customer.id and status = 'active'
+            and gateway = any(v_able);
+        if v_saved.id is null then
+            raise exception 'not-found: this customer saved no such method' using errcode = '22B04';
+        end if;
+        v_able := array[v_saved.gateway];
+    end if;
 
-    if v_intent.status not in ('paid', 'canceled') and not goes_on(v_intent, p_method) then
+    v_unseen := unseen_attempt(v_intent, p_method);
+    if v_unseen.id is not null and v_intent.status not in ('paid', 'canceled') then
+        v_gateway := gateway_instead(v_unseen, v_intent, p_method, v_able);
+        perform give_up_unseen_attempt(v_unseen) where v_gateway is not null;
+    end if;
+    if v_intent.status not in ('paid', 'canceled')
+        and not goes_on(v_intent, p_method, v_saved.gateway_customer_id)
+    then
         perform require_open_page(v_page);
         perform count_page_try(v_page, p_address_hash);
         perform open_checkout_session(
-            v_intent, choose_gateway(v_intent, p_method, null, v_able), p_method,
-            v_customer.email, p_back_url, p_back_url
+            v_intent, coalesce(v_gateway, choose_gateway(v_intent, p_method, null, v_able)),
+            p_method, v_customer.email, p_back_url, p_back_url, v_saved.gateway_customer_id
         );
     end if;
     return query select * from order_checkouts where payment_intent_id = v_intent.id;
 end;
 $function$;
-comment on function begin_page_attempt(json,text,text,jsonb,text,text) is 'The payer has chosen how to pay: writes the attempt down before a gateway is asked. Chosen again, by a second click: the same attempt. A page that is over, or was tried often enough, takes no new one.';
-grant execute on function begin_page_attempt(json,text,text,jsonb,text,text) to munim_hasura;
+comment on function begin_page_attempt(json,text,text,jsonb,text,text,uuid) is 'The payer has chosen how to pay: writes the attempt down before a gateway is asked. Chosen again, by a second click: the same attempt. A page that is over, or was tried often enough, takes no new one. An attempt whose gateway stayed silent, so that nobody saw its page, makes room for another gateway.';
+grant execute on function begin_page_attempt(json,text,text,jsonb,text,text,uuid) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.begin_publications_again(p_destination text, p_event_id uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    update event_publications
+    set status = 'pending', attempts = 0, due_at = clock_now()
+    where destination = p_destination and status = 'parked'
+        and event_id = coalesce(p_event_id, event_id);
+end;
+$function$;
+comment on function begin_publications_again(text,uuid) is 'Parked events are due now, as if they were new.';
+
+CREATE OR REPLACE FUNCTION public.book_receipt(p_transfer bank_transfers)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform post_ledger_transaction(
+        p_transfer.organization_id, p_transfer.livemode, 'bank-transfer:' || p_transfer.id,
+        'bank_transfer', 'bank_transfer', p_transfer.id, moment_of_bank_transfer(p_transfer),
+        array[
+            (bank_ledger_account(p_transfer, p_transfer.id), p_transfer.amount),
+            (held_receipts_account(p_transfer, p_transfer.id), -p_transfer.amount)
+        ]::ledger_line[]
+    );
+end;
+$function$;
+comment on function book_receipt(bank_transfers) is 'The bank has the money, and it is held until it is used.';
 
 CREATE OR REPLACE FUNCTION public.booked_ledger_transaction(p_organization_id uuid, p_livemode boolean, p_key text, p_lines ledger_line[])
  RETURNS uuid
@@ -3033,6 +3818,26 @@ BEGIN ATOMIC
 END;
 comment on function break_gateway_circuit(text,boolean,text) is 'A gateway gave no answer. Five times in a row, and it is not asked for half a minute.';
 
+CREATE OR REPLACE FUNCTION public.call_off_new_order()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    update payment_intents set status = 'canceled'
+    where id = new.payment_intent_id and exists (
+        select from order_events
+        inner join order_event_types on order_event_types.type = order_events.type
+        where order_events.reference = new.reference
+            and order_events.organization_id = new.organization_id
+            and order_events.livemode = new.livemode
+            and order_event_types.meaning = 'canceled'
+    );
+    return null;
+end;
+$function$;
+comment on function call_off_new_order() is 'An order that was called off before we heard of it is off, whichever door writes it down.';
+
 CREATE OR REPLACE FUNCTION public.cancel_autopay(hasura_session json, p_autopay_mandate_id uuid)
  RETURNS SETOF autopay_mandates
  LANGUAGE plpgsql
@@ -3058,6 +3863,7 @@ CREATE OR REPLACE FUNCTION public.cancel_order(p_order orders, p_intent payment_
 AS $function$
 declare
     v_attempt payment_attempts;
+    v_refund refunds;
 begin
     if p_intent.status <> 'paid' then
         update payment_intents set status = 'canceled'
@@ -3067,12 +3873,15 @@ begin
 
     select * into strict v_attempt
     from payment_attempts
-    where payment_intent_id = p_intent.id and status = 'captured' and not is_surplus;
-    if refundable_amount(v_attempt) > 0 then
-        perform open_refund(
-            p_session, p_intent.id, v_attempt.id, null, 'cancellation', 'order_canceled', null,
-            'order:' || p_order.id
-        );
+    where payment_intent_id = p_intent.id and status = 'captured' and not is_surplus
+    for no key update;
+    -- The system's own: sent by the cron, listed where it fails, and under no client's key.
+    v_refund.requested_by := 'system';
+    v_refund.idempotency_key := 'order:' || p_order.id;
+    v_refund.type := 'cancellation';
+    v_refund.reason := 'order_canceled';
+    if refundable_amount(v_attempt) > 0 and repeated_refund(v_attempt, v_refund) is null then
+        perform reserve_refund(p_session, v_attempt, v_refund, null);
     end if;
 exception
     when sqlstate '22B12' then  -- the organisation's policy; it made the policy
@@ -3084,7 +3893,7 @@ end;
 $function$;
 comment on function cancel_order(orders,payment_intents,json) is 'An order is off: what was paid goes back, what was not is not taken any more. The intent is locked.';
 
-CREATE OR REPLACE FUNCTION public.capture_payment_attempt(p_attempt payment_attempts, p_gateway_payment_id text, p_amount bigint, p_occurred_at timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.capture_payment_attempt(p_attempt payment_attempts, p_gateway_payment_id text, p_amount bigint, p_occurred_at timestamp with time zone, p_receipt_url text DEFAULT NULL::text)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -3099,7 +3908,7 @@ begin
     set
         status = 'captured', captured_at = p_occurred_at, amount_captured = p_amount,
         gateway_payment_id = p_gateway_payment_id, next_check_at = null,
-        is_surplus = v_intent.status in ('paid', 'canceled'),
+        receipt_url = p_receipt_url, is_surplus = v_intent.status in ('paid', 'canceled'),
         failure_code = null, failure_message = null, decline_class = null
     where id = p_attempt.id
     returning * into strict v_attempt;
@@ -3112,7 +3921,7 @@ begin
     perform requeue_gateway_events(v_attempt);
 end;
 $function$;
-comment on function capture_payment_attempt(payment_attempts,text,bigint,timestamp with time zone) is 'The gateway has the money: it is booked, and what was owed is paid.';
+comment on function capture_payment_attempt(payment_attempts,text,bigint,timestamp with time zone,text) is 'The gateway has the money: it is booked, and what was owed is paid.';
 
 CREATE OR REPLACE FUNCTION public.capture_posting(p_attempt payment_attempts, p_amount bigint, p_code text, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting
@@ -3125,8 +3934,13 @@ begin
         p_occurred_at,
         array[
             (ledger_account(
-                p_attempt.organization_id, p_attempt.livemode, 'gateway:' || p_attempt.gateway,
-                'asset', p_attempt.currency, p_attempt.payment_intent_id
+                p_attempt.organization_id, p_attempt.livemode,
+                case
+                    when is_by_hand(p_attempt.gateway) then 'bank_transfers'
+                    else 'gateway:' || p_attempt.gateway
+                end,
+                case when is_by_hand(p_attempt.gateway) then 'liability' else 'asset' end,
+                p_attempt.currency, p_attempt.payment_intent_id
             ), p_amount),
             (ledger_account(
                 p_attempt.organization_id, p_attempt.livemode, p_code, 'liability',
@@ -3136,7 +3950,41 @@ begin
     )::ledger_posting;
 end;
 $function$;
-comment on function capture_posting(payment_attempts,bigint,text,timestamp with time zone) is 'The gateway has the money, and we owe it to an account.';
+comment on function capture_posting(payment_attempts,bigint,text,timestamp with time zone) is 'The gateway has the money, and we owe it to an account. What came to our own bank is booked there when two people have seen it, and is held as bank_transfers until it is used here.';
+
+CREATE OR REPLACE FUNCTION public.carry_out_bank_transfer(p_transfer bank_transfers, p_checked_by text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_transfer bank_transfers;
+    v_is_new constant boolean := p_transfer.status = 'entered';
+begin
+    update bank_transfers
+    set
+        status = 'approved',
+        checked_by = coalesce(checked_by, p_checked_by),
+        checked_at = coalesce(checked_at, clock_now()),
+        match_checked_by = case when payment_intent_id is not null then p_checked_by end
+    where id = p_transfer.id
+    returning * into strict v_transfer;
+    perform tell_bank_transfer(v_transfer, 'approved');
+
+    case v_transfer.kind
+        when 'refund' then perform pay_refund_by_hand(v_transfer);
+        when 'return' then perform take_receipt_back(v_transfer);
+        when 'receipt' then
+            perform ready_ledger_accounts(v_transfer);
+            if v_is_new then
+                perform book_receipt(v_transfer);
+            end if;
+            perform use_receipts(v_transfer.payment_intent_id)
+            where v_transfer.payment_intent_id is not null;
+    end case;
+end;
+$function$;
+comment on function carry_out_bank_transfer(bank_transfers,text) is 'Both people have agreed: what the transfer says happens in our books. All that it is about is locked.';
 
 CREATE OR REPLACE FUNCTION public.charge_order(p_order orders, p_intent payment_intents)
  RETURNS void
@@ -3173,6 +4021,56 @@ begin
 end;
 $function$;
 comment on function charge_order(orders,payment_intents) is 'Opens the one attempt to charge the customer''s newest saved method; without one it is announced that the customer must come and pay. The intent is locked.';
+
+CREATE OR REPLACE FUNCTION public.check_bank_transfer(p_transfer bank_transfers)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_today date := (
+        select (clock_now() at time zone timezone)::date
+        from organizations where id = p_transfer.organization_id
+    );
+    v_refund refunds;
+    v_receipt bank_transfers;
+begin
+    if p_transfer.value_date not between v_today - 366 and v_today then
+        raise exception 'invalid-input: % lies in the future, or more than a year back',
+            p_transfer.value_date
+            using errcode = '22B20';
+    end if;
+
+    if p_transfer.kind = 'refund' then
+        select * into v_refund
+        from refunds
+        where id = p_transfer.refund_id and organization_id = p_transfer.organization_id
+            and livemode = p_transfer.livemode and is_by_hand(gateway);
+        if v_refund.id is null then
+            raise exception 'not-found: no refund that is paid by bank transfer is called %',
+                p_transfer.refund_id
+                using errcode = '22B04';
+        end if;
+        perform require_same_amount(p_transfer, v_refund.amount, v_refund.currency);
+        perform require_undecided('refund', v_refund.status, 'created');
+    elsif p_transfer.kind = 'return' then
+        select * into v_receipt
+        from bank_transfers
+        where id = p_transfer.returned_id and organization_id = p_transfer.organization_id
+            and livemode = p_transfer.livemode and kind = 'receipt'
+            and bank_account_id = p_transfer.bank_account_id;
+        if v_receipt.id is null then
+            raise exception 'not-found: no receipt of this account is called %',
+                p_transfer.returned_id
+                using errcode = '22B04';
+        end if;
+        perform require_same_amount(p_transfer, v_receipt.amount, v_receipt.currency);
+        perform require_undecided('receipt', v_receipt.status, 'approved');
+    end if;
+end;
+$function$;
+comment on function check_bank_transfer(bank_transfers) is 'Refuses what does not fit the refund that it pays or the receipt that it takes back, or its time.';
 
 CREATE OR REPLACE FUNCTION public.check_constraints_now()
  RETURNS void
@@ -3213,46 +4111,6 @@ BEGIN ATOMIC
  SELECT ((ARRAY['00:00:30'::interval, '00:02:00'::interval, '00:10:00'::interval, '01:00:00'::interval, '06:00:00'::interval] || array_fill('1 day'::interval, ARRAY[6])))[(p_checks + 1)];
 END;
 comment on function check_delay(integer) is 'How long to wait before a gateway is asked again about something that has not ended, after so many times; null when it is a person''s turn.';
-
-CREATE OR REPLACE FUNCTION public.check_invariants(hasura_session json)
- RETURNS SETOF exceptions
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_view text;
-    v_rows bigint;
-    v_first jsonb;
-    v_object constant uuid := '00000000-0000-0000-0000-000000000000';
-begin
-    perform require_service(hasura_session);
-
-    for v_view in
-        select viewname from pg_views
-        where schemaname = 'public' and starts_with(viewname, 'invariant_')
-        order by viewname
-    loop
-        execute format(
-            'select count(*), (array_agg(to_jsonb(fault)))[1] from %I as fault', v_view
-        ) into v_rows, v_first;
-
-        if v_rows > 0 then
-            perform record_exception(
-                null, (hasura_session ->> 'x-hasura-livemode')::boolean, 'invariant-broken', v_view,
-                v_object, null, null, format('%s rows, as %s', v_rows, v_first)
-            );
-        else
-            update exceptions set resolved_at = clock_now()
-            where class = 'invariant-broken' and object_type = v_view and resolved_at is null;
-        end if;
-    end loop;
-    return query
-    select * from exceptions where class = 'invariant-broken' and resolved_at is null;
-end;
-$function$;
-comment on function check_invariants(json) is 'Reads every invariant, of all tenants and both modes. What is broken is listed once among the exceptions, and taken off when it holds again. Answers what is broken now.';
-grant execute on function check_invariants(json) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.check_ledger_account()
  RETURNS trigger
@@ -3462,6 +4320,10 @@ begin
             v_legal := exists (
                 select from payment_attempt_steps where before = old.status and after = new.status
             );
+        when 'autopay_charge_steps' then
+            v_legal := exists (
+                select from autopay_charge_steps where before = old.status and after = new.status
+            );
         else
             execute format(
                 'select exists (select from %I where before = $1 and after = $2)', tg_argv[0]
@@ -3611,6 +4473,45 @@ $function$;
 comment on function claim_autopay_setups(json,integer) is 'Answers mandates whose page may have been finished or closed without our hearing of it, and puts each off to its next time.';
 grant execute on function claim_autopay_setups(json,integer) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.claim_event_messages(hasura_session json, p_destination text, p_limit integer)
+ RETURNS SETOF event_messages
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_ids uuid[];
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    v_ids := array(
+        select event_id
+        from event_publications
+        where destination = p_destination and due_at <= clock_now()
+            and livemode::text = hasura_session ->> 'x-hasura-livemode'
+        order by due_at
+        limit p_limit
+        for no key update skip locked
+    );
+    if cardinality(v_ids) = 0 then
+        return;
+    end if;
+    perform put_off_publications(p_destination, v_ids);
+    perform list_parked_events(p_destination, v_ids);
+    return query
+    select event_messages.*
+    from event_messages
+    inner join event_publications
+        on event_publications.event_id = event_messages.id
+        and event_publications.destination = event_messages.destination
+    where event_messages.destination = p_destination and event_messages.id = any(v_ids)
+        and event_publications.status = 'pending'
+    order by event_messages.created_at, event_messages.object_id, event_messages.sequence;
+end;
+$function$;
+comment on function claim_event_messages(json,text,integer) is 'Events that are due at a destination, for one sender: each is put off before it is sent, and what was sent too often is listed instead.';
+grant execute on function claim_event_messages(json,text,integer) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.claim_order_charges(hasura_session json, p_limit integer)
  RETURNS SETOF order_charges
  LANGUAGE plpgsql
@@ -3653,7 +4554,14 @@ begin
 
     for v_attempt in
         update payment_attempts
-        set checks = checks + 1, next_check_at = clock_now() + check_delay(checks + 1)
+        set
+            checks = checks + 1,
+            next_check_at = case
+                when status in ('created', 'unknown', 'pending', 'processing', 'authorized')
+                    then clock_now() + check_delay(checks + 1)
+                when created_at > clock_now() - interval '2 days'
+                    then clock_now() + interval '1 day'
+            end
         where id in (
             select id
             from payment_attempts
@@ -3665,7 +4573,9 @@ begin
         )
         returning *
     loop
-        if v_attempt.next_check_at is null then
+        if v_attempt.next_check_at is null
+            and v_attempt.status not in ('failed', 'expired', 'canceled')
+        then
             perform record_exception(
                 v_attempt.organization_id, v_attempt.livemode, 'payment-unresolved',
                 'payment_attempt', v_attempt.id, v_attempt.amount, v_attempt.currency,
@@ -3730,6 +4640,29 @@ END;
 comment on function clock_now() is 'The time of this transaction; the only clock that SQL may read.';
 grant execute on function clock_now() to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.close_bank_account(hasura_session json, p_bank_account_id uuid)
+ RETURNS SETOF bank_accounts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_account bank_accounts;
+begin
+    perform acting_member(hasura_session, array['finance', 'owner']);
+    perform require_read_committed();
+    v_account := lock_bank_account(hasura_session, p_bank_account_id);
+    if v_account.status <> 'closed' then
+        update bank_accounts set status = 'closed' where id = v_account.id
+        returning * into strict v_account;
+        perform tell_bank_account(v_account, 'closed');
+    end if;
+    return next v_account;
+end;
+$function$;
+comment on function close_bank_account(json,uuid) is 'Payers are not shown the account any more. It takes one person: nothing can be stolen by it.';
+grant execute on function close_bank_account(json,uuid) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.close_gateway_circuit(p_gateway text, p_livemode boolean, p_operation text)
  RETURNS void
  LANGUAGE sql
@@ -3744,20 +4677,22 @@ CREATE OR REPLACE FUNCTION public.compare_order(p_event order_events, p_order or
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+declare
+    v_customer text := (select external_id from customers where id = p_order.customer_id);
 begin
-    if (p_event.amount, p_event.currency)
-        is distinct from (p_intent.amount, p_intent.currency) and p_event.amount is not null
+    if p_event.customer_external_id <> v_customer or p_event.amount is not null
+        and (p_event.amount, p_event.currency) is distinct from (p_intent.amount, p_intent.currency)
     then
         perform record_exception(
             p_order.organization_id, p_order.livemode, 'order-mismatch', 'order_event', p_event.id,
             p_event.amount, p_event.currency,
-            format('order %s was %s %s before', p_order.reference, p_intent.amount,
-                p_intent.currency)
+            format('order %s was %s %s of customer %s before', p_order.reference, p_intent.amount,
+                p_intent.currency, v_customer)
         );
     end if;
 end;
 $function$;
-comment on function compare_order(order_events,orders,payment_intents) is 'A message with another amount than the order''s is listed for a person; the first amount holds.';
+comment on function compare_order(order_events,orders,payment_intents) is 'A message with another amount or customer than the order''s is listed for a person; the first one holds.';
 
 CREATE OR REPLACE FUNCTION public.count_page_try(p_page payment_pages, p_address_hash text)
  RETURNS void
@@ -3785,6 +4720,17 @@ begin
             else excluded.began_at
         end
     returning tries into v_tries;
+
+    -- Each one that comes takes two away that count no more, so that what is kept does not grow.
+    delete from page_tries
+    where (address_hash, organization_id, livemode) in (
+        select address_hash, organization_id, livemode
+        from page_tries
+        where began_at <= clock_now() - interval '1 day'
+        order by began_at
+        limit 2
+        for update skip locked
+    );
 
     -- Thirty: behind one address of a mobile network there are many payers.
     if v_tries > (case when v_allowed ~ '^[0-9]{1,6}$' then v_allowed else '30' end)::integer then
@@ -4256,6 +5202,30 @@ $function$;
 comment on function end_dispute_poll(json,text,timestamp with time zone) is 'A gateway''s list was read to its end, and every dispute of it is kept.';
 grant execute on function end_dispute_poll(json,text,timestamp with time zone) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.end_invariant_checks(hasura_session json)
+ RETURNS SETOF exceptions
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+    perform list_invariant(
+        hasura_session, 'invariant-not-read', name,
+        format('not read to its end since %s', coalesce(read_at, created_at))
+    )
+    from invariant_checks
+    where coalesce(read_at, created_at) < clock_now() - interval '6 hours';
+
+    return query
+    select * from exceptions
+    where class in ('invariant-broken', 'invariant-not-read') and resolved_at is null
+    order by class, object_type;
+end;
+$function$;
+comment on function end_invariant_checks(json) is 'Answers what is broken and what is not known, among it what nobody has read for six hours.';
+grant execute on function end_invariant_checks(json) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.entry_type(p_entry ledger_entries)
  RETURNS text
  LANGUAGE sql
@@ -4479,6 +5449,21 @@ end;
 $function$;
 comment on function first_autopay_due(autopay_mandates,timestamp with time zone) is 'The first due date after a moment, in a month that is neither written down for this mandate nor charged by the one it replaces: a customer pays once a month however often they change it.';
 
+CREATE OR REPLACE FUNCTION public.fitting_width(p_check invariant_checks, p_milliseconds bigint)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((p_check).key_column IS NULL) THEN (p_check).width
+             WHEN (p_milliseconds > 1000) THEN GREATEST(((p_check).width / 4), 1)
+             WHEN (p_milliseconds < 100) THEN LEAST(((p_check).width * 2), 4096)
+             ELSE (p_check).width
+         END AS width;
+END;
+comment on function fitting_width(invariant_checks,bigint) is 'How much to read at once after so much took so long. The service waits for three seconds.';
+
 CREATE OR REPLACE FUNCTION public.follow_order(p_order orders, p_intent payment_intents, p_session json)
  RETURNS void
  LANGUAGE plpgsql
@@ -4528,6 +5513,24 @@ end;
 $function$;
 comment on function free_display_id(customers) is '40 random bits: enough for people, so it is looked at first.';
 
+CREATE OR REPLACE FUNCTION public.gateway_instead(p_attempt payment_attempts, p_intent payment_intents, p_method text, p_able text[])
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    return choose_gateway(p_intent, p_method, null, array_remove(p_able, p_attempt.gateway));
+exception
+    when sqlstate '22B05' or sqlstate '22B23' then
+        return case
+            when p_attempt.gateway = any(p_able) and p_method is distinct from (
+                select method from checkout_sessions where payment_attempt_id = p_attempt.id
+            ) then p_attempt.gateway
+        end;
+end;
+$function$;
+comment on function gateway_instead(payment_attempts,payment_intents,text,text[]) is 'The gateway that takes the place of a silent one: another, or for another method the same. Null where there is none: then the silent one is asked again.';
+
 CREATE OR REPLACE FUNCTION public.gateways_of_payments(p_livemode boolean)
  RETURNS SETOF text
  LANGUAGE sql
@@ -4547,7 +5550,7 @@ BEGIN ATOMIC
          )
   SELECT gateways.gateway
     FROM gateways
-   WHERE ((gateways.gateway IS NOT NULL) AND (EXISTS ( SELECT
+   WHERE ((gateways.gateway IS NOT NULL) AND (NOT is_by_hand(gateways.gateway)) AND (EXISTS ( SELECT
             FROM payment_attempts
            WHERE ((payment_attempts.gateway = gateways.gateway) AND (payment_attempts.livemode = gateways_of_payments.p_livemode) AND (payment_attempts.gateway_payment_id IS NOT NULL)))));
 END;
@@ -4666,7 +5669,51 @@ end;
 $function$;
 comment on function give_up_on_payers(json) is 'Fails charges that their payers did not finish in time; not while they may be paying.';
 
-CREATE OR REPLACE FUNCTION public.goes_on(p_intent payment_intents, p_method text)
+CREATE OR REPLACE FUNCTION public.give_up_refunds(p_attempt payment_attempts)
+ RETURNS ledger_posting[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_postings ledger_posting[] := '{}';
+    v_before refunds;
+    v_refund refunds;
+begin
+    for v_before in
+        select * from refunds
+        where payment_attempt_id = p_attempt.id and status = 'created'
+        order by id
+        for no key update
+    loop
+        v_refund := move_refund(
+            v_before, 'canceled', '{"failure_code": "transfer-returned"}', clock_now()
+        );
+        v_postings := v_postings || refund_postings('created', v_refund, clock_now());
+        perform report_refund('created', v_refund);
+    end loop;
+    return v_postings;
+end;
+$function$;
+comment on function give_up_refunds(payment_attempts) is 'Refunds that wait to be paid by hand have lost their reason when the money itself has left. Answers what is to be booked.';
+
+CREATE OR REPLACE FUNCTION public.give_up_unseen_attempt(p_attempt payment_attempts)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    -- No money moves by opening a page, but by what a payer does on it. Only we could tell them
+    -- where it is, and record_checkout_session refuses a page that comes after this.
+    perform move_payment_attempt(p_attempt, 'expired', jsonb_build_object(
+        'failure_code', 'page-never-shown',
+        'failure_message', format('%s was silent, and nobody saw its page', p_attempt.gateway)
+    ));
+    perform resolve_exception('payment-unresolved', 'payment_attempt', p_attempt.id);
+end;
+$function$;
+comment on function give_up_unseen_attempt(payment_attempts) is 'Makes room for an attempt elsewhere. Should its gateway have taken money all the same, that is booked as of any attempt that is over: for the order, or as a surplus that goes back.';
+
+CREATE OR REPLACE FUNCTION public.goes_on(p_intent payment_intents, p_method text, p_gateway_customer_id text DEFAULT NULL::text)
  RETURNS boolean
  LANGUAGE plpgsql
  STABLE
@@ -4687,6 +5734,7 @@ begin
     select * into v_session from checkout_sessions where payment_attempt_id = v_attempt.id;
     if v_attempt.status in ('created', 'unknown', 'pending')
         and coalesce(v_session.method, p_method) = p_method
+        and v_session.gateway_customer_id is not distinct from p_gateway_customer_id
         -- A page that is not open yet must stay open for half an hour: gateways want it so.
         and v_session.expires_at > clock_now() + (
             case when v_session.url is null then interval '31 minutes' else interval '0' end
@@ -4698,7 +5746,7 @@ begin
         using errcode = '22B10';
 end;
 $function$;
-comment on function goes_on(payment_intents,text) is 'Whether an attempt by this method is open already. Refuses where another one may still take the money.';
+comment on function goes_on(payment_intents,text,text) is 'Whether an attempt by this method is open already. Refuses where another one may still take the money.';
 
 CREATE OR REPLACE FUNCTION public.grant_credits(hasura_session json, p_customer_id uuid, p_amount numeric, p_key text, p_reason text, p_expires_at timestamp with time zone)
  RETURNS SETOF credit_grants
@@ -4752,6 +5800,14 @@ BEGIN ATOMIC
            WHERE ((payment_attempts.payment_intent_id = has_open_attempt.p_payment_intent_id) AND (payment_attempts.status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text, 'processing'::text, 'authorized'::text]))))) AS "exists";
 END;
 comment on function has_open_attempt(uuid) is 'Whether an attempt may still take the money.';
+
+CREATE OR REPLACE FUNCTION public.held_receipts_account(p_transfer bank_transfers, p_reference_id uuid)
+ RETURNS uuid
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT ledger_account((p_transfer).organization_id, (p_transfer).livemode, 'bank_transfers'::text, 'liability'::text, (p_transfer).currency, p_reference_id) AS ledger_account;
+END;
+comment on function held_receipts_account(bank_transfers,uuid) is 'Where receipts are held until they are used.';
 
 CREATE OR REPLACE FUNCTION public.hold_autopay_mandate(p_mandate autopay_mandates, p_reason text)
  RETURNS void
@@ -4882,6 +5938,69 @@ end;
 $function$;
 comment on function hold_refund_credits(payment_attempts,uuid,bigint,boolean) is 'Speaks for the credits that an amount of a payment bought, for a refund or a dispute. Answers the part of it whose credits are used.';
 
+CREATE OR REPLACE FUNCTION public.intent_of_bank_transfer(p_transfer bank_transfers)
+ RETURNS uuid
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT
+         CASE (p_transfer).kind
+             WHEN 'receipt'::text THEN (p_transfer).payment_intent_id
+             WHEN 'refund'::text THEN ( SELECT refunds.payment_intent_id
+                FROM refunds
+               WHERE (refunds.id = (intent_of_bank_transfer.p_transfer).refund_id))
+             WHEN 'return'::text THEN ( SELECT bank_transfers.payment_intent_id
+                FROM bank_transfers
+               WHERE (bank_transfers.id = (intent_of_bank_transfer.p_transfer).returned_id))
+             ELSE NULL::uuid
+         END AS "case";
+END;
+comment on function intent_of_bank_transfer(bank_transfers) is 'The payment that a transfer is about, as far as known.';
+
+CREATE OR REPLACE FUNCTION public.invariant_object()
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT '00000000-0000-0000-0000-000000000000'::uuid AS uuid;
+END;
+comment on function invariant_object() is 'The object of an exception about an invariant, which is about the whole database.';
+
+CREATE OR REPLACE FUNCTION public.invariant_part(p_check invariant_checks)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((p_check).width = 4096) THEN 'true'::text
+             ELSE (format('%1$I between %2$L and %3$L'::text, (p_check).key_column, (lpad(to_hex((p_check)."position"), 3, '0'::text) || '00000-0000-0000-0000-000000000000'::text), (lpad(to_hex((LEAST(((p_check)."position" + (p_check).width), 4096) - 1)), 3, '0'::text) || 'fffff-ffff-ffff-ffff-ffffffffffff'::text)) ||
+             CASE
+                 WHEN ((p_check)."position" = 0) THEN format(' or %I is null'::text, (p_check).key_column)
+                 ELSE ''::text
+             END)
+         END AS "case";
+END;
+comment on function invariant_part(invariant_checks) is 'The condition of the next part, which Postgres takes to the index of what the view reads.';
+
+CREATE OR REPLACE FUNCTION public.is_by_hand(p_gateway text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT (p_gateway = 'bank_transfer'::text);
+END;
+comment on function is_by_hand(text) is 'Whether no gateway holds this money: people see it on a bank''s statement, and pay it back by hand. Nobody can be asked about it.';
+
+CREATE OR REPLACE FUNCTION public.is_decided(p_transfer bank_transfers)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT (((p_transfer).status = ANY (ARRAY['approved'::text, 'returned'::text])) AND (((p_transfer).payment_intent_id IS NULL) OR ((p_transfer).match_checked_by IS NOT NULL)));
+END;
+comment on function is_decided(bank_transfers) is 'Whether all that was entered of a transfer has been approved.';
+
 CREATE OR REPLACE FUNCTION public.is_in_suspense(p_event gateway_events, p_attempt payment_attempts)
  RETURNS boolean
  LANGUAGE sql
@@ -4901,6 +6020,17 @@ BEGIN ATOMIC
  SELECT ((((p_event).notice ->> 'refund_id'::text) IS NULL) AND (((p_event).notice ->> 'gateway_refund_id'::text) IS NOT NULL) AND (((p_event).notice ->> 'outcome'::text) = ANY (ARRAY['pending'::text, 'succeeded'::text])) AND ((p_attempt).status = 'captured'::text) AND (((p_event).notice ->> 'currency'::text) = (p_attempt).currency) AND (((((p_event).notice ->> 'amount'::text))::numeric >= (1)::numeric) AND ((((p_event).notice ->> 'amount'::text))::numeric <= ((p_attempt).amount_captured)::numeric)));
 END;
 comment on function is_made_at_gateway(gateway_events,payment_attempts) is 'Whether a message tells of a refund that somebody made at the gateway, past us.';
+
+CREATE OR REPLACE FUNCTION public.is_member(p_organization_id uuid, p_user_id text, p_roles text[])
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM organization_members
+           WHERE ((organization_members.user_id = is_member.p_user_id) AND (organization_members.organization_id = is_member.p_organization_id) AND (organization_members.status = 'active'::text) AND (organization_members.role = ANY (is_member.p_roles))))) AS "exists";
+END;
+comment on function is_member(uuid,text,text[]) is 'Whether somebody works for an organisation in such a role at present.';
 
 CREATE OR REPLACE FUNCTION public.is_new_money(p_event gateway_events, p_attempt payment_attempts)
  RETURNS boolean
@@ -5019,6 +6149,28 @@ end;
 $function$;
 comment on function keep_surplus(payment_attempts,timestamp with time zone) is 'Money that came though nothing was owed any more: booked, listed, and on its way back by a refund.';
 
+CREATE OR REPLACE FUNCTION public.known_bank_transfer(p_transfer bank_transfers)
+ RETURNS bank_transfers
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_known bank_transfers;
+begin
+    select * into v_known
+    from bank_transfers
+    where idempotency_key = p_transfer.idempotency_key and made_by = p_transfer.made_by
+        and organization_id = p_transfer.organization_id and livemode = p_transfer.livemode;
+    if v_known.id is not null and v_known.request <> p_transfer.request then
+        raise exception 'idempotency-key-reused: the key belongs to a transfer with other content'
+            using errcode = '22B08';
+    end if;
+    return v_known;
+end;
+$function$;
+comment on function known_bank_transfer(bank_transfers) is 'The transfer that this key entered before, or a null row. Refuses a key with other content.';
+
 CREATE OR REPLACE FUNCTION public.ledger_account(p_organization_id uuid, p_livemode boolean, p_code text, p_account_type text, p_currency text, p_reference_id uuid DEFAULT NULL::uuid)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -5094,6 +6246,14 @@ BEGIN ATOMIC
 END;
 comment on function ledger_transaction_text(ledger_transactions) is 'What a seal covers: ten lines of the transaction, times in microseconds since 1970, then a line an entry, `position id account code part type customer currency amount balance_after created`.';
 
+CREATE OR REPLACE FUNCTION public.list_invariant(p_session json, p_class text, p_name text, p_detail text)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT record_exception(NULL::uuid, ((p_session ->> 'x-hasura-livemode'::text))::boolean, p_class, p_name, invariant_object(), NULL::bigint, NULL::text, p_detail) AS record_exception;
+END;
+comment on function list_invariant(json,text,text,text) is 'Lists an invariant among the exceptions, once.';
+
 CREATE OR REPLACE FUNCTION public.list_missed_autopay_charge(p_charge autopay_charges)
  RETURNS void
  LANGUAGE sql
@@ -5101,6 +6261,56 @@ BEGIN ATOMIC
  SELECT record_exception((p_charge).organization_id, (p_charge).livemode, 'autopay-missed'::text, 'autopay_charge'::text, (p_charge).id, (p_charge).amount, (p_charge).currency, format('%s was due %s and is not charged any more'::text, (p_charge).period, (p_charge).due_at)) AS record_exception;
 END;
 comment on function list_missed_autopay_charge(autopay_charges) is 'A person decides about a month that could not be charged in time.';
+
+CREATE OR REPLACE FUNCTION public.list_parked_events(p_destination text, p_event_ids uuid[])
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT record_exception(events.organization_id, events.livemode, 'event-not-published'::text, 'event'::text, events.id, NULL::bigint, NULL::text, format('%s to %s, tried %s times: %s'::text, events.type, event_publications.destination, event_publications.attempts, COALESCE(event_publications.last_error, 'no answer'::text))) AS record_exception
+    FROM (event_publications
+      JOIN events ON ((events.id = event_publications.event_id)))
+   WHERE ((event_publications.destination = list_parked_events.p_destination) AND (event_publications.event_id = ANY (list_parked_events.p_event_ids)) AND (event_publications.status = 'parked'::text));
+END;
+comment on function list_parked_events(text,uuid[]) is 'An event that a destination did not take is for a person.';
+
+CREATE OR REPLACE FUNCTION public.list_waiting_bank_transfers(hasura_session json)
+ RETURNS SETOF bank_transfers
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_transfer bank_transfers;
+begin
+    perform require_service(hasura_session);
+    for v_transfer in
+        select * from bank_transfers
+        where (
+            status = 'entered'
+            or (payment_intent_id is not null and match_checked_by is null and status = 'approved')
+        )
+        and updated_at < clock_now() - interval '2 days'
+        and livemode::text = hasura_session ->> 'x-hasura-livemode'
+        and not exists (
+            select from exceptions
+            where exceptions.class = 'bank-transfer-waiting' and exceptions.resolved_at is null
+                and exceptions.object_type = 'bank_transfer'
+                and exceptions.object_id = bank_transfers.id
+        )
+        order by created_at
+        limit 200
+    loop
+        perform record_exception(
+            v_transfer.organization_id, v_transfer.livemode, 'bank-transfer-waiting',
+            'bank_transfer', v_transfer.id, v_transfer.amount, v_transfer.currency,
+            format('entered by %s, and no second person has looked', v_transfer.made_by)
+        );
+        return next v_transfer;
+    end loop;
+end;
+$function$;
+comment on function list_waiting_bank_transfers(json) is 'Lists what has waited two days for its second person; answers what is new on the list.';
+grant execute on function list_waiting_bank_transfers(json) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.local_moment(p_date date, p_time time without time zone, p_timezone text)
  RETURNS timestamp with time zone
@@ -5129,6 +6339,63 @@ begin
 end;
 $function$;
 comment on function lock_autopay_charges(uuid[]) is 'Lock order: intents, mandates, charges, each by id.';
+
+CREATE OR REPLACE FUNCTION public.lock_bank_account(p_session json, p_id uuid)
+ RETURNS bank_accounts
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_account bank_accounts;
+begin
+    select * into v_account from bank_accounts where id = p_id;
+    perform require_access(p_session, v_account.organization_id, v_account.livemode, null);
+
+    -- All of an organisation's in one order: one closes when another one opens.
+    perform from bank_accounts
+    where organization_id = v_account.organization_id and livemode = v_account.livemode
+    order by id
+    for no key update;
+    select * into strict v_account from bank_accounts where id = p_id;
+    return v_account;
+end;
+$function$;
+comment on function lock_bank_account(json,uuid) is 'An account of the session''s, locked, or a refusal.';
+
+CREATE OR REPLACE FUNCTION public.lock_bank_transfer(p_session json, p_id uuid)
+ RETURNS bank_transfers
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_transfer bank_transfers;
+    v_intent_id uuid;
+begin
+    select * into v_transfer from bank_transfers where id = p_id;
+    perform require_access(p_session, v_transfer.organization_id, v_transfer.livemode, null);
+
+    -- Lock order: intent, bank transfer (what is taken back before what takes it), attempt, refund,
+    -- ledger accounts by id.
+    v_intent_id := intent_of_bank_transfer(v_transfer);
+    perform from payment_intents where id = v_intent_id for no key update;
+    perform from bank_transfers where id = v_transfer.returned_id for no key update;
+    select * into strict v_transfer from bank_transfers where id = p_id for no key update;
+    if intent_of_bank_transfer(v_transfer) is distinct from v_intent_id then
+        raise exception 'bank transfer % was matched at this moment', p_id
+            using errcode = 'serialization_failure';
+    end if;
+    return v_transfer;
+end;
+$function$;
+comment on function lock_bank_transfer(json,uuid) is 'A transfer of the session''s and what it is about, locked in order, or a refusal.';
+
+CREATE OR REPLACE FUNCTION public.lock_order(p_organization_id uuid, p_reference text)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT pg_advisory_xact_lock(hashtextextended(((('order:'::text || p_organization_id) || ':'::text) || p_reference), (0)::bigint)) AS pg_advisory_xact_lock;
+END;
+comment on function lock_order(uuid,text) is 'All that is asked and said of one order is worked on one after the other, known here or not. It is the first of all locks.';
 
 CREATE OR REPLACE FUNCTION public.lock_refundable_attempt(p_session json, p_payment_intent_id uuid, p_payment_attempt_id uuid)
  RETURNS payment_attempts
@@ -5232,6 +6499,41 @@ $function$;
 comment on function mark_refund_unknown(json,uuid,text) is 'The gateway was asked and gave no answer. Nothing happens to a refund of which more is known.';
 grant execute on function mark_refund_unknown(json,uuid,text) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.match_bank_transfer(hasura_session json, p_bank_transfer_id uuid, p_order_display_id text)
+ RETURNS SETOF bank_transfers
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_user_id text := acting_member(hasura_session, array['finance', 'owner']);
+    v_transfer bank_transfers;
+    v_intent payment_intents;
+begin
+    perform require_read_committed();
+    v_transfer := lock_bank_transfer(hasura_session, p_bank_transfer_id);
+    select (order_of_display_id(bank_accounts, p_order_display_id)).* into strict v_intent
+    from bank_accounts where id = v_transfer.bank_account_id;
+
+    if v_transfer.kind <> 'receipt' or v_transfer.status not in ('entered', 'approved')
+        or (v_transfer.match_checked_by is not null and v_transfer.payment_intent_id <> v_intent.id)
+    then
+        raise exception 'transfer-decided: this % is % and what it pays is settled',
+            v_transfer.kind, v_transfer.status
+            using errcode = '22B28';
+    end if;
+    if v_transfer.payment_intent_id is distinct from v_intent.id then
+        update bank_transfers set payment_intent_id = v_intent.id, matched_by = v_user_id
+        where id = v_transfer.id
+        returning * into strict v_transfer;
+        perform tell_bank_transfer(v_transfer, 'matched');
+    end if;
+    return next v_transfer;
+end;
+$function$;
+comment on function match_bank_transfer(json,uuid,text) is 'Says which order a receipt pays; another person approves that too. Matched again: nothing more.';
+grant execute on function match_bank_transfer(json,uuid,text) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.materialise_autopay_charges(hasura_session json, p_limit integer)
  RETURNS SETOF autopay_mandates
  LANGUAGE plpgsql
@@ -5320,6 +6622,26 @@ BEGIN ATOMIC
 END;
 comment on function may_capture_less(payment_attempts) is 'Whether a part of what was asked for may be taken.';
 
+CREATE OR REPLACE FUNCTION public.may_embed(p_origin text, p_livemode boolean)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT ((length(p_origin) <= 261) AND (p_origin !~ ':(80|443)$'::text) AND ((p_origin ~ '^https://([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?[.])+[a-z]([a-z0-9-]{0,61}[a-z0-9])?(:[1-9][0-9]{0,4})?$'::text) OR ((NOT p_livemode) AND (p_origin ~ '^http://(localhost|127[.]0[.]0[.]1)(:[1-9][0-9]{0,4})?$'::text))));
+END;
+comment on function may_embed(text,boolean) is 'Whether a text is an origin as browsers write it: https and a name, with a port where it is not the usual one; no path, no wildcard, no bare number. In test mode the developer''s own machine, too.';
+
+CREATE OR REPLACE FUNCTION public.mend_short_list(p_payment_intent_id uuid)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT resolve_exception('bank-transfer-short'::text, 'payment_intent'::text, p_payment_intent_id) AS resolve_exception
+   WHERE (NOT (EXISTS ( SELECT
+            FROM bank_transfers
+           WHERE ((bank_transfers.payment_intent_id = mend_short_list.p_payment_intent_id) AND (bank_transfers.status = 'approved'::text) AND (bank_transfers.match_checked_by IS NOT NULL) AND (bank_transfers.amount_used < bank_transfers.amount)))));
+END;
+comment on function mend_short_list(uuid) is 'Nothing has come for a payment any more, so nothing is missing.';
+
 CREATE OR REPLACE FUNCTION public.mismatch_of_dispute(p_event gateway_events, p_attempt payment_attempts, p_dispute disputes)
  RETURNS text
  LANGUAGE sql
@@ -5368,6 +6690,17 @@ BEGIN ATOMIC
          END AS "case";
 END;
 comment on function mismatch_of_refund(gateway_events,refunds) is 'What speaks against acting on a message about a refund, as `class: detail`, or null.';
+
+CREATE OR REPLACE FUNCTION public.moment_of_bank_transfer(p_transfer bank_transfers)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (((moment_of_bank_transfer.p_transfer).value_date)::timestamp without time zone AT TIME ZONE organizations.timezone) AS timezone
+    FROM organizations
+   WHERE (organizations.id = (moment_of_bank_transfer.p_transfer).organization_id);
+END;
+comment on function moment_of_bank_transfer(bank_transfers) is 'When the day began on which the bank moved the money.';
 
 CREATE OR REPLACE FUNCTION public.move_dispute(p_dispute disputes, p_attempt payment_attempts, p_status text, p_occurred_at timestamp with time zone)
  RETURNS disputes
@@ -5418,6 +6751,9 @@ begin
         next_check_at = case
             when p_status in ('pending', 'processing', 'authorized')
                 then coalesce(next_check_at, clock_now() + check_delay(checks))
+            -- A payer's bank may say yes after all, and the message of it be lost.
+            when p_attempt.payment_method_id is null and not is_by_hand(p_attempt.gateway)
+                then clock_now() + interval '6 hours'
         end
     where id = p_attempt.id
     returning * into strict v_attempt;
@@ -5621,7 +6957,7 @@ $function$;
 comment on function open_autopay_setup(json,text,bigint,text,integer,text,text,text) is 'Writes a mandate down before a gateway is asked. The same key: the same mandate.';
 grant execute on function open_autopay_setup(json,text,bigint,text,integer,text,text,text) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.open_checkout_session(p_intent payment_intents, p_gateway text, p_method text, p_customer_email text, p_success_url text, p_cancel_url text)
+CREATE OR REPLACE FUNCTION public.open_checkout_session(p_intent payment_intents, p_gateway text, p_method text, p_customer_email text, p_success_url text, p_cancel_url text, p_gateway_customer_id text DEFAULT NULL::text)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -5632,17 +6968,18 @@ begin
     -- Stripe keeps a page, and remembers an idempotency key, for 24 hours.
     insert into checkout_sessions (
         organization_id, livemode, payment_attempt_id, gateway, method, customer_email,
-        customer_name, customer_phone, success_url, cancel_url, expires_at
+        customer_name, customer_phone, gateway_customer_id, success_url, cancel_url, expires_at
     )
     select
         p_intent.organization_id, p_intent.livemode, v_attempt.id, p_gateway, p_method,
-        p_customer_email, customers.name, customers.phone, p_success_url, p_cancel_url,
+        p_customer_email, customers.name, customers.phone, p_gateway_customer_id, p_success_url,
+        p_cancel_url,
         date_trunc('second', clock_now()) + interval '23 hours'
     from customers
     where customers.id = p_intent.customer_id;
 end;
 $function$;
-comment on function open_checkout_session(payment_intents,text,text,text,text,text) is 'Writes down an attempt before its gateway is asked.';
+comment on function open_checkout_session(payment_intents,text,text,text,text,text,text) is 'Writes down an attempt before its gateway is asked.';
 
 CREATE OR REPLACE FUNCTION public.open_credit_lot(p_purchase credit_purchases)
  RETURNS void
@@ -5789,7 +7126,7 @@ end;
 $function$;
 comment on function open_ledger_hold(uuid,ledger_line[]) is 'Locks a hold and its accounts and, if it is open, gives its amount free.';
 
-CREATE OR REPLACE FUNCTION public.open_order_checkout(hasura_session json, p_reference text, p_customer_external_id text, p_amount bigint, p_currency text, p_title text, p_metadata jsonb, p_gateway text, p_method text, p_success_url text, p_cancel_url text)
+CREATE OR REPLACE FUNCTION public.open_order_checkout(hasura_session json, p_reference text, p_customer_external_id text, p_amount bigint, p_currency text, p_title text, p_metadata jsonb, p_gateway text, p_method text, p_success_url text, p_cancel_url text, p_capture_method text DEFAULT NULL::text)
  RETURNS SETOF order_checkouts
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -5805,15 +7142,19 @@ begin
     perform require_read_committed();
     v_customer := paying_customer(hasura_session, p_customer_external_id);
 
-    -- The customer's row orders the requests for their orders. Two customers cannot share a
-    -- reference: the second one waits for the first at the unique key, and is refused.
+    perform lock_order(v_customer.organization_id, p_reference);
     perform from customers where id = v_customer.id for no key update;
     v_intent := write_order(
-        v_customer, p_reference, p_amount, p_currency, p_title, coalesce(p_metadata, '{}')
+        v_customer, p_reference, p_amount, p_currency, p_title, coalesce(p_metadata, '{}'),
+        p_capture_method
     );
-    perform from payment_intents where id = v_intent.id for no key update;
+    select * into strict v_intent from payment_intents where id = v_intent.id for no key update;
+    if v_intent.status = 'canceled' then
+        raise exception 'checkout-expired: order % is called off', p_reference
+            using errcode = '22B25';
+    end if;
 
-    if reusable_attempt(v_intent, p_gateway) is null and v_intent.status <> 'canceled' then
+    if reusable_attempt(v_intent, p_gateway) is null then
         perform open_checkout_session(
             v_intent, choose_gateway(v_intent, p_method, p_gateway), p_method, v_customer.email,
             p_success_url, p_cancel_url
@@ -5822,8 +7163,8 @@ begin
     return query select * from order_checkouts where payment_intent_id = v_intent.id;
 end;
 $function$;
-comment on function open_order_checkout(json,text,text,bigint,text,text,jsonb,text,text,text,text) is 'Writes an order and an attempt to pay it down before a gateway is asked. Asked again: the same order; a new attempt only where the one before has failed or expired.';
-grant execute on function open_order_checkout(json,text,text,bigint,text,text,jsonb,text,text,text,text) to munim_hasura;
+comment on function open_order_checkout(json,text,text,bigint,text,text,jsonb,text,text,text,text,text) is 'Writes an order and an attempt to pay it down before a gateway is asked. Asked again: the same order; a new attempt only where the one before has failed or expired, none where it is called off.';
+grant execute on function open_order_checkout(json,text,text,bigint,text,text,jsonb,text,text,text,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.open_payment_attempt(p_intent payment_intents, p_gateway text, p_payment_method_id uuid)
  RETURNS payment_attempts
@@ -5834,7 +7175,11 @@ declare
     v_open payment_attempts;
     v_attempt payment_attempts;
 begin
-    perform from payment_intents where id = p_intent.id for no key update;
+    if (select status from payment_intents where id = p_intent.id for no key update) = 'canceled'
+    then
+        raise exception 'checkout-expired: payment % is called off', p_intent.id
+            using errcode = '22B25';
+    end if;
     select * into v_open
     from payment_attempts
     where payment_intent_id = p_intent.id
@@ -5859,7 +7204,7 @@ begin
     return v_attempt;
 end;
 $function$;
-comment on function open_payment_attempt(payment_intents,text,uuid) is 'Writes an attempt down before its gateway is asked. Refused while another one of the same intent may still take the money.';
+comment on function open_payment_attempt(payment_intents,text,uuid) is 'Writes an attempt down before its gateway is asked. Refused while another one of the same intent may still take the money, and for one that is called off.';
 
 CREATE OR REPLACE FUNCTION public.open_payment_attempts(hasura_session json, p_payment_intent_id uuid)
  RETURNS SETOF payment_attempts
@@ -5885,7 +7230,7 @@ $function$;
 comment on function open_payment_attempts(json,uuid) is 'The attempts of a payment that have not ended; refused when the payment is not the session''s.';
 grant execute on function open_payment_attempts(json,uuid) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.open_payment_page(hasura_session json, p_reference text, p_customer_external_id text, p_amount bigint, p_currency text, p_title text, p_metadata jsonb, p_success_url text, p_cancel_url text)
+CREATE OR REPLACE FUNCTION public.open_payment_page(hasura_session json, p_reference text, p_customer_external_id text, p_amount bigint, p_currency text, p_title text, p_metadata jsonb, p_success_url text, p_cancel_url text, p_capture_method text DEFAULT NULL::text)
  RETURNS SETOF payment_page_states
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -5902,9 +7247,11 @@ begin
     perform require_read_committed();
     v_customer := paying_customer(hasura_session, p_customer_external_id);
 
+    perform lock_order(v_customer.organization_id, p_reference);
     perform from customers where id = v_customer.id for no key update;
     v_intent := write_order(
-        v_customer, p_reference, p_amount, p_currency, p_title, coalesce(p_metadata, '{}')
+        v_customer, p_reference, p_amount, p_currency, p_title, coalesce(p_metadata, '{}'),
+        p_capture_method
     );
     insert into payment_pages (
         organization_id, livemode, payment_intent_id, success_url, cancel_url, expires_at
@@ -5919,8 +7266,8 @@ begin
     return query select * from payment_page_states where payment_intent_id = v_intent.id;
 end;
 $function$;
-comment on function open_payment_page(json,text,text,bigint,text,text,jsonb,text,text) is 'Writes an order down, and the page where it is paid. Asked again: the same page, open anew where its time was over. No gateway is chosen yet.';
-grant execute on function open_payment_page(json,text,text,bigint,text,text,jsonb,text,text) to munim_hasura;
+comment on function open_payment_page(json,text,text,bigint,text,text,jsonb,text,text,text) is 'Writes an order down, and the page where it is paid. Asked again: the same page, open anew where its time was over. No gateway is chosen yet.';
+grant execute on function open_payment_page(json,text,text,bigint,text,text,jsonb,text,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.open_refund(hasura_session json, p_payment_intent_id uuid, p_payment_attempt_id uuid, p_amount bigint, p_type text, p_reason text, p_note text, p_key text)
  RETURNS SETOF refunds
@@ -5991,6 +7338,31 @@ end;
 $function$;
 comment on function order_customer(order_events) is 'Whom a message names, or a null row.';
 
+CREATE OR REPLACE FUNCTION public.order_of_display_id(p_account bank_accounts, p_display_id text)
+ RETURNS payment_intents
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_intent payment_intents;
+    v_letters constant text := upper(regexp_replace(p_display_id, '[^A-Za-z0-9]', '', 'g'));
+begin
+    select payment_intents.* into v_intent
+    from orders
+    inner join payment_intents on payment_intents.id = orders.payment_intent_id
+    where orders.display_id = regexp_replace(v_letters, '^TXN', 'TXN-')
+        and orders.organization_id = p_account.organization_id
+        and orders.livemode = p_account.livemode;
+    if v_intent.id is null or v_intent.currency <> p_account.currency then
+        raise exception 'not-found: no order in % is called %', p_account.currency, p_display_id
+            using errcode = '22B04';
+    end if;
+    return v_intent;
+end;
+$function$;
+comment on function order_of_display_id(bank_accounts,text) is 'What is owed for an order that a payer quoted, in the account''s currency and organisation. Banks take dashes out of remarks, and payers write small letters.';
+
 CREATE OR REPLACE FUNCTION public.park_gateway_event(p_event gateway_events, p_attempt payment_attempts, p_class text, p_detail text)
  RETURNS void
  LANGUAGE plpgsql
@@ -6008,6 +7380,39 @@ begin
 end;
 $function$;
 comment on function park_gateway_event(gateway_events,payment_attempts,text,text) is 'Keeps a message that must not be acted on, and lists it.';
+
+CREATE OR REPLACE FUNCTION public.pass_invariant_part(p_check invariant_checks)
+ RETURNS SETOF invariant_checks
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_check invariant_checks;
+    v_is_end constant boolean := p_check.position + p_check.width >= 4096;
+begin
+    update invariant_checks
+    set
+        tried_at = clock_now(),
+        position = case when v_is_end then 0 else p_check.position + p_check.width end
+    where name = p_check.name
+    returning * into strict v_check;
+
+    if v_is_end then
+        update invariant_checks
+        set
+            faults = 0, unread = 0, milliseconds = 0,
+            read_at = case unread when 0 then clock_now() else read_at end,
+            read_in_milliseconds = case unread when 0 then milliseconds else read_in_milliseconds end
+        where name = p_check.name;
+        perform resolve_exception('invariant-not-read', p_check.name, invariant_object())
+        where v_check.unread = 0;
+        perform resolve_exception('invariant-broken', p_check.name, invariant_object())
+        where v_check.unread = 0 and v_check.faults = 0;
+    end if;
+    return query select * from invariant_checks where name = p_check.name;
+end;
+$function$;
+comment on function pass_invariant_part(invariant_checks) is 'Goes on to the next part. After the last: what was read to its end is read, and if nothing was found it holds.';
 
 CREATE OR REPLACE FUNCTION public.pass_over_paused_months(p_session json)
  RETURNS void
@@ -6051,6 +7456,62 @@ $function$;
 comment on function pause_autopay(json,uuid) is 'Stops charging until the mandate is resumed. Called again: the same row.';
 grant execute on function pause_autopay(json,uuid) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.pay_by_receipts(p_intent payment_intents, p_amount bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+    v_receipt bank_transfers;
+    v_part bigint;
+    v_missing bigint := p_amount;
+    v_is_rest boolean;
+begin
+    for v_receipt in
+        select * from bank_transfers
+        where payment_intent_id = p_intent.id and status = 'approved'
+            and match_checked_by is not null and amount_used < amount
+        order by checked_at, id
+        for no key update
+    loop
+        if v_attempt.id is null then
+            insert into payment_attempts (
+                organization_id, livemode, payment_intent_id, gateway, gateway_account, amount,
+                currency
+            )
+            values (
+                p_intent.organization_id, p_intent.livemode, p_intent.id, 'bank_transfer',
+                v_receipt.bank_account_id::text, p_amount, p_intent.currency
+            )
+            returning * into v_attempt;
+        end if;
+        v_is_rest := v_receipt.amount_used > 0;
+        v_part := least(v_missing, v_receipt.amount - v_receipt.amount_used);
+        insert into bank_transfer_uses (
+            bank_transfer_id, organization_id, livemode, payment_attempt_id, amount
+        )
+        values (
+            v_receipt.id, p_intent.organization_id, p_intent.livemode, v_attempt.id, v_part
+        );
+        update bank_transfers set amount_used = amount_used + v_part where id = v_receipt.id;
+        v_missing := v_missing - v_part;
+        exit when v_missing = 0;
+    end loop;
+
+    if v_missing is distinct from 0 then
+        raise exception '% of % was there for payment %', p_amount - v_missing, p_amount, p_intent.id
+            using errcode = 'assert_failure';
+    end if;
+    -- The receipt that completed it names it, so that it cannot be taken twice.
+    perform capture_payment_attempt(
+        v_attempt, v_receipt.id || case when v_is_rest then ':rest' else '' end, p_amount,
+        moment_of_bank_transfer(v_receipt)
+    );
+end;
+$function$;
+comment on function pay_by_receipts(payment_intents,bigint) is 'Makes one attempt of as many receipts as it takes, the oldest first, and captures it by the kernel''s own door: paid, or surplus where nothing is owed.';
+
 CREATE OR REPLACE FUNCTION public.pay_payment_intent(p_intent payment_intents, p_attempt payment_attempts, p_occurred_at timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -6081,13 +7542,40 @@ begin
         p_intent.organization_id, p_intent.livemode, 'payment.succeeded', 'payment_intent',
         p_intent.id, payment_facts(p_attempt)
     );
-    perform request_receipt(p_attempt);
+    perform request_receipt(p_attempt) where not is_by_hand(p_attempt.gateway);
     if p_intent.purpose = 'credit_purchase' then
         perform finish_credit_purchase(p_intent, v_transaction_ids[2]);
     end if;
 end;
 $function$;
 comment on function pay_payment_intent(payment_intents,payment_attempts,timestamp with time zone) is 'What was owed is paid; what it was for is fulfilled.';
+
+CREATE OR REPLACE FUNCTION public.pay_refund_by_hand(p_transfer bank_transfers)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refund refunds;
+begin
+    select * into strict v_refund from refunds where id = p_transfer.refund_id;
+    perform from payment_attempts where id = v_refund.payment_attempt_id for no key update;
+    select * into strict v_refund
+    from refunds where id = p_transfer.refund_id for no key update;
+    perform require_undecided('refund', v_refund.status, 'created');
+
+    -- It was paid from the account that it was paid from, whichever had received the money.
+    update refunds set gateway_account = p_transfer.bank_account_id::text
+    where id = v_refund.id
+    returning * into strict v_refund;
+    perform settle_refund(
+        v_refund,
+        jsonb_build_object('outcome', 'succeeded', 'gateway_refund_id', p_transfer.id),
+        moment_of_bank_transfer(p_transfer)
+    );
+end;
+$function$;
+comment on function pay_refund_by_hand(bank_transfers) is 'People have paid a refund: it has succeeded.';
 
 CREATE OR REPLACE FUNCTION public.paying_customer(p_session json, p_external_id text)
  RETURNS customers
@@ -6205,42 +7693,27 @@ CREATE OR REPLACE FUNCTION public.placed_order(p_event order_events)
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_terms order_events;
-    v_customer customers;
+    v_terms order_events := terms_of_order(p_event);
+    v_customer customers := order_customer(v_terms);
     v_order orders;
 begin
     select * into v_order
     from orders
     where reference = p_event.reference and organization_id = p_event.organization_id
         and livemode = p_event.livemode;
-    if v_order.id is null then
-        -- The first message that names customer and amount decides; they may come in any order.
-        select * into v_terms
-        from order_events
+    if v_order.id is null and v_customer.id is not null then
+        perform write_placed_order(p_event, v_terms, v_customer);
+        select * into v_order
+        from orders
         where reference = p_event.reference and organization_id = p_event.organization_id
-            and livemode = p_event.livemode and amount is not null
-            and customer_external_id is not null
-        order by created_at, id
-        limit 1;
-        v_customer := order_customer(v_terms);
-        if v_customer.id is not null then
-            perform from customers where id = v_customer.id for no key update;
-            perform write_order(
-                v_customer, v_terms.reference, v_terms.amount, v_terms.currency,
-                'Order ' || left(v_terms.reference, 190), '{}'
-            );
-            select * into strict v_order
-            from orders
-            where reference = p_event.reference and organization_id = p_event.organization_id
-                and livemode = p_event.livemode;
-        elsif v_terms.id is not null then
-            perform record_exception(
-                p_event.organization_id, p_event.livemode, 'order-of-nobody', 'order_event',
-                v_terms.id, v_terms.amount, v_terms.currency,
-                format('order %s: no active customer %s', v_terms.reference,
-                    v_terms.customer_external_id)
-            );
-        end if;
+            and livemode = p_event.livemode;
+    elsif v_order.id is null and v_terms.id is not null then
+        perform record_exception(
+            p_event.organization_id, p_event.livemode, 'order-of-nobody', 'order_event',
+            v_terms.id, v_terms.amount, v_terms.currency,
+            format('order %s: no active customer %s', v_terms.reference,
+                v_terms.customer_external_id)
+        );
     end if;
     return v_order;
 end;
@@ -6500,6 +7973,41 @@ end;
 $function$;
 comment on function postpone_gateway_event(gateway_events,text) is 'Ten tries in about four hours, then a person looks.';
 
+CREATE OR REPLACE FUNCTION public.publication_delay(p_attempts integer)
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT ((ARRAY['00:01:00'::interval, '00:01:00'::interval, '00:02:00'::interval, '00:05:00'::interval, '00:15:00'::interval, '00:30:00'::interval] || array_fill('01:00:00'::interval, ARRAY[72])))[(p_attempts + 1)];
+END;
+comment on function publication_delay(integer) is 'How long until an event is sent again, after so many times; null when it is a person''s turn: after three days.';
+grant execute on function publication_delay(integer) to munim_outbox;
+
+CREATE OR REPLACE FUNCTION public.publish_events_again(hasura_session json, p_destination text, p_event_id uuid DEFAULT NULL::uuid)
+ RETURNS SETOF event_publications
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_ids uuid[];
+begin
+    perform require_service(hasura_session);
+    v_ids := array(
+        select event_id
+        from event_publications
+        where destination = p_destination and status = 'parked'
+            and event_id = coalesce(p_event_id, event_id)
+        for no key update
+    );
+    perform begin_publications_again(p_destination, p_event_id);
+    return query
+    select * from event_publications where destination = p_destination and event_id = any(v_ids);
+end;
+$function$;
+comment on function publish_events_again(json,text,uuid) is 'Sends what was parked once more, from the beginning: one event, or all of a destination.';
+grant execute on function publish_events_again(json,text,uuid) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.purchase_credits_posting(p_refund_id uuid, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting
  LANGUAGE plpgsql
@@ -6522,6 +8030,120 @@ begin
 end;
 $function$;
 comment on function purchase_credits_posting(uuid,timestamp with time zone) is 'The refund succeeded: its credits leave the lot, and the wallet by this posting, which the caller books together with its own. Null when there is none to take: array_remove(postings, null).';
+
+CREATE OR REPLACE FUNCTION public.put_off_invariant(hasura_session json, p_name text, p_reason text)
+ RETURNS SETOF invariant_checks
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_check invariant_checks;
+begin
+    perform require_service(hasura_session);
+    select * into strict v_check from invariant_checks where name = p_name for update;
+    perform list_invariant(hasura_session, 'invariant-not-read', p_name, p_reason);
+
+    if v_check.key_column is not null and v_check.width > 1 then
+        return query
+        update invariant_checks
+        set width = greatest(v_check.width / 8, 1), tried_at = clock_now()
+        where name = p_name
+        returning *;
+        return;
+    end if;
+    update invariant_checks set unread = unread + 1 where name = p_name;
+    return query select * from pass_invariant_part(v_check);
+end;
+$function$;
+comment on function put_off_invariant(json,text,text) is 'A part could not be read: it is listed, and smaller parts are read from now on; the smallest is left out, so that it hides no other. The view counts as not read until all of it is.';
+grant execute on function put_off_invariant(json,text,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.put_off_publications(p_destination text, p_event_ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    update event_publications
+    set
+        attempts = attempts + 1,
+        due_at = clock_now() + publication_delay(attempts),
+        status = case
+            when publication_delay(attempts) is null then 'parked' else 'pending'
+        end
+    where destination = p_destination and event_id = any(p_event_ids);
+end;
+$function$;
+comment on function put_off_publications(text,uuid[]) is 'What is about to be sent is due again later, in case nobody is heard of it; or never, when it was sent too often.';
+
+CREATE OR REPLACE FUNCTION public.read_invariant(hasura_session json, p_name text)
+ RETURNS SETOF invariant_checks
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_started bigint := stopwatch();
+    v_check invariant_checks;
+    v_rows bigint;
+    v_first jsonb;
+begin
+    perform require_service(hasura_session);
+    -- Whoever asked may have stopped waiting; what it asked for goes on, and counts.
+    if not pg_try_advisory_xact_lock(hashtextextended('read_invariant ' || p_name, 0)) then
+        return;
+    end if;
+    select * into strict v_check from invariant_checks where name = p_name;
+
+    execute format(
+        'select count(*), (array_agg(to_jsonb(fault)))[1] from %I as fault where %s',
+        v_check.name, invariant_part(v_check)
+    ) into v_rows, v_first;
+
+    if v_rows > 0 then
+        perform list_invariant(
+            hasura_session, 'invariant-broken', p_name, format('%s rows, as %s', v_rows, v_first)
+        );
+    end if;
+    update invariant_checks
+    set
+        faults = faults + v_rows,
+        milliseconds = milliseconds + stopwatch() - v_started,
+        width = fitting_width(v_check, stopwatch() - v_started)
+    where name = p_name;
+    return query select * from pass_invariant_part(v_check);
+end;
+$function$;
+comment on function read_invariant(json,text) is 'Reads the next part of an invariant, of all tenants and both modes, and lists what is broken. No row where another is reading it. A position of 0 in the answer: the view is read to its end.';
+grant execute on function read_invariant(json,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.ready_ledger_accounts(p_transfer bank_transfers)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_intent_id constant uuid := p_transfer.payment_intent_id;
+    v_ids uuid[] := array[
+        bank_ledger_account(p_transfer, p_transfer.id),
+        held_receipts_account(p_transfer, p_transfer.id)
+    ];
+begin
+    if v_intent_id is not null then
+        v_ids := v_ids || held_receipts_account(p_transfer, v_intent_id) || array(
+            select ledger_account(
+                p_transfer.organization_id, p_transfer.livemode, code, 'liability',
+                p_transfer.currency, v_intent_id
+            )
+            from unnest(array['merchant_balance', 'surplus', 'refunds_pending']) as code
+        );
+    end if;
+    perform from ledger_accounts where id = any(v_ids) order by id for no key update;
+end;
+$function$;
+comment on function ready_ledger_accounts(bank_transfers) is 'Locks every ledger account that a receipt may touch, in order of id: its arrival, the payment and the surplus are booked in three calls, which could not keep that order among them.';
 
 CREATE OR REPLACE FUNCTION public.recall_posting(p_recall credit_recalls, p_kind text, p_credits numeric, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting
@@ -6611,21 +8233,24 @@ declare
     v_order orders;
     v_intent payment_intents;
     v_is_new boolean;
+    v_meaning text := (select meaning from order_event_types where type = p_type);
+    v_is_known_money boolean := exists (select from currencies where code = p_currency);
 begin
     perform require_actor_role(hasura_session, array['service', 'owner', 'finance']);
     perform require_read_committed();
-    if not exists (select from order_event_types where type = p_type) then
+    if v_meaning is null then
         return;  -- a bus carries much that is nothing to us
     end if;
     if p_reference is null or hasura_session ->> 'x-hasura-organization-id' is null then
         raise exception 'invalid-input: a message about an order names the order and its organisation'
             using errcode = '22B20';
     end if;
+    if p_currency is not null and not v_is_known_money and v_meaning <> 'canceled' then
+        raise exception 'currency-not-supported: % is no currency', p_currency
+            using errcode = '22B06';
+    end if;
 
-    -- All that is said of one order is worked on one after the other, known here or not.
-    perform pg_advisory_xact_lock(hashtextextended(
-        'order:' || (hasura_session ->> 'x-hasura-organization-id') || ':' || p_reference, 0
-    ));
+    perform lock_order((hasura_session ->> 'x-hasura-organization-id')::uuid, p_reference);
     insert into order_events (
         organization_id, livemode, event_id, type, reference, customer_external_id, amount,
         currency, detail, occurred_at
@@ -6633,7 +8258,8 @@ begin
     values (
         (hasura_session ->> 'x-hasura-organization-id')::uuid,
         (hasura_session ->> 'x-hasura-livemode')::boolean, p_event_id, p_type, p_reference,
-        p_customer_external_id, p_amount, p_currency, p_detail, p_occurred_at
+        p_customer_external_id, case when v_is_known_money then p_amount end,
+        case when v_is_known_money then p_currency end, p_detail, p_occurred_at
     )
     on conflict on constraint order_event_is_received_once do nothing
     returning * into v_event;
@@ -6686,7 +8312,58 @@ $function$;
 comment on function record_autopay_setup(json,uuid,text,text) is 'Keeps the page that a gateway opened for a mandate.';
 grant execute on function record_autopay_setup(json,uuid,text,text) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.record_checkout_session(hasura_session json, p_payment_attempt_id uuid, p_gateway_session_id text, p_url text)
+CREATE OR REPLACE FUNCTION public.record_bank_transfer(hasura_session json, p_bank_account_id uuid, p_kind text, p_rail text, p_reference text, p_amount bigint, p_value_date date, p_payer_name text, p_note text, p_order_display_id text, p_refund_id uuid, p_returned_id uuid, p_key text)
+ RETURNS SETOF bank_transfers
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_account bank_accounts;
+    v_transfer bank_transfers;
+    v_known bank_transfers;
+begin
+    v_transfer.made_by := acting_member(hasura_session, array['finance', 'owner']);
+    perform require_read_committed();
+    select * into v_account from bank_accounts where id = p_bank_account_id;
+    perform require_access(hasura_session, v_account.organization_id, v_account.livemode, null);
+
+    v_transfer.organization_id := v_account.organization_id;
+    v_transfer.livemode := v_account.livemode;
+    v_transfer.bank_account_id := v_account.id;
+    v_transfer.kind := p_kind;
+    v_transfer.rail := p_rail;
+    v_transfer.reference := p_reference;
+    v_transfer.amount := p_amount;
+    v_transfer.currency := v_account.currency;
+    v_transfer.value_date := p_value_date;
+    v_transfer.payer_name := p_payer_name;
+    v_transfer.note := p_note;
+    v_transfer.refund_id := p_refund_id;
+    v_transfer.returned_id := p_returned_id;
+    v_transfer.idempotency_key := p_key;
+    v_transfer.request := to_jsonb(v_transfer) || jsonb_build_object('order', p_order_display_id);
+
+    v_known := known_bank_transfer(v_transfer);
+    if v_known.id is not null then
+        return next v_known;
+        return;
+    end if;
+    if v_account.status = 'entered' then
+        raise exception 'setting-invalid: nobody has approved this bank account yet'
+            using errcode = '22B05';
+    end if;
+    if p_order_display_id is not null then
+        v_transfer.payment_intent_id := (order_of_display_id(v_account, p_order_display_id)).id;
+    end if;
+    perform check_bank_transfer(v_transfer);
+    return next write_bank_transfer(v_transfer);
+end;
+$function$;
+comment on function record_bank_transfer(json,uuid,text,text,text,bigint,date,text,text,text,uuid,uuid,text) is 'Enters what somebody read on a bank''s statement. Nothing is booked before another person approves it. The same key: the same transfer; the same reference by another key: refused.';
+grant execute on function record_bank_transfer(json,uuid,text,text,text,bigint,date,text,text,text,uuid,uuid,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.record_checkout_session(hasura_session json, p_payment_attempt_id uuid, p_gateway_session_id text, p_url text, p_link_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS SETOF payment_attempts
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -6695,13 +8372,20 @@ AS $function$
 declare
     v_attempt payment_attempts := acting_attempt(hasura_session, p_payment_attempt_id);
 begin
+    if v_attempt.failure_code = 'page-never-shown' then
+        raise exception 'payment-in-progress: another attempt has taken the place of %', v_attempt.id
+            using errcode = '22B10';
+    end if;
     update checkout_sessions
-    set gateway_session_id = p_gateway_session_id, url = p_url
+    set
+        gateway_session_id = p_gateway_session_id, url = p_url,
+        link_expires_at = p_link_expires_at
     where payment_attempt_id = v_attempt.id
         and (gateway_session_id is null or gateway_session_id = p_gateway_session_id);
     if not found then
-        raise exception 'payment attempt % has another page already', v_attempt.id
-            using errcode = 'assert_failure';
+        -- Two tabs at once, at a gateway that opens a page for each: the first one counts.
+        raise exception 'payment-in-progress: attempt % has another page already', v_attempt.id
+            using errcode = '22B10';
     end if;
 
     if v_attempt.status in ('created', 'unknown') then  -- a webhook may have come first
@@ -6711,8 +8395,8 @@ begin
     return query select * from payment_attempts where id = v_attempt.id;
 end;
 $function$;
-comment on function record_checkout_session(json,uuid,text,text) is 'Keeps the page that a gateway opened for an attempt.';
-grant execute on function record_checkout_session(json,uuid,text,text) to munim_hasura;
+comment on function record_checkout_session(json,uuid,text,text,timestamp with time zone) is 'Keeps the page that a gateway opened for an attempt, or the newest UPI link in its place. Refused where the payer was sent elsewhere meanwhile: the page must not be shown.';
+grant execute on function record_checkout_session(json,uuid,text,text,timestamp with time zone) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.record_event(p_organization_id uuid, p_livemode boolean, p_type text, p_object_type text, p_object_id uuid, p_data jsonb)
  RETURNS void
@@ -6720,6 +8404,8 @@ CREATE OR REPLACE FUNCTION public.record_event(p_organization_id uuid, p_livemod
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+declare
+    v_id uuid;
 begin
     -- The caller holds the object's lock, so that two facts of it never take one number.
     insert into events (organization_id, livemode, type, object_type, object_id, sequence, data)
@@ -6727,10 +8413,16 @@ begin
         p_organization_id, p_livemode, p_type, p_object_type, p_object_id,
         coalesce(max(sequence), 0) + 1, p_data
     from events
-    where object_type = p_object_type and object_id = p_object_id;
+    where object_type = p_object_type and object_id = p_object_id
+    returning id into v_id;
+
+    insert into event_publications (event_id, destination, organization_id, livemode)
+    select v_id, destination, organization_id, livemode
+    from event_destinations
+    where organization_id = p_organization_id and livemode = p_livemode and is_active;
 end;
 $function$;
-comment on function record_event(uuid,boolean,text,text,uuid,jsonb) is 'Writes a fact to the outbox, in the transaction of the fact.';
+comment on function record_event(uuid,boolean,text,text,uuid,jsonb) is 'Writes a fact to the outbox, in the transaction of the fact, and has it sent where the organisation wants its events.';
 
 CREATE OR REPLACE FUNCTION public.record_exception(p_organization_id uuid, p_livemode boolean, p_class text, p_object_type text, p_object_id uuid, p_amount bigint, p_currency text, p_detail text)
  RETURNS void
@@ -6840,7 +8532,10 @@ begin
         (3, 'refund_fees', 'revenue', -p_refund.fee_amount, true),
         (4, 'refunds_pending', 'liability', -p_refund.amount, true),
         (1, 'refunds_pending', 'liability', p_refund.amount, false),
-        (2, 'gateway:' || p_refund.gateway, 'asset', -p_refund.amount, false)
+        (2, case
+                when is_by_hand(p_refund.gateway) then 'bank:' || p_refund.gateway_account
+                else 'gateway:' || p_refund.gateway
+            end, 'asset', -p_refund.amount, false)
     ) as line (position, code, account_type, amount, is_reserve)
     where line.amount <> 0
         and line.is_reserve = (p_kind in ('refund_reserve', 'refund_release'));
@@ -6895,6 +8590,42 @@ end;
 $function$;
 comment on function refund_postings(text,refunds,timestamp with time zone) is 'All that is booked when a refund goes from one status to its present one; its credits go with it.';
 
+CREATE OR REPLACE FUNCTION public.refund_returned_receipt(p_transfer bank_transfers, p_attempt payment_attempts, p_amount bigint)
+ RETURNS ledger_posting[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+    v_refund refunds;
+    v_occurred_at timestamptz := moment_of_bank_transfer(p_transfer);
+    v_postings ledger_posting[];
+begin
+    select * into strict v_attempt from payment_attempts where id = p_attempt.id;
+    v_refund.idempotency_key := format('return:%s:%s', p_transfer.id, p_attempt.id);
+    v_refund.requested_by := 'gateway';
+    v_refund.type := case
+        when p_amount = v_attempt.amount_captured then 'full' else 'partial'
+    end;
+    v_refund.reason := 'other';
+    v_refund.note := 'the bank took the transfer back';
+    v_refund.amount := p_amount;
+    v_refund := write_refund(v_attempt, v_refund, true);
+    update refunds set gateway_account = p_transfer.bank_account_id::text
+    where id = v_refund.id;
+
+    v_refund := move_refund(
+        v_refund, 'succeeded',
+        jsonb_build_object('gateway_refund_id', format('%s:%s', p_transfer.id, p_attempt.id)),
+        v_occurred_at
+    );
+    v_postings := refund_postings('created', v_refund, v_occurred_at);
+    perform report_refund('created', v_refund);
+    return v_postings;
+end;
+$function$;
+comment on function refund_returned_receipt(bank_transfers,payment_attempts,bigint) is 'What a bank took back was refunded, though nobody here had asked for it. Answers what is to be booked.';
+
 CREATE OR REPLACE FUNCTION public.refund_status(p_refund refunds, p_outcome text)
  RETURNS text
  LANGUAGE sql
@@ -6943,6 +8674,41 @@ begin
 end;
 $function$;
 comment on function refuse_to_rewrite_history() is 'Stops UPDATE, DELETE and TRUNCATE, the owner''s too.';
+
+CREATE OR REPLACE FUNCTION public.reject_bank_transfer(hasura_session json, p_bank_transfer_id uuid, p_reason text)
+ RETURNS SETOF bank_transfers
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_user_id text := acting_member(hasura_session, array['finance', 'owner']);
+    v_transfer bank_transfers;
+begin
+    perform require_read_committed();
+    v_transfer := lock_bank_transfer(hasura_session, p_bank_transfer_id);
+    if v_transfer.status = 'entered' then
+        perform require_other_person(v_transfer.made_by, v_user_id);
+        update bank_transfers
+        set status = 'rejected', reason = p_reason, checked_by = v_user_id, checked_at = clock_now()
+        where id = v_transfer.id
+        returning * into strict v_transfer;
+        perform tell_bank_transfer(v_transfer, 'rejected');
+    elsif v_transfer.status = 'approved' and not is_decided(v_transfer) then
+        perform require_other_person(v_transfer.matched_by, v_user_id);
+        update bank_transfers
+        set payment_intent_id = null, matched_by = null, reason = p_reason
+        where id = v_transfer.id
+        returning * into strict v_transfer;
+        perform tell_bank_transfer(v_transfer, 'unmatched');
+    elsif v_transfer.status <> 'rejected' then
+        perform require_undecided('transfer', v_transfer.status, 'entered');
+    end if;
+    return next v_transfer;
+end;
+$function$;
+comment on function reject_bank_transfer(json,uuid,text) is 'The second person''s no: what was entered never counts, and its reference is free again. Of a receipt that was approved before it had an order, the order is taken off.';
+grant execute on function reject_bank_transfer(json,uuid,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.release_autopay_charges(hasura_session json, p_claims jsonb)
  RETURNS SETOF autopay_charges
@@ -7125,13 +8891,13 @@ begin
     insert into receipt_requests (
         payment_attempt_id, organization_id, livemode, gateway, gateway_payment_id
     )
-    values (
+    select
         p_attempt.id, p_attempt.organization_id, p_attempt.livemode, p_attempt.gateway,
         p_attempt.gateway_payment_id
-    );
+    where p_attempt.receipt_url is null;
 end;
 $function$;
-comment on function request_receipt(payment_attempts) is 'Has a payment''s receipt fetched. The outbox says that it succeeded, to many; this, to one.';
+comment on function request_receipt(payment_attempts) is 'Has a payment''s receipt fetched, unless it came with the payment. The outbox says that it succeeded, to many; this, to one.';
 
 CREATE OR REPLACE FUNCTION public.requeue_gateway_events(p_attempt payment_attempts)
  RETURNS void
@@ -7261,6 +9027,21 @@ end;
 $function$;
 comment on function require_open_page(payment_pages) is 'Refuses a page that takes no new attempt. The intent is locked.';
 
+CREATE OR REPLACE FUNCTION public.require_other_person(p_maker text, p_checker text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_checker = p_maker then
+        raise exception 'second-person-needed: whoever entered this cannot decide it'
+            using errcode = '22B27';
+    end if;
+end;
+$function$;
+comment on function require_other_person(text,text) is 'Refuses to let one person do what takes two.';
+
 CREATE OR REPLACE FUNCTION public.require_read_committed()
  RETURNS void
  LANGUAGE plpgsql
@@ -7276,6 +9057,38 @@ end;
 $function$;
 comment on function require_read_committed() is 'Lock-then-read is right under read committed only; under a frozen snapshot it is silently wrong.';
 
+CREATE OR REPLACE FUNCTION public.require_same_amount(p_transfer bank_transfers, p_amount bigint, p_currency text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if (p_transfer.amount, p_transfer.currency) is distinct from (p_amount, p_currency) then
+        raise exception 'amount-out-of-range: % % is not the % % that it is about',
+            p_transfer.amount, p_transfer.currency, p_amount, p_currency
+            using errcode = '22B07';
+    end if;
+end;
+$function$;
+comment on function require_same_amount(bank_transfers,bigint,text) is 'Refuses a transfer of another amount than it is about.';
+
+CREATE OR REPLACE FUNCTION public.require_second_person(p_organization_id uuid, p_maker text, p_checker text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_other_person(p_maker, p_checker);
+    if not is_member(p_organization_id, p_maker, array['finance', 'owner']) then
+        raise exception 'second-person-needed: whoever entered this has not that role any more'
+            using errcode = '22B27';
+    end if;
+end;
+$function$;
+comment on function require_second_person(uuid,text,text) is 'Refuses to let one person approve what takes two, both of them with the role at this moment.';
+
 CREATE OR REPLACE FUNCTION public.require_service(p_session json)
  RETURNS void
  LANGUAGE plpgsql
@@ -7290,6 +9103,21 @@ begin
 end;
 $function$;
 comment on function require_service(json) is 'Money functions are for the service, and for an administrator''s console; whatever metadata says.';
+
+CREATE OR REPLACE FUNCTION public.require_undecided(p_noun text, p_status text, p_wanted text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_status <> p_wanted then
+        raise exception 'transfer-decided: this % is % already', p_noun, p_status
+            using errcode = '22B28';
+    end if;
+end;
+$function$;
+comment on function require_undecided(text,text,text) is 'Refuses to decide what was decided otherwise.';
 
 CREATE OR REPLACE FUNCTION public.reserve_refund(p_session json, p_attempt payment_attempts, p_refund refunds, p_amount bigint)
  RETURNS refunds
@@ -7550,16 +9378,22 @@ declare
 begin
     insert into payment_methods (
         organization_id, livemode, customer_id, gateway, gateway_account, gateway_customer_id,
-        gateway_payment_method_id, type
+        gateway_payment_method_id, type, brand, last4, expires_on
     )
     values (
         p_mandate.organization_id, p_mandate.livemode, p_mandate.customer_id, p_event.gateway,
         p_event.gateway_account, v_gateway_customer_id,
         p_event.notice ->> 'gateway_payment_method_id',
-        coalesce(p_event.notice ->> 'method', 'other')
+        coalesce(p_event.notice ->> 'method', 'other'), p_event.notice ->> 'card_brand',
+        p_event.notice ->> 'card_last4', (p_event.notice ->> 'card_expires_on')::date
     )
     on conflict on constraint payment_method_is_kept_once do update
-    set status = 'active', type = coalesce(p_event.notice ->> 'method', payment_methods.type)
+    set
+        status = 'active',
+        type = coalesce(p_event.notice ->> 'method', payment_methods.type),
+        brand = coalesce(excluded.brand, payment_methods.brand),
+        last4 = coalesce(excluded.last4, payment_methods.last4),
+        expires_on = coalesce(excluded.expires_on, payment_methods.expires_on)
     returning id into strict v_id;
 
     update customers set stripe_customer_id = v_gateway_customer_id
@@ -7697,6 +9531,88 @@ $function$;
 comment on function set_credit_rate(json,text,numeric,timestamp with time zone) is 'Sets a rate from now or from a later time on. Answers the row that holds then: asked again, the same. Purchases that are open keep theirs.';
 grant execute on function set_credit_rate(json,text,numeric,timestamp with time zone) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.set_embedding_origins(hasura_session json, p_origins jsonb)
+ RETURNS SETOF embedding_origins
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+    v_origins constant text[] := array(select jsonb_array_elements_text(p_origins));
+    v_organization organizations;
+    v_wrong text := (
+        select origin from unnest(v_origins) as origin where not may_embed(origin, v_livemode)
+        limit 1
+    );
+begin
+    perform require_actor_role(hasura_session, array['owner']);
+    perform require_read_committed();
+    select * into v_organization
+    from organizations
+    where id::text = hasura_session ->> 'x-hasura-organization-id'
+    for no key update;
+    if v_organization.id is null then
+        raise exception 'not-found: the session names no organisation' using errcode = '22B04';
+    end if;
+    if v_wrong is not null or cardinality(v_origins) > 20 then
+        raise exception 'invalid-input: % is not the origin of a site, such as https://shop.example',
+            coalesce(left(v_wrong, 100), 'a list of more than twenty')
+            using errcode = '22B20';
+    end if;
+
+    delete from embedding_origins
+    where organization_id = v_organization.id and livemode = v_livemode
+        and origin <> all(v_origins);
+    insert into embedding_origins (organization_id, livemode, origin, created_by)
+    select distinct v_organization.id, v_livemode, origin, hasura_session ->> 'x-hasura-user-id'
+    from unnest(v_origins) as origin
+    on conflict (origin, organization_id, livemode) do nothing;
+    return query
+    select * from embedding_origins
+    where organization_id = v_organization.id and livemode = v_livemode
+    order by origin;
+end;
+$function$;
+comment on function set_embedding_origins(json,jsonb) is 'Says which sites may frame the organisation''s payment pages: these and no others. Twice is once.';
+grant execute on function set_embedding_origins(json,jsonb) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.set_organization_member(hasura_session json, p_user_id text, p_role text, p_status text)
+ RETURNS SETOF organization_members
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_by text := acting_principal(hasura_session);
+    v_organization_id uuid := (hasura_session ->> 'x-hasura-organization-id')::uuid;
+begin
+    perform require_actor_role(hasura_session, array['service', 'operator', 'owner']);
+    perform require_read_committed();
+    if hasura_session ->> 'x-hasura-actor-role' = 'owner' then
+        perform acting_member(hasura_session, array['owner']);
+    end if;
+    if v_organization_id is null
+        or not exists (select from organizations where id = v_organization_id)
+    then
+        raise exception 'not-found: the session names no organisation' using errcode = '22B04';
+    end if;
+    if v_by = 'user:' || p_user_id then
+        raise exception 'second-person-needed: nobody gives a role to themselves, or takes it'
+            using errcode = '22B27';
+    end if;
+
+    return query
+    insert into organization_members as known (user_id, organization_id, role, status, set_by)
+    values (p_user_id, v_organization_id, p_role, p_status, v_by)
+    on conflict (user_id, organization_id) do update
+    set role = excluded.role, status = excluded.status, set_by = excluded.set_by
+    returning known.*;
+end;
+$function$;
+comment on function set_organization_member(json,text,text,text) is 'Gives somebody their role in an organisation, or suspends them. An owner does, or the platform; never for themselves.';
+grant execute on function set_organization_member(json,text,text,text) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.set_refund_policy(hasura_session json, p_purpose text, p_currency text, p_window_days integer, p_share_max integer, p_fee_amount bigint, p_fee_share integer, p_roles jsonb, p_valid_from timestamp with time zone)
  RETURNS SETOF refund_policies
  LANGUAGE plpgsql
@@ -7772,7 +9688,11 @@ begin
             perform activate_autopay_mandate(p_mandate, v_method_id, p_event.occurred_at);
             update autopay_mandates set next_check_at = clock_now()
             where id = p_mandate.id and gateway_session_id is not null
-                and p_event.notice ->> 'method' is null and p_event.type <> 'look-up';
+                and p_event.type <> 'look-up'
+                and case p_event.notice ->> 'method'
+                    when 'card' then p_event.notice ->> 'card_last4' is null
+                    else p_event.notice ->> 'method' is null
+                end;
         when 'failed', 'expired', 'canceled' then
             if p_mandate.status <> 'pending_setup' then
                 return format('the mandate is %s already', p_mandate.status);
@@ -7826,6 +9746,77 @@ end;
 $function$;
 comment on function settle_dispute(gateway_events,payment_attempts,disputes) is 'The one way from what a gateway says of a dispute to what we book. Answers why nothing was to be done, or null. The intent, the attempt and the dispute are locked.';
 
+CREATE OR REPLACE FUNCTION public.settle_due_bank_transfer(hasura_session json)
+ RETURNS SETOF bank_transfers
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_transfer bank_transfers;
+    v_intent_id uuid;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    select payment_intents.id into v_intent_id
+    from bank_transfers
+    inner join payment_intents on payment_intents.id = bank_transfers.payment_intent_id
+    where bank_transfers.status = 'approved' and bank_transfers.kind = 'receipt'
+        and bank_transfers.amount_used < bank_transfers.amount
+        and bank_transfers.match_checked_by is not null
+        and payment_intents.status in ('paid', 'canceled')
+        and bank_transfers.livemode::text = hasura_session ->> 'x-hasura-livemode'
+    order by bank_transfers.checked_at
+    limit 1
+    for no key update of payment_intents skip locked;
+
+    select * into v_transfer
+    from bank_transfers
+    where payment_intent_id = v_intent_id and status = 'approved'
+        and match_checked_by is not null and amount_used < amount
+    order by checked_at, id
+    limit 1
+    for no key update;
+    if v_transfer.id is not null then
+        perform ready_ledger_accounts(v_transfer);
+        perform use_receipts(v_intent_id);
+    end if;
+    return query select * from bank_transfers where id = v_transfer.id;
+end;
+$function$;
+comment on function settle_due_bank_transfer(json) is 'The sweep: money that was held for a payment which was paid otherwise meanwhile, or called off, becomes surplus and goes back. One payment a call; no row when there is none.';
+grant execute on function settle_due_bank_transfer(json) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.settle_event_messages(hasura_session json, p_destination text, p_results jsonb)
+ RETURNS SETOF event_publications
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_ids uuid[] := array(
+        select event_id from jsonb_to_recordset(p_results) as results (event_id uuid)
+    );
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    perform write_publication_results(p_destination, p_results);
+    perform list_parked_events(p_destination, v_ids);
+    perform resolve_exception('event-not-published', 'event', event_id)
+    from unnest(v_ids) as given (event_id)
+    where not exists (
+        select from event_publications
+        where event_publications.event_id = given.event_id
+            and event_publications.status = 'parked'
+    );
+    return query
+    select * from event_publications where destination = p_destination and event_id = any(v_ids);
+end;
+$function$;
+comment on function settle_event_messages(json,text,jsonb) is 'Keeps how a destination took events. published: it said so; refused: it will never take this one, which is believed the third time; anything else is tried again by itself.';
+grant execute on function settle_event_messages(json,text,jsonb) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.settle_payment_attempt(p_attempt payment_attempts, p_finding jsonb, p_occurred_at timestamp with time zone)
  RETURNS text
  LANGUAGE plpgsql
@@ -7847,7 +9838,8 @@ begin
     if v_status = 'captured' then
         perform capture_payment_attempt(
             p_attempt, p_finding ->> 'gateway_payment_id',
-            coalesce((p_finding ->> 'captured_amount')::bigint, p_attempt.amount), p_occurred_at
+            coalesce((p_finding ->> 'captured_amount')::bigint, p_attempt.amount), p_occurred_at,
+            p_finding ->> 'receipt_url'
         );
     else
         perform move_payment_attempt(p_attempt, v_status, p_finding);
@@ -8057,6 +10049,14 @@ BEGIN ATOMIC
 END;
 comment on function starts_order_charge(uuid,text) is 'Whether a message of this type says: charge it now.';
 
+CREATE OR REPLACE FUNCTION public.stopwatch()
+ RETURNS bigint
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT ((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric))::bigint AS int8;
+END;
+comment on function stopwatch() is 'Milliseconds, by which to say how long something took; never when it was, as no test can move it.';
+
 CREATE OR REPLACE FUNCTION public.surplus_refund_posting(p_attempt payment_attempts, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting
  LANGUAGE plpgsql
@@ -8145,6 +10145,64 @@ end;
 $function$;
 comment on function take_credits_oldest_first(customers,numeric) is 'All of the amount, or a refusal.';
 
+CREATE OR REPLACE FUNCTION public.take_receipt_back(p_transfer bank_transfers)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_receipt bank_transfers;
+    v_use bank_transfer_uses;
+    v_attempt payment_attempts;
+    v_postings ledger_posting[] := '{}';
+    v_back bigint;
+    v_lost bigint := 0;
+begin
+    select * into strict v_receipt from bank_transfers where id = p_transfer.returned_id;
+    perform require_undecided('receipt', v_receipt.status, 'approved');
+    update bank_transfers set status = 'returned' where id = v_receipt.id
+    returning * into strict v_receipt;
+    perform tell_bank_transfer(v_receipt, 'returned');
+
+    if v_receipt.amount_used = 0 then
+        perform reverse_ledger_transaction(
+            ledger_transactions.id, 'bank-return:' || p_transfer.id, 'bank_return',
+            'bank_transfer', p_transfer.id, moment_of_bank_transfer(p_transfer)
+        )
+        from ledger_transactions
+        where key = 'bank-transfer:' || v_receipt.id
+            and organization_id = v_receipt.organization_id
+            and livemode = v_receipt.livemode;
+        perform mend_short_list(v_receipt.payment_intent_id);
+        return;
+    end if;
+
+    for v_use in
+        select * from bank_transfer_uses
+        where bank_transfer_id = v_receipt.id
+        order by payment_attempt_id
+    loop
+        select * into strict v_attempt
+        from payment_attempts where id = v_use.payment_attempt_id for no key update;
+        v_postings := v_postings || give_up_refunds(v_attempt);
+        v_back := least(v_use.amount, refundable_amount(v_attempt));
+        if v_back > 0 then
+            v_postings := v_postings || refund_returned_receipt(p_transfer, v_attempt, v_back);
+        end if;
+        v_lost := v_lost + v_use.amount - v_back;
+    end loop;
+
+    v_postings := v_postings || bank_return_posting(
+        p_transfer, v_receipt.amount - v_receipt.amount_used, v_lost
+    );
+    perform post_ledger_transactions(
+        p_transfer.organization_id, p_transfer.livemode, array_remove(v_postings, null)
+    );
+    perform mend_short_list(v_receipt.payment_intent_id);
+end;
+$function$;
+comment on function take_receipt_back(bank_transfers) is 'The bank took a receipt back. What it had paid counts as refunded, as a refund that somebody made at a gateway does; what was refunded before is lost. All of it is booked in one call.';
+
 CREATE OR REPLACE FUNCTION public.takes_spent_credits(p_organization_id uuid)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -8167,6 +10225,53 @@ end;
 $function$;
 comment on function takes_spent_credits(uuid) is 'Whether money may go back though its credits are used: system_settings.refund_spent_credits.';
 
+CREATE OR REPLACE FUNCTION public.tell_bank_account(p_account bank_accounts, p_what text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform record_event(
+        p_account.organization_id, p_account.livemode, 'bank_account.' || p_what, 'bank_account',
+        p_account.id, jsonb_build_object(
+            'bank_account_id', p_account.id,
+            'account_number_last4', p_account.account_number_last4,
+            'ifsc', p_account.ifsc,
+            'status', p_account.status,
+            'made_by', p_account.made_by,
+            'checked_by', p_account.checked_by
+        )
+    );
+end;
+$function$;
+comment on function tell_bank_account(bank_accounts,text) is 'Tells of what became of an account. Whoever owns the place should hear when payers are sent elsewhere.';
+
+CREATE OR REPLACE FUNCTION public.tell_bank_transfer(p_transfer bank_transfers, p_what text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform record_event(
+        p_transfer.organization_id, p_transfer.livemode, 'bank_transfer.' || p_what,
+        'bank_transfer', p_transfer.id, bank_transfer_facts(p_transfer)
+    );
+    if p_transfer.status = 'rejected' or p_transfer.status = 'returned'
+        or p_transfer.payment_intent_id is not null or p_transfer.kind <> 'receipt'
+    then
+        perform resolve_exception('bank-transfer-unmatched', 'bank_transfer', p_transfer.id);
+    else
+        perform record_exception(
+            p_transfer.organization_id, p_transfer.livemode, 'bank-transfer-unmatched',
+            'bank_transfer', p_transfer.id, p_transfer.amount, p_transfer.currency,
+            format('%s %s names no order', p_transfer.rail, p_transfer.reference)
+        );
+    end if;
+    perform resolve_exception('bank-transfer-waiting', 'bank_transfer', p_transfer.id);
+end;
+$function$;
+comment on function tell_bank_transfer(bank_transfers,text) is 'Something was decided about a transfer: the world hears, and the lists are mended.';
+
 CREATE OR REPLACE FUNCTION public.tell_of_autopay_charge(p_charge autopay_charges, p_type text)
  RETURNS void
  LANGUAGE sql
@@ -8182,6 +10287,20 @@ BEGIN ATOMIC
  SELECT record_event((p_mandate).organization_id, (p_mandate).livemode, p_type, 'autopay_mandate'::text, (p_mandate).id, jsonb_build_object('autopay_mandate_id', (p_mandate).id, 'customer_id', (p_mandate).customer_id, 'amount', (p_mandate).amount, 'currency', (p_mandate).currency, 'day_of_month', (p_mandate).day_of_month, 'next_due_on', (p_mandate).next_due_on, 'reason', (p_mandate).reason)) AS record_event;
 END;
 comment on function tell_of_autopay_mandate(autopay_mandates,text) is 'Writes a fact about a mandate to the outbox.';
+
+CREATE OR REPLACE FUNCTION public.terms_of_order(p_event order_events)
+ RETURNS order_events
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT order_events.*::order_events AS order_events
+    FROM (order_events
+      JOIN order_event_types ON ((order_event_types.type = order_events.type)))
+   WHERE ((order_events.reference = (terms_of_order.p_event).reference) AND (order_events.organization_id = (terms_of_order.p_event).organization_id) AND (order_events.livemode = (terms_of_order.p_event).livemode) AND (order_events.amount IS NOT NULL) AND (order_events.customer_external_id IS NOT NULL) AND (order_event_types.meaning <> 'canceled'::text))
+   ORDER BY order_events.created_at, order_events.id
+  LIMIT 1;
+END;
+comment on function terms_of_order(order_events) is 'The first message that names customer and amount, which decides; messages may come in any order.';
 
 CREATE OR REPLACE FUNCTION public.touch_updated_at()
  RETURNS trigger
@@ -8221,6 +10340,70 @@ begin
 end;
 $function$;
 comment on function try_gateway_event(uuid) is 'Applies one message; its failure is kept, not thrown.';
+
+CREATE OR REPLACE FUNCTION public.unseen_attempt(p_intent payment_intents, p_method text)
+ RETURNS payment_attempts
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+begin
+    select payment_attempts.* into v_attempt
+    from payment_attempts
+    inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id
+    where payment_attempts.payment_intent_id = p_intent.id
+        and not payment_attempts.is_surplus
+        and payment_attempts.gateway_payment_id is null
+        and checkout_sessions.url is null
+        and (
+            payment_attempts.status = 'unknown'
+            -- Whoever was to open its page is gone: no call to a gateway takes so long.
+            or payment_attempts.status = 'created'
+            and payment_attempts.created_at < clock_now() - interval '1 minute'
+            and checkout_sessions.method is distinct from p_method
+        );
+    return v_attempt;
+end;
+$function$;
+comment on function unseen_attempt(payment_intents,text) is 'The open attempt of which nobody has seen a page, because its gateway stayed silent; else a null row.';
+
+CREATE OR REPLACE FUNCTION public.use_receipts(p_payment_intent_id uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_intent payment_intents;
+    v_held bigint;
+begin
+    select * into strict v_intent from payment_intents where id = p_payment_intent_id;
+    select coalesce(sum(amount - amount_used), 0) into v_held
+    from bank_transfers
+    where payment_intent_id = v_intent.id and status = 'approved'
+        and match_checked_by is not null and amount_used < amount;
+
+    if v_intent.status not in ('paid', 'canceled') and v_held < v_intent.amount then
+        perform record_exception(
+            v_intent.organization_id, v_intent.livemode, 'bank-transfer-short', 'payment_intent',
+            v_intent.id, v_intent.amount - v_held, v_intent.currency,
+            format('%s of %s came by bank transfer', v_held, v_intent.amount)
+        )
+        where v_held > 0;
+        return;
+    end if;
+    if v_intent.status not in ('paid', 'canceled') then
+        perform pay_by_receipts(v_intent, v_intent.amount);
+        v_held := v_held - v_intent.amount;
+    end if;
+    if v_held > 0 then  -- too much, or nothing was owed any more: it goes back
+        perform pay_by_receipts(v_intent, v_held);
+    end if;
+    perform resolve_exception('bank-transfer-short', 'payment_intent', v_intent.id);
+end;
+$function$;
+comment on function use_receipts(uuid) is 'Pays a payment with what has come for it, once that is enough; whatever is more is surplus, as a second payment by card would be. Too little is held and listed. The intent is locked.';
 
 CREATE OR REPLACE FUNCTION public.watch_money_back(p_attempt payment_attempts)
  RETURNS void
@@ -8340,6 +10523,45 @@ begin
 end;
 $function$;
 comment on function write_autopay_mandate(customers,json,text,bigint,text,integer,text,text,text) is 'Writes a mandate down before a gateway is asked for its page. Of several pages the newest counts.';
+
+CREATE OR REPLACE FUNCTION public.write_bank_transfer(p_transfer bank_transfers)
+ RETURNS bank_transfers
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_transfer bank_transfers;
+begin
+    insert into bank_transfers (
+        organization_id, livemode, bank_account_id, kind, rail, reference, amount, currency,
+        value_date, payer_name, note, payment_intent_id, refund_id, returned_id, idempotency_key,
+        request, made_by, matched_by
+    )
+    values (
+        p_transfer.organization_id, p_transfer.livemode, p_transfer.bank_account_id,
+        p_transfer.kind, p_transfer.rail, p_transfer.reference, p_transfer.amount,
+        p_transfer.currency, p_transfer.value_date, p_transfer.payer_name, p_transfer.note,
+        p_transfer.payment_intent_id, p_transfer.refund_id, p_transfer.returned_id,
+        p_transfer.idempotency_key, p_transfer.request, p_transfer.made_by,
+        case when p_transfer.payment_intent_id is not null then p_transfer.made_by end
+    )
+    on conflict do nothing
+    returning * into v_transfer;
+
+    if v_transfer.id is not null then
+        perform tell_bank_transfer(v_transfer, 'entered');
+        return v_transfer;
+    end if;
+    v_transfer := known_bank_transfer(p_transfer);  -- the same request was quicker
+    if v_transfer.id is null then
+        raise exception 'transfer-known: % %, or what it pays back, was entered before',
+            p_transfer.rail, p_transfer.reference
+            using errcode = '22B29';
+    end if;
+    return v_transfer;
+end;
+$function$;
+comment on function write_bank_transfer(bank_transfers) is 'Writes a transfer down once, by its key and by its reference, however many enter it at a time.';
 
 CREATE OR REPLACE FUNCTION public.write_credit_grant(p_session json, p_customer customers, p_amount numeric, p_key text, p_reason text, p_expires_at timestamp with time zone)
  RETURNS void
@@ -8643,7 +10865,7 @@ end;
 $function$;
 comment on function write_ledger_entries(uuid,boolean,timestamp with time zone,uuid[],ledger_posting[]) is 'Locks the accounts in order of id and writes the entries of transactions that have none: any number of postings, of any number of lines.';
 
-CREATE OR REPLACE FUNCTION public.write_order(p_customer customers, p_reference text, p_amount bigint, p_currency text, p_title text, p_metadata jsonb)
+CREATE OR REPLACE FUNCTION public.write_order(p_customer customers, p_reference text, p_amount bigint, p_currency text, p_title text, p_metadata jsonb, p_capture_method text DEFAULT NULL::text)
  RETURNS payment_intents
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -8660,11 +10882,11 @@ begin
     if v_intent.id is null then
         perform check_payment_amount(p_customer.organization_id, p_amount, p_currency);
         insert into payment_intents (
-            organization_id, livemode, customer_id, purpose, amount, currency
+            organization_id, livemode, customer_id, purpose, amount, currency, capture_method
         )
         values (
             p_customer.organization_id, p_customer.livemode, p_customer.id, 'order', p_amount,
-            p_currency
+            p_currency, coalesce(p_capture_method, 'automatic')
         )
         returning * into v_intent;
         insert into orders (
@@ -8679,16 +10901,69 @@ begin
         if found then
             return v_intent;
         end if;  -- another customer's request with the same reference was quicker
-    elsif (v_intent.customer_id, v_intent.amount, v_intent.currency)
-        = (p_customer.id, p_amount, p_currency)
-    then
+    elsif (v_intent.customer_id, v_intent.amount, v_intent.currency, v_intent.capture_method) = (
+        p_customer.id, p_amount, p_currency, coalesce(p_capture_method, v_intent.capture_method)
+    ) then
         return v_intent;
     end if;
     raise exception 'idempotency-key-reused: order % asks for something else', p_reference
         using errcode = '22B08';
 end;
 $function$;
-comment on function write_order(customers,text,bigint,text,text,jsonb) is 'The order and what is owed for it; asked again with the same words, the one that is there. The customer is locked.';
+comment on function write_order(customers,text,bigint,text,text,jsonb,text) is 'The order and what is owed for it; asked again with the same words, the one that is there. Who does not say when it is captured takes it as it is. The customer is locked.';
+
+CREATE OR REPLACE FUNCTION public.write_placed_order(p_event order_events, p_terms order_events, p_customer customers)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform from customers where id = p_customer.id for no key update;
+    perform write_order(
+        p_customer, p_terms.reference, p_terms.amount, p_terms.currency,
+        'Order ' || left(p_terms.reference, 190), '{}'
+    );
+exception
+    when sqlstate '22B06' or sqlstate '22B07' then  -- what the organisation does not take
+        if p_event.id = p_terms.id then
+            raise;  -- whoever says so hears it
+        end if;
+        perform record_exception(
+            p_event.organization_id, p_event.livemode, 'order-not-payable', 'order_event',
+            p_terms.id, p_terms.amount, p_terms.currency, sqlerrm
+        );
+end;
+$function$;
+comment on function write_placed_order(order_events,order_events,customers) is 'Writes an order down on the terms of a message. Terms that are not taken do not stop the messages that come after it: a person looks.';
+
+CREATE OR REPLACE FUNCTION public.write_publication_results(p_destination text, p_results jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    update event_publications
+    set
+        status = case
+            when results.outcome = 'published' then 'published'
+            when results.outcome = 'refused' and attempts >= 3 then 'parked'
+            else status
+        end,
+        due_at = case
+            when results.outcome = 'published' then null
+            when results.outcome = 'refused' and attempts >= 3 then null
+            else due_at
+        end,
+        published_at = case when results.outcome = 'published' then clock_now() end,
+        last_error = left(results.detail, 500)
+    from jsonb_to_recordset(p_results) as results (event_id uuid, outcome text, detail text)
+    where event_publications.event_id = results.event_id
+        and event_publications.destination = p_destination
+        and event_publications.status <> 'published';
+end;
+$function$;
+comment on function write_publication_results(text,jsonb) is 'Writes down how events were taken. Published stays published, whatever a slower sender says.';
 
 CREATE OR REPLACE FUNCTION public.write_refund(p_attempt payment_attempts, p_refund refunds, p_take_what_is_left boolean)
  RETURNS refunds
@@ -8714,9 +10989,11 @@ begin
         p_refund.note, p_refund.amount, coalesce(p_refund.fee_amount, 0), v_loss,
         p_attempt.currency,
         -- Whoever asks for a refund sends it, and the cron only if they die; the system's own is
-        -- the cron's at once.
-        clock_now() + case p_refund.requested_by
-            when 'system' then interval '0' else check_delay(0)
+        -- the cron's at once. What is paid by hand is nobody's to send: see below.
+        case
+            when is_by_hand(p_attempt.gateway) then null
+            when p_refund.requested_by = 'system' then clock_now()
+            else clock_now() + check_delay(0)
         end
     )
     on conflict on constraint refund_key_is_used_once do nothing
@@ -8726,6 +11003,12 @@ begin
             using errcode = '22B08';
     end if;
 
+    if is_by_hand(v_refund.gateway) then
+        perform record_exception(
+            v_refund.organization_id, v_refund.livemode, 'refund-unresolved', 'refund',
+            v_refund.id, v_refund.amount, v_refund.currency, 'to be paid by bank transfer'
+        );
+    end if;
     update payment_attempts
     set amount_refunded = amount_refunded + v_refund.amount
     where id = p_attempt.id;

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-from sandbox import chain, clock, schema, tokens, world
+from sandbox import chain, clock, fault_commands, schema, tokens, world
 from sandbox.database import DatabaseError
 from sandbox.demo import DemoError
 from sandbox.migrations import MigrationError
@@ -30,6 +30,7 @@ EXAMPLES = """examples:
   DATABASE_URL=postgresql://... python -m sandbox    on a Postgres of yours
   python -m sandbox token --role finance   print a token
   python -m sandbox clock advance 3d       let three days go by, with all that is due in them
+  python -m sandbox faults set stripe lost_answer     have a gateway's next answer get lost
   python -m sandbox verify-ledger --database-url postgresql://...    prove the hash chain
   python -m sandbox reset                  delete all data
 """
@@ -147,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--role", choices=sorted({role for u in tokens.USERS for role in u.roles}))
     made.set_defaults(command=token)
     clock.add_commands(commands)
+    fault_commands.add_commands(commands)
     checked = commands.add_parser("verify-ledger", help="prove the ledger's hash chain")
     checked.add_argument("--database-url", default=os.environ.get("DATABASE_URL"))
     checked.add_argument(

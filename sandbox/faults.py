@@ -28,6 +28,7 @@ class Kind(StrEnum):
     NONSENSE = "nonsense"  # a page of HTML with status 200
     MALFORMED = "malformed"  # half of the JSON
     EMPTY = "empty"  # status 200 and no body
+    OTHER_LINK = "other_link"  # a UPI link for n paise more than was asked for
     # of webhooks
     DROP = "drop"  # never sent
     DUPLICATE = "duplicate"  # sent n times more
@@ -59,9 +60,9 @@ class Fault:
 
     `times` is how many calls it still spoils, None for all until it is cleared: an outage is
     `refuse` of `*` without an end. `seconds` belongs to slow, timeout_before_effect, delay,
-    stale and future, and to late_effect in simulated time; `n` to duplicate and wrong_amount;
-    `attempts` says how many sendings of one webhook carry the bad signature. `effect` tells
-    nonsense, malformed and empty whether the call has its effect.
+    stale and future, and to late_effect in simulated time; `n` to duplicate, wrong_amount and
+    other_link; `attempts` says how many sendings of one webhook carry the bad signature. `effect`
+    tells nonsense, malformed and empty whether the call has its effect.
     """
 
     gateway: str

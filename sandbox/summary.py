@@ -26,6 +26,7 @@ def show(screen: Screen, ports: Ports, database: str, state: Path) -> None:
             ("App", f"{ports.app_url}/healthz"),
             ("Gateways", f"{ports.gateways_url}/"),
             ("Shop", f"{ports.gateways_url}/shop"),
+            ("Events", f"{ports.gateways_url}/eventbridge/events"),
             ("Postgres", database),
             ("Logs", str(state / "logs")),
         ]

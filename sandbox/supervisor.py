@@ -188,6 +188,8 @@ def gateways_service(ports: Ports, state: Path) -> Service:
         words += ["--secret", f"{gateway}={secret}", "--key", f"{gateway}={key}"]
         for kind in world.SUBSCRIBED.get(gateway, ()):
             words += ["--event", f"{gateway}={kind}"]
+    key = f"{world.EVENTBRIDGE_ACCESS_KEY_ID}:{world.EVENTBRIDGE_SECRET_ACCESS_KEY}"
+    words += ["--key", f"eventbridge={key}", "--secret", f"eventbridge={world.EVENTS_SECRET}"]
     return Service("gateways", ("-m", "sandbox.gateways", *words), {}, ports.gateways)
 
 

@@ -100,6 +100,13 @@ USERS = (
         organization_id=UBERTRUCK,
     ),
     User(
+        name="umesh",
+        about="owns UberTruck",
+        roles=("owner", "finance"),
+        id="00000000-0000-4000-8000-000000000109",
+        organization_id=UBERTRUCK,
+    ),
+    User(
         name="olga",
         about="runs the platform",
         roles=("operator",),

@@ -35,6 +35,10 @@ PAYU_CHARGEBACK_KEY = "payu-sandbox-chargeback-key-known-to-everybody"
 CASHFREE_CLIENT_ID = "TEST_sandbox_client_known_to_everybody"
 CASHFREE_CLIENT_SECRET = "cfsk_ma_test_sandbox_secret_known_to_everybody"  # noqa: S105  # published on purpose
 
+EVENTS_SECRET = "whsec_sandboxSigningKeyKnownToEverybody+++"  # noqa: S105  # published on purpose
+EVENTBRIDGE_ACCESS_KEY_ID = "AKIASANDBOX"
+EVENTBRIDGE_SECRET_ACCESS_KEY = "sandbox-aws-key-known-to-everybody"  # noqa: S105  # published on purpose
+
 # What each simulator takes as the account's key, and signs its webhooks with.
 SIMULATED = {
     "stripe": (STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET),
@@ -149,6 +153,13 @@ def app_environment(ports: Ports) -> dict[str, str]:
         "FRONTEND_URL": f"{ports.gateways_url}/shop",
         "SERVICE_URL": ports.app_url,
         "EVENTS_ORGANIZATION_ID": EVENTS_ORGANIZATION_ID,
+        "EVENT_BUS_NAME": "default",
+        "EVENTBRIDGE_URL": f"http://{HOST}:{ports.gateways}/eventbridge",
+        "EVENTBRIDGE_REGION": "us-east-2",
+        "EVENTBRIDGE_ACCESS_KEY_ID": EVENTBRIDGE_ACCESS_KEY_ID,
+        "EVENTBRIDGE_SECRET_ACCESS_KEY": EVENTBRIDGE_SECRET_ACCESS_KEY,
+        "EVENTS_URL": f"http://{HOST}:{ports.gateways}/eventbridge/consumer",
+        "EVENTS_SECRET": EVENTS_SECRET,
         "STRIPE_SECRET_KEY": STRIPE_SECRET_KEY,
         "STRIPE_WEBHOOK_SECRET": STRIPE_WEBHOOK_SECRET,
         "STRIPE_API_URL": f"http://{HOST}:{ports.gateways}/stripe",
@@ -158,6 +169,7 @@ def app_environment(ports: Ports) -> dict[str, str]:
         "RAZORPAY_API_URL": f"http://{HOST}:{ports.gateways}/razorpay",
         "RAZORPAY_CHECKOUT_URL": f"{ports.gateways_url}/razorpay",
         "RAZORPAY_MERCHANT_NAME": "Munim Sandbox Store",
+        "RAZORPAY_UPI": "on",
         "PAYU_KEY": PAYU_KEY,
         "PAYU_SALT": PAYU_SALT,
         "PAYU_API_URL": f"http://{HOST}:{ports.gateways}/payu",
@@ -165,10 +177,13 @@ def app_environment(ports: Ports) -> dict[str, str]:
         "PAYU_MERCHANT_ID": PAYU_MERCHANT_ID,
         "PAYU_CHARGEBACK_KEY": PAYU_CHARGEBACK_KEY,
         "PAYU_CHARGEBACK_URL": f"http://{HOST}:{ports.gateways}/payu",
+        "PAYU_UPI": "on",
+        "PAYU_S2S_URL": f"http://{HOST}:{ports.gateways}/payu",
         "CASHFREE_CLIENT_ID": CASHFREE_CLIENT_ID,
         "CASHFREE_CLIENT_SECRET": CASHFREE_CLIENT_SECRET,
         "CASHFREE_API_URL": f"http://{HOST}:{ports.gateways}/cashfree/pg",
         "CASHFREE_CHECKOUT_URL": f"{ports.gateways_url}/cashfree/pg",
+        "CASHFREE_UPI": "on",
     }
 
 

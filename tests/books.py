@@ -112,6 +112,7 @@ class Money:
             "currency": "USD",
             "subject": "payment",
             "captured_amount": None,
+            "receipt_url": None,
             "failure_code": None,
             "failure_message": None,
             "decline_class": None,

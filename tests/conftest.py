@@ -14,13 +14,13 @@ from sandbox.postgres import Postgres
 
 # Machines that look for holes, races, kills, fuzz, fresh installations, whole worlds: minutes.
 THOROUGH = re.compile(
-    r"/(proof/test_(?!machinery)|sabotage/|random_queries/|e2e/|sandbox/gateways/)"
+    r"/(proof/test_(?!machinery)|sabotage/|simulation/|random_queries/|e2e/|sandbox/gateways/)"
     r"|/test_(machine|hammer|races|pairs|money_back_at_once|\w+_shuffle|spoilt_calls)\.py"
     r"|/sandbox/test_(clock|installation|postgres|run)\.py"
     r"|/engine/test_(abuse|changes|events|live_queries|main|metadata_directory|node_clients)\.py"
     r"|/engine/test_(plans|slow_watchers|streams|websocket_sessions)\.py"
     r"|/gateways/test_(scenarios|fifth_gateway|\w+_scenarios)\.py"
-    r"|/(autopay/test_service|refunds/test_sending)\.py"
+    r"|/(autopay/test_service|reconciliation/test_invariants|refunds/test_sending)\.py"
 )
 
 

@@ -86,3 +86,38 @@ def test_secrets_do_not_show_in_a_settings_text() -> None:
 
     assert "sk_test_1" not in repr(settings)
     assert "whsec_1" not in repr(settings)
+
+
+BUS = {"EVENT_BUS_NAME": "orders"}
+ROLE = {"AWS_REGION": "us-east-2", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+OWN = {
+    "EVENTBRIDGE_REGION": "us-east-2",
+    "EVENTBRIDGE_ACCESS_KEY_ID": "k",
+    "EVENTBRIDGE_SECRET_ACCESS_KEY": "s",
+}
+URL = {"EVENTS_URL": "https://shop.example/events", "EVENTS_SECRET": "whsec_" + "A" * 44}
+
+
+@pytest.mark.parametrize("given", [{}, BUS | ROLE, BUS | OWN, URL, ROLE, BUS | OWN | URL])
+def test_events_may_go_to_a_bus_an_address_both_or_nowhere(given: dict[str, str]) -> None:
+    assert config.load(GOOD | given).event_bus_name == given.get("EVENT_BUS_NAME", "")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (BUS, "EVENT_BUS_NAME needs AWS_REGION"),
+        (BUS | ROLE | {"AWS_SECRET_ACCESS_KEY": ""}, "EVENT_BUS_NAME needs AWS_REGION"),
+        (OWN | {"EVENTBRIDGE_REGION": ""}, "EVENTBRIDGE_REGION, .* go together"),
+        (BUS | OWN | {"EVENTBRIDGE_ACCESS_KEY_ID": ""}, "EVENTBRIDGE_REGION, .* go together"),
+        (URL | {"EVENTS_SECRET": ""}, "EVENTS_URL needs EVENTS_SECRET"),
+        (URL | {"EVENTS_SECRET": "A" * 44}, "EVENTS_URL needs EVENTS_SECRET"),
+        (URL | {"EVENTS_SECRET": "whsec_" + "A" * 20}, "EVENTS_URL needs EVENTS_SECRET"),
+        (URL | {"EVENTS_SECRET": "whsec_" + "A" * 43}, "EVENTS_URL needs EVENTS_SECRET"),
+        (URL | {"EVENTS_URL": "shop.example"}, "EVENTS_URL must be a URL"),
+        (URL | {"EVENTS_URL": "http://shop.example"}, "EVENTS_URL must be https in live"),
+    ],
+)
+def test_events_that_could_not_leave_are_a_fault_at_once(given: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        config.load(GOOD | given)

@@ -1,8 +1,13 @@
 """The way out: what is an answer, what is a no, and what is silence."""
 
 import json
-from collections.abc import Iterator
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import requests
@@ -131,3 +136,64 @@ def test_an_endless_answer_is_cut(
 
     with pytest.raises(GatewayUnavailableError):
         http.get("/x")
+
+
+@pytest.fixture
+def says() -> Iterator[Callable[..., Http]]:
+    """A server that writes an answer in pieces of so many seconds each, and hangs up."""
+    made: list[Any] = []
+
+    def serve(*pieces: bytes, pause: float = 0.0) -> Http:
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def answer() -> None:
+            with listener, suppress(OSError):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    for piece in pieces:
+                        connection.sendall(piece)
+                        time.sleep(pause)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        client = Http("Example", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        made.append((client, thread))
+        return client
+
+    yield serve
+    for client, thread in made:
+        client.close()
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n",
+        b"",
+        b"\x16\x03\x01",
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_an_answer_that_is_torn_off_is_no_answer(says: Callable[..., Http], answer: bytes) -> None:
+    with pytest.raises(GatewayUnavailableError):
+        says(answer).get("/x")
+
+
+def test_an_answer_that_drips_is_given_up_in_time(
+    says: Callable[..., Http], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.http.CONNECT_SECONDS_MAX", 0.2)
+    monkeypatch.setattr("app.http.ANSWER_SECONDS_MAX", 0.5)
+    began = time.monotonic()
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n"
+
+    with pytest.raises(GatewayUnavailableError):
+        says(head, *[b" "] * 40, pause=0.1).get("/x")
+    assert time.monotonic() - began < 2

@@ -33,14 +33,15 @@ def charge_all(
         # Each thread logs under the request's id.
         ends = [pool.submit(copy_context().run, _end, ctx, order, time_is_up) for order in orders]
         ended = [end.result() for end in ends]
-    unsent = [
-        {"id": order["id"], "fence": order["fence"]}
-        for order, end in zip(orders, ended, strict=True)
-        if end == UNSENT
-    ]
-    if unsent:
-        ctx.hasura.run("ReleaseAutopayCharges", claims=unsent)
+    give_back(ctx, [order for order, end in zip(orders, ended, strict=True) if end == UNSENT])
     return Counter(ended)
+
+
+def give_back(ctx: Context, orders: list[dict[str, Any]]) -> None:
+    """Let others go on at once with what is not sent."""
+    claims = [{"id": order["id"], "fence": order["fence"]} for order in orders]
+    if claims:
+        ctx.hasura.run("ReleaseAutopayCharges", claims=claims)
 
 
 def _end(ctx: Context, order: dict[str, Any], time_is_up: Callable[[], bool]) -> str:

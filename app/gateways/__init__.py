@@ -34,6 +34,7 @@ __all__ = [
     "Checkout",
     "DeclineClass",
     "Delivery",
+    "Device",
     "Finding",
     "Gateway",
     "Method",
@@ -48,6 +49,7 @@ __all__ = [
     "SettlementLine",
     "Setup",
     "Subject",
+    "UpiIntent",
     "finder",
     "names",
     "parse",
@@ -63,6 +65,7 @@ class Capability(StrEnum):
     SAVE = "save"  # open_setup, find_setup, charge
     RECEIPT = "receipt"  # receipt_url
     DISPUTES = "disputes"  # find_disputes
+    UPI = "upi"  # open_upi
 
     @property
     def methods(self) -> frozenset[str]:
@@ -76,7 +79,19 @@ METHODS_OF = {
     Capability.SAVE: frozenset({"open_setup", "find_setup", "charge"}),
     Capability.RECEIPT: frozenset({"receipt_url"}),
     Capability.DISPUTES: frozenset({"find_disputes"}),
+    Capability.UPI: frozenset({"open_upi"}),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where the payer is, as banks' checks for fraud want to know. Passed on, and not kept."""
+
+    address: str
+    agent: str
+
+
+NOBODYS = Device("127.0.0.1", "Mozilla/5.0")  # gateways take no empty ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +109,9 @@ class Charge:
     name: str = ""  # the payer's
     phone: str = ""  # the payer's, as +91XXXXXXXXXX
     method: Method | None = None  # the payer has chosen; None: the gateway's page asks
+    gateway_customer_id: str | None = None  # the payer wants what they saved there
+    reference: str = ""  # of the page that our books have: of several it is this one
+    device: Device = NOBODYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +176,15 @@ class Checkout:
 
 
 @dataclass(frozen=True, slots=True)
+class UpiIntent:
+    """What a payer's UPI app is handed, by a tap or from a code, instead of a gateway's page."""
+
+    reference: str  # as Checkout.reference of the same charge
+    link: str  # upi://pay?…; unchecked: see app/upi.py
+    expires_at: datetime  # when the gateway takes it no more, as far as it says
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """A webhook as it came: header names in lower case, the body's bytes untouched."""
 
@@ -190,6 +217,12 @@ class Gateway(Protocol):
 
     def open(self, charge: Charge) -> Checkout:
         """Open a hosted page. Safe to repeat with the same charge: the same page."""
+
+    def open_upi(self, charge: Charge) -> UpiIntent | None:
+        """Ask for a link into the payer's UPI app. None where there is none: open a page instead.
+
+        Safe to repeat with the same charge: the same reference, though the link may be a new one.
+        """
 
     def open_setup(self, setup: Setup) -> Checkout:
         """Open a hosted page that saves a payment method. Safe to repeat: the same page."""
@@ -258,6 +291,7 @@ def finder(environ: Mapping[str, str]) -> Callable[[str], Gateway]:
             raise NotFoundError(f"there is no gateway called {name}")
         module = import_module(f"{__name__}.{name}")
         settings = config.read(module.Settings, environ, prefix=f"{name}_")
+        config.check_mode(name, settings, environ)
         gateway: Gateway = module.Adapter(settings)
         return gateway
 

@@ -7,9 +7,11 @@ from app.context import Context
 from app.endpoints import action
 from app.errors import PaymentInProgressError
 from app.money import Money
-from app.payments import checks, orders
+from app.payments import checks, orders, passes
 from app.payments.schemas import (
     CapturePaymentSchema,
+    Embedding,
+    EmbeddingSchema,
     InitiatePaymentSchema,
     Initiation,
     PaymentAction,
@@ -24,6 +26,9 @@ STAFF = frozenset({"finance", "operator", "owner"})
 def initiate_payment(ctx: Context, order: Initiation) -> dict[str, Any]:
     """Open the page where an order of another system is paid, once per order."""
     row = orders.initiate(ctx, order)
+    # To the customer alone, who has proved who they are.
+    is_customer = ctx.hasura.actor_role == "customer"
+    key = passes.issue(ctx, row["token"]) if is_customer else None
     names = (
         *("payment_intent_id", "payment_url", "gateway", "amount", "currency", "status"),
         "expires_at",
@@ -31,6 +36,7 @@ def initiate_payment(ctx: Context, order: Initiation) -> dict[str, Any]:
     return {
         "transaction_id": row["display_id"],
         "gateway_order_id": row["gateway_session_id"],
+        "payer_url": key and f"{row['payment_url']}?payer={key}",
         **{name: row[name] for name in names},
     }
 
@@ -41,7 +47,7 @@ def verify_payment(ctx: Context, request: PaymentAction) -> dict[str, Any]:
     return verify(ctx, str(request.payment_intent_id))
 
 
-@action(CapturePaymentSchema, roles=STAFF)
+@action(CapturePaymentSchema, roles=frozenset({"finance", "owner", "service"}))
 def capture_payment(ctx: Context, request: PaymentAction) -> dict[str, Any]:
     """Take an authorised payment, whole or in part, once; the rest is released to the payer.
 
@@ -70,6 +76,13 @@ def cancel_payment(ctx: Context, request: PaymentAction) -> dict[str, Any]:
     for attempt in attempts:
         _cancel(ctx, attempt)
     return state(ctx, intent_id)
+
+
+@action(EmbeddingSchema, roles=frozenset({"owner"}))
+def set_embedding_origins(ctx: Context, request: Embedding) -> dict[str, list[str]]:
+    """Say which sites may frame the organisation's payment pages, these and no others."""
+    rows = ctx.hasura.run("SetEmbeddingOrigins", origins=request.origins)
+    return {"origins": [row["origin"] for row in rows]}
 
 
 def _cancel(ctx: Context, attempt: dict[str, Any]) -> None:

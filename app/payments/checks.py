@@ -1,11 +1,14 @@
 """Asking a gateway what became of an attempt that has not ended."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from app import inbox
 from app.context import Context
-from app.gateways import Query
+from app.errors import GatewayRefusedError
+from app.gateways import Finding, Query
+from app.money import Money
 
 # A payer who began just before a page closed may still be at their bank.
 CLOSING = timedelta(minutes=15)
@@ -14,11 +17,12 @@ CLOSING = timedelta(minutes=15)
 def check(ctx: Context, attempt: dict[str, Any]) -> str:
     """Look an attempt up at its gateway and keep what it says. Answers the inbox row's status.
 
+    A capture that was begun is finished first: it is written down, and its sender may have died.
     Raises GatewayUnavailableError when the gateway does not answer: then nothing is known, and
     nothing changes.
     """
     gateway, account = attempt["gateway"], attempt["gateway_account"]
-    finding = ctx.gateway(gateway).find(_query(ctx, attempt))
+    finding = _finish_capture(ctx, attempt) or ctx.gateway(gateway).find(_query(ctx, attempt))
     if finding is not None:
         return str(inbox.keep(ctx, gateway, finding, "look-up", account=account)["status"])
     nothing = {
@@ -28,6 +32,17 @@ def check(ctx: Context, attempt: dict[str, Any]) -> str:
         "asked_at": ctx.now().isoformat(),  # what is not there today may be there tomorrow
     }
     return str(inbox.keep_words(ctx, gateway, nothing, "look-up", account=account)["status"])
+
+
+def _finish_capture(ctx: Context, attempt: dict[str, Any]) -> Finding | None:
+    """Take what is to be taken of an authorised payment. None: nothing is, or it cannot be."""
+    if attempt["status"] != "authorized" or attempt["amount_to_capture"] is None:
+        return None
+    amount = Money(int(attempt["amount_to_capture"]), attempt["currency"])
+    gateway = ctx.gateway(attempt["gateway"])
+    with suppress(GatewayRefusedError):  # how it stands then, the look-up says
+        return gateway.capture(attempt["id"], attempt["gateway_payment_id"], amount)
+    return None
 
 
 def _query(ctx: Context, attempt: dict[str, Any]) -> Query:

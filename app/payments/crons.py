@@ -7,7 +7,7 @@ from datetime import timedelta
 from app.config import ConfigError
 from app.context import Context
 from app.endpoints import cron
-from app.errors import AppError
+from app.errors import AppError, GatewayUnavailableError
 from app.payments import checks, disputes, order_events, receipts
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def check_payments(ctx: Context) -> dict[str, int]:
     """Ask the gateways about attempts that have not ended and are due, one after the other.
 
     An attempt is put off to its next time before it is asked about, so that one that cannot be
-    asked about keeps nobody else waiting.
+    asked about keeps nobody else waiting. Silence is no answer: it is asked again within the hour.
     """
     asked = answered = 0
     give_up = time.monotonic() + CHECK_SECONDS_MAX
@@ -41,8 +41,10 @@ def check_payments(ctx: Context) -> dict[str, int]:
         try:
             checks.check(ctx, due[0])
             answered += 1
-        except AppError as failure:
+        except (AppError, ConfigError) as failure:
             log.warning("not checked: %s", failure, extra={"attempt_id": due[0]["id"]})
+            if isinstance(failure, GatewayUnavailableError):
+                ctx.hasura.run("AskPaymentAgain", attemptId=due[0]["id"])
     return {"asked": asked, "answered": answered}
 
 
@@ -68,7 +70,7 @@ def charge_orders(ctx: Context) -> dict[str, int]:
         try:
             order_events.charge(ctx, due[0])
             sent += 1
-        except AppError as failure:
+        except (AppError, ConfigError) as failure:
             log.warning("not charged: %s", failure, extra={"attempt_id": due[0]["id"]})
     return {"sent": sent}
 

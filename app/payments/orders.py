@@ -2,12 +2,19 @@
 
 import logging
 import re
+from dataclasses import replace
 from typing import Any
 
 from app import inbox, pages
 from app.config import ConfigError
 from app.context import Context
-from app.errors import CheckoutExpiredError, NotFoundError, PaymentInProgressError
+from app.errors import (
+    CheckoutExpiredError,
+    NotFoundError,
+    PaymentInProgressError,
+    SettingInvalidError,
+)
+from app.findings import BY_HAND
 from app.gateways import Capability, Gateway, Method
 from app.payments import checks, verification
 from app.payments.schemas import Initiation
@@ -22,6 +29,8 @@ METHODS = (
     *(Method.BANK_TRANSFER, Method.BANK_DEBIT),
 )
 
+HELD = frozenset({Method.CARD})  # what can be authorised first, and taken later
+
 TOKEN = re.compile(r"[\w-]{32}", re.ASCII)
 
 log = logging.getLogger(__name__)
@@ -32,14 +41,31 @@ def initiate(ctx: Context, order: Initiation) -> dict[str, Any]:
 
     Where the caller names a gateway or a method, the gateway's page is opened as well: order and
     attempt are committed before it is asked, under the attempt's id, so that the same call repairs
-    what a crash left. Otherwise the payer chooses, and `gateway` is None until then.
+    what a crash left. Otherwise the payer chooses, and `gateway` is None until then; it stays None
+    for a bank transfer to the organisation's own account, which our page shows.
     """
     page = _page(ctx, order)
-    if order.gateway or order.method:
+    order = _authorised_first(ctx, order) if page["capture_method"] == "manual" else order
+    is_by_hand = order.method is Method.BANK_TRANSFER and takes_transfers(page)
+    if order.gateway or (order.method and not is_by_hand):
         row = _open_attempt(ctx, order)
         names = ("gateway", "gateway_session_id", "status", "transaction_status")
         page |= {name: row[name] for name in names}
     return page | {"payment_url": f"{ctx.settings.service_url}{PAGE_PATH}{page['token']}"}
+
+
+def _authorised_first(ctx: Context, order: Initiation) -> Initiation:
+    """Have it paid by card. A gateway that cannot hold money is refused when it is named.
+
+    Without a gateway the payer's click chooses, among those that can. Raises SettingInvalidError.
+    """
+    if order.method not in {None, *HELD}:
+        message = "only a card's money is authorised first"
+        raise SettingInvalidError(message)
+    if order.gateway and not _taken(ctx.gateway(order.gateway), "manual"):
+        message = f"{order.gateway} authorises nothing first"
+        raise SettingInvalidError(message)
+    return replace(order, method=Method.CARD if order.gateway else None)
 
 
 def page_of(ctx: Context, token: str) -> dict[str, Any]:
@@ -66,42 +92,68 @@ def offers(ctx: Context, page: dict[str, Any]) -> dict[Method, list[str]]:
         gateway = _gateway(ctx, route["gateway"])
         if gateway is None or page["currency"] not in (gateway.currencies or {page["currency"]}):
             continue
-        for method in gateway.methods:
+        for method in _taken(gateway, page["capture_method"]):
             if route["methods"] is None or method in route["methods"]:
                 found.setdefault(method, []).append(route["gateway"])
-    if page["currency"] != "INR":
+    if page["currency"] != "INR" or int(page["amount"]) > int(page["upi_amount_max"]):
         found.pop(Method.UPI, None)
+    if takes_transfers(page):  # and nobody takes a share
+        found[Method.BANK_TRANSFER] = [BY_HAND]
     return {method: found[method] for method in METHODS if method in found}
 
 
+def takes_transfers(page: dict[str, Any]) -> bool:
+    """Tell whether its payer may transfer the money to the organisation's own account."""
+    return bool(page["bank_account"]) and page["capture_method"] == "automatic"
+
+
+def saved_cards(ctx: Context, page: dict[str, Any]) -> list[dict[str, Any]]:
+    """List what the customer saved and may pay with here: of each gateway the newest.
+
+    Its page lets them choose among all that they saved there.
+    """
+    keepers = _keepers(ctx, page)
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for card in page["saved_cards"]:
+        if card["gateway"] in keepers:
+            found.setdefault((card["gateway"], card["gateway_customer_id"]), card)
+    return list(found.values())
+
+
+def _keepers(ctx: Context, page: dict[str, Any]) -> list[str]:
+    gateways = offers(ctx, page).get(Method.CARD, [])
+    return [name for name in gateways if Capability.SAVE in ctx.gateway(name).capabilities]
+
+
 def begin(
-    ctx: Context, page: dict[str, Any], method: Method, address_hash: str
+    ctx: Context,
+    page: dict[str, Any],
+    method: Method,
+    address_hash: str,
+    payment_method_id: str | None = None,
 ) -> dict[str, Any] | None:
     """Begin an attempt by a method; a second click: the same one. None where there is none to pay.
+
+    With a saved method the gateway's page offers it; nothing is charged before the payer agrees.
 
     A page that is open at a gateway for another method is closed first, where the gateway can.
     Raises PaymentInProgressError where it may still take the money.
     """
-    gateways = offers(ctx, page).get(method, [])
+    is_saved = payment_method_id is not None
+    asked = {
+        "token": page["token"],
+        "method": method.value,
+        "gateways": _keepers(ctx, page) if is_saved else offers(ctx, page).get(method, []),
+        "addressHash": address_hash,
+        "backUrl": _back(ctx),
+        "paymentMethodId": payment_method_id,
+    }
     try:
-        return _begin(ctx, page["token"], method, gateways, address_hash)
+        rows = ctx.hasura.run("BeginPageAttempt", **asked)
     except PaymentInProgressError:
         _close(ctx, page["payment_intent_id"])
-        return _begin(ctx, page["token"], method, gateways, address_hash)
-
-
-def _begin(
-    ctx: Context, token: str, method: Method, gateways: list[str], address_hash: str
-) -> dict[str, Any] | None:
-    rows: list[dict[str, Any]] = ctx.hasura.run(
-        "BeginPageAttempt",
-        token=token,
-        method=method.value,
-        gateways=gateways,
-        addressHash=address_hash,
-        backUrl=_back(ctx),
-    )
-    return rows[0] if rows else None
+        rows = ctx.hasura.run("BeginPageAttempt", **asked)
+    return next(iter(rows), None)
 
 
 def _close(ctx: Context, payment_intent_id: str) -> None:
@@ -114,6 +166,13 @@ def _close(ctx: Context, payment_intent_id: str) -> None:
             inbox.keep(ctx, attempt["gateway"], finding, "answer", account=account)
         else:
             checks.check(ctx, attempt)
+
+
+def _taken(gateway: Gateway, capture_method: str) -> frozenset[Method]:
+    """List what a gateway takes: of what is authorised first, cards, where it can hold them."""
+    if capture_method == "automatic":
+        return gateway.methods
+    return HELD if Capability.AUTHORIZE in gateway.capabilities else frozenset()
 
 
 def _gateway(ctx: Context, name: str) -> Gateway | None:
@@ -174,6 +233,7 @@ def _order(order: Initiation) -> dict[str, Any]:
         "currency": order.amount.currency,
         "title": order.title,
         "metadata": order.metadata,
+        "captureMethod": order.capture_method,
     }
 
 

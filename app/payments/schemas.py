@@ -22,6 +22,27 @@ from app.money import MinorUnits, Money
 
 
 @dataclass(frozen=True, slots=True)
+class Embedding:
+    """The sites that may frame payment pages, by their origins."""
+
+    origins: list[str]
+
+
+class EmbeddingSchema(Schema):
+    """The input of setEmbeddingOrigins. The database tells what is an origin."""
+
+    origins = fields.List(
+        fields.String(validate=validate.Length(1, 300)),
+        required=True,
+        validate=validate.Length(0, 20),
+    )
+
+    @post_load
+    def build(self, data: dict[str, Any], **_: Any) -> Embedding:
+        return Embedding(**data)
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentAction:
     """A request about one payment. `amount` is None where all of it is meant."""
 
@@ -56,6 +77,7 @@ class Initiation:
     gateway: str | None
     method: Method | None
     metadata: dict[str, Any]
+    capture_method: str | None = None  # None: as the order has it, automatic for a new one
 
 
 # UberTruck's document and payers' tongues have several words for one thing.
@@ -69,6 +91,8 @@ METHODS = {
 }
 
 REFERENCE = validate.Regexp(r"^[\x21-\x7e]{1,255}\Z", error="Not 1 to 255 ASCII characters.")
+# The database takes 8 KiB, with what a booking adds.
+METADATA_BYTES_MAX = 6000
 GATEWAY = validate.Regexp(r"^[a-z][a-z0-9_]{0,31}\Z", error="Not the name of a gateway.")
 
 
@@ -80,8 +104,8 @@ def _metadata(value: dict[str, Any]) -> None:
     if not all(item is None or isinstance(item, str | int) for item in value.values()):
         message = "Only texts, whole numbers, true, false and null."
         raise ValidationError(message)
-    if len(str(value)) > 4000 or "\x00" in str(value) or "\\x00" in str(value):
-        message = "Longer than 4,000 characters, or not a text of a database."
+    if len(json.dumps(value, ensure_ascii=False).encode()) > METADATA_BYTES_MAX:
+        message = f"Longer than {METADATA_BYTES_MAX} bytes."
         raise ValidationError(message)
 
 
@@ -96,6 +120,7 @@ class InitiatePaymentSchema(Schema):
     gateway = _optional(GATEWAY)
     method = _optional(validate.OneOf(list(METHODS)))
     metadata = fields.Dict(keys=fields.String(), load_default=dict, validate=_metadata)
+    capture_method = _optional(validate.OneOf(["automatic", "manual"]))
 
     @post_load
     def build(self, data: dict[str, Any], **_: Any) -> Initiation:
@@ -108,6 +133,7 @@ class InitiatePaymentSchema(Schema):
             gateway=data["gateway"],
             method=METHODS.get(data["method"] or ""),
             metadata=data["metadata"],
+            capture_method=data["capture_method"],
         )
 
 
@@ -150,6 +176,10 @@ class OrderEvent:
     occurred_at: datetime
 
 
+# Of these messages nothing but the order is read: it is off, whatever they say of money.
+CANCELLATIONS = frozenset({"inventory.reservation_failed", "order.cancelled"})
+
+
 class OrderDetailSchema(Schema):
     """What is read of a message about an order; amounts are in major units, 42.00 dollars."""
 
@@ -184,7 +214,9 @@ class OrderEventSchema(Schema):
     @post_load
     def build(self, data: dict[str, Any], **_: Any) -> OrderEvent:
         is_order = "orderId" in data["data"]
-        order = OrderDetailSchema().load(data["data"] if is_order else {"orderId": "none"})
+        only = ("order_id",) if data["type"] in CANCELLATIONS else None
+        read = data["data"] if is_order else {"orderId": "none"}
+        order = {"customer_id": None, "amount": None} | OrderDetailSchema(only=only).load(read)
         amount = order["amount"]
         return OrderEvent(
             id=data["id"],

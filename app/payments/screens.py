@@ -4,6 +4,7 @@ Everything a page needs is in it: no script, style, font or picture is fetched f
 """
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from secrets import token_urlsafe
 from typing import Any
@@ -11,13 +12,17 @@ from urllib.parse import urlencode, urlsplit
 
 from flask import Response, render_template
 
+from app import upi
 from app.gateways import Checkout, Method
 from app.money import Money
-from app.payments import tongues
+from app.payments import codes, tongues
+from app.payments.embedding import Frame
 
 # Where a name is no word of its own with a capital.
 TITLES = {"payu": "PayU"}
+BRANDS = {"amex": "American Express", "jcb": "JCB", "unionpay": "UnionPay", "rupay": "RuPay"}
 RESUMABLE = frozenset({"created", "unknown", "pending"})
+SETTLED = frozenset({"paid", "authorized", "canceled"})  # nothing is due, whatever an attempt says
 
 
 class State(StrEnum):
@@ -39,6 +44,17 @@ class Screen:
     language: str
     methods: list[Method] = field(default_factory=list)
     notice: str = ""  # of NOTICES
+    frame: Frame | None = None  # where the page is shown on a merchant's site
+    payer: str = ""  # their pass, where they came as the signed-in customer
+    saved: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A UPI link, and for how long it is shown."""
+
+    link: str
+    left: timedelta
 
 
 # What went wrong at the last click, by the word in the address. The template says it.
@@ -67,6 +83,22 @@ def seen(page: dict[str, Any]) -> str:
     return ":".join(str(part or "") for part in parts)
 
 
+def word(page: dict[str, Any]) -> dict[str, Any]:
+    """Tell the site that frames a page how it stands: a hint, for it asks before it delivers."""
+    stands = state(page)
+    has_failed = stands is State.CHOOSE and page["payment_attempt_status"] == "failed"
+    is_over = stands in {State.CANCELED, State.EXPIRED, State.EXHAUSTED}
+    is_on_its_way = stands in {State.PAID, State.WAITING}
+    return {
+        "status": stands.value if is_on_its_way else "failed" if has_failed or is_over else "open",
+        "reason": stands.value if is_over else page["decline_class"] if has_failed else None,
+        "final": is_over or stands is State.PAID,
+        "seen": seen(page),
+        "transaction_id": page["display_id"],
+        "reference": page["reference"],
+    }
+
+
 def return_url(page: dict[str, Any]) -> str:
     """Tell where the shop takes the payer back. It is told a name, and asks about the rest."""
     url = page["success_url" if state(page) is State.PAID else "cancel_url"]
@@ -87,11 +119,44 @@ def show(screen: Screen) -> Response:
         amount=_amount(page, screen.language),
         methods=screen.methods,
         notice=screen.notice if screen.notice in NOTICES else "",
-        resume=page["payment_attempt_id"] if page["payment_attempt_status"] in RESUMABLE else None,
+        resume=_resumable(screen),
         gateway=_title(page["gateway"] or ""),
         return_url=return_url(page),
+        frame=screen.frame,
+        again=_address(screen),
+        payer=screen.payer,
+        saved=[_known_by(card) for card in screen.saved],
+        word=word(page),
         languages=tongues.LANGUAGES,
     )
+
+
+def _resumable(screen: Screen) -> str | None:
+    """Name the attempt to go on with. One at what a customer saved is theirs alone."""
+    page = screen.page
+    is_open = page["payment_attempt_status"] in RESUMABLE
+    is_theirs = screen.payer or not page["gateway_customer_id"]
+    return page["payment_attempt_id"] if is_open and is_theirs else None
+
+
+def _address(screen: Screen) -> str:
+    """Tell where the page is shown as it is now, to whom it is."""
+    payer = urlencode({"payer": screen.payer}) if screen.payer else ""
+    query = "&".join(filter(None, (screen.frame.query if screen.frame else "", payer)))
+    return f"/pay/{screen.page['token']}{'?' if query else ''}{query}"
+
+
+def _known_by(card: dict[str, Any]) -> dict[str, Any]:
+    """Write what its owner knows a card by."""
+    brand = (card["brand"] or "").replace("_", " ").title()
+    month = (card["expires_on"] or "")[:7]
+    return {
+        "id": card["id"],
+        "brand": BRANDS.get(card["brand"], brand),
+        "last4": card["last4"],
+        "until": month and f"{month[5:]}/{month[2:4]}",
+        "gateway": _title(card["gateway"]),
+    }
 
 
 def hand_over(row: dict[str, Any], opened: Checkout, language: str) -> Response:
@@ -109,6 +174,45 @@ def hand_over(row: dict[str, Any], opened: Checkout, language: str) -> Response:
         opened=opened,
         amount=_amount(row, language),
         gateway=_title(row["gateway"]),
+    )
+
+
+def show_code(code: Code, row: dict[str, Any], page: dict[str, Any], language: str) -> Response:
+    """Answer a page with a UPI link, for whoever has an app here or a phone to scan it with.
+
+    It is shown at the hand-over's address, in place of a gateway's page, and follows the payment.
+    """
+    amount = Money(int(row["amount"]), row["currency"])
+    seconds = int(code.left.total_seconds())
+    is_valid = seconds > 0
+    return _answer(
+        "upi.html",
+        "'self'",
+        language,
+        page=row,
+        token=page["token"],
+        shop=page["organization_name"],
+        seen=seen(page),
+        amount=tongues.written(amount, language),
+        link=code.link if is_valid else "",
+        ask=upi.read(code.link, amount),
+        code=codes.svg(code.link) if is_valid else "",
+        seconds=seconds,
+    )
+
+
+def show_bank_account(page: dict[str, Any], language: str) -> Response:
+    """Answer a page with the account to transfer to, in plain text that can be copied."""
+    return _answer(
+        "transfer.html",
+        "'none'",
+        language,
+        page=page,
+        seen=seen(page),
+        amount=_amount(page, language),
+        plain=Money(int(page["amount"]), page["currency"]).decimal,
+        account=page["bank_account"],
+        languages=tongues.LANGUAGES,
     )
 
 
@@ -132,10 +236,14 @@ def _answer(template: str, form_target: str, language: str, **names: Any) -> Res
     text = render_template(
         template, nonce=nonce, language=language, _=tongues.texts(language).gettext, **names
     )
+    frame: Frame | None = names.get("frame")
+    ancestors = frame.origin if frame else "'none'"
     policy = (
-        "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; connect-src 'self'; "
+        "default-src 'none'; base-uri 'none'; connect-src 'self'; "
+        f"frame-ancestors {ancestors}; "
         f"style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; form-action {form_target}"
     )
+    framed = {} if frame else {"X-Frame-Options": "DENY"}  # it knows no origins
     headers = {
         "Content-Security-Policy": policy,
         "Cache-Control": "no-store",
@@ -143,5 +251,6 @@ def _answer(template: str, form_target: str, language: str, **names: Any) -> Res
         "Referrer-Policy": "strict-origin",  # the address is a secret
         "Vary": "Accept-Language, Cookie",
         "X-Content-Type-Options": "nosniff",
+        **framed,
     }
     return Response(text, headers=headers, content_type="text/html; charset=utf-8")

@@ -3,12 +3,15 @@
 import hashlib
 import hmac
 
-from flask import Response, request
+from flask import request
+from werkzeug.wrappers import Response as WsgiResponse
 
 from app.context import Context
+from app.gateways import NOBODYS, Device
 from app.payments import tongues
 
 LANGUAGE = "munim_language"  # the one cookie: what the payer chose to read
+AGENT_LENGTH_MAX = 300
 YEAR_SECONDS = 365 * 24 * 3600
 
 
@@ -18,12 +21,18 @@ def language(fields: dict[str, str]) -> str:
     return tongues.choose(fields.get("lang"), kept, request.accept_languages)
 
 
-def keep_language(ctx: Context, answer: Response, chosen: str) -> None:
+def keep_language(ctx: Context, answer: WsgiResponse, chosen: str) -> None:
     """Have the browser remember the language, on the way to a gateway and back."""
     is_https = ctx.settings.service_url.startswith("https:")
     answer.set_cookie(
         LANGUAGE, chosen, YEAR_SECONDS, secure=is_https, httponly=True, samesite="Lax"
     )
+
+
+def device() -> Device:
+    """Tell where a payer is, as far as gateways want to know."""
+    agent = request.user_agent.string[:AGENT_LENGTH_MAX]
+    return Device(request.remote_addr or NOBODYS.address, agent or NOBODYS.agent)
 
 
 def address_hash(ctx: Context) -> str:

@@ -3,9 +3,10 @@
 import logging
 import time
 
+from app.config import ConfigError
 from app.context import Context
 from app.endpoints import cron
-from app.errors import AppError
+from app.errors import AppError, GatewayUnavailableError
 from app.refunds import sending
 
 log = logging.getLogger(__name__)
@@ -18,15 +19,18 @@ def check_refunds(ctx: Context) -> dict[str, int]:
     """Look up refunds that have not ended and are due, and send those that never left.
 
     A refund is put off to its next time before its gateway is asked, so that one that cannot be
-    asked about keeps nobody else waiting.
+    asked about keeps nobody else waiting. Silence is no answer: it is asked again within the hour.
     """
     asked = answered = 0
     give_up = time.monotonic() + CHECK_SECONDS_MAX
     while time.monotonic() < give_up and (due := ctx.hasura.run("ClaimRefundChecks", limit=1)):
         asked += 1
         try:
-            sending.check(ctx, due[0])
-            answered += 1
-        except AppError as failure:
+            is_answered = sending.check(ctx, due[0])["status"] != "unknown"
+            answered += is_answered
+        except (AppError, ConfigError) as failure:
             log.warning("not checked: %s", failure, extra={"refund_id": due[0]["id"]})
+            is_answered = not isinstance(failure, GatewayUnavailableError)
+        if not is_answered:
+            ctx.hasura.run("AskRefundAgain", refundId=due[0]["id"])
     return {"asked": asked, "answered": answered}

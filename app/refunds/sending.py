@@ -7,6 +7,7 @@ from typing import Any
 from app import inbox
 from app.context import Context
 from app.errors import GatewayUnavailableError
+from app.findings import BY_HAND
 from app.gateways import RefundOrder
 from app.money import Money
 from app.refunds.schemas import Refund
@@ -33,6 +34,8 @@ def refund(ctx: Context, payment_intent_id: str, request: Refund) -> dict[str, A
         note=request.note,
         key=request.idempotency_key,
     )
+    if row["gateway"] == BY_HAND:  # people pay it, and say so by recordBankTransfer
+        return _answer(row)
     if row["status"] == "created":
         row = send(ctx, row)
     elif row["status"] == "unknown":

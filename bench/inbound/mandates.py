@@ -83,6 +83,7 @@ class World:
     """All that runs. The app is started again after it was killed."""
 
     url: str
+    postgres: int  # the process
     ports: Ports
     called: Server
     gateways: Server
@@ -94,7 +95,7 @@ def run(directory: Path, number: int, *, together: bool) -> Run:
     with ExitStack() as stack:
         postgres = stack.enter_context(Postgres(directory / "postgres"))
         stack.callback(postgres.destroy)
-        world = _start(stack, postgres.url, directory, together=together)
+        world = _start(stack, postgres, directory, together=together)
         _write_mandates(world, number)
         with _app(world):
             written_s = _materialise(world, number)
@@ -103,8 +104,8 @@ def run(directory: Path, number: int, *, together: bool) -> Run:
             return _finish(world, number, written_s, together=together)
 
 
-def _start(stack: ExitStack, url: str, directory: Path, *, together: bool) -> World:
-    books.write_merchant(url)
+def _start(stack: ExitStack, postgres: Postgres, directory: Path, *, together: bool) -> World:
+    books.write_merchant(postgres.url)
     called = stack.enter_context(services.stripe_api())
     ports = Ports(hasura=free_port(), app=free_port(), gateways=free_port())
     asked = ports if together else Ports(ports.hasura, called.port, ports.gateways)
@@ -112,10 +113,10 @@ def _start(stack: ExitStack, url: str, directory: Path, *, together: bool) -> Wo
         stack.enter_context(_service(each))
         for each in (
             supervisor.gateways_service(asked, directory),
-            supervisor.engine_service(asked, url),
+            supervisor.engine_service(asked, postgres.url),
         )
     ]
-    return World(url, ports, called, *started)
+    return World(postgres.url, postgres.process_id, ports, called, *started)
 
 
 @contextmanager
@@ -182,7 +183,8 @@ def _finish(world: World, number: int, written_s: float, *, together: bool) -> R
     """Charge the rest, and measure it; then what the killed worker held, which is not measured."""
     assert world.app
     servers = {"app": world.app, "engine": world.engine, "simulator": world.gateways}
-    before = {name: cpu_seconds(server.pid) for name, server in servers.items()}
+    pids = {name: server.pid for name, server in servers.items()} | {"postgres": world.postgres}
+    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
     first, started, calls = books.count(world.url, CHARGED), time.monotonic(), 0
     with _shown(world, number):
         while _cron(world, "run_autopay"):
@@ -194,8 +196,8 @@ def _finish(world: World, number: int, written_s: float, *, together: bool) -> R
     if not done:
         raise RaceError("nothing was charged after the app was started again")
     cpu_ms = {
-        name: round((cpu_seconds(server.pid) - before[name]) / done * 1000, 2)
-        for name, server in servers.items()
+        name: round((cpu_seconds(pid) - before[name]) / done * 1000, 2)
+        for name, pid in pids.items()
     }
     _take_over(world)
     _check(world, number)

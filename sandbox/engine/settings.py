@@ -48,8 +48,9 @@ class Bounds:
     They are set by HASURA_GRAPHQL_DEPTH_LIMIT (of selections and of values), _ROOT_FIELD_LIMIT,
     _ALIAS_LIMIT, _FIELD_LIMIT (fragments put in), _QUERY_LENGTH_LIMIT (characters), _TOKEN_LIMIT,
     _LIST_LIMIT (items of one list, keys of one object), _VALUE_LIMIT (of all arguments, those of a
-    variable as often as it is named), _JOIN_LIMIT (relationships in the conditions of one list of
-    rows), _BATCH_LIMIT and _ROW_LIMIT; the body has _BODY_LIMIT (bytes).
+    variable as often as it is named), _CONDITION_LIMIT (objects in variables that are conditions,
+    counted so, too), _JOIN_LIMIT (relationships in the conditions of one list of rows),
+    _BATCH_LIMIT and _ROW_LIMIT; the body has _BODY_LIMIT (bytes).
 
     The defaults let pass whatever a console, an introspection, a generated client or a script that
     uses variables sends, and end what would keep the engine busy for long. What strangers may send
@@ -66,6 +67,7 @@ class Bounds:
     tokens: int = 2_500
     list_items: int = 10_000
     values: int = 60_000
+    conditions: int = 5_000
     joins: int = 50
     batch: int = 100
     rows: int = 0
@@ -209,6 +211,7 @@ def _bounds(given: _Given) -> Bounds:
         tokens=given.positive("TOKEN_LIMIT", usual.tokens),
         list_items=given.positive("LIST_LIMIT", usual.list_items),
         values=given.positive("VALUE_LIMIT", usual.values),
+        conditions=given.positive("CONDITION_LIMIT", usual.conditions),
         joins=given.positive("JOIN_LIMIT", usual.joins),
         batch=given.positive("BATCH_LIMIT", usual.batch),
         rows=rows,

@@ -1,24 +1,15 @@
 """`python -m sandbox.gateways`: serve every simulator on one port."""
 
 import argparse
-from asyncio import BaseTransport
 from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sandbox import gateways
 from sandbox.gateways.server.app import build_app, build_house
+from sandbox.gateways.server.connection import Protocol
 from sandbox.gateways.server.simulator import Options
-
-
-class Protocol(HttpToolsProtocol):
-    """Lets a request reach its own connection, so that a fault can cut it."""
-
-    def connection_made(self, transport: BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type]  # the same narrowing
-        self.app_state = {**self.app_state, "connection": transport}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

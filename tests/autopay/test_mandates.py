@@ -390,7 +390,7 @@ def test_an_open_page_is_asked_about_now_and_then(autopay: Autopay) -> None:
         asked += len(autopay.money.call("claim_autopay_setups", limit=10))
 
     assert 4 <= asked <= 8
-    autopay.hear(mandate_id)
+    autopay.hear(mandate_id, card_last4="4242")
     autopay.at("2027-06-09T12:00Z")
     assert autopay.money.call("claim_autopay_setups", limit=10) == []
 

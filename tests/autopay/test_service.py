@@ -130,7 +130,7 @@ def test_one_broken_charge_stops_no_other(town: Town, monkeypatch) -> None:
 
 def test_what_time_does_not_allow_is_left_to_the_next_tick(town: Town, monkeypatch) -> None:
     monkeypatch.setattr("app.autopay.charging.WORKERS", 1)
-    moments = iter([0.0] * 6 + [99.0] * 3)
+    moments = iter([0.0] * 5 + [99.0] * 3)
     monkeypatch.setattr("app.autopay.crons.time", SimpleNamespace(monotonic=lambda: next(moments)))
     town.at(DUE)
     done = town.tick()
@@ -139,6 +139,48 @@ def test_what_time_does_not_allow_is_left_to_the_next_tick(town: Town, monkeypat
     assert done == {"claimed": 3, "paid": 1, "unsent": 2}
     assert run_autopay(town.context()) == {"claimed": 2, "paid": 2}
     town.check()
+
+
+def test_batch_follows_batch_and_everybody_is_charged_once(town: Town, monkeypatch) -> None:
+    monkeypatch.setattr("app.autopay.crons.BATCH", 1)
+    town.at(DUE)
+
+    assert town.tick() == {"claimed": 3, "paid": 3}
+    assert town.fault.calls.count("BeginAutopayAttempts") == len(town.bank.asked) == 3
+    town.check()
+
+
+def test_what_was_begun_for_a_silent_gateway_is_given_back(town: Town, monkeypatch) -> None:
+    monkeypatch.setattr("app.autopay.crons.BATCH", 1)
+    town.bank.silence = "before"
+    town.at(DUE)
+    assert town.tick() == {"claimed": 1, "silent": 1}
+    assert town.fault.calls.count("ReleaseAutopayCharges") == 1
+
+    town.bank.silence = None
+    assert run_autopay(town.context()) == {"claimed": 2, "paid": 2}
+    town.at("2027-06-15T09:02Z")
+    town.tick()
+    town.check()
+
+
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", range(2, 14))
+def test_the_service_may_die_while_the_next_batch_is_begun(
+    town: Town, monkeypatch, call: int, *, is_after: bool
+) -> None:
+    monkeypatch.setattr("app.autopay.crons.BATCH", 1)
+    town.at(DUE)
+    town.plan(call, is_after=is_after)
+    with pytest.raises(CrashError):
+        town.tick()
+
+    town.plan(0, is_after=False)
+    town.tick()
+    town.at("2027-06-15T09:05Z")
+    town.tick()
+    town.check()
+    assert len({charge.id for charge in town.bank.asked}) == 3
 
 
 def set_up(town: Town, **changes: object) -> dict[str, object]:

@@ -194,7 +194,7 @@ def test_a_page_is_recorded_once(money: Money) -> None:
     assert money.record(row["payment_attempt_id"]) == recorded
     with pytest.raises(psycopg.Error) as failure:
         money.record(row["payment_attempt_id"], "cs_2")
-    assert failure.value.sqlstate == "P0004"
+    assert failure.value.sqlstate == "22B10"
 
 
 def test_a_key_is_the_same_purchase_when_the_default_currency_has_changed(db, money, tenant):

@@ -114,7 +114,10 @@ def test_a_decision_that_no_webhook_told_of_is_found(office: Office) -> None:
     assert office.lister.asked[-1] == OPENED_AT  # the open one was asked about, old as it was
 
 
-def test_the_list_is_asked_for_since_it_was_last_read_to_its_end(office: Office) -> None:
+def test_the_list_is_asked_for_since_shortly_before_it_was_last_read_to_its_end(
+    office: Office,
+) -> None:
+    """What was opened in that very second may bear its beginning, by a clock that is not ours."""
     office.tick()
     read = office.poll()
     assert read["now"] - office.lister.asked[0] > timedelta(days=179)
@@ -122,7 +125,7 @@ def test_the_list_is_asked_for_since_it_was_last_read_to_its_end(office: Office)
 
     office.wait(3600)
     office.tick()
-    assert office.lister.asked[1] == read["complete_until"]
+    assert read["complete_until"] - office.lister.asked[1] == timedelta(minutes=5)
 
 
 def test_a_list_that_was_cut_short_is_asked_for_again(office: Office) -> None:

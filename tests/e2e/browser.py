@@ -7,16 +7,20 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from websockets.sync.client import ClientConnection, connect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SECONDS_MAX = 20.0
+SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
+KEYS = {"Escape": 27, "Tab": 9}
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 QUIET = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -26,10 +30,11 @@ QUIET = (
 
 @dataclass
 class Browser:
-    """One tab."""
+    """One tab, or what is framed in it."""
 
     socket: ClientConnection
     numbers: Iterator[int]
+    is_framed: bool = False
 
     def ask(self, method: str, **params: object) -> dict[str, Any]:
         number = next(self.numbers)
@@ -37,6 +42,8 @@ class Browser:
         while True:
             said = json.loads(self.socket.recv(SECONDS_MAX))
             if said.get("id") == number:
+                if "Cannot find context" in str(said.get("error")):  # the page has just gone
+                    return {"exceptionDetails": said["error"]}
                 assert "error" not in said, said
                 return dict(said["result"])
 
@@ -58,8 +65,33 @@ class Browser:
 
     def run(self, script: str) -> Any:
         """Evaluate a script; None while the page is being replaced by the next."""
-        said = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
+        where = {}
+        if self.is_framed:
+            frames = self.ask("Page.getFrameTree")["frameTree"].get("childFrames")
+            if not frames:
+                return None
+            world = self.ask("Page.createIsolatedWorld", frameId=frames[0]["frame"]["id"])
+            where = {"contextId": world["executionContextId"]}
+        # As if the payer had clicked: else no frame leads its window anywhere.
+        said = self.ask(
+            "Runtime.evaluate", expression=script, returnByValue=True, userGesture=True, **where
+        )
         return None if "exceptionDetails" in said else said["result"].get("value")
+
+    def inside(self) -> "Browser":
+        """Speak to the page in this page's frame instead."""
+        return replace(self, is_framed=True)
+
+    def type(self, key: str) -> None:
+        """Press a key where the focus is."""
+        for kind in ("keyDown", "keyUp"):
+            self.ask(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=KEYS[key],
+            )
 
     def wait(self, script: str, seconds: float = SECONDS_MAX) -> Any:
         """Wait until a script says something true."""
@@ -81,36 +113,51 @@ class Browser:
         """Click what a selector finds, as soon as it is there."""
         self.wait(f"document.querySelector({json.dumps(selector)})?.click() ?? true")
 
-    def draw(self, path: Path) -> None:
-        taken = self.ask("Page.captureScreenshot", captureBeyondViewport=True)
+    def draw(self, path: Path, *, is_whole: bool = True) -> None:
+        """Take a picture of the whole page, or of what the window shows."""
+        taken = self.ask("Page.captureScreenshot", captureBeyondViewport=is_whole)
         path.write_bytes(base64.b64decode(taken["data"]))
 
 
 @contextmanager
-def browse(directory: Path) -> Iterator[Browser]:
+def browse(profile: Path) -> Iterator[Browser]:
     """Start a browser whose profile is in a directory, and end it."""
     assert CHROMIUM is not None
-    profile = directory / "profile"
     command = [CHROMIUM, *QUIET, f"--user-data-dir={profile}", "about:blank"]
-    with (directory / "chromium.log").open("wb") as log:
+    with (profile / "chromium.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        with connect(_address(profile), max_size=None, open_timeout=SECONDS_MAX) as socket:
-            browser = Browser(socket, count(1))
-            browser.ask("Page.enable")
+        with tab(profile, "about:blank") as browser:
             yield browser
     finally:
         process.terminate()
         process.wait(SECONDS_MAX)
 
 
-def _address(profile: Path) -> str:
-    written, deadline = profile / "DevToolsActivePort", time.monotonic() + SECONDS_MAX
+@contextmanager
+def tab(profile: Path, address: str) -> Iterator[Browser]:
+    """Speak to the tab of a browser whose address has this in it, as soon as there is one."""
+    with connect(_socket(profile, address), max_size=None, open_timeout=SECONDS_MAX) as socket:
+        browser = Browser(socket, count(1))
+        browser.ask("Page.enable")
+        yield browser
+
+
+def tabs(profile: Path) -> list[dict[str, str]]:
+    """List what a browser has open; nothing while it starts."""
+    written = profile / "DevToolsActivePort"
+    lines = written.read_text().split() if written.exists() else []
+    if not lines:
+        return []
+    found = httpx.get(f"http://127.0.0.1:{lines[0]}/json/list", trust_env=False).json()
+    return [each for each in found if each["type"] == "page"]
+
+
+def _socket(profile: Path, address: str) -> str:
+    deadline = time.monotonic() + SECONDS_MAX
     while time.monotonic() < deadline:
-        if written.exists() and (lines := written.read_text().split()):
-            tabs = httpx.get(f"http://127.0.0.1:{lines[0]}/json/list", trust_env=False).json()
-            for tab in tabs:
-                if tab["type"] == "page":
-                    return str(tab["webSocketDebuggerUrl"])
+        for each in tabs(profile):
+            if address in each["url"]:
+                return each["webSocketDebuggerUrl"]
         time.sleep(0.05)
-    raise AssertionError("Chromium did not start")
+    raise AssertionError(f"there is no tab at {address}: {tabs(profile)}")

@@ -1,11 +1,13 @@
 """The whole product, running: Postgres, engine, simulator and service, each its own process."""
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from e2e.browser import Browser, browse
 from e2e.product import SECONDS_MAX, World
 from e2e.proxy import Proxy
 
@@ -19,7 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep one world: with several workers, all of these run in the same one."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("e2e"))
+            needs_world = "running" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("e2e" if needs_world else item.path.stem))
 
 
 def free_port() -> int:
@@ -66,3 +69,23 @@ def product(running: World) -> Iterator[World]:
     running.control("DELETE", "faults")
     running.to_hasura.clear()
     running.to_stripe.clear()
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the browser keeps what it remembers."""
+    return tmp_path_factory.mktemp("browser")
+
+
+@pytest.fixture(scope="module")
+def browser(profile: Path) -> Iterator[Browser]:
+    with browse(profile) as browser:
+        yield browser
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Where screenshots go: SCREENSHOTS, to look at them."""
+    directory = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory

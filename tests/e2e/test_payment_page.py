@@ -1,16 +1,14 @@
 """Our page, in a real browser and without scripts: pay, be declined, try again, come too late."""
 
 import json
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from e2e.browser import CHROMIUM, Browser, browse
+from e2e.browser import SIZES, Browser, needs_chromium
 from e2e.product import World, until
 from e2e.test_orders import initiated, rest, status
 
@@ -18,7 +16,6 @@ from sandbox import tokens
 
 TARUN = tokens.find("tarun")
 BYTES_MAX = 50_000
-SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
 FILL = """
 (() => {
   const form = document.querySelector("form");
@@ -183,23 +180,6 @@ def test_a_silent_gateway_is_told_of_and_the_payer_may_go_on(product: World) -> 
 
     assert "does not answer just now" in product.web.get(back).text
     assert product.web.get(there).status_code == 200
-
-
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browse(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
-
-
-@pytest.fixture
-def album(tmp_path: Path) -> Path:
-    """Where screenshots go: SCREENSHOTS, to look at them."""
-    directory = Path(os.environ.get("SCREENSHOTS", tmp_path))
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
 
 
 @needs_chromium

@@ -235,7 +235,13 @@ def variables() -> Iterator[Abuse]:
     wide = {f"k{n}": {"_eq": 1} for n in range(20_000)}
     yield Abuse("20000 unknown keys", request(query, {"v": wide}), REFUSED)
     listed = {"_or": [{"id": {"_eq": f"z{n}"}, "name": {"_eq": f"n{n}"}} for n in range(9999)]}
-    yield Abuse("20000 conditions", request(query, {"v": listed}), ANSWERED)
+    yield Abuse("20000 conditions", request(query, {"v": listed}), REFUSED)
+    yield Abuse("2000 conditions", request(query, {"v": {"_or": listed["_or"][:1000]}}), ANSWERED)
+    listed = {"_or": [{"_and": [{"_not": {"id": {"_eq": "z"}}}] * 3000}] * 2}
+    yield Abuse("lists of conditions in lists", request(query, {"v": listed}), REFUSED)
+    several = "query ($v: [owner_bool_exp!]!) { owner(where: {_or: $v}) { id } }"
+    listed = [{"id": {"_eq": f"z{n}"}} for n in range(9999)]
+    yield Abuse("9999 conditions in a list", request(several, {"v": listed}), REFUSED)
     related = {"_and": [{"boss": {"id": {"_neq": f"z{n}"}}} for n in range(1000)]}
     yield Abuse("1000 conditions of relatives", request(query, {"v": related}), REFUSED)
     listed = {"_or": [{"id": {"_eq": f"z{n}"}} for n in range(3000)]}

@@ -169,7 +169,10 @@ def test_every_bound_is_a_setting(
 def test_work_that_no_limit_has_foreseen_ends_nevertheless(
     shop_url: str, shop_directory: Path
 ) -> None:
-    environ = {"HASURA_GRAPHQL_VALUE_LIMIT": "9999999", "HANDLER_URL": "http://127.0.0.1:1"}
+    limits = dict.fromkeys(
+        ("HASURA_GRAPHQL_VALUE_LIMIT", "HASURA_GRAPHQL_CONDITION_LIMIT"), "9999999"
+    )
+    environ = {**limits, "HANDLER_URL": "http://127.0.0.1:1"}
     parts = " ".join(f"a{n}: aggregate {{ count }}" for n in range(45))
     query = f"query ($v: owner_bool_exp) {{ owner_aggregate(where: $v) {{ {parts} }} }}"
     many = {"_or": [{"id": {"_eq": f"z{n}"}} for n in range(1500)]}
@@ -177,6 +180,20 @@ def test_work_that_no_limit_has_foreseen_ends_nevertheless(
         (error,) = running.graphql(query, {"v": many})["errors"]
 
     assert error["message"] == "the request asks for too much"
+
+
+def test_conditions_count_as_often_as_they_are_named(shop_url: str, shop_directory: Path) -> None:
+    environ = {"HASURA_GRAPHQL_CONDITION_LIMIT": "8", "HANDLER_URL": "http://127.0.0.1:1"}
+    query = "query ($w: owner_bool_exp!, $ids: [String!]) {{ owner(where: {}) {{ id }} }}"
+    four = {"_or": [{"id": {"_eq": "ann"}}, {}]}
+    given = {"w": four, "ids": [f"z{n}" for n in range(500)]}
+    with harness.serve(shop_url, shop_directory, environ) as running:
+        twice = running.graphql(query.format("{_or: [$w, $w, {id: {_in: $ids}}]}"), given)
+        thrice = running.graphql(query.format("{_or: [$w, $w, $w]}"), given)
+
+    assert "data" in twice
+    (error,) = thrice["errors"]
+    assert error["message"] == "the conditions have more than 8 parts"
 
 
 def test_each_list_has_relationships_of_its_own(shop_url: str, shop_directory: Path) -> None:

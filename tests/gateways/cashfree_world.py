@@ -16,6 +16,14 @@ OPTIONS = ("--key", f"cashfree={CLIENT}", "--secret", f"cashfree={SECRET}")
 # A hold is asked for when the order is made: the payer does the same on both pages.
 BEHAVIOURS = {each: str(each) for each in Payer} | {Payer.AUTHORIZES: str(Payer.PAYS)}
 
+ADDRESSES = {
+    Payer.PAYS: "testsuccess@gocash",
+    Payer.DECLINES_SOFT: "testfailure@gocash",
+    Payer.PENDING_THEN_PAID: "testpending@gocash",
+    Payer.PENDING_THEN_FAILED: "testpendingfailure@gocash",
+    Payer.FAILS_THEN_PAYS_LATE: "testlate@gocash",
+}
+
 
 @dataclass
 class CashfreeWorld:
@@ -28,6 +36,7 @@ class CashfreeWorld:
     operations: Mapping[Ask, str] = field(
         default_factory=lambda: {
             Ask.OPEN: "orders.create",
+            Ask.OPEN_UPI: "orders.pay",
             Ask.FIND: "orders.get",
             Ask.CAPTURE: "orders.authorize",
             Ask.CANCEL: "orders.authorize",
@@ -39,7 +48,7 @@ class CashfreeWorld:
     )
 
     def __post_init__(self) -> None:
-        self.adapter = Adapter(Settings(CLIENT, (SECRET,), f"{self.stage.api}/pg"))
+        self.adapter = Adapter(Settings(CLIENT, (SECRET,), f"{self.stage.api}/pg", upi=True))
 
     def close(self) -> None:
         self.adapter.http.close()
@@ -55,6 +64,9 @@ class CashfreeWorld:
         wanted = {"how": BEHAVIOURS[how], "refunds": str(refunds)}
         answer = self.stage.control(f"/orders/{page.reference}/pay", wanted)
         assert "payments" in answer, answer
+
+    def pay_upi(self, link: str, how: Payer) -> None:
+        self.stage.pay_upi(link, ADDRESSES[how])
 
     def arrival(self, order: Charge, page: Checkout) -> Return:
         """Come back by a return_url with `{order_id}` in it, all that Cashfree fills in."""

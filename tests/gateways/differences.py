@@ -36,6 +36,10 @@ DIFFERENCES: dict[tuple[str, str], Difference] = {
         "a page completes once, and its one intent succeeds once",
         "https://docs.stripe.com/payments/checkout/how-checkout-works",
     ),
+    ("stripe", "upi"): Difference(
+        "UPI is for saved methods of Indian accounts there, and its code is on Stripe's own page",
+        "https://docs.stripe.com/india-recurring-payments",
+    ),
     ("razorpay", "cancel"): Difference(
         "what nobody captures is given back after five days at most, not on demand",
         "https://razorpay.com/docs/payments/payments/capture-settings/",
@@ -154,6 +158,11 @@ DIFFERENCES: dict[tuple[str, str], Difference] = {
         "the webhook of a dispute is not signed",
         "https://docs.payu.in/docs/webhooks-for-chargeback",
         payu.a_dispute_is_a_hint_at_every_step,
+    ),
+    ("payu", "a_link_that_was_declined_leaves_the_next_step_to_the_payer"): Difference(
+        "a txnid is one try",
+        "https://docs.payu.in/reference/payment-state-explanations",
+        payu.a_link_that_was_declined_is_the_end_of_the_payment,
     ),
     ("cashfree", "disputes"): Difference(
         "disputes are looked up by an order, a payment or their own id: no call lists them by time",

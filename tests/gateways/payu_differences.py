@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from gateways.scenarios import looked_up, notices, opened, paid, refund_found, told
 from gateways.scenarios_pages import DECLINES
+from gateways.scenarios_upi import linked, page_of
 from gateways.world import DAY, HOUR, Payer, World
 
 from app.errors import GatewayUnavailableError
@@ -19,6 +20,17 @@ def nothing_is_known_before_the_payer_comes(world: World) -> None:
     world.pay(order, page, Payer.DROPS)
     found = looked_up(world, order, page)
     assert (found.outcome, found.gateway_session_id) == (Outcome.REQUIRES_ACTION, page.reference)
+
+
+def a_link_that_was_declined_is_the_end_of_the_payment(world: World) -> None:
+    order, intent = linked(world)
+    world.pay_upi(intent.link, Payer.DECLINES_SOFT)
+    found = looked_up(world, order, page_of(intent))
+
+    assert (found.outcome, found.gateway_session_id) == (Outcome.FAILED, intent.reference)
+    assert found.failure_code
+    with pytest.raises(GatewayUnavailableError, match="gives no UPI link"):
+        world.adapter.open_upi(order)
 
 
 def a_decline_is_the_end_of_the_payment(world: World) -> None:

@@ -29,6 +29,14 @@ PLAYS: dict[Payer, dict[str, str]] = {
     Payer.DROPS: {"leave": "page"},
 }
 
+ADDRESSES = {
+    Payer.PAYS: "success@payu",
+    Payer.DECLINES_SOFT: "failure@payu",
+    Payer.PENDING_THEN_PAID: "pending@payu",
+    Payer.PENDING_THEN_FAILED: "pendingfailure@payu",
+    Payer.FAILS_THEN_PAYS_LATE: "late@payu",
+}
+
 
 @dataclass
 class PayuWorld:
@@ -40,6 +48,7 @@ class PayuWorld:
     disputes: bool = True
     operations: Mapping[Ask, str] = field(
         default_factory=lambda: {
+            Ask.OPEN_UPI: "s2s.upi",
             Ask.FIND: "verify_payment",
             Ask.REFUND: "cancel_refund_transaction",
             Ask.FIND_REFUND: "getAllRefundsFromTxnIds",
@@ -51,7 +60,8 @@ class PayuWorld:
 
     def __post_init__(self) -> None:
         api = self.stage.api
-        self.adapter = Adapter(Settings(KEY, (SALT,), api, api, "2", CHARGEBACK_KEY, api))
+        settings = Settings(KEY, (SALT,), api, api, "2", CHARGEBACK_KEY, api, api, upi=True)
+        self.adapter = Adapter(settings)
 
     def close(self) -> None:
         self.adapter.close()
@@ -67,6 +77,9 @@ class PayuWorld:
         answer = self.stage.control("/pay", wanted)
         assert "return" in answer, answer
         self.brought_back[order.id] = answer["return"]["fields"]
+
+    def pay_upi(self, link: str, how: Payer) -> None:
+        self.stage.pay_upi(link, ADDRESSES[how])
 
     def arrival(self, order: Charge, page: Checkout) -> Return:
         return Return(self.brought_back[order.id], order.id, page.reference)

@@ -30,6 +30,13 @@ BEHAVIOUR: dict[Payer, dict[str, Any]] = {
     Payer.PENDING_THEN_FAILED: {"vpa": "pendingfailure@razorpay"},
     Payer.FAILS_THEN_PAYS_LATE: {"vpa": "late@razorpay"},
 }
+ADDRESSES = {
+    Payer.PAYS: "success@razorpay",
+    Payer.DECLINES_SOFT: "failure@razorpay",
+    Payer.PENDING_THEN_PAID: "pending@razorpay",
+    Payer.PENDING_THEN_FAILED: "pendingfailure@razorpay",
+    Payer.FAILS_THEN_PAYS_LATE: "late@razorpay",
+}
 REFUNDS = {
     Refunds.SUCCEED: "processed",
     Refunds.WAIT_THEN_SUCCEED: "pending_then_processed",
@@ -45,6 +52,7 @@ class World:
     operations = MappingProxyType(
         {
             Ask.OPEN: "orders.create",
+            Ask.OPEN_UPI: "payments.create",
             Ask.FIND: "orders.retrieve",
             Ask.CAPTURE: "payments.capture",
             Ask.REFUND: "payments.refund",
@@ -55,7 +63,7 @@ class World:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.adapter = Adapter(Settings(KEY_ID, KEY_SECRET, (SECRET,), stage.api))
+        self.adapter = Adapter(Settings(KEY_ID, KEY_SECRET, (SECRET,), stage.api, upi=True))
 
     def close(self) -> None:
         self.adapter.http.close()
@@ -81,6 +89,9 @@ class World:
         answer = self.stage.control(f"/orders/{page.reference}/pay", payer)
         assert "payment" in answer, answer
         return answer
+
+    def pay_upi(self, link: str, how: Payer) -> None:
+        self.stage.pay_upi(link, ADDRESSES[how])
 
     def arrival(self, order: Charge, page: Checkout) -> Return:
         brought = self.stage.control(f"/orders/{page.reference}/return")

@@ -94,7 +94,7 @@ def test_an_order_is_written_as_the_documentation_has_it(
 
 
 def test_a_page_is_where_browsers_reach_it(answers: responses.RequestsMock) -> None:
-    answers.post(f"{API}/orders", json={**ORDER, "order_amount": 1, "payment_session_id": "s"})
+    answers.post(f"{API}/orders", json={**ORDER, "order_amount": 2500, "payment_session_id": "s"})
     adapter = Adapter(Settings("TEST_client", (SECRET,), API, "https://pay.example/pg/"))
     page = adapter.open(charge())
     adapter.http.close()
@@ -103,7 +103,7 @@ def test_a_page_is_where_browsers_reach_it(answers: responses.RequestsMock) -> N
 
 
 def test_a_hold_is_asked_for_by_the_note(adapter: Adapter, answers: responses.RequestsMock) -> None:
-    answers.post(f"{API}/orders", json={**ORDER, "order_amount": 1, "payment_session_id": "s"})
+    answers.post(f"{API}/orders", json={**ORDER, "order_amount": 2500, "payment_session_id": "s"})
     adapter.open(charge(authorize_only=True, name="Li", email=""))
 
     body = json.loads(answers.calls[0].request.body or b"")

@@ -613,6 +613,16 @@ def test_a_list_of_chargebacks_that_is_not_whole_is_none(
         list(arbiter.find_disputes(SINCE))
 
 
+@responses.activate
+def test_what_a_list_shows_is_told_before_it_is_said_that_there_is_more(arbiter: Adapter) -> None:
+    responses.get(CHARGEBACKS, json=chargebacks(chargeback(), pages=2))
+    found = arbiter.find_disputes(SINCE)
+
+    assert next(found).gateway_dispute_id
+    with pytest.raises(GatewayUnavailableError, match="longer"):
+        next(found)
+
+
 def test_without_its_key_nothing_is_known_of_chargebacks(adapter: Adapter) -> None:
     with pytest.raises(GatewayUnavailableError, match="PAYU_CHARGEBACK_KEY"):
         list(adapter.find_disputes(SINCE))
@@ -636,6 +646,13 @@ def test_payu_without_its_secrets_does_not_start(environ: dict[str, str]) -> Non
         config.read(Settings, environ, prefix="payu_")
 
 
+@pytest.mark.parametrize("url", ["https://test.payu.in", "http://127.0.0.1:9000/payu"])
+@pytest.mark.parametrize("name", ["checkout_url", "api_url"])
+def test_payers_are_not_sent_to_another_environment_than_is_asked(name: str, url: str) -> None:
+    with pytest.raises(ConfigError, match="live, or none"):
+        Settings(KEY, (SALT,), **{name: url})
+
+
 def test_the_salt_does_not_show_in_a_settings_text() -> None:
     assert SALT not in repr(Settings(KEY, (SALT,)))
 
@@ -649,4 +666,4 @@ def test_the_salt_does_not_show_in_a_settings_text() -> None:
     ],
 )
 def test_the_address_tells_whether_it_is_live(url: str, livemode: bool) -> None:
-    assert Settings(KEY, (SALT,), api_url=url).livemode is livemode
+    assert Settings(KEY, (SALT,), url, url).livemode is livemode

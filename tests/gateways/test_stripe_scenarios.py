@@ -143,7 +143,9 @@ def test_a_good_card_pays_without_the_payer(stripe_world: StripeWorld, card: str
         assert one.gateway_payment_method_id == charge.gateway_payment_method_id
         assert one.failure_code is None
     assert answered.gateway_payment_id is not None
-    assert stripe_world.adapter.receipt_url(answered.gateway_payment_id)
+    found = stripe_world.adapter.receipt_url(answered.gateway_payment_id)
+    assert found == answered.receipt_url is not None
+    assert sent.receipt_url is None
 
 
 @pytest.mark.parametrize("card", ["4242424242424242", "4000000000009995"])

@@ -245,7 +245,7 @@ def test_words_are_plain_values_under_the_names_of_the_database() -> None:
         *("gateway_dispute_id", "gateway_customer_id", "gateway_payment_method_id"),
         *("method", "amount", "currency", "captured_amount", "reason", "failure_code"),
         *("failure_message", "decline_class", "fee_amount", "fee_currency", "evidence_due_at"),
-        "opened_at",
+        *("opened_at", "receipt_url", "card_brand", "card_last4", "card_expires_on"),
     }
 
 
@@ -287,6 +287,19 @@ def test_every_event_of_the_table_is_translated_without_a_guess() -> None:
 
 def saved() -> SavedCharge:
     return SavedCharge(str(uuid4()), Money(2500, "USD"), "t", "a@b.example", "cus_1", "pm_1")
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("charged", "receipt"),
+    [({"id": "ch_1", "receipt_url": "https://r"}, "https://r"), ("ch_1", None), (None, None)],
+)
+def test_an_answer_that_has_its_charge_has_the_receipt(adapter: Adapter, charged, receipt) -> None:
+    answer = intent("succeeded", amount_received=2500, latest_charge=charged)
+    responses.post(f"{API}/payment_intents", json=answer)
+
+    found = adapter.charge(saved())
+    assert (found.outcome, found.receipt_url) == (Outcome.PAID, receipt)
 
 
 @responses.activate

@@ -74,6 +74,7 @@ class Ask(StrEnum):
     """A method of the adapter's, for faults: `stage.fault(world.operations[Ask.OPEN], ...)`."""
 
     OPEN = "open"
+    OPEN_UPI = "open_upi"  # where Capability.UPI is declared
     FIND = "find"  # by gateway_session_id
     CAPTURE = "capture"
     CANCEL = "cancel"
@@ -121,6 +122,11 @@ class Stage:
         """Spoil calls, or with `webhook:` before the type (`webhook:*`) webhooks."""
         wanted = {"gateway": self.gateway, "operation": operation, "kind": kind, **details}
         assert "id" in self.server.control("/faults", wanted)
+
+    def pay_upi(self, link: str, address: str) -> None:
+        """Open a UPI link in an app, and pay from an address."""
+        answer = self.server.control("/upi", {"link": link, "vpa": address})
+        assert "status" in answer, answer
 
     def release(self) -> None:
         """Send the webhooks that the fault `hold` kept, newest first."""
@@ -199,6 +205,9 @@ class World(Protocol):
         refunds: Refunds = Refunds.SUCCEED,
     ) -> None:
         """Behave so on the page; `refunds` is what becomes of that payment's refunds."""
+
+    def pay_upi(self, link: str, how: Payer) -> None:
+        """Open a link in a payer's app, and behave so. Where Capability.UPI is declared."""
 
     def arrival(self, order: Charge, page: Checkout) -> Return:
         """Give what the payer's browser brings back after `pay`, as the gateway sends it."""

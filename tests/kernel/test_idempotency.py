@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from bank_transfers.conftest import staffed
 from books import Connection, Tenant, broken_invariants, settle
 from money_back import Desk
 from psycopg.rows import dict_row
@@ -92,12 +93,31 @@ def _setup(_: Desk, __: Tenant) -> Asked:
     }
 
 
+def _transfer(desk: Desk, tenant: Tenant) -> Asked:
+    counter = staffed(desk.db, tenant)
+    counter.member(desk.session["x-hasura-user-id"], "finance")
+    return {
+        "bank_account_id": counter.account()["id"],
+        "kind": "receipt",
+        "rail": "neft",
+        "reference": "AXISCN1153863727",
+        "amount": 245000,
+        "value_date": counter.today(),
+        "payer_name": None,
+        "note": None,
+        "order_display_id": None,
+        "refund_id": None,
+        "returned_id": None,
+    }
+
+
 DOORS = {
     "open_credit_purchase": Door("credit_purchases", _purchase, {"amount": 2501}),
     "open_refund": Door("refunds", _refund, {"amount": 701}),
     "spend_credits": Door("credit_spends", _spend, {"amount": Decimal(21)}),
     "return_credits": Door("credit_returns", _return, {"amount": Decimal(6)}),
     "grant_credits": Door("credit_grants", _grant, {"amount": Decimal(21)}, "finance"),
+    "record_bank_transfer": Door("bank_transfers", _transfer, {"amount": 245001}, "finance"),
     "open_autopay_setup": Door("autopay_mandates", _setup, {"day_of_month": 30}),
 }
 

@@ -153,7 +153,7 @@ def test_an_account_of_the_other_mode_or_a_closed_one_takes_no_posting(
         "update ledger_accounts set currency = 'EUR'",
         "update ledger_accounts set account_type = 'asset'",
         "delete from events",
-        "truncate events",
+        "truncate events cascade",
     ],
 )
 def test_history_cannot_be_rewritten_even_by_its_owner(db, post, statement) -> None:

@@ -9,7 +9,9 @@ import pytest
 import responses
 
 from app import create_app, events_handler
+from app.config import ConfigError
 from app.graphql import operations
+from app.payments.schemas import CANCELLATIONS
 
 SAMPLES = Path(__file__).parents[2] / "events"
 ENVIRON = {
@@ -64,6 +66,7 @@ INTENT = {
 class Hasura:
     def __init__(self) -> None:
         self.charges = [CHARGE]
+        self.due: dict[str, Any] = {}  # what a claim answers once
         self.asked: list[tuple[str, dict[str, Any], Any]] = []
 
     def __call__(self, request: Any) -> tuple[int, dict[str, str], str]:
@@ -75,7 +78,9 @@ class Hasura:
             "receive_gateway_event": [{"id": "e", "status": "applied", "reason": None}],
             "mark_payment_unknown": [{"id": "a", "status": "unknown"}],
             "clock": [{"skew_seconds": "0"}],
+            **self.due,
         }
+        self.due = {name: [] for name in self.due}
         return 200, {}, json.dumps({"data": {field: answers[field]}})
 
     def names(self) -> list[str]:
@@ -180,6 +185,14 @@ def test_the_lambda_of_the_bus_speaks_for_its_organisation(hasura: Hasura) -> No
 
 
 @pytest.mark.usefixtures("bus")
+def test_a_bus_that_speaks_for_nobody_is_named_as_a_missing_setting(monkeypatch) -> None:
+    monkeypatch.delenv("EVENTS_ORGANIZATION_ID")
+
+    with pytest.raises(ConfigError, match="EVENTS_ORGANIZATION_ID"):
+        events_handler.handler(EVENT)
+
+
+@pytest.mark.usefixtures("bus")
 def test_an_event_that_was_not_taken_in_is_sent_again(web: responses.RequestsMock) -> None:
     web.post(ENVIRON["HASURA_ENDPOINT"], status=500)
 
@@ -203,3 +216,39 @@ def test_a_sample_event_is_taken_in(hasura: Hasura, sample: Path) -> None:
     assert events_handler.handler(event)["received"]
     assert sample.stem == event["detail-type"].replace(".", "-").replace("_", "-")
     assert hasura.asked[0][1]["reference"] == "ord-1001"
+
+
+@pytest.mark.parametrize(
+    ("cron", "claim"),
+    [
+        ("check_payments", "claim_payment_checks"),
+        ("charge_orders", "claim_order_charges"),
+        ("check_refunds", "claim_refund_checks"),
+    ],
+)
+def test_a_gateway_that_is_set_up_no_more_stops_no_sweep(hasura, cron: str, claim: str) -> None:
+    row = CHARGE | {"gateway": "razorpay", "status": "unknown", "created_at": EVENT["time"]}
+    row |= {"checkout_session": None, "payment_method": None, "gateway_payment_id": "pay_1"}
+    hasura.due = {claim: [row | {"payment_attempt": {"gateway_payment_id": "pay_1"}}]}
+    answer = create_app(ENVIRON).test_client().post(f"/crons/{cron}", headers=SECRET)
+
+    assert answer.status_code == 200
+    assert len(hasura.names()) == 2  # claimed once more, and nothing was left
+
+
+@pytest.mark.parametrize("kind", ["order.cancelled", "inventory.reservation_failed"])
+@pytest.mark.parametrize("said", [{"amount": "-42.00"}, {"currency": "?"}, {"customerId": ["a"]}])
+def test_a_cancellation_is_passed_on_whatever_else_it_says(hasura, kind: str, said) -> None:
+    hasura.charges = []
+    answer = post(**{"detail-type": kind, "detail": {"orderId": "ord-1", "amount": "1"} | said})
+
+    assert answer.status_code == 200
+    asked = hasura.asked[0][1]
+    assert (asked["reference"], asked["amount"], asked["currency"]) == ("ord-1", None, None)
+    assert asked["detail"]["orderId"] == "ord-1"
+
+
+def test_what_calls_an_order_off_is_known_to_both_sides(db) -> None:
+    rows = db.execute("select type from order_event_types where meaning = 'canceled'").fetchall()
+
+    assert {row["type"] for row in rows} == CANCELLATIONS

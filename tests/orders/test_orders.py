@@ -48,6 +48,18 @@ def test_an_order_that_asks_for_something_else_is_refused(office: Office, change
     assert refused(failure) == "idempotency-key-reused"
 
 
+def test_an_order_is_authorised_first_where_it_was_asked_for_so(db, office: Office) -> None:
+    """Who asks again without a word about it takes it as it is; another word is refused."""
+    first = office.ask(capture_method="manual")
+    assert first["capture_method"] == "manual"
+
+    again = [office.ask(), office.ask(capture_method="manual")]
+    assert {row["payment_attempt_id"] for row in again} == {first["payment_attempt_id"]}
+    with pytest.raises(psycopg.Error) as failure:
+        office.ask(capture_method="automatic")
+    assert refused(failure) == "idempotency-key-reused"
+
+
 def test_another_shippers_order_of_that_name_is_refused(db, office: Office) -> None:
     office.ask()
     db.execute(

@@ -167,6 +167,65 @@ def test_thirty_are_allowed_where_the_setting_is_no_number(db, counter: Counter)
     assert refuses(counter, counter.open_page(reference="BK-30")) == "too-many-requests"
 
 
+@pytest.mark.parametrize(
+    ("setting", "most"),
+    [(None, 10_000_000), ("50000000", 50_000_000), ("0", 0), ("a lot", 10_000_000), ("-1", 10**7)],
+)
+def test_how_much_upi_takes_is_a_setting(
+    db: Connection, counter: Counter, setting: str | None, most: int
+) -> None:
+    if setting is not None:
+        db.execute(
+            "insert into system_settings values (%s, 'upi_amount_max', %s)",
+            [counter.organization_id, setting],
+        )
+
+    assert counter.open_page()["upi_amount_max"] == most
+
+
+def linked(counter: Counter, attempt_id: Any, **changes: Any) -> None:
+    asked = {
+        "payment_attempt_id": attempt_id,
+        "gateway_session_id": "order_1",
+        "url": "upi://pay?am=2450.00",
+        "link_expires_at": "2030-01-01T00:00:00Z",
+    }
+    counter.call("record_checkout_session", **(asked | changes))
+
+
+def test_the_newest_upi_link_takes_the_place_of_the_one_before(counter: Counter) -> None:
+    page = counter.open_page()
+    attempt = counter.choose(page, "upi")["payment_attempt_id"]
+    linked(counter, attempt)
+    linked(counter, attempt, url="upi://pay?am=2450.00&tr=2")
+    row = counter.choose(page, "upi")
+
+    assert (row["payment_attempt_id"], row["url"]) == (attempt, "upi://pay?am=2450.00&tr=2")
+    assert row["payment_attempt_status"] == "pending"
+    assert counter.state(page)["link_expires_at"] == row["link_expires_at"]
+    counter.record(attempt, "order_1")
+    assert counter.state(page)["link_expires_at"] is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"link_expires_at": None}, {"url": "https://gateway.example/page"}]
+)
+def test_a_upi_link_and_no_page_is_soon_over(counter: Counter, change: dict[str, Any]) -> None:
+    attempt = counter.choose(counter.open_page(), "upi")["payment_attempt_id"]
+
+    with pytest.raises(psycopg.errors.CheckViolation):
+        linked(counter, attempt, **change)
+
+
+def test_a_upi_link_of_another_order_is_refused(counter: Counter) -> None:
+    attempt = counter.choose(counter.open_page(), "upi")["payment_attempt_id"]
+    linked(counter, attempt)
+
+    with pytest.raises(psycopg.Error) as failure:
+        linked(counter, attempt, gateway_session_id="order_2")
+    assert refused(failure) == "payment-in-progress"
+
+
 def test_a_page_is_over_after_a_week_until_the_shop_asks_again(counter: Counter) -> None:
     page = counter.open_page()
     counter.later(7 * DAY)

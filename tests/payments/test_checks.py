@@ -70,13 +70,79 @@ def test_what_is_listed_is_taken_off_when_it_ends_after_all(db, money) -> None:
     assert broken_invariants(db) == {}
 
 
-@pytest.mark.parametrize("outcome", ["paid", "failed", "expired", "canceled"])
-def test_what_has_ended_is_not_asked_about(db, money, outcome) -> None:
+def test_what_is_paid_is_not_asked_about(db, money) -> None:
     attempt = money.open()["payment_attempt_id"]
-    money.receive(attempt, outcome)
+    money.receive(attempt, "paid")
     advance(db, DAY)
 
     assert claim(money) == []
+
+
+@pytest.mark.parametrize("outcome", ["failed", "expired", "canceled"])
+def test_what_ended_without_money_is_asked_about_for_two_days_more(db, money, outcome) -> None:
+    """A bank may say yes after all, and the gateway's message of it be lost."""
+    attempt = money.open()["payment_attempt_id"]
+    money.receive(attempt, outcome)
+
+    waits = []
+    for _ in range(72):
+        advance(db, timedelta(hours=1))
+        waits.append([row["id"] for row in claim(money)])
+    assert [hour for hour, found in enumerate(waits, start=1) if found] == [6, 30, 54]
+    assert listed(db) == []
+    assert broken_invariants(db) == {}
+
+
+def test_money_that_came_late_and_unannounced_is_found_and_booked(db, money) -> None:
+    attempt = money.open()["payment_attempt_id"]
+    money.receive(attempt, "failed")
+    advance(db, timedelta(hours=6))
+    (claimed,) = claim(money)
+
+    assert look_up(money, claimed["id"], "paid")["status"] == "applied"
+    (late,) = db.execute("select status, next_check_at from payment_attempts").fetchall()
+    assert late == {"status": "captured", "next_check_at": None}
+    assert broken_invariants(db) == {}
+
+
+def test_a_question_without_an_answer_does_not_count_and_is_asked_again_in_an_hour(
+    db, money
+) -> None:
+    attempt = money.open()["payment_attempt_id"]
+    for wait in WAITS[:4]:
+        advance(db, wait)
+        claim(money)
+    (again,) = money.call("ask_payment_again", payment_attempt_id=attempt)
+    assert again["checks"] == 3
+
+    advance(db, timedelta(minutes=59))
+    assert claim(money) == []
+    advance(db, timedelta(minutes=1))
+    assert [row["checks"] for row in claim(money)] == [4]
+
+
+def test_a_gateway_that_is_silent_for_a_week_does_not_keep_an_attempt_off_the_list(
+    db, money
+) -> None:
+    attempt = money.open()["payment_attempt_id"]
+    for _ in range(24 * 20):
+        advance(db, timedelta(hours=1))
+        if claim(money):
+            money.call("ask_payment_again", payment_attempt_id=attempt)
+
+    (exception,) = listed(db)
+    assert exception["class"] == "payment-unresolved"
+    assert broken_invariants(db) == {}
+
+
+def test_early_questions_keep_their_times_without_an_answer(db, money) -> None:
+    attempt = money.open()["payment_attempt_id"]
+    advance(db, WAITS[0])
+    claim(money)
+
+    assert money.call("ask_payment_again", payment_attempt_id=attempt) == []
+    advance(db, WAITS[1])
+    assert [row["checks"] for row in claim(money)] == [2]
 
 
 def test_what_is_processing_goes_on_being_asked_about(db, money) -> None:

@@ -184,6 +184,20 @@ def test_what_cannot_be_captured(db, money, tenant, amount, before, code) -> Non
         finance.call("begin_capture", **asked, amount=amount)
 
 
+def test_a_capture_that_was_begun_is_asked_about_soon(db, money, tenant) -> None:
+    """However long the money waited for its shop: whoever captures may die on the way."""
+    attempt = opened_order(db, tenant)
+    money.receive(attempt["id"], "authorized")
+    db.execute("update payment_attempts set checks = 11, next_check_at = null")
+    asked = {"payment_intent_id": attempt["payment_intent_id"], "amount": 1000}
+    staff(money, tenant).call("begin_capture", **asked)
+    assert money.call("claim_payment_checks", limit=1) == []
+
+    db.execute("update clock set skew_seconds = skew_seconds + 30")
+    (due,) = money.call("claim_payment_checks", limit=1)
+    assert (due["id"], due["amount_to_capture"], due["checks"]) == (attempt["id"], 1000, 1)
+
+
 def test_nothing_is_captured_that_is_not_authorised(db, money, tenant) -> None:
     attempt = opened_order(db, tenant)
     asked = {"payment_intent_id": attempt["payment_intent_id"], "amount": None}
@@ -192,13 +206,24 @@ def test_nothing_is_captured_that_is_not_authorised(db, money, tenant) -> None:
         staff(money, tenant).call("begin_capture", **asked)
 
 
-def test_a_customer_captures_nothing(db, money, tenant) -> None:
+@pytest.mark.parametrize("role", ["customer", "operator", "viewer"])
+def test_who_does_not_keep_the_books_captures_nothing(db, money, tenant, role) -> None:
     attempt = opened_order(db, tenant)
     money.receive(attempt["id"], "authorized")
-    customer = type(money)(db, tenant.session | {"x-hasura-actor-role": "customer"})
+    someone = type(money)(db, tenant.session | {"x-hasura-actor-role": role})
+
+    with pytest.raises(psycopg.Error, match="forbidden: "), db.transaction():
+        someone.call("begin_capture", payment_intent_id=attempt["payment_intent_id"], amount=1)
+
+
+def test_another_organisations_payment_is_not_there_to_capture(db, money, tenant) -> None:
+    attempt = opened_order(db, tenant)
+    money.receive(attempt["id"], "authorized")
+    finance = staff(money, tenant)
+    finance.session["x-hasura-organization-id"] = "00000000-0000-4000-8000-00000000000f"
 
     with pytest.raises(psycopg.Error, match="not-found: "), db.transaction():
-        customer.call("begin_capture", payment_intent_id=attempt["payment_intent_id"], amount=1)
+        finance.call("begin_capture", payment_intent_id=attempt["payment_intent_id"], amount=1)
 
 
 def test_an_order_that_is_taken_at_once_is_taken_whole(db, money, tenant) -> None:

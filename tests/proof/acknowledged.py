@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from proof.ledgers import SentBack
+
 
 class Books(Protocol):
     """Where promises are looked up: the product's database, and the gateway's own ledger."""
@@ -139,4 +141,25 @@ def unbooked(books: Books) -> list[str]:
     known = {row["gateway_payment_id"] for row in [*captured, *listed]}
     return [
         f"charge {one['id']} is in no book" for one in books.charges() if one["id"] not in known
+    ]
+
+
+class Returns(Protocol):
+    """Books in which refunds are looked up, and the gateway's own of them."""
+
+    def sql(self, query: str, *values: object) -> list[dict[str, Any]]: ...
+
+    def sent_back(self) -> list[SentBack]: ...
+
+
+def unknown_refunds(books: Returns) -> list[str]:
+    """Name every refund of the gateway that is not one of ours, or is there twice.
+
+    A refund is written down before it is asked for, so this holds at any moment.
+    """
+    ids = [one.refund_id for one in books.sent_back() if not one.is_undone]
+    ours = {row["id"] for row in books.sql("select id::text from refunds")}
+    faults = [f"refund {one} at the gateway is none of ours" for one in ids if one not in ours]
+    return faults + [
+        f"refund {one} was sent {ids.count(one)} times" for one in set(ids) if ids.count(one) > 1
     ]

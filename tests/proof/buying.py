@@ -142,7 +142,6 @@ BUY_UNTOLD = Flow(
         "apply_gateway_events",
         "store_missing_receipts",
         "seal_ledger",
-        "check_invariants",
     ),
 )
 # The customer asks how it stands, and so brings in what no webhook told.

@@ -20,7 +20,17 @@ or the outbox wrote about this case. With `couriers=False` none is, and steps ti
 
 from __future__ import annotations
 
-from proof import buying, disputing, ordering, recurring, refunding, spending
+from proof import (
+    banking,
+    buying,
+    disputing,
+    ordering,
+    paying,
+    publishing,
+    recurring,
+    refunding,
+    spending,
+)
 from proof.cases import Flow
 
 FLOWS: tuple[Flow, ...] = (
@@ -30,4 +40,7 @@ FLOWS: tuple[Flow, ...] = (
     *spending.FLOWS,
     *recurring.FLOWS,
     *ordering.FLOWS,
+    *paying.FLOWS,
+    *publishing.FLOWS,
+    *banking.FLOWS,
 )

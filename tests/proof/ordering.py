@@ -2,118 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 from uuid import uuid4
 
-import httpx
-from proof.cases import JANITOR, Case, Flow, RefusedError, Step
+from gateways.world import Payer, Refunds
+from proof.cases import JANITOR, Case, Flow, Step
+from proof.deeds import initiate, verify
+from proof.shops import AMOUNT, CAMPUS
+from proof.visits import (
+    choose,
+    choose_card,
+    come_back,
+    hand_over,
+    is_begun,
+    is_initiated,
+    is_there,
+    look,
+    pay,
+    watch,
+)
 
 from sandbox import tokens
 
-AMOUNT = 4200
 CRONS = ("apply_gateway_events", "charge_orders", "check_payments", "store_missing_receipts")
-
-
-def initiate(case: Case, **named: str) -> None:
-    """Ask for the page of an order, which is one however often it is asked."""
-    said = case.says(
-        case.stage.action(
-            "initiate_payment",
-            tokens.ADA,
-            order_reference=case.key,
-            amount=AMOUNT,
-            currency="USD",
-            **named,
-        )
-    )
-    for name in ("transaction_id", "payment_intent_id", "payment_url"):
-        case.same(name, said[name])
-
-
-def initiate_at_stripe(case: Case) -> None:
-    initiate(case, gateway="stripe")
-
-
-def visit(case: Case, method: str, path: str, expected: int) -> None:
-    """Send a browser somewhere, each case from an address of its own."""
-    case.facts.setdefault("address", f"2001:db8::{uuid4().hex[:4]}:{uuid4().hex[:4]}")
-    where = {"REMOTE_ADDR": case.facts["address"]}
-    answer = case.stage.call(method, path, environ_base=where)
-    if answer.status != expected:
-        raise RefusedError(f"{answer.status} {answer.body}")
-
-
-def attempts(case: Case) -> list[dict[str, Any]]:
-    """List the order's attempts that have a page, the newest first."""
-    return case.sql(
-        "select payment_attempts.id, payment_attempts.status, gateway_session_id"
-        " from payment_attempts join orders using (payment_intent_id)"
-        " join checkout_sessions on payment_attempt_id = payment_attempts.id"
-        " where reference = %s order by payment_attempts.created_at desc",
-        case.key,
-    )
-
-
-def is_initiated(case: Case) -> bool:
-    return "payment_url" in case.facts
-
-
-def is_begun(case: Case) -> bool:
-    return bool(attempts(case))
-
-
-def page(case: Case) -> str:
-    return httpx.URL(case.facts["payment_url"]).path
-
-
-def look(case: Case) -> None:
-    visit(case, "GET", page(case), 200)
-
-
-def watch(case: Case) -> None:
-    visit(case, "GET", f"{page(case)}/state", 200)
-
-
-def choose(method: str, case: Case) -> None:
-    visit(case, "POST", f"{page(case)}/methods/{method}", 303)
-
-
-def choose_another(case: Case) -> None:
-    choose("wallet", case)
-
-
-def choose_card(case: Case) -> None:
-    choose("card", case)
-
-
-def hand_over(case: Case) -> None:
-    """Go to the gateway's page; once it is paid, back to ours."""
-    is_over = attempts(case)[0]["status"] not in {"created", "unknown", "pending"}
-    visit(case, "GET", f"/payments/handover/{attempts(case)[0]['id']}", 303 if is_over else 200)
-
-
-def pay(case: Case) -> None:
-    """Pay the page that the payer was brought to last, if it still takes anything."""
-    known = [row["gateway_session_id"] for row in attempts(case)][:1]
-    for session in case.own("checkout.session"):
-        if session["id"] in known and session["status"] == "open" and not case.charges():
-            case.stage.pay(session["id"])
-
-
-def come_back(case: Case) -> None:
-    attempt = attempts(case)[0]
-    session = attempt["gateway_session_id"] or ""
-    visit(case, "GET", f"/payments/return/{attempt['id']}?session_id={session}", 303)
-
-
-def verify(case: Case) -> None:
-    session = {
-        "x-hasura-role": "customer",
-        "x-hasura-user-id": tokens.ADA.id,
-        "x-hasura-organization-id": tokens.TIGER_CAMPUS,
-    }
-    path = f"/payments/{case.facts['transaction_id']}/verify"
-    case.says(case.stage.rest("GET", path, headers=session))
 
 
 def know_the_customer(case: Case) -> None:
@@ -209,26 +120,26 @@ FLOWS = (
     Flow(
         "an order paid on a page",
         (
-            Step("initiatePayment", initiate),
+            Step("initiatePayment", partial(initiate, CAMPUS)),
             Step("looking", look, ready=is_initiated),
-            Step("choosing", choose_another, ready=is_initiated, repeats=False),
+            Step("choosing", partial(choose, "wallet"), ready=is_initiated, repeats=False),
             Step("going there", hand_over, ready=is_begun, repeats=False),
             Step("choosing anew", choose_card, ready=is_initiated),
             Step("going to the page", hand_over, ready=is_begun),
-            Step("paying", pay, by="payer"),
+            Step("paying", partial(pay, Payer.PAYS, Refunds.SUCCEED), by="payer"),
             Step("watching", watch, ready=is_initiated),
-            Step("coming back", come_back, ready=is_begun),
-            Step("asking by its display id", verify, ready=is_initiated),
+            Step("coming back", come_back, ready=is_there),
+            Step("asking by its display id", partial(verify, CAMPUS), ready=is_initiated),
         ),
         paid_once,
     ),
     Flow(
         "an order paid at the gateway that its shop names",
         (
-            Step("initiatePayment", initiate_at_stripe),
+            Step("initiatePayment", partial(initiate, CAMPUS, gateway="stripe")),
             Step("going to the page", hand_over, ready=is_begun),
-            Step("paying", pay, by="payer"),
-            Step("coming back", come_back, ready=is_begun),
+            Step("paying", partial(pay, Payer.PAYS, Refunds.SUCCEED), by="payer"),
+            Step("coming back", come_back, ready=is_there),
         ),
         paid_once,
     ),

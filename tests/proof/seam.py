@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from io import BytesIO
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import requests
-from proof import sites
+from proof import peers, sites
 from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
 
 HASURA_PATH = "/v1/graphql"
 # Asked only to know the time, whenever the last answer is too old to be believed: it comes at no
@@ -52,9 +54,9 @@ class Call:
     method: str
     path: str
     operation: str  # of GraphQL; of a gateway its method and path
-    key: str | None  # the gateway's idempotency key
-    fields: Mapping[str, Any]  # variables of GraphQL, the form of a gateway
+    fields: Mapping[str, Any]  # variables of GraphQL, what a gateway is sent
     started: float
+    asks: peers.Meaning = peers.LOOK_UP  # of a gateway
     ended: float = 0.0
     fate: str = "answered"
     status: int | None = None
@@ -63,12 +65,7 @@ class Call:
     @property
     def has_effect(self) -> bool:
         """Whether it asks the gateway to do something."""
-        return self.peer != "hasura" and self.method != "GET"
-
-    @property
-    def is_on_a_known_object(self) -> bool:
-        """Whether its path names the gateway's object, and doing it twice is doing it once."""
-        return self.path.endswith(("/expire", "/cancel", "/capture", "/detach"))
+        return self.asks.has_effect
 
 
 @dataclass
@@ -129,8 +126,9 @@ class Seam:
                 return self._go(call, adapter, request, more)
             call.number = len(self.trace) + 1
             self.trace.append(call)
-        if call.has_effect and call.key and not call.is_on_a_known_object:
-            call.intent_is_committed = self.committed(call.key.partition(":")[0])
+        key = call.asks.key
+        if call.has_effect and key and not call.asks.is_on_a_known_object:
+            call.intent_is_committed = self.committed(key.partition(":")[0])
         kind = self.faults.pop(call.number, None)
         if kind is Kind.OUTAGE:
             self._down.add(call.peer)
@@ -163,31 +161,43 @@ class Seam:
     def _go(self, call: Call, adapter: HTTPAdapter, request: Any, more: Any) -> requests.Response:
         answer: requests.Response = self._send(adapter, request, **more)
         call.status = answer.status_code
-        _ = answer.content  # read to its end, so that the connection is free whatever comes
+        # Read to its end, so that the connection is free whatever comes; then readable again.
+        answer.raw = _readable(answer.content)
         return answer
 
     def _read(self, request: Any) -> Call:
-        parts = urlsplit(request.url)
+        path = urlsplit(request.url).path
         body = request.body or b""
         text = body.decode() if isinstance(body, bytes) else body
-        if parts.path == HASURA_PATH:
+        common = {
+            "number": 0,
+            "door": self.door,
+            "method": request.method,
+            "path": path,
+            "started": time.monotonic(),
+        }
+        if path == HASURA_PATH:
             asked = json.loads(text)
-            peer, operation, fields = "hasura", asked["operationName"], asked.get("variables") or {}
-        else:
-            peer = parts.path.split("/")[1]
-            operation = f"{request.method} {parts.path}"
-            fields = {name: values[0] for name, values in parse_qs(text).items()}
+            operation, fields = asked["operationName"], asked.get("variables") or {}
+            return Call(
+                **common,
+                site=sites.here(operation),
+                peer="hasura",
+                operation=operation,
+                fields=fields,
+            )
+        peer, below = path[1:].split("/", 1)
+        fields = peers.fields_of(request.headers.get("Content-Type", ""), text)
+        operation = f"{request.method} {path}"
         return Call(
-            number=0,
-            door=self.door,
+            **common,
             site=sites.here(operation),
             peer=peer,
-            method=request.method,
-            path=parts.path,
             operation=operation,
-            key=request.headers.get("Idempotency-Key"),
             fields=fields,
-            started=time.monotonic(),
+            asks=peers.meaning(
+                peer, peers.Sent(request.method, f"/{below}", request.headers, fields)
+            ),
         )
 
 
@@ -211,4 +221,10 @@ def _response(request: Any, status: int, body: object) -> requests.Response:
     answer.request = request
     answer.url = request.url
     answer._content = json.dumps(body).encode()  # noqa: SLF001  # as the package's own tests do
+    answer.raw = _readable(answer.content)
     return answer
+
+
+def _readable(content: bytes) -> HTTPResponse:
+    """Stand in for the stream of an answer, which some read themselves."""
+    return HTTPResponse(BytesIO(content), preload_content=False)

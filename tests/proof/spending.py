@@ -73,6 +73,13 @@ def set_policy(case: Case) -> None:
     case.same("policy", said["valid_from"])
 
 
+def set_origins(case: Case) -> None:
+    """Say which sites may show a page: the same ones may be said again and again."""
+    origins = ["https://shop.example"]
+    said = case.says(case.stage.action("set_embedding_origins", FIONA, "owner", origins=origins))
+    case.same("origins", said)
+
+
 def each_happened_once(case: Case) -> list[str]:
     (row,) = case.sql(
         "select (select count(*) from credit_grants where idempotency_key = %s) as grants,"
@@ -90,6 +97,7 @@ SPEND = Flow(
     (
         Step("setCreditRate", set_rate),
         Step("setRefundPolicy", set_policy),
+        Step("setEmbeddingOrigins", set_origins),
         Step("grantCredits", grant),
         Step("spendCredits", spend, ready=is_given),
         Step("returnCredits", give_back, ready=is_spent),

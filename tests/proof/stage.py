@@ -7,28 +7,29 @@ that a case is the same each time it is run, and a call that kills the service i
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import psycopg
-import stripe
 import yaml
 from books import broken_invariants
+from proof import couriers
 from proof.seam import Kind, Seam
 from psycopg.rows import dict_row
 
 import app
-from app import create_app, endpoints
+from app import create_app, endpoints, gateways
 from sandbox import migrations, seeds, supervisor, tokens, world
+from sandbox.gateways.server.deliveries import Delivery
 from sandbox.postgres import Postgres
 from sandbox.processes import Process
 from sandbox.world import Ports
@@ -45,6 +46,7 @@ class Answer:
 
     status: int
     body: Any
+    text: str = ""  # of a page
 
     @property
     def is_yes(self) -> bool:
@@ -62,6 +64,8 @@ class Stage:
         self.database = psycopg.connect(postgres.url, autocommit=True, row_factory=dict_row)
         gateway_books = f"file:{state / 'gateways' / 'gateways.sqlite3'}?mode=ro"
         self.gateway_books = sqlite3.connect(gateway_books, uri=True)
+        self.bags = couriers.Bags(self.gateway_books, state / "signing")
+        self.gateway = gateways.finder(self.environment)  # only to read what was delivered
         self.web = httpx.Client(timeout=WELL_SECONDS_MAX, trust_env=False)
         self.seam = Seam(self.is_committed)
         self.skew = 0
@@ -70,10 +74,12 @@ class Stage:
         self.event_triggers = [trigger["name"] for trigger in triggers]
         self._intents = self._tables_of_intents()
         self._keep_beginning()
+        self.control("faults", **couriers.HELD)
         self.restart()
 
     def close(self) -> None:
         self.web.close()
+        self.bags.close()
         self.gateway_books.close()
         self.database.close()
 
@@ -87,7 +93,9 @@ class Stage:
         """Call a door. Raises Crash when the service dies inside."""
         self.seam.enter(f"{method} {path} {uuid4()}")
         answer = self.service.open(path, method=method, **request)
-        return Answer(answer.status_code, answer.get_json(silent=True))
+        return Answer(
+            answer.status_code, answer.get_json(silent=True), answer.get_data(as_text=True)
+        )
 
     def action(
         self, name: str, user: tokens.User, role: str | None = None, **asked: object
@@ -112,14 +120,16 @@ class Stage:
         headers = {"ACTION-SECRET": world.ACTION_SECRET, **asked.pop("headers", {})}
         return self.call(method, path, headers=headers, **asked)
 
-    def webhook(self, event: Mapping[str, Any]) -> Answer:
-        """Deliver a gateway's event, signed now."""
-        body = json.dumps(event)
-        signature = stripe.WebhookSignature.generate_signature_header(
-            body, world.STRIPE_WEBHOOK_SECRET, timestamp=int(time.time()) + self.skew
+    def webhook(self, delivery: Delivery) -> tuple[Answer, str]:
+        """Deliver a gateway's message, signed now. Answers the id, too, by which it is kept."""
+        now = int(time.time()) + self.skew
+        signed, name = self.bags.sign(delivery, now), delivery.parcel.gateway
+        answer = self.call("POST", f"/{name}-webhook", data=signed.body, headers=signed.headers)
+        headers = {header.lower(): text for header, text in signed.headers.items()}
+        notice = self.gateway(name).read(
+            gateways.Delivery(headers, signed.body), datetime.fromtimestamp(now, UTC)
         )
-        headers = {"Stripe-Signature": signature, "Content-Type": "application/json"}
-        return self.call("POST", "/stripe-webhook", data=body, headers=headers)
+        return answer, notice.event_id
 
     def event(self, trigger: str, row: Mapping[str, Any]) -> Answer:
         """Deliver a row of the outbox to the door of one event trigger."""
@@ -139,8 +149,12 @@ class Stage:
         self.control(f"stripe/sessions/{session_id}/pay", card=card)
 
     def control(self, path: str, **said: object) -> None:
-        answer = self.web.post(f"{self.ports.gateways_url}/_sandbox/{path}", json=said)
+        answer = self.try_control(path, said)
         assert answer.is_success, answer.text
+
+    def try_control(self, path: str, said: Mapping[str, object]) -> httpx.Response:
+        """Make a control call of the simulators', which may answer that a payer was declined."""
+        return self.web.post(f"{self.ports.gateways_url}/_sandbox/{path}", json=said)
 
     def advance(self, seconds: int) -> None:
         """Let time go by, for the database, the service and the gateways."""
@@ -160,11 +174,14 @@ class Stage:
         (found,) = self.gateway_books.execute("select max(position) from objects").fetchone()
         return int(found or 0)
 
-    def gateway_objects(self, kind: str, after: int) -> Iterator[dict[str, Any]]:
-        """Read the gateway's own ledger, oldest first."""
+    def gateway_objects(
+        self, kind: str, after: int, gateway: str = "stripe"
+    ) -> Iterator[dict[str, Any]]:
+        """Read a gateway's own books, oldest first."""
         rows = self.gateway_books.execute(
-            "select body from objects where kind = ? and position > ? order by position",
-            (kind, after),
+            "select body from objects where gateway = ? and kind glob ? and position > ?"
+            " order by position",
+            (gateway, kind, after),
         ).fetchall()
         for (body,) in rows:
             yield {k: v for k, v in json.loads(body).items() if k[0] != "_"}
@@ -221,7 +238,7 @@ def open_stage(directory: Path, ports: Ports) -> Iterator[Stage]:
         seeds.apply(postgres.url, world.SEEDS)
         processes = [
             Process(supervisor.engine_service(ports, postgres.url), directory),
-            Process(_silent(supervisor.gateways_service(ports, directory)), directory),
+            Process(supervisor.gateways_service(ports, directory), directory),
         ]
         try:
             for process in processes:
@@ -237,14 +254,6 @@ def open_stage(directory: Path, ports: Ports) -> Iterator[Stage]:
             for process in processes:
                 process.stop()
     postgres.destroy()
-
-
-def _silent(service: Any) -> Any:
-    """Leave the webhook's address out: the test delivers."""
-    words = list(service.arguments)
-    place = words.index("--webhook")
-    del words[place : place + 2]
-    return dataclasses.replace(service, arguments=tuple(words))
 
 
 __all__ = ["Answer", "Kind", "Stage", "open_stage"]

@@ -3,13 +3,20 @@
 from typing import Any
 
 import pytest
-from proof import sites, trace
-from proof.acknowledged import Acknowledged, Promise, unbooked
-from proof.cases import Case, Tally, pairs, singles
+from proof import peers, sites, trace
+from proof.acknowledged import Acknowledged, Promise, unbooked, unknown_refunds
+from proof.cases import Case
 from proof.flows import FLOWS
+from proof.ledgers import LEDGERS, SentBack
+from proof.paying import on_the_page
 from proof.seam import Call, Kind
+from proof.shops import GATEWAYS, At
 from proof.stage import Stage
+from proof.tally import Tally, pairs, singles
 from requests.adapters import HTTPAdapter
+
+from app import gateways
+from app.gateways.payu import references
 
 BUY = FLOWS[0]
 
@@ -25,12 +32,13 @@ class Nothing:
 
 
 def call(number: int = 1, peer: str = "stripe", door: str = "a", **changes: Any) -> Call:
+    key, reference = changes.pop("key", "k"), changes.pop("reference", None)
     said: dict[str, Any] = {
         "method": "POST",
         "path": "/stripe/v1/refunds",
         "operation": "POST /stripe/v1/refunds",
-        "key": "k",
         "fields": {},
+        "asks": peers.Meaning(peer != "hasura", key, reference),
         "started": float(number),
         "ended": number + 0.5,
         "intent_is_committed": True,
@@ -63,10 +71,9 @@ def test_another_door_may_ask_the_database_meanwhile() -> None:
 
 
 def test_another_key_for_the_same_refund_is_a_breach() -> None:
-    fields = {"metadata[refund_id]": "r"}
-    (breach,) = trace.broken([call(1, fields=fields), call(2, key="other", fields=fields)])
+    (breach,) = trace.broken([call(1, reference="r"), call(2, key="other", reference="r")])
     assert "2 keys" in breach
-    assert trace.broken([call(1, fields=fields), call(2, key="k:2", fields=fields)]) == []
+    assert trace.broken([call(1, reference="r"), call(2, key="k:2", reference="r")]) == []
 
 
 @pytest.mark.parametrize(
@@ -89,6 +96,96 @@ def test_a_charge_in_no_book_is_found() -> None:
     assert unbooked(Nothing()) == ["charge pi_1 is in no book"]
 
 
+def sent_back(refund_id: str | None, *, is_undone: bool = False) -> SentBack:
+    return SentBack(refund_id, 1_000, is_done=not is_undone, is_undone=is_undone)
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        ([sent_back("ours")], []),
+        ([sent_back("ours", is_undone=True), sent_back("ours")], []),
+        ([sent_back("ours"), sent_back("ours")], ["refund ours was sent 2 times"]),
+        ([sent_back(None)], ["refund None at the gateway is none of ours"]),
+    ],
+)
+def test_a_refund_at_the_gateway_is_one_of_ours_and_there_once(
+    kept: list[SentBack], told: list[str]
+) -> None:
+    class Books(Nothing):
+        def sql(self, _query: str, *_values: object) -> list[dict[str, Any]]:
+            return [{"id": "ours"}]
+
+        def sent_back(self) -> list[SentBack]:
+            return kept
+
+    assert unknown_refunds(Books()) == told
+
+
+ROW = "6f1e9a3e-5a55-4a5a-9a55-000000000001"
+TOKEN = references.token(ROW)
+CALLS = [
+    ("stripe", "POST", "/v1/refunds", {"metadata[refund_id]": ROW}, {"Idempotency-Key": ROW}),
+    ("razorpay", "POST", "/v1/orders", {"receipt": ROW, "notes": {"payment_attempt_id": ROW}}, {}),
+    (
+        *("razorpay", "POST", "/v1/payments/pay_1/refund"),
+        *({"notes": {"refund_id": ROW}}, {"X-Refund-Idempotency": ROW}),
+    ),
+    (
+        *("payu", "POST", "/merchant/postservice.php"),
+        *({"command": "cancel_refund_transaction", "var2": TOKEN}, {}),
+    ),
+    ("payu", "POST", "/_payment", {"txnid": references.txnid(ROW)}, {}),
+    ("cashfree", "POST", "/pg/orders", {"order_id": ROW}, {}),
+    (
+        *("cashfree", "POST", f"/pg/orders/{ROW}/refunds"),
+        *({"refund_id": ROW.replace("-", "")}, {}),
+    ),
+]
+LOOK_UPS = [
+    ("razorpay", "GET", "/v1/orders", {}),
+    ("payu", "POST", "/merchant/postservice.php", {"command": "verify_payment", "var1": TOKEN}),
+    ("cashfree", "POST", "/pg/settlement/recon", {"pagination": {}}),
+]
+ON_KNOWN_OBJECTS = [
+    ("stripe", "POST", "/v1/payment_intents/pi_1/capture"),
+    ("razorpay", "POST", "/v1/payments/pay_1/capture"),
+    ("cashfree", "PATCH", f"/pg/orders/{ROW}"),
+    ("cashfree", "POST", f"/pg/orders/{ROW}/authorization"),
+    ("razorpay", "POST", "/v1/payments/create/json"),
+    ("cashfree", "POST", "/pg/orders/sessions"),
+]
+
+
+@pytest.mark.parametrize(("gateway", "method", "path", "fields", "headers"), CALLS)
+def test_what_a_gateway_is_asked_to_do_names_our_row(
+    gateway: str, method: str, path: str, fields: dict[str, Any], headers: dict[str, str]
+) -> None:
+    asks = peers.meaning(gateway, peers.Sent(method, path, headers, fields))
+    assert asks == peers.Meaning(has_effect=True, key=ROW, reference=ROW)
+
+
+@pytest.mark.parametrize(("gateway", "method", "path", "fields"), LOOK_UPS)
+def test_a_look_up_does_nothing(
+    gateway: str, method: str, path: str, fields: dict[str, Any]
+) -> None:
+    assert peers.meaning(gateway, peers.Sent(method, path, {}, fields)) == peers.LOOK_UP
+
+
+@pytest.mark.parametrize(("gateway", "method", "path"), ON_KNOWN_OBJECTS)
+def test_what_names_the_gateways_own_object_needs_no_row(
+    gateway: str, method: str, path: str
+) -> None:
+    asks = peers.meaning(gateway, peers.Sent(method, path, {}, {}))
+    assert asks.has_effect
+    assert asks.is_on_a_known_object
+
+
+def test_every_gateway_has_a_ledger_a_meaning_and_flows() -> None:
+    assert {at.gateway for at in GATEWAYS} == set(LEDGERS) <= set(peers.GATEWAYS)
+    assert set(gateways.names()) == set(LEDGERS)
+
+
 def test_every_call_is_spoilt_and_over_the_seeds_in_every_way() -> None:
     for seed in range(6):
         numbers = {n for faults, _ in singles(7, whole=False, seed=seed) for n in faults}
@@ -96,11 +193,26 @@ def test_every_call_is_spoilt_and_over_the_seeds_in_every_way() -> None:
     over_seeds = [case for seed in range(12) for case in singles(7, whole=False, seed=seed)]
     assert {kind for faults, _ in over_seeds for kind in faults.values()} == set(Kind)
     assert len(singles(7, whole=True, seed=1)) == 7 * len(Kind) * 4
+    in_turn = [case for turn in range(6) for case in singles(7, whole=False, seed=turn, ways=1)]
+    assert {(*faults.items(),) for faults, _ in in_turn} == {
+        ((number, kind),) for number in range(1, 8) for kind in Kind
+    }
 
 
 def test_pairs_are_the_same_for_the_same_seed() -> None:
     assert pairs(7, 5, seed=3) == pairs(7, 5, seed=3) != pairs(7, 5, seed=4)
     assert all(len(faults) == 2 for faults, _ in pairs(7, 50, seed=3))
+
+
+@pytest.mark.parametrize("at", GATEWAYS, ids=lambda at: at.gateway)
+def test_money_that_a_gateway_took_and_no_book_holds_is_found(stage: Stage, at: At) -> None:
+    case = Case(stage, on_the_page(at), {}, "webhook")
+    assert case.run() == []
+    with stage.database.transaction():
+        stage.database.execute("set local session_replication_role = replica")
+        stage.database.execute("update payment_attempts set gateway_payment_id = 'another'")
+
+    assert any("is in no book" in fault for fault in case.judge(finished=True))
 
 
 @pytest.mark.parametrize("kind", Kind)

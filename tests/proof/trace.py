@@ -7,14 +7,6 @@ from collections.abc import Iterator
 
 from proof.seam import Call
 
-# Where a gateway's call carries our own id, in the order in which they are looked for.
-REFERENCES = (
-    "metadata[refund_id]",
-    "metadata[payment_attempt_id]",
-    "metadata[autopay_mandate_id]",
-    "client_reference_id",
-)
-
 
 def broken(trace: list[Call]) -> list[str]:
     """Name each breach of a rule."""
@@ -24,10 +16,11 @@ def broken(trace: list[Call]) -> list[str]:
 def _without_intent(trace: list[Call]) -> Iterator[str]:
     """Before a gateway is asked to do something, the row that it is for is committed."""
     for call in trace:
-        if call.has_effect and not call.key and not call.is_on_a_known_object:
+        if call.has_effect and not call.asks.key and not call.asks.is_on_a_known_object:
             yield f"call {call.number} ({call.operation}) has no idempotency key"
         if call.intent_is_committed is False:
-            yield f"call {call.number} ({call.operation}): no row {call.key} was committed before"
+            row = f"no row {call.asks.key} was committed before"
+            yield f"call {call.number} ({call.operation}): {row}"
 
 
 def _inside_a_database_request(trace: list[Call]) -> Iterator[str]:
@@ -45,9 +38,9 @@ def _with_other_keys(trace: list[Call]) -> Iterator[str]:
     """
     keys: dict[tuple[str, str], set[str]] = defaultdict(set)
     for call in trace:
-        reference = next((call.fields[name] for name in REFERENCES if name in call.fields), None)
-        if call.has_effect and call.key and reference:
-            keys[call.operation, reference].add(call.key.partition(":")[0])
+        key, reference = call.asks.key, call.asks.reference
+        if call.has_effect and key and reference:
+            keys[call.operation, reference].add(key.partition(":")[0])
     for (operation, reference), found in keys.items():
         if len(found) > 1:
             yield f"{operation} for {reference} was asked under {len(found)} keys"

@@ -405,6 +405,23 @@ def test_checks_come_by_the_schedule_and_end_with_a_person(db, desk, paid) -> No
     assert listed(db) == set()
 
 
+def test_a_question_about_a_refund_without_an_answer_is_asked_again_in_an_hour(
+    db, desk, paid
+) -> None:
+    refund = desk.refund(paid["payment_intent_id"])
+    for hours in (0.01, 0.04, 0.2, 1.1):
+        wait(db, hours)
+        (claimed,) = desk.call("claim_refund_checks", limit=5)
+    assert claimed["checks"] == 4
+
+    (again,) = desk.call("ask_refund_again", refund_id=refund["id"])
+    assert again["checks"] == 3
+    wait(db, 0.9)
+    assert desk.call("claim_refund_checks", limit=5) == []
+    wait(db, 0.2)
+    assert len(desk.call("claim_refund_checks", limit=5)) == 1
+
+
 def test_a_claim_is_not_given_twice_and_not_for_the_other_mode(db, desk, paid) -> None:
     desk.refund(paid["payment_intent_id"])
     wait(db, 0.01)

@@ -18,7 +18,8 @@ SECRETS = (
     *("HASURA_ADMIN_SECRET", "ACTION_SECRET", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"),
     *("RAZORPAY_KEY_SECRET", "RAZORPAY_WEBHOOK_SECRET"),
     *("PAYU_KEY", "PAYU_SALT", "PAYU_CHARGEBACK_KEY"),
-    "CASHFREE_CLIENT_SECRET",
+    *("CASHFREE_CLIENT_SECRET", "EVENTS_SECRET"),
+    *("EVENTBRIDGE_ACCESS_KEY_ID", "EVENTBRIDGE_SECRET_ACCESS_KEY"),
 )
 
 
@@ -30,7 +31,9 @@ def example() -> dict[str, str]:
 
 
 def settings_of_the_service() -> set[str]:
+    """All but AWS's own: in a file they would stand in for those of whoever deploys."""
     names = {field.name.upper() for field in fields(config.Settings)}
+    names = {name for name in names if not name.startswith("AWS_")}
     for gateway in gateways.names():
         kind = import_module(f"app.gateways.{gateway}").Settings
         names |= {f"{gateway}_{field.name}".upper() for field in fields(kind)}

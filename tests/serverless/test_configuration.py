@@ -26,7 +26,9 @@ def package() -> dict[str, Any]:
 
 
 def settings_of_the_code() -> set[str]:
+    """All but those that Lambda sets itself, and takes from nobody."""
     found = {field.name.upper() for field in fields(config.Settings)}
+    found = {name for name in found if not name.startswith("AWS_")}
     for name in gateways.names():
         kind = import_module(f"app.gateways.{name}").Settings
         found |= {f"{name}_{field.name}".upper() for field in fields(kind)}
@@ -83,8 +85,14 @@ def test_the_function_ends_before_the_gateway_and_after_a_gateways_answer(
     assert gateway_seconds + graphql.ANSWER_SECONDS_MAX < service["provider"]["timeout"] < 29
 
 
-def test_the_functions_role_may_do_nothing_of_its_own(service: dict[str, Any]) -> None:
-    assert "iam" not in service["provider"]
+def test_the_functions_role_may_put_events_on_the_bus_and_nothing_else(
+    service: dict[str, Any],
+) -> None:
+    (statement,) = service["provider"]["iam"]["role"]["statements"]
+    resource = statement["Resource"]["Fn::Sub"]
+    assert (statement["Effect"], statement["Action"]) == ("Allow", "events:PutEvents")
+    assert resource.startswith("arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:")
+    assert re.search(r":event-bus/\$\{param:EVENT_BUS_NAME, [^*]*\}$", resource)
     assert not any(key.startswith("iam") or key == "role" for key in service["functions"]["app"])
     kinds = {resource["Type"] for resource in service["resources"]["Resources"].values()}
     assert kinds == {"AWS::CloudWatch::Alarm"}

@@ -32,6 +32,7 @@ from app.gateways import (
     Return,
     SettlementLine,
     Subject,
+    UpiIntent,
 )
 from app.gateways.cashfree import findings, orders, settlements
 from app.gateways.cashfree.answers import (
@@ -58,6 +59,8 @@ KEYS = uuid5(NAMESPACE_URL, "https://www.cashfree.com/docs/api-reference/payment
 OVER = {Outcome.PAID, Outcome.CANCELED, Outcome.EXPIRED}
 
 NOTE_LENGTH_MIN, NOTE_LENGTH_MAX = 3, 100
+PAGES_MAX = 1000  # of a report
+OTHER_ORDER = "Cashfree answered with another order"
 KNOWN_ORDER = {"order_already_exists", "order_id_already_exists"}
 KNOWN_REFUND = {"refund_id_already_exists", "refund_already_exists"}
 
@@ -74,6 +77,7 @@ class Settings:
     client_secret: tuple[str, ...] = field(repr=False)
     api_url: str = f"https://{LIVE_HOST}/pg"
     checkout_url: str = ""  # the same, as browsers reach it; api_url where it is left out
+    upi: bool = False  # on where Cashfree has switched Order Pay (S2S) on for the account
 
     def __post_init__(self) -> None:
         if not self.client_secret:
@@ -90,7 +94,7 @@ class Adapter:
 
     name: ClassVar[str] = "cashfree"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.AUTHORIZE, Capability.CANCEL, Capability.EXPIRE}
+        {Capability.AUTHORIZE, Capability.CANCEL, Capability.EXPIRE, Capability.UPI}
     )
     methods: ClassVar[frozenset[Method]] = frozenset(OFFERS)
     currencies: ClassVar[frozenset[str]] = frozenset({"INR"})
@@ -110,13 +114,23 @@ class Adapter:
 
     def open(self, charge: Charge) -> Checkout:
         """Open an order under the attempt's id, which Cashfree takes once."""
-        try:
-            found = as_object(self.http.send("/orders", orders.order(charge)).body)
-        except RefusedReplyError as refusal:
-            if refusal.reply.status != 409 and code_of(refusal) not in KNOWN_ORDER:
-                raise refused(refusal) from refusal
-            found = self._opened_before(charge)
+        found = self._order_of(charge)
         return translated(lambda: orders.checkout(self.checkout_url, found))
+
+    def open_upi(self, charge: Charge) -> UpiIntent | None:
+        """Open the same order, and begin a try by UPI on it: it takes any number of them.
+
+        Where Cashfree refuses the try, the order stands, and can be paid on its page.
+        """
+        if not self.settings.upi or charge.authorize_only:
+            return None
+        order = self._order_of(charge)
+        wanted = translated(lambda: orders.upi_try(order))
+        try:
+            found = answer(lambda: self.http.send("/orders/sessions", wanted))
+        except GatewayRefusedError:
+            return None
+        return translated(lambda: orders.upi_intent(charge, order, found))
 
     def capture(self, payment_attempt_id: str, gateway_payment_id: str, amount: Money) -> Finding:
         """Take what is held, once: Cashfree forgets the key after a day, and the hold never."""
@@ -150,7 +164,9 @@ class Adapter:
             if code_of(refusal) not in KNOWN_REFUND:
                 return _not_refunded(order, refused(refusal))
             return self._refunded_before(order, refusal)
-        return translated(lambda: findings.of_refund(found))
+        return translated(
+            lambda: findings.of_refund_called(order.id, order.gateway_payment_id, found)
+        )
 
     def find(self, query: Query) -> Finding | None:
         return self._find(
@@ -162,7 +178,8 @@ class Adapter:
         found = look_up(lambda: self.http.get(path))
         if found is None:
             return None
-        return translated(lambda: findings.of_refund(as_object(found.body)))
+        body = as_object(found.body)
+        return translated(lambda: findings.of_refund_called(refund_id, gateway_payment_id, body))
 
     def read(self, delivery: Delivery, now: datetime) -> Notice:
         sent_at = verify(delivery, self.settings.client_secret, now)
@@ -187,7 +204,7 @@ class Adapter:
 
     def settlements(self, day: date) -> Iterator[SettlementLine]:
         cursor: str | None = None
-        while True:
+        for _ in range(PAGES_MAX):
             wanted = settlements.request(day, cursor)
             page = answer(partial(self.http.send, "/settlement/recon", wanted))
             yield from translated(partial(settlements.lines, page))
@@ -195,10 +212,19 @@ class Adapter:
             if not following or following == cursor:
                 return
             cursor = str(following)
+        message = f"Cashfree's report has more than {PAGES_MAX} pages"
+        raise GatewayUnavailableError(message)
 
-    def _opened_before(self, charge: Charge) -> Object:
-        """Fetch the order that has this id already, and see that it is the same."""
-        found = answer(lambda: self.http.get(f"/orders/{charge.id}"))
+    def _order_of(self, charge: Charge) -> Object:
+        """Open the order, or fetch the one that has this id already, and see that it is ours."""
+        try:
+            found = as_object(self.http.send("/orders", orders.order(charge)).body)
+        except RefusedReplyError as refusal:
+            if refusal.reply.status != 409 and code_of(refusal) not in KNOWN_ORDER:
+                raise refused(refusal) from refusal
+            found = answer(lambda: self.http.get(f"/orders/{charge.id}"))
+        if found.get("order_id") != charge.id:
+            raise GatewayUnavailableError(OTHER_ORDER)
         if not translated(lambda: orders.is_same(charge, found)):
             message = "Cashfree has another order under this id"
             raise GatewayRefusedError(message)
@@ -237,10 +263,11 @@ class Adapter:
             return None
         order = as_object(found.body)
         if order.get("order_id") != order_id:
-            message = "Cashfree answered with another order"
-            raise GatewayUnavailableError(message)
+            raise GatewayUnavailableError(OTHER_ORDER)
         payments = look_up(lambda: self.http.get(f"/orders/{order_id}/payments"))
         tries = as_list(payments.body) if payments else []
+        if any(each.get("order_id", order_id) != order_id for each in tries):
+            raise GatewayUnavailableError(OTHER_ORDER)
         return translated(lambda: findings.of_order(order, tries, is_over=is_over))
 
 

@@ -158,6 +158,15 @@ def of_refund(refund: Object) -> Finding:
     )
 
 
+def of_refund_called(refund_id: str, gateway_payment_id: str, refund: Object) -> Finding:
+    """Translate a refund that was asked for by its id. Raises ValueError for another one."""
+    if ours(refund["refund_id"]) != refund_id:
+        raise ValueError("another refund")
+    if refund["order_id"] != order_of(gateway_payment_id):
+        raise ValueError("a refund of another order")
+    return of_refund(refund)
+
+
 def of_dispute(dispute: Object, order: Object, *, is_closed: bool) -> Finding:
     currency = dispute.get("dispute_amount_currency") or order.get("payment_currency")
     return Finding(

@@ -6,8 +6,8 @@ https://www.cashfree.com/docs/api-reference/payments/latest/orders/create
 from typing import Any
 
 from app.errors import GatewayRefusedError
-from app.gateways import Charge, Checkout
-from app.gateways.cashfree.words import OFFERS, Object, money, needed
+from app.gateways import Charge, Checkout, UpiIntent
+from app.gateways.cashfree.words import OFFERS, Object, money, needed, time
 
 NOTE_LENGTH_MIN, NOTE_LENGTH_MAX = 3, 200
 NAME_LENGTH_MIN, NAME_LENGTH_MAX = 3, 100
@@ -78,3 +78,25 @@ def checkout(checkout_url: str, found: Object) -> Checkout:
 def is_same(charge: Charge, found: Object) -> bool:
     """Say whether an order that exists already asks for the same money."""
     return money(found["order_amount"], found["order_currency"]) == charge.amount
+
+
+def upi_try(order: Object) -> dict[str, Any]:
+    """Ask for a try by UPI, which answers links into the payer's app.
+
+    https://www.cashfree.com/docs/api-reference/payments/latest/payments/pay
+    """
+    return {
+        "payment_session_id": needed(order["payment_session_id"]),
+        "payment_method": {"upi": {"channel": "link"}},
+    }
+
+
+def upi_intent(charge: Charge, order: Object, found: Object) -> UpiIntent:
+    """Read the link that any UPI app takes. One for another amount is no answer to us."""
+    if money(found["payment_amount"], charge.amount.currency) != charge.amount:
+        raise ValueError("this is another amount")
+    return UpiIntent(
+        reference=needed(order["order_id"]),
+        link=str(found["data"]["payload"]["default"]),
+        expires_at=time(order.get("order_expiry_time")) or charge.expires_at,
+    )

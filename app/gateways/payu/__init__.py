@@ -26,12 +26,23 @@ from app.gateways import (
     Return,
     SettlementLine,
     Subject,
+    UpiIntent,
 )
-from app.gateways.payu import disputes, findings, hashes, notices, pages, references, settlements
+from app.gateways.payu import (
+    disputes,
+    findings,
+    hashes,
+    intents,
+    notices,
+    pages,
+    references,
+    settlements,
+)
 from app.gateways.payu.words import METHODS, NOT_FOUND, REFUND_CODES, Answer, plain
 from app.http import Http, RefusedReplyError
 
 TEST_HOST = "test.payu.in"
+NO_CHARGEBACKS = "PAYU_MERCHANT_ID and PAYU_CHARGEBACK_KEY are not set: no disputes are listed"
 
 COMMANDS = "/merchant/postservice.php?form=2"
 REPORT = "/settlement/range"
@@ -50,23 +61,27 @@ class Settings:
     merchant_id: str = ""
     chargeback_key: str = field(default="", repr=False)
     chargeback_url: str = "https://bankportal.payu.in"
+    # Where UPI is asked for; `upi` is on where PayU has switched it on for the account.
+    s2s_url: str = "https://secure.payu.in"
+    upi: bool = False
 
     def __post_init__(self) -> None:
         if any("|" in text for text in (self.key, *self.salt)):
-            message = "PAYU_KEY and PAYU_SALT must have no pipe"
-            raise ConfigError(message)
+            raise ConfigError("PAYU_KEY and PAYU_SALT must have no pipe")
+        urls = (self.checkout_url, self.api_url, *([self.s2s_url] if self.upi else []))
+        if len({_is_live(url) for url in urls}) > 1:
+            raise ConfigError("PayU's addresses must all be live, or none: PAYU_CHECKOUT_URL, ...")
 
     @property
     def livemode(self) -> bool:
-        parts = urlsplit(self.api_url)
-        return parts.scheme == "https" and parts.hostname != TEST_HOST
+        return _is_live(self.api_url)
 
 
 class Adapter:
     """PayU's answers in our words."""
 
     name: ClassVar[str] = "payu"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.DISPUTES})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.DISPUTES, Capability.UPI})
     methods: ClassVar[frozenset[Method]] = frozenset(METHODS.values()) - {Method.BANK_DEBIT}
     currencies: ClassVar[frozenset[str]] = frozenset({findings.CURRENCY})
 
@@ -78,17 +93,38 @@ class Adapter:
         self.reports = Http("PayU", settings.api_url, sign=dated)
         opener = {"X-Optimus-API-Key": settings.chargeback_key}
         self.chargebacks = Http("PayU", settings.chargeback_url, headers=opener)
+        self.s2s = Http("PayU", settings.s2s_url.rstrip("/"))
 
     def close(self) -> None:
         self.http.close()
         self.reports.close()
         self.chargebacks.close()
+        self.s2s.close()
 
     def open(self, charge: Charge) -> Checkout:
         """Write the form. PayU is not asked: it hears of the payment when the payer comes."""
         url = f"{self.settings.checkout_url.rstrip('/')}/_payment"
         form = pages.form(charge, self.key, self.settings.salt[0])
         return Checkout(reference=form["txnid"], url=url, form=form)
+
+    def open_upi(self, charge: Charge) -> UpiIntent | None:
+        """Begin the transaction in the payer's stead.
+
+        One that PayU refuses, and knows nothing of, can be begun on its page.
+        """
+        if not self.settings.upi:
+            return None
+        form = intents.form(pages.form(charge, self.key, self.settings.salt[0]), charge.device)
+        try:
+            body = self.s2s.submit("/_payment", form).body
+        except RefusedReplyError as failure:
+            message = f"PayU did not answer ({failure.reply.status})"
+            raise GatewayUnavailableError(message) from failure
+        found = intents.intent(charge, form["txnid"], body)
+        if found is None and self._transaction(form["txnid"]) is not None:
+            message = "PayU has this transaction and gives no UPI link for it"
+            raise GatewayUnavailableError(message)
+        return found
 
     def refund(self, order: RefundOrder) -> Finding:
         """Refund under the refund's token, which PayU takes once.
@@ -99,9 +135,12 @@ class Adapter:
         if payment is None:
             return _not_refunded(order, NO_PAYMENT)
         amount, token = str(order.amount.decimal), references.token(order.id)
-        answer = self._command(
-            "cancel_refund_transaction", str(payment["mihpayid"]), {"var2": token, "var3": amount}
-        )
+        named = findings.text(payment.get("mihpayid"))
+        if named is None:
+            raise GatewayUnavailableError("PayU does not name the payment")
+        answer = self._command("cancel_refund_transaction", named, {"var2": token, "var3": amount})
+        if findings.text(answer.get("mihpayid")) not in {None, named}:
+            raise GatewayUnavailableError("PayU answered about another payment")
         code = findings.text(answer.get("error_code")) or ""
         meaning, said = REFUND_CODES.get(code, (Answer.NOT_NOW, "its answer is not known"))
         if meaning in ACCEPTED:
@@ -126,6 +165,8 @@ class Adapter:
         )
         if found.outcome is Outcome.REQUIRES_ACTION and query.is_over:
             return replace(found, outcome=Outcome.EXPIRED)
+        if not query.is_over and intents.is_unopened(transaction):
+            return replace(found, outcome=Outcome.REQUIRES_ACTION)
         return found
 
     def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
@@ -133,12 +174,9 @@ class Adapter:
         listed = answer.get("Refund Details")
         if listed is None and _says(answer, "no refunds found"):
             return None
-        if not isinstance(listed, dict):
-            message = "PayU's answer has no refunds"
-            raise GatewayUnavailableError(message)
         found = [
             findings.of_refund(each, gateway_payment_id)
-            for each in _flat(listed)
+            for each in findings.refunds_of(listed)
             if references.refund_id(str(each.get("RefundToken"))) == refund_id
         ]
         return min(found, key=lambda each: SUREST.index(each.outcome), default=None)
@@ -146,8 +184,7 @@ class Adapter:
     def find_disputes(self, since: datetime) -> Iterator[Finding]:
         """List chargebacks, by the day. Where no key is set nothing is known of them."""
         if not (self.settings.merchant_id and self.settings.chargeback_key):
-            message = "PAYU_MERCHANT_ID and PAYU_CHARGEBACK_KEY are not set: no disputes are listed"
-            raise GatewayUnavailableError(message)
+            raise GatewayUnavailableError(NO_CHARGEBACKS)
         try:
             query = disputes.query(self.settings.merchant_id, since)
             answer = self.chargebacks.get(CHARGEBACKS, query).body
@@ -195,6 +232,8 @@ class Adapter:
         if not isinstance(found, dict):
             message = "PayU's answer has no transaction"
             raise GatewayUnavailableError(message)
+        if str(found.get("txnid", txnid)).lower() != txnid:
+            raise GatewayUnavailableError("PayU answered about another transaction")
         return None if plain(found.get("status")) == NOT_FOUND else found
 
     def _command(
@@ -209,9 +248,13 @@ class Adapter:
             message = f"PayU did not answer ({failure.reply.status})"
             raise GatewayUnavailableError(message) from failure
         if not isinstance(body, dict):
-            message = "PayU answered something else"
-            raise GatewayUnavailableError(message)
+            raise GatewayUnavailableError("PayU answered something else")
         return body
+
+
+def _is_live(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "https" and parts.hostname != TEST_HOST
 
 
 ACCEPTED = {Answer.DONE: Outcome.SUCCEEDED, Answer.WAITS: Outcome.PENDING}
@@ -223,12 +266,6 @@ SUREST = [Outcome.SUCCEEDED, Outcome.PENDING, Outcome.UNKNOWN, Outcome.FAILED]
 
 def _says(answer: Mapping[str, Any], words: str) -> bool:
     return words in str(answer.get("msg")).lower()
-
-
-def _flat(listed: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Give the refunds of all of PayU's payments under a txnid."""
-    for refunds in listed.values():
-        yield from (each for each in refunds if isinstance(each, dict))
 
 
 def _refund(order: RefundOrder, outcome: Outcome) -> Finding:

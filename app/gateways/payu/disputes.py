@@ -28,7 +28,8 @@ def query(merchant_id: str, since: datetime) -> dict[str, object]:
 def found(answer: Any) -> Iterator[Finding]:
     """Translate the list, the newest first. Raises GatewayUnavailableError where it is none.
 
-    How a second page is asked for is not documented; a list that has one is not taken for whole.
+    How a second page is asked for is not documented: of a list that has one, what is here is told
+    before it is said that there is more.
     """
     try:
         pages = int(answer["meta"]["pagination"]["total-pages"])
@@ -36,10 +37,10 @@ def found(answer: Any) -> Iterator[Finding]:
     except (LookupError, TypeError, ValueError, AttributeError) as failure:
         message = "PayU's list of chargebacks is not as documented"
         raise GatewayUnavailableError(message) from failure
+    yield from sorted(every, key=_age, reverse=True)
     if pages > 1:
         message = "PayU's list of chargebacks is longer than a page"
         raise GatewayUnavailableError(message)
-    yield from sorted(every, key=_age, reverse=True)
 
 
 def _of_dispute(dispute: Object) -> Finding:

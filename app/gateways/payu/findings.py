@@ -5,6 +5,7 @@ from datetime import timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
+from app.errors import GatewayUnavailableError
 from app.gateways import DeclineClass, Finding, Method, Outcome, Subject
 from app.gateways.payu import declines, references
 from app.gateways.payu.words import BY_STATUS, METHODS, PAYMENTS, REFUNDS, plain
@@ -54,6 +55,16 @@ def of_refund(refund: Object, txnid: str) -> Finding:
         amount=rupees(refund.get("Amount")),
         failure_code="failure" if outcome is Outcome.FAILED else None,
     )
+
+
+def refunds_of(listed: Any) -> list[Mapping[str, Any]]:
+    """Give the refunds of all of PayU's payments under a txnid, or raise: then nothing is known."""
+    lists = list(listed.values()) if isinstance(listed, dict) else [None]
+    flat = [each for refunds in lists if isinstance(refunds, list) for each in refunds]
+    is_whole = all(isinstance(refunds, list) for refunds in lists)
+    if not is_whole or not all(isinstance(each, dict) for each in flat):
+        raise GatewayUnavailableError("PayU's answer has no refunds")
+    return flat
 
 
 def rupees(value: object) -> Money | None:

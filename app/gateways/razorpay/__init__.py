@@ -30,9 +30,10 @@ from app.gateways import (
     Return,
     SettlementLine,
     Subject,
+    UpiIntent,
     parse,
 )
-from app.gateways.razorpay import findings, orders, settlements
+from app.gateways.razorpay import findings, intents, orders, settlements
 from app.gateways.razorpay.answers import MALFORMED, answer, error_of, look_up
 from app.gateways.razorpay.findings import Entity
 from app.gateways.razorpay.lists import SIZE, items, pages
@@ -54,6 +55,7 @@ class Settings:
     api_url: str = "https://api.razorpay.com"
     checkout_url: str = ""  # where browsers reach the API, when not there
     merchant_name: str = ""  # that the page shows; the charge's title when there is none
+    upi: bool = False  # on where Razorpay has switched S2S payments by UPI on for the account
 
     def __post_init__(self) -> None:
         if not self.key_id.startswith(("rzp_test_", "rzp_live_")):
@@ -71,7 +73,7 @@ class Adapter:
     name: ClassVar[str] = "razorpay"
     # Neither an order nor an authorization can be called off by its API.
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.AUTHORIZE, Capability.DISPUTES}
+        {Capability.AUTHORIZE, Capability.DISPUTES, Capability.UPI}
     )
     methods: ClassVar[frozenset[Method]] = frozenset(orders.METHODS)
     currencies: ClassVar[frozenset[str]] = frozenset({"INR"})
@@ -86,13 +88,7 @@ class Adapter:
 
         Looked up every time, for what a repeated receipt does depends on the account.
         """
-        if charge.amount.currency not in self.currencies:
-            message = f"Razorpay is not asked for {charge.amount.currency}"
-            raise GatewayRefusedError(message)
-        order = self._order_of(charge.id) or self._make_order(charge)
-        if (order["amount"], order["currency"]) != (charge.amount.amount, charge.amount.currency):
-            message = "Razorpay has another amount under this reference"
-            raise GatewayRefusedError(message)
+        order = self._order_for(charge)
         base = self.settings.checkout_url or self.settings.api_url
         return Checkout(
             reference=order["id"],
@@ -105,14 +101,33 @@ class Adapter:
             ),
         )
 
+    def open_upi(self, charge: Charge) -> UpiIntent | None:
+        """Make the same order, and a payment of it, of which an order takes any number.
+
+        A payer without a phone number is asked for it on Razorpay's page. Where Razorpay refuses
+        the payment, the order stands, and can be paid there.
+        """
+        if not self.settings.upi or not (charge.email and charge.phone):
+            return None
+        order = self._order_for(charge)
+        body = intents.payment(charge, order["id"])
+        try:
+            return answer(
+                lambda: self.http.send("/payments/create/json", body),
+                lambda body: intents.intent(charge, order["id"], body),
+            )
+        except GatewayRefusedError:
+            return None
+
     def capture(self, payment_attempt_id: str, gateway_payment_id: str, amount: Money) -> Finding:
         """Capture all: Razorpay takes no part of a payment. One captured before is answered."""
         path = f"/payments/{_segment(gateway_payment_id)}"
         body = {"amount": amount.amount, "currency": amount.currency}
+        ours = findings.of_payment_called(gateway_payment_id)
         try:
-            found = answer(lambda: self.http.send(f"{path}/capture", body), findings.of_payment)
+            found = answer(lambda: self.http.send(f"{path}/capture", body), ours)
         except GatewayRefusedError:
-            found = answer(lambda: self.http.get(path), findings.of_payment)
+            found = answer(lambda: self.http.get(path), ours)
             if found.outcome is not Outcome.PAID or found.captured_amount != amount:
                 raise
         return replace(found, payment_attempt_id=payment_attempt_id)
@@ -134,7 +149,10 @@ class Adapter:
         }
         key = {"X-Refund-Idempotency": order.id}
         try:
-            return answer(lambda: self.http.send(path, body, key), findings.of_refund)
+            return answer(
+                lambda: self.http.send(path, body, key),
+                lambda body: findings.of_refund_of(order, body),
+            )
         except GatewayRefusedError as refusal:
             known = self.find_refund(order.id, order.gateway_payment_id)
             return known or _not_refunded(order, refusal)
@@ -194,11 +212,30 @@ class Adapter:
             )
         )
 
-    def _make_order(self, charge: Charge) -> Entity:
-        return answer(lambda: self.http.send("/orders", orders.order(charge)), _order)
+    def _order_for(self, charge: Charge) -> Entity:
+        if charge.amount.currency not in self.currencies:
+            message = f"Razorpay is not asked for {charge.amount.currency}"
+            raise GatewayRefusedError(message)
+        order = self._order_of(charge.id, charge.reference) or self._make_order(charge)
+        if (order["amount"], order["currency"]) != (charge.amount.amount, charge.amount.currency):
+            message = "Razorpay has another amount under this reference"
+            raise GatewayRefusedError(message)
+        return order
 
-    def _order_of(self, payment_attempt_id: str) -> Entity | None:
-        """Find the order of a reference; of several, the one that got furthest."""
+    def _make_order(self, charge: Charge) -> Entity:
+        try:
+            order = answer(lambda: self.http.send("/orders", orders.order(charge)), _order)
+        except GatewayRefusedError:
+            known = self._order_of(charge.id)  # perhaps another tab was a moment quicker
+            if known is None:
+                raise
+            return known
+        if findings.reference_of(order) != charge.id:
+            raise GatewayUnavailableError("Razorpay answered with another order")
+        return order
+
+    def _order_of(self, payment_attempt_id: str, known: str = "") -> Entity | None:
+        """Find the order of a reference; of several, the known one, or what got furthest."""
         query = {"receipt": payment_attempt_id, "count": SIZE}
         orders = answer(
             lambda: self.http.get("/orders", query),
@@ -208,7 +245,7 @@ class Adapter:
                 if findings.reference_of(one) == payment_attempt_id
             ],
         )
-        return min(orders, key=_precedence, default=None)
+        return min(orders, key=lambda one: (one["id"] != known, _precedence(one)), default=None)
 
     def _order_in(self, query: Query) -> Entity | None:
         if query.gateway_session_id is None:

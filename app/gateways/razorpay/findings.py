@@ -1,12 +1,12 @@
 """Razorpay's entities in our words, the same whether a webhook or an answer brought them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from app.gateways import Finding, Method, Outcome, Query, Subject
+from app.gateways import Finding, Method, Outcome, Query, RefundOrder, Subject
 from app.gateways.razorpay.declines import decline_class
 from app.money import Money
 
@@ -71,6 +71,17 @@ def of_payment(payment: Entity) -> Finding:
         captured_amount=amount if outcome is Outcome.PAID else replace(amount, amount=0),
         **_failure(payment),
     )
+
+
+def of_payment_called(gateway_payment_id: str) -> Callable[[Entity], Finding]:
+    """Answer a translation of this payment, which raises ValueError for another one."""
+
+    def translate(payment: Entity) -> Finding:
+        if payment["id"] != gateway_payment_id:
+            raise ValueError("another payment")
+        return of_payment(payment)
+
+    return translate
 
 
 def _payment_outcome(payment: Entity) -> Outcome:
@@ -155,6 +166,15 @@ def of_refund(refund: Entity) -> Finding:
         gateway_payment_id=refund["payment_id"],
         amount=Money(refund["amount"], refund["currency"]),
     )
+
+
+def of_refund_of(order: RefundOrder, refund: Entity) -> Finding:
+    """Translate the refund that was asked for. Raises ValueError for another one."""
+    found = of_refund(refund)
+    is_same = found.gateway_payment_id == order.gateway_payment_id
+    if not is_same or found.refund_id not in {None, order.id}:
+        raise ValueError("another refund")
+    return found
 
 
 def of_dispute(dispute: Entity) -> Finding:

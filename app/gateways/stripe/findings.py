@@ -3,8 +3,9 @@
 An object is a plain mapping here. What refers to another object is an id or, expanded, the object.
 """
 
+from calendar import monthrange
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -69,6 +70,7 @@ def of_session(session: Object) -> Finding:
         method=method_of(intent) if intent else None,
         amount=money(session.get("amount_total"), session.get("currency") or ""),
         captured_amount=_captured(intent) if intent else None,
+        receipt_url=_receipt(intent) if intent else None,
         **failure(intent.get("last_payment_error") if intent else None, outcome),
     )
 
@@ -108,6 +110,7 @@ def of_intent(intent: Object) -> Finding:
         method=method_of(intent),
         amount=money(intent["amount"], intent["currency"]),
         captured_amount=_captured(intent),
+        receipt_url=_receipt(intent),
         reason=intent.get("cancellation_reason"),
         **failure(intent.get("last_payment_error"), outcome),
     )
@@ -183,7 +186,22 @@ def _of_setup_session(session: Object) -> Finding:
         gateway_payment_method_id=identifier(intent.get("payment_method")) if intent else None,
         method=method_of(intent) if intent else None,
         failure_code=code,
+        **_card(intent),
     )
+
+
+def _card(intent: Object | None) -> dict[str, Any]:
+    """Tell what its owner knows a saved card by, where the method is expanded."""
+    method = _expanded(intent.get("payment_method")) if intent else None
+    card = method.get("card") if method else None
+    if not card:
+        return {}
+    last = monthrange(card["exp_year"], card["exp_month"])[1]
+    return {
+        "card_brand": card["brand"],
+        "card_last4": card["last4"],
+        "card_expires_on": date(card["exp_year"], card["exp_month"], last),
+    }
 
 
 def failure(error: Object | None, outcome: Outcome) -> dict[str, Any]:
@@ -218,6 +236,11 @@ def identifier(reference: Any) -> str | None:
 
 def _expanded(reference: Any) -> Object | None:
     return reference if isinstance(reference, Mapping) else None
+
+
+def _receipt(intent: Object) -> str | None:
+    charge = _expanded(intent.get("latest_charge"))
+    return charge.get("receipt_url") if charge else None
 
 
 def _captured(intent: Object) -> Any:

@@ -15,7 +15,6 @@ def payment_page(charge: Charge) -> SessionCreateParams:
     params: SessionCreateParams = {
         "mode": "payment",
         "client_reference_id": charge.id,
-        "customer_email": charge.email,
         "line_items": [
             {
                 "quantity": 1,
@@ -33,6 +32,15 @@ def payment_page(charge: Charge) -> SessionCreateParams:
         "cancel_url": charge.cancel_url,
         "expires_at": int(charge.expires_at.timestamp()),
     }
+    if charge.gateway_customer_id:
+        # Its page shows what they saved, asks them to confirm it, and offers to save another one.
+        params["customer"] = charge.gateway_customer_id
+        params["saved_payment_method_options"] = {
+            "allow_redisplay_filters": ["always", "limited", "unspecified"],
+            "payment_method_save": "enabled",
+        }
+    else:
+        params["customer_email"] = charge.email
     types = chosen(charge.method, charge.amount.currency)
     if types:
         params["allowed_payment_method_types"] = [*types]

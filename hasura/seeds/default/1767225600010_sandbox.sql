@@ -63,6 +63,11 @@ values
 )
 on conflict do nothing;
 
+-- Its events go to an event bus, in the words of its document.
+insert into event_destinations (organization_id, livemode, destination, profile)
+values ('00000000-0000-4000-8000-000000000003', false, 'eventbridge', 'ubertruck')
+on conflict do nothing;
+
 -- Razorpay first; the other two when it is silent, or by name.
 insert into gateway_routes (organization_id, livemode, gateway, currency, rank)
 values
@@ -71,4 +76,41 @@ values
 ('00000000-0000-4000-8000-000000000003', false, 'razorpay', 'INR', 1),
 ('00000000-0000-4000-8000-000000000003', false, 'cashfree', 'INR', 2),
 ('00000000-0000-4000-8000-000000000003', false, 'payu', 'INR', 3)
+on conflict do nothing;
+
+-- Two people of UberTruck's, for what takes two.
+insert into organization_members (user_id, organization_id, role, set_by)
+values
+(
+    '00000000-0000-4000-8000-000000000108',
+    '00000000-0000-4000-8000-000000000003',
+    'finance',
+    'service'
+),
+(
+    '00000000-0000-4000-8000-000000000109',
+    '00000000-0000-4000-8000-000000000003',
+    'owner',
+    'service'
+)
+on conflict do nothing;
+
+-- Where its shippers transfer what they owe.
+insert into bank_accounts (
+    id, organization_id, livemode, holder_name, bank_name, account_number, ifsc, status, made_by,
+    checked_by
+)
+values
+(
+    '00000000-0000-4000-8000-000000000301',
+    '00000000-0000-4000-8000-000000000003',
+    false,
+    'UberTruck Logistics Private Limited',
+    'Sandbox Bank',
+    '50200012345678',
+    'SBXB0000123',
+    'open',
+    '00000000-0000-4000-8000-000000000108',
+    '00000000-0000-4000-8000-000000000109'
+)
 on conflict do nothing;

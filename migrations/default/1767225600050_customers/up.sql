@@ -44,6 +44,9 @@ create table payment_methods (
     gateway_customer_id text not null,
     gateway_payment_method_id text not null,
     type text not null,
+    brand text,
+    last4 text,
+    expires_on date,
     status text not null default 'active',
     created_at timestamptz not null default clock_now(),
     updated_at timestamptz not null default clock_now(),
@@ -53,6 +56,7 @@ create table payment_methods (
     references customers (id, organization_id, livemode),
     constraint payment_method_is_kept_once
     unique (gateway_payment_method_id, gateway, gateway_account, livemode, customer_id),
+    constraint payment_method_shows_four_digits check (last4 ~ '^[0-9]{4}$'),
     constraint payment_method_status_is_known check (status in ('active', 'detached'))
 );
 comment on table payment_methods is
@@ -60,6 +64,10 @@ comment on table payment_methods is
 'number of a card or an account is ever kept here.';
 comment on column payment_methods.type is
 'Our word for it: card, upi, bank_debit, …; other until a gateway has said what it is.';
+
+comment on column payment_methods.last4 is
+'The last four digits of a card, for its owner to know it by; null where the gateway has not said them.';
+comment on column payment_methods.expires_on is 'The last day of a card''s life.';
 
 create index payment_methods_by_customer on payment_methods (customer_id);
 

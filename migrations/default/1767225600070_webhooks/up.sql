@@ -21,6 +21,69 @@ create trigger events_are_append_only
 before update or delete or truncate on events
 for each statement execute function refuse_to_rewrite_history();
 
+create table event_profiles (
+    profile text primary key,
+    source text not null,
+    constraint event_profile_is_a_word check (profile ~ '^[a-z][a-z0-9_]*$'),
+    -- A bus takes no other; what begins with aws. is its owner's.
+    constraint event_profile_source_is_a_name check (
+        source ~ '^[A-Za-z0-9._/-]{1,255}$' and source !~ '^aws\.'
+    )
+);
+comment on table event_profiles is
+'In whose words events go out: munim has ours, others what their document says, by event_words.';
+comment on column event_profiles.source is 'The source of events that the profile has no words for.';
+insert into event_profiles (profile, source) values
+('munim', 'munim'),
+('novamart', 'novamart.payments'),
+('ubertruck', 'payment.service');
+
+create table event_destinations (
+    organization_id uuid not null references organizations (id),
+    livemode boolean not null,
+    destination text not null,
+    profile text not null default 'munim' references event_profiles (profile),
+    is_active boolean not null default true,
+    created_at timestamptz not null default clock_now(),
+    primary key (organization_id, livemode, destination),
+    constraint event_destination_is_known check (destination in ('eventbridge', 'url'))
+);
+comment on table event_destinations is
+'Where an organisation''s events go, besides the outbox. eventbridge is the bus EVENT_BUS_NAME, url is '
+'the address EVENTS_URL. Without a row nothing leaves.';
+comment on column event_destinations.is_active is
+'False: what is recorded from now on stays here; what was recorded before still goes.';
+
+create table event_publications (
+    event_id uuid not null references events (id),
+    destination text not null,
+    organization_id uuid not null,
+    livemode boolean not null,
+    status text not null default 'pending',
+    attempts smallint not null default 0,
+    due_at timestamptz default clock_now(),
+    published_at timestamptz,
+    last_error text,
+    created_at timestamptz not null default clock_now(),
+    primary key (event_id, destination),
+    constraint event_publication_has_a_destination
+    foreign key (organization_id, livemode, destination)
+    references event_destinations (organization_id, livemode, destination),
+    constraint event_publication_status_is_known check (
+        status in ('pending', 'published', 'parked')
+    ),
+    constraint pending_event_publication_is_due check ((status = 'pending') = (due_at is not null)),
+    constraint published_event_says_when check ((status = 'published') = (published_at is not null))
+);
+comment on table event_publications is
+'An event on its way to a destination, written with the event. published: the destination has '
+'acknowledged it; parked: it would not take it, and a person sees it among the exceptions.';
+comment on column event_publications.due_at is
+'When it is sent next. Whoever sends puts it off first, so that a sender who dies keeps nothing back.';
+
+create index event_publications_to_send on event_publications (due_at, destination)
+where due_at is not null;
+
 create function record_event(
     p_organization_id uuid,
     p_livemode boolean,
@@ -32,6 +95,8 @@ create function record_event(
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
+declare
+    v_id uuid;
 begin
     -- The caller holds the object's lock, so that two facts of it never take one number.
     insert into events (organization_id, livemode, type, object_type, object_id, sequence, data)
@@ -39,15 +104,24 @@ begin
         p_organization_id, p_livemode, p_type, p_object_type, p_object_id,
         coalesce(max(sequence), 0) + 1, p_data
     from events
-    where object_type = p_object_type and object_id = p_object_id;
+    where object_type = p_object_type and object_id = p_object_id
+    returning id into v_id;
+
+    insert into event_publications (event_id, destination, organization_id, livemode)
+    select v_id, destination, organization_id, livemode
+    from event_destinations
+    where organization_id = p_organization_id and livemode = p_livemode and is_active;
 end;
 $$;
-comment on function record_event is 'Writes a fact to the outbox, in the transaction of the fact.';
+comment on function record_event is
+'Writes a fact to the outbox, in the transaction of the fact, and has it sent where the organisation '
+'wants its events.';
 
 -- The outbox is written by a role that can do nothing else: see munim_outbox in roles.
-revoke insert, update, delete, truncate on events from public, munim_hasura;
-grant insert on events to munim_outbox;
-grant trigger on events to munim_hasura;
+revoke insert, update, delete, truncate on events, event_publications from public, munim_hasura;
+grant insert on events, event_publications to munim_outbox;
+grant update on event_publications to munim_outbox;
+grant trigger on events, event_publications to munim_hasura;
 grant create on schema public to munim_outbox;
 alter function record_event owner to munim_outbox;
 revoke create on schema public from munim_outbox;

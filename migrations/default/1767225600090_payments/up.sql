@@ -180,7 +180,7 @@ create table payment_attempts (
     foreign key (payment_method_id, organization_id, livemode)
     references payment_methods (id, organization_id, livemode),
     constraint gateway_payment_belongs_to_one_attempt
-    unique (gateway, livemode, gateway_payment_id),
+    unique (gateway_payment_id, gateway, livemode),
     constraint payment_attempt_asks_for_money check (amount > 0),
     constraint payment_attempt_status_is_known check (
         status in (
@@ -202,18 +202,19 @@ create table payment_attempts (
     constraint payment_attempt_decline_class_is_known check (
         decline_class in ('soft', 'hard', 'authentication', 'fraud', 'gateway')
     ),
-    constraint ended_attempt_is_not_checked check (
-        next_check_at is null
-        or status in ('created', 'unknown', 'pending', 'processing', 'authorized')
+    constraint captured_attempt_is_not_checked check (
+        next_check_at is null or status <> 'captured'
     )
 );
 comment on table payment_attempts is
 'One try at one gateway. Its id is the gateway''s idempotency key and its reference to us.';
 comment on column payment_attempts.status is
 'created: the gateway may not have been asked yet; unknown: it was asked and gave no answer.';
-comment on column payment_attempts.gateway is 'The adapter''s file name in app/gateways.';
+comment on column payment_attempts.gateway is
+'The adapter''s file name in app/gateways; bank_transfer for what came to our own bank account.';
 comment on column payment_attempts.gateway_account is
-'Whose account at the gateway is charged; empty for the only one that the settings name.';
+'Whose account at the gateway is charged; empty for the only one that the settings name. The bank '
+'account''s id where that took the money.';
 comment on column payment_attempts.gateway_payment_id is 'The gateway''s payment: pi_… at Stripe.';
 comment on column payment_attempts.payment_method_id is
 'The saved method that was charged with the payer away; null where they came to a page.';
@@ -226,7 +227,8 @@ comment on column payment_attempts.is_surplus is
 comment on column payment_attempts.decline_class is
 'Why it failed, in a word that says what to do: docs/errors.md.';
 comment on column payment_attempts.next_check_at is
-'When the gateway is asked what became of it; null when it has ended, or a person must look.';
+'When the gateway is asked what became of it; null when it has ended for good, or a person must look. '
+'One that ended without money is asked about for two days more: a bank may say yes after all.';
 
 create index payment_attempts_by_intent on payment_attempts (payment_intent_id);
 create index payment_attempts_by_method on payment_attempts (payment_method_id)
@@ -252,6 +254,10 @@ begin
         when 'payment_attempt_steps' then
             v_legal := exists (
                 select from payment_attempt_steps where before = old.status and after = new.status
+            );
+        when 'autopay_charge_steps' then
+            v_legal := exists (
+                select from autopay_charge_steps where before = old.status and after = new.status
             );
         else
             execute format(
@@ -307,6 +313,15 @@ end;
 comment on function payment_status_in is 'A payment''s status in the words of a product.';
 grant execute on function payment_status_in to munim_hasura;
 
+create function is_by_hand(p_gateway text) returns boolean
+language sql immutable
+begin atomic
+select p_gateway = 'bank_transfer';
+end;
+comment on function is_by_hand is
+'Whether no gateway holds this money: people see it on a bank''s statement, and pay it back by hand. '
+'Nobody can be asked about it.';
+
 create function open_payment_attempt(
     p_intent payment_intents, p_gateway text, p_payment_method_id uuid
 ) returns payment_attempts
@@ -317,7 +332,11 @@ declare
     v_open payment_attempts;
     v_attempt payment_attempts;
 begin
-    perform from payment_intents where id = p_intent.id for no key update;
+    if (select status from payment_intents where id = p_intent.id for no key update) = 'canceled'
+    then
+        raise exception 'checkout-expired: payment % is called off', p_intent.id
+            using errcode = '22B25';
+    end if;
     select * into v_open
     from payment_attempts
     where payment_intent_id = p_intent.id
@@ -344,7 +363,7 @@ end;
 $$;
 comment on function open_payment_attempt is
 'Writes an attempt down before its gateway is asked. Refused while another one of the same intent '
-'may still take the money.';
+'may still take the money, and for one that is called off.';
 
 create function mark_payment_unknown(
     hasura_session json, p_payment_attempt_id uuid, p_failure_message text
@@ -384,7 +403,14 @@ begin
 
     for v_attempt in
         update payment_attempts
-        set checks = checks + 1, next_check_at = clock_now() + check_delay(checks + 1)
+        set
+            checks = checks + 1,
+            next_check_at = case
+                when status in ('created', 'unknown', 'pending', 'processing', 'authorized')
+                    then clock_now() + check_delay(checks + 1)
+                when created_at > clock_now() - interval '2 days'
+                    then clock_now() + interval '1 day'
+            end
         where id in (
             select id
             from payment_attempts
@@ -396,7 +422,9 @@ begin
         )
         returning *
     loop
-        if v_attempt.next_check_at is null then
+        if v_attempt.next_check_at is null
+            and v_attempt.status not in ('failed', 'expired', 'canceled')
+        then
             perform record_exception(
                 v_attempt.organization_id, v_attempt.livemode, 'payment-unresolved',
                 'payment_attempt', v_attempt.id, v_attempt.amount, v_attempt.currency,
@@ -411,6 +439,30 @@ comment on function claim_payment_checks is
 'Answers attempts that are due to be asked about, and puts each off to its next time, so that who '
 'dies with them loses nothing. After the last time a person must look: see exceptions.';
 grant execute on function claim_payment_checks to munim_hasura;
+
+create function ask_payment_again(hasura_session json, p_payment_attempt_id uuid)
+returns setof payment_attempts
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    return query
+    update payment_attempts
+    set checks = checks - 1, next_check_at = clock_now() + interval '1 hour'
+    where id = p_payment_attempt_id
+        and next_check_at > clock_now() + interval '1 hour'
+        and checks > 0
+        and created_at > clock_now() - interval '7 days'
+    returning *;
+end;
+$$;
+comment on function ask_payment_again is
+'The gateway gave no answer to a question: that was none of those that count, and it is asked again '
+'within the hour; after a week as the schedule has it, so that a person hears of it at last.';
+grant execute on function ask_payment_again to munim_hasura;
 
 create function open_payment_attempts(hasura_session json, p_payment_intent_id uuid)
 returns setof payment_attempts
@@ -446,7 +498,7 @@ declare
     v_intent payment_intents;
     v_attempt payment_attempts;
 begin
-    perform require_service(hasura_session);
+    perform require_actor_role(hasura_session, array['service', 'owner', 'finance']);
     perform require_read_committed();
 
     select * into v_intent from payment_intents where id = p_payment_intent_id for no key update;
@@ -473,14 +525,21 @@ begin
     end if;
 
     return query
-    update payment_attempts set amount_to_capture = coalesce(p_amount, amount)
+    update payment_attempts
+    set
+        amount_to_capture = coalesce(p_amount, amount),
+        -- Soon, and as often as a new attempt: its sender may die before the gateway is told.
+        checks = case when status = 'authorized' then 0 else checks end,
+        next_check_at = case
+            when status = 'authorized' then clock_now() + check_delay(0) else next_check_at
+        end
     where id = v_attempt.id
     returning *;
 end;
 $$;
 comment on function begin_capture is
 'Writes down how much of an authorised payment is to be taken, before the gateway is told. The same '
-'amount again: the same row. A customer may not: a null customer is nobody''s.';
+'amount again: the same row. As with refunds, the organisation decides, and nobody else.';
 grant execute on function begin_capture to munim_hasura;
 
 create function attempt_status(p_attempt payment_attempts, p_outcome text) returns text
@@ -524,7 +583,8 @@ begin
     if v_status = 'captured' then
         perform capture_payment_attempt(
             p_attempt, p_finding ->> 'gateway_payment_id',
-            coalesce((p_finding ->> 'captured_amount')::bigint, p_attempt.amount), p_occurred_at
+            coalesce((p_finding ->> 'captured_amount')::bigint, p_attempt.amount), p_occurred_at,
+            p_finding ->> 'receipt_url'
         );
     else
         perform move_payment_attempt(p_attempt, v_status, p_finding);
@@ -553,8 +613,13 @@ begin
         p_occurred_at,
         array[
             (ledger_account(
-                p_attempt.organization_id, p_attempt.livemode, 'gateway:' || p_attempt.gateway,
-                'asset', p_attempt.currency, p_attempt.payment_intent_id
+                p_attempt.organization_id, p_attempt.livemode,
+                case
+                    when is_by_hand(p_attempt.gateway) then 'bank_transfers'
+                    else 'gateway:' || p_attempt.gateway
+                end,
+                case when is_by_hand(p_attempt.gateway) then 'liability' else 'asset' end,
+                p_attempt.currency, p_attempt.payment_intent_id
             ), p_amount),
             (ledger_account(
                 p_attempt.organization_id, p_attempt.livemode, p_code, 'liability',
@@ -564,13 +629,16 @@ begin
     )::ledger_posting;
 end;
 $$;
-comment on function capture_posting is 'The gateway has the money, and we owe it to an account.';
+comment on function capture_posting is
+'The gateway has the money, and we owe it to an account. What came to our own bank is booked there '
+'when two people have seen it, and is held as bank_transfers until it is used here.';
 
 create function capture_payment_attempt(
     p_attempt payment_attempts,
     p_gateway_payment_id text,
     p_amount bigint,
-    p_occurred_at timestamptz
+    p_occurred_at timestamptz,
+    p_receipt_url text default null
 ) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -585,7 +653,7 @@ begin
     set
         status = 'captured', captured_at = p_occurred_at, amount_captured = p_amount,
         gateway_payment_id = p_gateway_payment_id, next_check_at = null,
-        is_surplus = v_intent.status in ('paid', 'canceled'),
+        receipt_url = p_receipt_url, is_surplus = v_intent.status in ('paid', 'canceled'),
         failure_code = null, failure_message = null, decline_class = null
     where id = p_attempt.id
     returning * into strict v_attempt;
@@ -658,7 +726,7 @@ begin
         p_intent.organization_id, p_intent.livemode, 'payment.succeeded', 'payment_intent',
         p_intent.id, payment_facts(p_attempt)
     );
-    perform request_receipt(p_attempt);
+    perform request_receipt(p_attempt) where not is_by_hand(p_attempt.gateway);
     if p_intent.purpose = 'credit_purchase' then
         perform finish_credit_purchase(p_intent, v_transaction_ids[2]);
     end if;
@@ -701,6 +769,9 @@ begin
         next_check_at = case
             when p_status in ('pending', 'processing', 'authorized')
                 then coalesce(next_check_at, clock_now() + check_delay(checks))
+            -- A payer's bank may say yes after all, and the message of it be lost.
+            when p_attempt.payment_method_id is null and not is_by_hand(p_attempt.gateway)
+                then clock_now() + interval '6 hours'
         end
     where id = p_attempt.id
     returning * into strict v_attempt;

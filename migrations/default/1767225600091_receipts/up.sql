@@ -10,7 +10,8 @@ create table receipt_requests (
     references payment_attempts (id, organization_id, livemode)
 );
 comment on table receipt_requests is
-'Payments that succeeded, each once: whose receipt the service is told to fetch. Append-only.';
+'Payments that succeeded, each once: whose receipt the service is told to fetch, as what told of the '
+'payment did not say where it is. Append-only.';
 
 create trigger receipt_requests_are_append_only
 before update or delete or truncate on receipt_requests
@@ -24,14 +25,15 @@ begin
     insert into receipt_requests (
         payment_attempt_id, organization_id, livemode, gateway, gateway_payment_id
     )
-    values (
+    select
         p_attempt.id, p_attempt.organization_id, p_attempt.livemode, p_attempt.gateway,
         p_attempt.gateway_payment_id
-    );
+    where p_attempt.receipt_url is null;
 end;
 $$;
 comment on function request_receipt is
-'Has a payment''s receipt fetched. The outbox says that it succeeded, to many; this, to one.';
+'Has a payment''s receipt fetched, unless it came with the payment. The outbox says that it '
+'succeeded, to many; this, to one.';
 
 -- Written by the outbox's role, as Hasura puts a trigger here too: see munim_outbox in roles.
 revoke insert, update, delete, truncate on receipt_requests from public, munim_hasura;

@@ -13,6 +13,7 @@ create table gateway_routes (
     created_at timestamptz not null default clock_now(),
     updated_at timestamptz not null default clock_now(),
     constraint gateway_route_is_named_once unique (organization_id, livemode, gateway, currency),
+    constraint gateway_route_leads_to_a_gateway check (gateway <> 'bank_transfer'),
     constraint gateway_route_takes_amounts check (0 < min_amount and min_amount <= max_amount),
     constraint gateway_route_methods_are_known check (
         methods <@ array[

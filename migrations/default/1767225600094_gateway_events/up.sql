@@ -17,7 +17,7 @@ create table gateway_events (
     created_at timestamptz not null default clock_now(),
     updated_at timestamptz not null default clock_now(),
     constraint gateway_event_is_received_once
-    unique (gateway, gateway_account, livemode, event_id),
+    unique (event_id, gateway, gateway_account, livemode),
     constraint gateway_event_status_is_known check (
         status in ('received', 'applied', 'ignored', 'parked')
     ),

@@ -10,25 +10,36 @@ create table checkout_sessions (
     customer_email text not null,
     customer_name text,
     customer_phone text,
+    gateway_customer_id text,
     success_url text not null,
     cancel_url text not null,
     expires_at timestamptz not null,
+    link_expires_at timestamptz,
     created_at timestamptz not null default clock_now(),
     updated_at timestamptz not null default clock_now(),
     constraint checkout_session_belongs_to_its_attempt
     foreign key (payment_attempt_id, organization_id, livemode)
     references payment_attempts (id, organization_id, livemode),
     constraint attempt_has_one_checkout_session unique (payment_attempt_id),
-    constraint gateway_session_is_opened_once unique (gateway, livemode, gateway_session_id),
-    constraint opened_checkout_has_a_page check ((gateway_session_id is null) = (url is null))
+    constraint gateway_session_is_opened_once unique (gateway_session_id, gateway, livemode),
+    constraint opened_checkout_has_a_page check ((gateway_session_id is null) = (url is null)),
+    constraint only_a_upi_link_is_soon_over
+    check (coalesce(url like 'upi:%', false) = (link_expires_at is not null))
 );
 comment on table checkout_sessions is
 'A gateway''s hosted page for one attempt. Everything the gateway is told is frozen here first, so '
 'that asking it twice is asking the same thing.';
 comment on column checkout_sessions.method is
 'How the payer chose to pay: card, upi and so on; null where the gateway''s page asks.';
+comment on column checkout_sessions.gateway_customer_id is
+'Who the payer is at the gateway, where they chose a method that is saved there: its page offers it.';
 comment on column checkout_sessions.expires_at is
 'When the page closes: at the gateway where it can be told, else only here.';
+
+comment on column checkout_sessions.url is
+'The gateway''s page, or the UPI link that our page shows instead.';
+comment on column checkout_sessions.link_expires_at is
+'When a UPI link is shown no more; the payer may ask for another one until expires_at. Null for pages.';
 
 create trigger checkout_session_updated_at
 before update on checkout_sessions
@@ -40,7 +51,8 @@ create function open_checkout_session(
     p_method text,
     p_customer_email text,
     p_success_url text,
-    p_cancel_url text
+    p_cancel_url text,
+    p_gateway_customer_id text default null
 ) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -51,11 +63,12 @@ begin
     -- Stripe keeps a page, and remembers an idempotency key, for 24 hours.
     insert into checkout_sessions (
         organization_id, livemode, payment_attempt_id, gateway, method, customer_email,
-        customer_name, customer_phone, success_url, cancel_url, expires_at
+        customer_name, customer_phone, gateway_customer_id, success_url, cancel_url, expires_at
     )
     select
         p_intent.organization_id, p_intent.livemode, v_attempt.id, p_gateway, p_method,
-        p_customer_email, customers.name, customers.phone, p_success_url, p_cancel_url,
+        p_customer_email, customers.name, customers.phone, p_gateway_customer_id, p_success_url,
+        p_cancel_url,
         date_trunc('second', clock_now()) + interval '23 hours'
     from customers
     where customers.id = p_intent.customer_id;
@@ -101,7 +114,8 @@ create function record_checkout_session(
     hasura_session json,
     p_payment_attempt_id uuid,
     p_gateway_session_id text,
-    p_url text
+    p_url text,
+    p_link_expires_at timestamptz default null
 ) returns setof payment_attempts
 language plpgsql volatile security definer
 set search_path = public, pg_temp
@@ -109,13 +123,20 @@ as $$
 declare
     v_attempt payment_attempts := acting_attempt(hasura_session, p_payment_attempt_id);
 begin
+    if v_attempt.failure_code = 'page-never-shown' then
+        raise exception 'payment-in-progress: another attempt has taken the place of %', v_attempt.id
+            using errcode = '22B10';
+    end if;
     update checkout_sessions
-    set gateway_session_id = p_gateway_session_id, url = p_url
+    set
+        gateway_session_id = p_gateway_session_id, url = p_url,
+        link_expires_at = p_link_expires_at
     where payment_attempt_id = v_attempt.id
         and (gateway_session_id is null or gateway_session_id = p_gateway_session_id);
     if not found then
-        raise exception 'payment attempt % has another page already', v_attempt.id
-            using errcode = 'assert_failure';
+        -- Two tabs at once, at a gateway that opens a page for each: the first one counts.
+        raise exception 'payment-in-progress: attempt % has another page already', v_attempt.id
+            using errcode = '22B10';
     end if;
 
     if v_attempt.status in ('created', 'unknown') then  -- a webhook may have come first
@@ -125,7 +146,9 @@ begin
     return query select * from payment_attempts where id = v_attempt.id;
 end;
 $$;
-comment on function record_checkout_session is 'Keeps the page that a gateway opened for an attempt.';
+comment on function record_checkout_session is
+'Keeps the page that a gateway opened for an attempt, or the newest UPI link in its place. Refused where '
+'the payer was sent elsewhere meanwhile: the page must not be shown.';
 grant execute on function record_checkout_session to munim_hasura;
 
 create function fail_checkout(

@@ -10,6 +10,7 @@ drop function adopt_refund;
 drop function is_made_at_gateway;
 drop function require_capture;
 drop function refund_of_notice;
+drop function ask_refund_again;
 drop function claim_refund_checks;
 drop function mark_refund_unknown;
 drop function surplus_refund_posting;

@@ -366,7 +366,10 @@ begin
         (3, 'refund_fees', 'revenue', -p_refund.fee_amount, true),
         (4, 'refunds_pending', 'liability', -p_refund.amount, true),
         (1, 'refunds_pending', 'liability', p_refund.amount, false),
-        (2, 'gateway:' || p_refund.gateway, 'asset', -p_refund.amount, false)
+        (2, case
+                when is_by_hand(p_refund.gateway) then 'bank:' || p_refund.gateway_account
+                else 'gateway:' || p_refund.gateway
+            end, 'asset', -p_refund.amount, false)
     ) as line (position, code, account_type, amount, is_reserve)
     where line.amount <> 0
         and line.is_reserve = (p_kind in ('refund_reserve', 'refund_release'));
@@ -436,9 +439,11 @@ begin
         p_refund.note, p_refund.amount, coalesce(p_refund.fee_amount, 0), v_loss,
         p_attempt.currency,
         -- Whoever asks for a refund sends it, and the cron only if they die; the system's own is
-        -- the cron's at once.
-        clock_now() + case p_refund.requested_by
-            when 'system' then interval '0' else check_delay(0)
+        -- the cron's at once. What is paid by hand is nobody's to send: see below.
+        case
+            when is_by_hand(p_attempt.gateway) then null
+            when p_refund.requested_by = 'system' then clock_now()
+            else clock_now() + check_delay(0)
         end
     )
     on conflict on constraint refund_key_is_used_once do nothing
@@ -448,6 +453,12 @@ begin
             using errcode = '22B08';
     end if;
 
+    if is_by_hand(v_refund.gateway) then
+        perform record_exception(
+            v_refund.organization_id, v_refund.livemode, 'refund-unresolved', 'refund',
+            v_refund.id, v_refund.amount, v_refund.currency, 'to be paid by bank transfer'
+        );
+    end if;
     update payment_attempts
     set amount_refunded = amount_refunded + v_refund.amount
     where id = p_attempt.id;
@@ -753,6 +764,28 @@ comment on function claim_refund_checks is
 'Answers refunds that are due to be asked about, and puts each off to its next time. After the last '
 'time a person must look: see exceptions.';
 grant execute on function claim_refund_checks to munim_hasura;
+
+create function ask_refund_again(hasura_session json, p_refund_id uuid) returns setof refunds
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    return query
+    update refunds
+    set checks = checks - 1, next_check_at = clock_now() + interval '1 hour'
+    where id = p_refund_id
+        and next_check_at > clock_now() + interval '1 hour'
+        and checks > 0
+        and created_at > clock_now() - interval '7 days'
+    returning *;
+end;
+$$;
+comment on function ask_refund_again is
+'The gateway gave no answer to a question about a refund: it is asked again within the hour, for a week.';
+grant execute on function ask_refund_again to munim_hasura;
 
 create function refund_of_notice(p_event gateway_events) returns refunds
 language plpgsql volatile

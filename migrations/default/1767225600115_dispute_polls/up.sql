@@ -37,6 +37,7 @@ with recursive gateways (gateway) as (
 select gateways.gateway
 from gateways
 where gateways.gateway is not null
+    and not is_by_hand(gateways.gateway)
     and exists (
         select from payment_attempts
         where payment_attempts.gateway = gateways.gateway
@@ -64,8 +65,11 @@ begin
     set
         begun_at = excluded.begun_at,
         -- What is open is asked about again: its decision may have been lost on the way.
+        -- A gateway's clock is not ours, and some tell whole seconds: the readings overlap.
         ask_since = least(
-            coalesce(dispute_polls.complete_until, excluded.ask_since),
+            coalesce(
+                dispute_polls.complete_until - interval '5 minutes', excluded.ask_since
+            ),
             (
                 select min(opened_at) from disputes
                 where disputes.gateway = excluded.gateway
@@ -77,8 +81,8 @@ begin
 end;
 $$;
 comment on function begin_dispute_polls is
-'Whom to ask for disputes, and since when: each gateway since its list was last read to its end, and '
-'since the oldest dispute that is open. Called twice it answers the same.';
+'Whom to ask for disputes, and since when: each gateway since shortly before its list was last read to '
+'its end, and since the oldest dispute that is open. Called twice it answers the same.';
 grant execute on function begin_dispute_polls to munim_hasura;
 
 create function end_dispute_poll(hasura_session json, p_gateway text, p_begun_at timestamptz)

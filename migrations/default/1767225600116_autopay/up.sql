@@ -166,7 +166,7 @@ create table autopay_mandates (
     references payment_methods (id, organization_id, livemode),
     constraint autopay_mandate_key_is_used_once
     unique (customer_id, idempotency_key, organization_id, livemode),
-    constraint autopay_setup_page_is_opened_once unique (gateway, livemode, gateway_session_id),
+    constraint autopay_setup_page_is_opened_once unique (gateway_session_id, gateway, livemode),
     constraint autopay_mandate_key_has_a_length check (length(idempotency_key) between 1 and 255),
     constraint autopay_mandate_asks_for_money check (amount > 0),
     constraint autopay_day_is_of_a_month check (day_of_month between 1 and 31),
@@ -750,16 +750,22 @@ declare
 begin
     insert into payment_methods (
         organization_id, livemode, customer_id, gateway, gateway_account, gateway_customer_id,
-        gateway_payment_method_id, type
+        gateway_payment_method_id, type, brand, last4, expires_on
     )
     values (
         p_mandate.organization_id, p_mandate.livemode, p_mandate.customer_id, p_event.gateway,
         p_event.gateway_account, v_gateway_customer_id,
         p_event.notice ->> 'gateway_payment_method_id',
-        coalesce(p_event.notice ->> 'method', 'other')
+        coalesce(p_event.notice ->> 'method', 'other'), p_event.notice ->> 'card_brand',
+        p_event.notice ->> 'card_last4', (p_event.notice ->> 'card_expires_on')::date
     )
     on conflict on constraint payment_method_is_kept_once do update
-    set status = 'active', type = coalesce(p_event.notice ->> 'method', payment_methods.type)
+    set
+        status = 'active',
+        type = coalesce(p_event.notice ->> 'method', payment_methods.type),
+        brand = coalesce(excluded.brand, payment_methods.brand),
+        last4 = coalesce(excluded.last4, payment_methods.last4),
+        expires_on = coalesce(excluded.expires_on, payment_methods.expires_on)
     returning id into strict v_id;
 
     update customers set stripe_customer_id = v_gateway_customer_id
@@ -842,7 +848,11 @@ begin
             perform activate_autopay_mandate(p_mandate, v_method_id, p_event.occurred_at);
             update autopay_mandates set next_check_at = clock_now()
             where id = p_mandate.id and gateway_session_id is not null
-                and p_event.notice ->> 'method' is null and p_event.type <> 'look-up';
+                and p_event.type <> 'look-up'
+                and case p_event.notice ->> 'method'
+                    when 'card' then p_event.notice ->> 'card_last4' is null
+                    else p_event.notice ->> 'method' is null
+                end;
         when 'failed', 'expired', 'canceled' then
             if p_mandate.status <> 'pending_setup' then
                 return format('the mandate is %s already', p_mandate.status);

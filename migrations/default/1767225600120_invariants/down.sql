@@ -1,4 +1,14 @@
-drop function check_invariants;
+drop function end_invariant_checks;
+drop function put_off_invariant;
+drop function read_invariant;
+drop function begin_invariant_checks;
+drop function pass_invariant_part;
+drop function list_invariant;
+drop function fitting_width;
+drop function invariant_part;
+drop table invariant_checks;
+drop function invariant_object;
+drop function stopwatch;
 drop view invariant_autopay_stops_when_told;
 drop view invariant_autopay_keeps_moving;
 drop view invariant_autopay_follows_its_payment;

@@ -269,8 +269,10 @@ select payment_attempts.id as payment_attempt_id
 from payment_attempts
 inner join payment_intents on payment_intents.id = payment_attempts.payment_intent_id
 where (payment_attempts.amount, payment_attempts.currency)
-    <> (payment_intents.amount, payment_intents.currency);
-comment on view invariant_attempts_ask_for_what_is_owed is 'An attempt is for its intent''s amount.';
+    <> (payment_intents.amount, payment_intents.currency)
+    and not (is_by_hand(payment_attempts.gateway) and payment_attempts.is_surplus);
+comment on view invariant_attempts_ask_for_what_is_owed is
+'An attempt is for its intent''s amount; what came by bank transfer beyond it is an attempt of the rest.';
 
 create view invariant_captures_book_what_was_taken as
 select payment_attempts.id as payment_attempt_id, ledger_entries.amount
@@ -534,42 +536,255 @@ where payment_attempts.payment_method_id is not null
 comment on view invariant_autopay_stops_when_told is
 'I14: nothing was tried after a mandate was canceled, or since it was paused.';
 
-create function check_invariants(hasura_session json) returns setof exceptions
+-- Reading them ------------------------------------------------------------------------------------
+-- Each view by itself, and a large one in parts: by its first column, where that is a uuid, from one
+-- three-digit prefix to another. Whatever is wrong with an object shows in the part of its id.
+create table invariant_checks (
+    name text primary key,
+    key_column text,
+    position integer not null default 0,
+    width integer not null default 4096,
+    faults bigint not null default 0,
+    unread integer not null default 0,
+    milliseconds bigint not null default 0,
+    read_in_milliseconds bigint,
+    read_at timestamptz,
+    tried_at timestamptz,
+    created_at timestamptz not null default clock_now(),
+    constraint invariant_part_lies_within check (
+        position between 0 and 4095 and width between 1 and 4096
+    )
+);
+comment on table invariant_checks is
+'How far each invariant view is read. A pass goes through all prefixes, in any number of ticks.';
+comment on column invariant_checks.key_column is
+'The uuid by which the view is read in parts; null where it has none and is read as a whole.';
+comment on column invariant_checks.position is 'The prefix that is next: 0 to 4095, three digits.';
+comment on column invariant_checks.width is
+'How many prefixes are read at once: all while that is quick, fewer where it is not.';
+comment on column invariant_checks.faults is 'Rows that this pass has found.';
+comment on column invariant_checks.unread is 'Parts that this pass could not read.';
+comment on column invariant_checks.milliseconds is 'How long this pass has taken.';
+comment on column invariant_checks.read_in_milliseconds is 'How long the last whole pass took.';
+comment on column invariant_checks.read_at is 'When the view was last read to its end.';
+
+revoke insert, update, delete, truncate on invariant_checks from public, munim_hasura;
+
+create function stopwatch() returns bigint
+language sql volatile
+begin atomic
+select (extract(epoch from pg_catalog.clock_timestamp()) * 1000)::bigint;
+end;
+comment on function stopwatch is
+'Milliseconds, by which to say how long something took; never when it was, as no test can move it.';
+
+create function invariant_object() returns uuid
+language sql immutable
+begin atomic
+select '00000000-0000-0000-0000-000000000000'::uuid;
+end;
+comment on function invariant_object is
+'The object of an exception about an invariant, which is about the whole database.';
+
+create function list_invariant(p_session json, p_class text, p_name text, p_detail text)
+returns void
+language sql volatile
+begin atomic
+select record_exception(
+    null, (p_session ->> 'x-hasura-livemode')::boolean, p_class, p_name, invariant_object(), null,
+    null, p_detail
+);
+end;
+comment on function list_invariant is 'Lists an invariant among the exceptions, once.';
+
+create function begin_invariant_checks(hasura_session json) returns setof invariant_checks
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    perform require_service(hasura_session);
+
+    insert into invariant_checks (name, key_column)
+    select
+        views.relname,
+        case when firsts.atttypid = 'uuid'::regtype then firsts.attname end
+    from pg_class as views
+    inner join pg_attribute as firsts on firsts.attrelid = views.oid and firsts.attnum = 1
+    where views.relnamespace = 'public'::regnamespace and views.relkind = 'v'
+        and starts_with(views.relname, 'invariant_')
+    order by views.relname
+    on conflict on constraint invariant_checks_pkey do update
+    set key_column = excluded.key_column, position = 0, width = 4096, faults = 0, unread = 0
+    where invariant_checks.key_column is distinct from excluded.key_column;
+    delete from invariant_checks
+    where not exists (
+        select from pg_views where schemaname = 'public' and viewname = invariant_checks.name
+    );
+
+    return query select * from invariant_checks order by tried_at nulls first, name;
+end;
+$$;
+comment on function begin_invariant_checks is
+'Every invariant, the one that has waited longest first: who runs out of time neglects none.';
+grant execute on function begin_invariant_checks to munim_hasura;
+
+create function read_invariant(hasura_session json, p_name text) returns setof invariant_checks
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
-    v_view text;
+    v_started bigint := stopwatch();
+    v_check invariant_checks;
     v_rows bigint;
     v_first jsonb;
-    v_object constant uuid := '00000000-0000-0000-0000-000000000000';
 begin
     perform require_service(hasura_session);
+    -- Whoever asked may have stopped waiting; what it asked for goes on, and counts.
+    if not pg_try_advisory_xact_lock(hashtextextended('read_invariant ' || p_name, 0)) then
+        return;
+    end if;
+    select * into strict v_check from invariant_checks where name = p_name;
 
-    for v_view in
-        select viewname from pg_views
-        where schemaname = 'public' and starts_with(viewname, 'invariant_')
-        order by viewname
-    loop
-        execute format(
-            'select count(*), (array_agg(to_jsonb(fault)))[1] from %I as fault', v_view
-        ) into v_rows, v_first;
+    execute format(
+        'select count(*), (array_agg(to_jsonb(fault)))[1] from %I as fault where %s',
+        v_check.name, invariant_part(v_check)
+    ) into v_rows, v_first;
 
-        if v_rows > 0 then
-            perform record_exception(
-                null, (hasura_session ->> 'x-hasura-livemode')::boolean, 'invariant-broken', v_view,
-                v_object, null, null, format('%s rows, as %s', v_rows, v_first)
-            );
-        else
-            update exceptions set resolved_at = clock_now()
-            where class = 'invariant-broken' and object_type = v_view and resolved_at is null;
-        end if;
-    end loop;
-    return query
-    select * from exceptions where class = 'invariant-broken' and resolved_at is null;
+    if v_rows > 0 then
+        perform list_invariant(
+            hasura_session, 'invariant-broken', p_name, format('%s rows, as %s', v_rows, v_first)
+        );
+    end if;
+    update invariant_checks
+    set
+        faults = faults + v_rows,
+        milliseconds = milliseconds + stopwatch() - v_started,
+        width = fitting_width(v_check, stopwatch() - v_started)
+    where name = p_name;
+    return query select * from pass_invariant_part(v_check);
 end;
 $$;
-comment on function check_invariants is
-'Reads every invariant, of all tenants and both modes. What is broken is listed once among the '
-'exceptions, and taken off when it holds again. Answers what is broken now.';
-grant execute on function check_invariants to munim_hasura;
+comment on function read_invariant is
+'Reads the next part of an invariant, of all tenants and both modes, and lists what is broken. No row '
+'where another is reading it. A position of 0 in the answer: the view is read to its end.';
+grant execute on function read_invariant to munim_hasura;
+
+create function invariant_part(p_check invariant_checks) returns text
+language sql immutable
+begin atomic
+select case
+    when p_check.width = 4096 then 'true'
+    else
+        format(
+            '%1$I between %2$L and %3$L',
+            p_check.key_column,
+            lpad(to_hex(p_check.position), 3, '0') || '00000-0000-0000-0000-000000000000',
+            lpad(to_hex(least(p_check.position + p_check.width, 4096) - 1), 3, '0')
+            || 'fffff-ffff-ffff-ffff-ffffffffffff'
+        )
+        || case
+            when p_check.position = 0 then format(' or %I is null', p_check.key_column) else ''
+        end
+end;
+end;
+comment on function invariant_part is
+'The condition of the next part, which Postgres takes to the index of what the view reads.';
+
+create function fitting_width(p_check invariant_checks, p_milliseconds bigint) returns integer
+language sql immutable
+begin atomic
+select case
+    when p_check.key_column is null then p_check.width
+    when p_milliseconds > 1000 then greatest(p_check.width / 4, 1)
+    when p_milliseconds < 100 then least(p_check.width * 2, 4096)
+    else p_check.width
+end;
+end;
+comment on function fitting_width is
+'How much to read at once after so much took so long. The service waits for three seconds.';
+
+create function pass_invariant_part(p_check invariant_checks) returns setof invariant_checks
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_check invariant_checks;
+    v_is_end constant boolean := p_check.position + p_check.width >= 4096;
+begin
+    update invariant_checks
+    set
+        tried_at = clock_now(),
+        position = case when v_is_end then 0 else p_check.position + p_check.width end
+    where name = p_check.name
+    returning * into strict v_check;
+
+    if v_is_end then
+        update invariant_checks
+        set
+            faults = 0, unread = 0, milliseconds = 0,
+            read_at = case unread when 0 then clock_now() else read_at end,
+            read_in_milliseconds = case unread when 0 then milliseconds else read_in_milliseconds end
+        where name = p_check.name;
+        perform resolve_exception('invariant-not-read', p_check.name, invariant_object())
+        where v_check.unread = 0;
+        perform resolve_exception('invariant-broken', p_check.name, invariant_object())
+        where v_check.unread = 0 and v_check.faults = 0;
+    end if;
+    return query select * from invariant_checks where name = p_check.name;
+end;
+$$;
+comment on function pass_invariant_part is
+'Goes on to the next part. After the last: what was read to its end is read, and if nothing was found '
+'it holds.';
+
+create function put_off_invariant(hasura_session json, p_name text, p_reason text)
+returns setof invariant_checks
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_check invariant_checks;
+begin
+    perform require_service(hasura_session);
+    select * into strict v_check from invariant_checks where name = p_name for update;
+    perform list_invariant(hasura_session, 'invariant-not-read', p_name, p_reason);
+
+    if v_check.key_column is not null and v_check.width > 1 then
+        return query
+        update invariant_checks
+        set width = greatest(v_check.width / 8, 1), tried_at = clock_now()
+        where name = p_name
+        returning *;
+        return;
+    end if;
+    update invariant_checks set unread = unread + 1 where name = p_name;
+    return query select * from pass_invariant_part(v_check);
+end;
+$$;
+comment on function put_off_invariant is
+'A part could not be read: it is listed, and smaller parts are read from now on; the smallest is left '
+'out, so that it hides no other. The view counts as not read until all of it is.';
+grant execute on function put_off_invariant to munim_hasura;
+
+create function end_invariant_checks(hasura_session json) returns setof exceptions
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    perform require_service(hasura_session);
+    perform list_invariant(
+        hasura_session, 'invariant-not-read', name,
+        format('not read to its end since %s', coalesce(read_at, created_at))
+    )
+    from invariant_checks
+    where coalesce(read_at, created_at) < clock_now() - interval '6 hours';
+
+    return query
+    select * from exceptions
+    where class in ('invariant-broken', 'invariant-not-read') and resolved_at is null
+    order by class, object_type;
+end;
+$$;
+comment on function end_invariant_checks is
+'Answers what is broken and what is not known, among it what nobody has read for six hours.';
+grant execute on function end_invariant_checks to munim_hasura;

@@ -59,9 +59,11 @@ select
     checkout_sessions.customer_email,
     checkout_sessions.customer_name,
     checkout_sessions.customer_phone,
+    checkout_sessions.gateway_customer_id,
     checkout_sessions.success_url,
     checkout_sessions.cancel_url,
     checkout_sessions.expires_at,
+    checkout_sessions.link_expires_at,
     checkout_sessions.expires_at < clock_now() + interval '31 minutes' as is_closing,
     checkout_sessions.expires_at < clock_now() as is_over
 from orders
@@ -112,6 +114,17 @@ $$;
 comment on function paying_customer is
 'Who pays an order: the customer who acts, or the one whom the organisation names by its own id.';
 
+create function lock_order(p_organization_id uuid, p_reference text) returns void
+language sql volatile
+begin atomic
+select pg_advisory_xact_lock(hashtextextended(
+    'order:' || p_organization_id || ':' || p_reference, 0
+));
+end;
+comment on function lock_order is
+'All that is asked and said of one order is worked on one after the other, known here or not. It is '
+'the first of all locks.';
+
 create function free_display_id(p_customer customers) returns text
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -134,7 +147,7 @@ comment on function free_display_id is '40 random bits: enough for people, so it
 
 create function write_order(
     p_customer customers, p_reference text, p_amount bigint, p_currency text, p_title text,
-    p_metadata jsonb
+    p_metadata jsonb, p_capture_method text default null
 ) returns payment_intents
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -151,11 +164,11 @@ begin
     if v_intent.id is null then
         perform check_payment_amount(p_customer.organization_id, p_amount, p_currency);
         insert into payment_intents (
-            organization_id, livemode, customer_id, purpose, amount, currency
+            organization_id, livemode, customer_id, purpose, amount, currency, capture_method
         )
         values (
             p_customer.organization_id, p_customer.livemode, p_customer.id, 'order', p_amount,
-            p_currency
+            p_currency, coalesce(p_capture_method, 'automatic')
         )
         returning * into v_intent;
         insert into orders (
@@ -170,9 +183,9 @@ begin
         if found then
             return v_intent;
         end if;  -- another customer's request with the same reference was quicker
-    elsif (v_intent.customer_id, v_intent.amount, v_intent.currency)
-        = (p_customer.id, p_amount, p_currency)
-    then
+    elsif (v_intent.customer_id, v_intent.amount, v_intent.currency, v_intent.capture_method) = (
+        p_customer.id, p_amount, p_currency, coalesce(p_capture_method, v_intent.capture_method)
+    ) then
         return v_intent;
     end if;
     raise exception 'idempotency-key-reused: order % asks for something else', p_reference
@@ -180,8 +193,8 @@ begin
 end;
 $$;
 comment on function write_order is
-'The order and what is owed for it; asked again with the same words, the one that is there. The '
-'customer is locked.';
+'The order and what is owed for it; asked again with the same words, the one that is there. Who does '
+'not say when it is captured takes it as it is. The customer is locked.';
 
 create function reusable_attempt(p_intent payment_intents, p_gateway text) returns uuid
 language plpgsql stable
@@ -218,7 +231,8 @@ create function open_order_checkout(
     p_gateway text,
     p_method text,
     p_success_url text,
-    p_cancel_url text
+    p_cancel_url text,
+    p_capture_method text default null
 ) returns setof order_checkouts
 language plpgsql volatile security definer
 set search_path = public, pg_temp
@@ -233,15 +247,19 @@ begin
     perform require_read_committed();
     v_customer := paying_customer(hasura_session, p_customer_external_id);
 
-    -- The customer's row orders the requests for their orders. Two customers cannot share a
-    -- reference: the second one waits for the first at the unique key, and is refused.
+    perform lock_order(v_customer.organization_id, p_reference);
     perform from customers where id = v_customer.id for no key update;
     v_intent := write_order(
-        v_customer, p_reference, p_amount, p_currency, p_title, coalesce(p_metadata, '{}')
+        v_customer, p_reference, p_amount, p_currency, p_title, coalesce(p_metadata, '{}'),
+        p_capture_method
     );
-    perform from payment_intents where id = v_intent.id for no key update;
+    select * into strict v_intent from payment_intents where id = v_intent.id for no key update;
+    if v_intent.status = 'canceled' then
+        raise exception 'checkout-expired: order % is called off', p_reference
+            using errcode = '22B25';
+    end if;
 
-    if reusable_attempt(v_intent, p_gateway) is null and v_intent.status <> 'canceled' then
+    if reusable_attempt(v_intent, p_gateway) is null then
         perform open_checkout_session(
             v_intent, choose_gateway(v_intent, p_method, p_gateway), p_method, v_customer.email,
             p_success_url, p_cancel_url
@@ -252,7 +270,7 @@ end;
 $$;
 comment on function open_order_checkout is
 'Writes an order and an attempt to pay it down before a gateway is asked. Asked again: the same '
-'order; a new attempt only where the one before has failed or expired.';
+'order; a new attempt only where the one before has failed or expired, none where it is called off.';
 grant execute on function open_order_checkout to munim_hasura;
 
 create function find_orders(hasura_session json, p_display_id text) returns setof orders

@@ -1,5 +1,8 @@
 drop function begin_page_attempt;
 drop function require_open_page;
+drop function give_up_unseen_attempt;
+drop function gateway_instead;
+drop function unseen_attempt;
 drop function goes_on;
 drop function count_page_try;
 drop function open_payment_page;

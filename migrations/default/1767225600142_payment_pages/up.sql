@@ -54,6 +54,8 @@ create table page_tries (
 comment on table page_tries is
 'How many attempts were begun from an address of the network in the hour since began_at: who tries many '
 'cards comes from few. system_settings.page_tries_per_address is the most that an organisation allows.';
+create index page_tries_by_age on page_tries (began_at);
+
 comment on column page_tries.address_hash is 'Under a key of the service''s, so that it tells nobody the address.';
 
 create view payment_page_states as
@@ -68,6 +70,7 @@ select
     payment_intents.id as payment_intent_id,
     payment_intents.amount,
     payment_intents.currency,
+    payment_intents.capture_method,
     payment_intents.status,
     payment_status_in(payment_intents, 'ubertruck') as transaction_status,
     payment_pages.success_url,
@@ -79,6 +82,8 @@ select
     newest.payment_attempt_status,
     newest.gateway,
     newest.gateway_session_id,
+    newest.gateway_customer_id,
+    newest.link_expires_at,
     newest.decline_class,
     (
         select
@@ -98,7 +103,54 @@ select
             and gateway_routes.is_enabled
             and payment_intents.amount
             between gateway_routes.min_amount and gateway_routes.max_amount
-    ) as routes
+    ) as routes,
+    (
+        select
+            coalesce(
+                jsonb_agg(
+                    jsonb_build_object(
+                        'id', payment_methods.id, 'gateway', payment_methods.gateway,
+                        'gateway_customer_id', payment_methods.gateway_customer_id,
+                        'brand', payment_methods.brand, 'last4', payment_methods.last4,
+                        'expires_on', payment_methods.expires_on
+                    )
+                    order by payment_methods.created_at desc, payment_methods.id asc
+                ),
+                '[]'
+            )
+        from payment_methods
+        where payment_methods.customer_id = payment_intents.customer_id
+            and payment_methods.status = 'active' and payment_methods.type = 'card'
+            and coalesce(payment_methods.expires_on >= clock_now()::date, true)
+    ) as saved_cards,
+    coalesce(
+        (
+            select system_settings.value::bigint
+            from system_settings
+            where system_settings.organization_id = payment_pages.organization_id
+                and system_settings.key = 'upi_amount_max'
+                and system_settings.value ~ '^[0-9]{1,12}$'
+        ),
+        10000000
+    ) as upi_amount_max,
+    (
+        select
+            jsonb_build_object(
+                'holder_name', bank_accounts.holder_name, 'bank_name', bank_accounts.bank_name,
+                'account_number', bank_accounts.account_number, 'ifsc', bank_accounts.ifsc
+            )
+        from bank_accounts
+        where bank_accounts.organization_id = payment_intents.organization_id
+            and bank_accounts.livemode = payment_intents.livemode
+            and bank_accounts.currency = payment_intents.currency
+            and bank_accounts.status = 'open'
+    ) as bank_account,
+    array(
+        select embedding_origins.origin
+        from embedding_origins
+        where embedding_origins.organization_id = payment_pages.organization_id
+            and embedding_origins.livemode = payment_pages.livemode
+    ) as embedding_origins
 from payment_pages
 inner join organizations on organizations.id = payment_pages.organization_id
 inner join payment_intents on payment_intents.id = payment_pages.payment_intent_id
@@ -114,7 +166,9 @@ left join lateral (
         payment_attempts.status as payment_attempt_status,
         payment_attempts.gateway,
         payment_attempts.decline_class,
-        checkout_sessions.gateway_session_id
+        checkout_sessions.gateway_session_id,
+        checkout_sessions.gateway_customer_id,
+        checkout_sessions.link_expires_at
     from payment_attempts
     left join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id
     where payment_attempts.payment_intent_id = payment_intents.id
@@ -127,6 +181,16 @@ comment on view payment_page_states is
 'All that a page shows, one row a page: of several attempts the one that paid, else the newest.';
 comment on column payment_page_states.routes is
 'The gateways that may take the payment, the first choice first; methods null: whatever they take.';
+comment on column payment_page_states.bank_account is
+'The organisation''s own account that takes this currency by bank transfer, in full: a payer must read '
+'it. Null where there is none.';
+comment on column payment_page_states.upi_amount_max is
+'Above so many paise UPI is not offered: system_settings.upi_amount_max, else the 1,00,000 rupees that '
+'NPCI allows everybody. Verified merchants of some trades may take 5,00,000.';
+comment on column payment_page_states.saved_cards is
+'What the order''s customer saved at gateways, the newest first. For their own eyes: a page''s address alone '
+'shows it to nobody.';
+comment on column payment_page_states.embedding_origins is 'The sites that may show the page in a frame.';
 
 create view payment_page_returns as
 select
@@ -150,7 +214,8 @@ create function open_payment_page(
     p_title text,
     p_metadata jsonb,
     p_success_url text,
-    p_cancel_url text
+    p_cancel_url text,
+    p_capture_method text default null
 ) returns setof payment_page_states
 language plpgsql volatile security definer
 set search_path = public, pg_temp
@@ -166,9 +231,11 @@ begin
     perform require_read_committed();
     v_customer := paying_customer(hasura_session, p_customer_external_id);
 
+    perform lock_order(v_customer.organization_id, p_reference);
     perform from customers where id = v_customer.id for no key update;
     v_intent := write_order(
-        v_customer, p_reference, p_amount, p_currency, p_title, coalesce(p_metadata, '{}')
+        v_customer, p_reference, p_amount, p_currency, p_title, coalesce(p_metadata, '{}'),
+        p_capture_method
     );
     insert into payment_pages (
         organization_id, livemode, payment_intent_id, success_url, cancel_url, expires_at
@@ -214,6 +281,17 @@ begin
         end
     returning tries into v_tries;
 
+    -- Each one that comes takes two away that count no more, so that what is kept does not grow.
+    delete from page_tries
+    where (address_hash, organization_id, livemode) in (
+        select address_hash, organization_id, livemode
+        from page_tries
+        where began_at <= clock_now() - interval '1 day'
+        order by began_at
+        limit 2
+        for update skip locked
+    );
+
     -- Thirty: behind one address of a mobile network there are many payers.
     if v_tries > (case when v_allowed ~ '^[0-9]{1,6}$' then v_allowed else '30' end)::integer then
         raise exception 'too-many-requests: too many payments were begun from this address'
@@ -224,7 +302,9 @@ $$;
 comment on function count_page_try is
 'Counts an attempt that is about to be begun; refuses it where its address has begun too many.';
 
-create function goes_on(p_intent payment_intents, p_method text) returns boolean
+create function goes_on(
+    p_intent payment_intents, p_method text, p_gateway_customer_id text default null
+) returns boolean
 language plpgsql stable
 set search_path = public, pg_temp
 as $$
@@ -243,6 +323,7 @@ begin
     select * into v_session from checkout_sessions where payment_attempt_id = v_attempt.id;
     if v_attempt.status in ('created', 'unknown', 'pending')
         and coalesce(v_session.method, p_method) = p_method
+        and v_session.gateway_customer_id is not distinct from p_gateway_customer_id
         -- A page that is not open yet must stay open for half an hour: gateways want it so.
         and v_session.expires_at > clock_now() + (
             case when v_session.url is null then interval '31 minutes' else interval '0' end
@@ -257,13 +338,80 @@ $$;
 comment on function goes_on is
 'Whether an attempt by this method is open already. Refuses where another one may still take the money.';
 
+create function unseen_attempt(p_intent payment_intents, p_method text) returns payment_attempts
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts;
+begin
+    select payment_attempts.* into v_attempt
+    from payment_attempts
+    inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id
+    where payment_attempts.payment_intent_id = p_intent.id
+        and not payment_attempts.is_surplus
+        and payment_attempts.gateway_payment_id is null
+        and checkout_sessions.url is null
+        and (
+            payment_attempts.status = 'unknown'
+            -- Whoever was to open its page is gone: no call to a gateway takes so long.
+            or payment_attempts.status = 'created'
+            and payment_attempts.created_at < clock_now() - interval '1 minute'
+            and checkout_sessions.method is distinct from p_method
+        );
+    return v_attempt;
+end;
+$$;
+comment on function unseen_attempt is
+'The open attempt of which nobody has seen a page, because its gateway stayed silent; else a null row.';
+
+create function gateway_instead(
+    p_attempt payment_attempts, p_intent payment_intents, p_method text, p_able text[]
+) returns text
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    return choose_gateway(p_intent, p_method, null, array_remove(p_able, p_attempt.gateway));
+exception
+    when sqlstate '22B05' or sqlstate '22B23' then
+        return case
+            when p_attempt.gateway = any(p_able) and p_method is distinct from (
+                select method from checkout_sessions where payment_attempt_id = p_attempt.id
+            ) then p_attempt.gateway
+        end;
+end;
+$$;
+comment on function gateway_instead is
+'The gateway that takes the place of a silent one: another, or for another method the same. Null where '
+'there is none: then the silent one is asked again.';
+
+create function give_up_unseen_attempt(p_attempt payment_attempts) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    -- No money moves by opening a page, but by what a payer does on it. Only we could tell them
+    -- where it is, and record_checkout_session refuses a page that comes after this.
+    perform move_payment_attempt(p_attempt, 'expired', jsonb_build_object(
+        'failure_code', 'page-never-shown',
+        'failure_message', format('%s was silent, and nobody saw its page', p_attempt.gateway)
+    ));
+    perform resolve_exception('payment-unresolved', 'payment_attempt', p_attempt.id);
+end;
+$$;
+comment on function give_up_unseen_attempt is
+'Makes room for an attempt elsewhere. Should its gateway have taken money all the same, that is booked as '
+'of any attempt that is over: for the order, or as a surplus that goes back.';
+
 create function begin_page_attempt(
     hasura_session json,
     p_token text,
     p_method text,
     p_gateways jsonb,
     p_address_hash text,
-    p_back_url text
+    p_back_url text,
+    p_payment_method_id uuid default null
 ) returns setof order_checkouts
 language plpgsql volatile security definer
 set search_path = public, pg_temp
@@ -273,6 +421,9 @@ declare
     v_intent payment_intents;
     v_customer customers;
     v_able text[] := array(select jsonb_array_elements_text(p_gateways));
+    v_unseen payment_attempts;
+    v_gateway text;
+    v_saved payment_methods;
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
@@ -290,13 +441,30 @@ begin
     for no key update of customers;
     select * into strict v_intent
     from payment_intents where id = v_page.payment_intent_id for no key update;
+    if p_payment_method_id is not null then
+        select * into v_saved
+        from payment_methods
+        where id = p_payment_method_id and customer_id = v_customer.id and status = 'active'
+            and gateway = any(v_able);
+        if v_saved.id is null then
+            raise exception 'not-found: this customer saved no such method' using errcode = '22B04';
+        end if;
+        v_able := array[v_saved.gateway];
+    end if;
 
-    if v_intent.status not in ('paid', 'canceled') and not goes_on(v_intent, p_method) then
+    v_unseen := unseen_attempt(v_intent, p_method);
+    if v_unseen.id is not null and v_intent.status not in ('paid', 'canceled') then
+        v_gateway := gateway_instead(v_unseen, v_intent, p_method, v_able);
+        perform give_up_unseen_attempt(v_unseen) where v_gateway is not null;
+    end if;
+    if v_intent.status not in ('paid', 'canceled')
+        and not goes_on(v_intent, p_method, v_saved.gateway_customer_id)
+    then
         perform require_open_page(v_page);
         perform count_page_try(v_page, p_address_hash);
         perform open_checkout_session(
-            v_intent, choose_gateway(v_intent, p_method, null, v_able), p_method,
-            v_customer.email, p_back_url, p_back_url
+            v_intent, coalesce(v_gateway, choose_gateway(v_intent, p_method, null, v_able)),
+            p_method, v_customer.email, p_back_url, p_back_url, v_saved.gateway_customer_id
         );
     end if;
     return query select * from order_checkouts where payment_intent_id = v_intent.id;
@@ -304,7 +472,8 @@ end;
 $$;
 comment on function begin_page_attempt is
 'The payer has chosen how to pay: writes the attempt down before a gateway is asked. Chosen again, by a '
-'second click: the same attempt. A page that is over, or was tried often enough, takes no new one.';
+'second click: the same attempt. A page that is over, or was tried often enough, takes no new one. An '
+'attempt whose gateway stayed silent, so that nobody saw its page, makes room for another gateway.';
 grant execute on function begin_page_attempt to munim_hasura;
 
 create function require_open_page(p_page payment_pages) returns void

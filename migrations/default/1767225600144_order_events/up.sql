@@ -36,6 +36,30 @@ comment on column order_events.amount is 'Minor units of currency, where the mes
 
 create index order_events_by_order on order_events (reference, organization_id, livemode);
 
+create function call_off_new_order() returns trigger
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    update payment_intents set status = 'canceled'
+    where id = new.payment_intent_id and exists (
+        select from order_events
+        inner join order_event_types on order_event_types.type = order_events.type
+        where order_events.reference = new.reference
+            and order_events.organization_id = new.organization_id
+            and order_events.livemode = new.livemode
+            and order_event_types.meaning = 'canceled'
+    );
+    return null;
+end;
+$$;
+comment on function call_off_new_order is
+'An order that was called off before we heard of it is off, whichever door writes it down.';
+
+create trigger order_may_be_off_already
+after insert on orders
+for each row execute function call_off_new_order();
+
 create trigger order_events_are_append_only
 before update or delete or truncate on order_events
 for each statement execute function refuse_to_rewrite_history();
@@ -103,47 +127,77 @@ end;
 $$;
 comment on function order_customer is 'Whom a message names, or a null row.';
 
+create function terms_of_order(p_event order_events) returns order_events
+language sql stable
+begin atomic
+select order_events
+from order_events
+inner join order_event_types on order_event_types.type = order_events.type
+where order_events.reference = p_event.reference
+    and order_events.organization_id = p_event.organization_id
+    and order_events.livemode = p_event.livemode
+    and order_events.amount is not null
+    and order_events.customer_external_id is not null
+    and order_event_types.meaning <> 'canceled'
+order by order_events.created_at, order_events.id
+limit 1;
+end;
+comment on function terms_of_order is
+'The first message that names customer and amount, which decides; messages may come in any order.';
+
+create function write_placed_order(
+    p_event order_events, p_terms order_events, p_customer customers
+) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    perform from customers where id = p_customer.id for no key update;
+    perform write_order(
+        p_customer, p_terms.reference, p_terms.amount, p_terms.currency,
+        'Order ' || left(p_terms.reference, 190), '{}'
+    );
+exception
+    when sqlstate '22B06' or sqlstate '22B07' then  -- what the organisation does not take
+        if p_event.id = p_terms.id then
+            raise;  -- whoever says so hears it
+        end if;
+        perform record_exception(
+            p_event.organization_id, p_event.livemode, 'order-not-payable', 'order_event',
+            p_terms.id, p_terms.amount, p_terms.currency, sqlerrm
+        );
+end;
+$$;
+comment on function write_placed_order is
+'Writes an order down on the terms of a message. Terms that are not taken do not stop the messages '
+'that come after it: a person looks.';
+
 create function placed_order(p_event order_events) returns orders
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_terms order_events;
-    v_customer customers;
+    v_terms order_events := terms_of_order(p_event);
+    v_customer customers := order_customer(v_terms);
     v_order orders;
 begin
     select * into v_order
     from orders
     where reference = p_event.reference and organization_id = p_event.organization_id
         and livemode = p_event.livemode;
-    if v_order.id is null then
-        -- The first message that names customer and amount decides; they may come in any order.
-        select * into v_terms
-        from order_events
+    if v_order.id is null and v_customer.id is not null then
+        perform write_placed_order(p_event, v_terms, v_customer);
+        select * into v_order
+        from orders
         where reference = p_event.reference and organization_id = p_event.organization_id
-            and livemode = p_event.livemode and amount is not null
-            and customer_external_id is not null
-        order by created_at, id
-        limit 1;
-        v_customer := order_customer(v_terms);
-        if v_customer.id is not null then
-            perform from customers where id = v_customer.id for no key update;
-            perform write_order(
-                v_customer, v_terms.reference, v_terms.amount, v_terms.currency,
-                'Order ' || left(v_terms.reference, 190), '{}'
-            );
-            select * into strict v_order
-            from orders
-            where reference = p_event.reference and organization_id = p_event.organization_id
-                and livemode = p_event.livemode;
-        elsif v_terms.id is not null then
-            perform record_exception(
-                p_event.organization_id, p_event.livemode, 'order-of-nobody', 'order_event',
-                v_terms.id, v_terms.amount, v_terms.currency,
-                format('order %s: no active customer %s', v_terms.reference,
-                    v_terms.customer_external_id)
-            );
-        end if;
+            and livemode = p_event.livemode;
+    elsif v_order.id is null and v_terms.id is not null then
+        perform record_exception(
+            p_event.organization_id, p_event.livemode, 'order-of-nobody', 'order_event',
+            v_terms.id, v_terms.amount, v_terms.currency,
+            format('order %s: no active customer %s', v_terms.reference,
+                v_terms.customer_external_id)
+        );
     end if;
     return v_order;
 end;
@@ -195,6 +249,7 @@ set search_path = public, pg_temp
 as $$
 declare
     v_attempt payment_attempts;
+    v_refund refunds;
 begin
     if p_intent.status <> 'paid' then
         update payment_intents set status = 'canceled'
@@ -204,12 +259,15 @@ begin
 
     select * into strict v_attempt
     from payment_attempts
-    where payment_intent_id = p_intent.id and status = 'captured' and not is_surplus;
-    if refundable_amount(v_attempt) > 0 then
-        perform open_refund(
-            p_session, p_intent.id, v_attempt.id, null, 'cancellation', 'order_canceled', null,
-            'order:' || p_order.id
-        );
+    where payment_intent_id = p_intent.id and status = 'captured' and not is_surplus
+    for no key update;
+    -- The system's own: sent by the cron, listed where it fails, and under no client's key.
+    v_refund.requested_by := 'system';
+    v_refund.idempotency_key := 'order:' || p_order.id;
+    v_refund.type := 'cancellation';
+    v_refund.reason := 'order_canceled';
+    if refundable_amount(v_attempt) > 0 and repeated_refund(v_attempt, v_refund) is null then
+        perform reserve_refund(p_session, v_attempt, v_refund, null);
     end if;
 exception
     when sqlstate '22B12' then  -- the organisation's policy; it made the policy
@@ -241,21 +299,24 @@ declare
     v_order orders;
     v_intent payment_intents;
     v_is_new boolean;
+    v_meaning text := (select meaning from order_event_types where type = p_type);
+    v_is_known_money boolean := exists (select from currencies where code = p_currency);
 begin
     perform require_actor_role(hasura_session, array['service', 'owner', 'finance']);
     perform require_read_committed();
-    if not exists (select from order_event_types where type = p_type) then
+    if v_meaning is null then
         return;  -- a bus carries much that is nothing to us
     end if;
     if p_reference is null or hasura_session ->> 'x-hasura-organization-id' is null then
         raise exception 'invalid-input: a message about an order names the order and its organisation'
             using errcode = '22B20';
     end if;
+    if p_currency is not null and not v_is_known_money and v_meaning <> 'canceled' then
+        raise exception 'currency-not-supported: % is no currency', p_currency
+            using errcode = '22B06';
+    end if;
 
-    -- All that is said of one order is worked on one after the other, known here or not.
-    perform pg_advisory_xact_lock(hashtextextended(
-        'order:' || (hasura_session ->> 'x-hasura-organization-id') || ':' || p_reference, 0
-    ));
+    perform lock_order((hasura_session ->> 'x-hasura-organization-id')::uuid, p_reference);
     insert into order_events (
         organization_id, livemode, event_id, type, reference, customer_external_id, amount,
         currency, detail, occurred_at
@@ -263,7 +324,8 @@ begin
     values (
         (hasura_session ->> 'x-hasura-organization-id')::uuid,
         (hasura_session ->> 'x-hasura-livemode')::boolean, p_event_id, p_type, p_reference,
-        p_customer_external_id, p_amount, p_currency, p_detail, p_occurred_at
+        p_customer_external_id, case when v_is_known_money then p_amount end,
+        case when v_is_known_money then p_currency end, p_detail, p_occurred_at
     )
     on conflict on constraint order_event_is_received_once do nothing
     returning * into v_event;
@@ -300,21 +362,24 @@ returns void
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
+declare
+    v_customer text := (select external_id from customers where id = p_order.customer_id);
 begin
-    if (p_event.amount, p_event.currency)
-        is distinct from (p_intent.amount, p_intent.currency) and p_event.amount is not null
+    if p_event.customer_external_id <> v_customer or p_event.amount is not null
+        and (p_event.amount, p_event.currency) is distinct from (p_intent.amount, p_intent.currency)
     then
         perform record_exception(
             p_order.organization_id, p_order.livemode, 'order-mismatch', 'order_event', p_event.id,
             p_event.amount, p_event.currency,
-            format('order %s was %s %s before', p_order.reference, p_intent.amount,
-                p_intent.currency)
+            format('order %s was %s %s of customer %s before', p_order.reference, p_intent.amount,
+                p_intent.currency, v_customer)
         );
     end if;
 end;
 $$;
 comment on function compare_order is
-'A message with another amount than the order''s is listed for a person; the first amount holds.';
+'A message with another amount or customer than the order''s is listed for a person; the first one '
+'holds.';
 
 create function follow_order(p_order orders, p_intent payment_intents, p_session json)
 returns void

@@ -85,6 +85,15 @@ class Size:
         if found > bounds.values:
             raise invalid(f"the request has more than {bounds.values} values", "$")
 
+    def check_conditions(self, variables: Mapping[str, Any], bounds: Bounds) -> None:
+        """Refuse conditions of too many parts: each becomes SQL that Postgres has to plan."""
+        left = bounds.conditions
+        for name, value in variables.items():
+            times = self.uses.get(name, 0)
+            left -= times * _objects(value, left)
+            if left < 0:
+                raise invalid(f"the conditions have more than {bounds.conditions} parts", "$")
+
 
 def check_document(document: Document, bounds: Bounds) -> Size:
     for declared in document.variables.values():
@@ -180,6 +189,20 @@ class _Measure:
             return 1
         _check_depth(depth, self.bounds)
         return 1 + sum(self._literal(item, depth + 1, uses) for item in inside)
+
+
+def _objects(value: Any, most: int) -> int:
+    """Count the objects that a value is made of, no further than one more than `most`."""
+    found = 0
+    left = [value]
+    while left and found <= most:
+        part = left.pop()
+        if isinstance(part, list):
+            left.extend(part)
+        elif isinstance(part, dict):
+            found += 1
+            left.extend(part.values())
+    return found
 
 
 def _together(counts: Iterable[Mapping[str, int]]) -> Counter[str]:

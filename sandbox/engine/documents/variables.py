@@ -15,6 +15,7 @@ from graphql import ListTypeNode, NonNullTypeNode, TypeNode
 
 from sandbox.engine.schema.model import Enum, InputObject, Ref, Scalar
 from sandbox.engine.schema.role import RoleSchema
+from sandbox.engine.schema.sources import Logical
 from sandbox.engine.types import TEXT
 from sandbox.engine.values import encode_text
 
@@ -42,6 +43,16 @@ def declared_ref(node: TypeNode, schema: RoleSchema) -> Ref:
     if isinstance(known, (Enum, InputObject)):
         return Ref(known)
     return Ref(Scalar(name, TEXT, encode_text))
+
+
+def is_condition(ref: Ref) -> bool:
+    """Tell the type of a where, or a list of it."""
+    kind = ref.of
+    while isinstance(kind, Ref):
+        kind = kind.of
+    return isinstance(kind, InputObject) and any(
+        isinstance(field.source, Logical) for field in kind.fields.values()
+    )
 
 
 def _is_scalar_list(ref: Ref) -> bool:

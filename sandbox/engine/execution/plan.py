@@ -14,7 +14,7 @@ from sandbox.engine.documents import bounds, parsing
 from sandbox.engine.documents.bounds import Size
 from sandbox.engine.documents.coerce import Coercion, Variables
 from sandbox.engine.documents.parsing import Document
-from sandbox.engine.documents.variables import Binder, binder, declared_ref, numbered
+from sandbox.engine.documents.variables import Binder, binder, declared_ref, is_condition, numbered
 from sandbox.engine.documents.walk import Selected, Walk
 from sandbox.engine.errors import invalid
 from sandbox.engine.schema.model import Namespace, ObjectType
@@ -67,6 +67,7 @@ class Prepared:
 
     document: Document
     binders: tuple[tuple[str, Binder], ...]
+    conditions: tuple[str, ...]  # the variables that are some
     size: Size
     weight: int
     plans: OrderedDict[Hashable, Plan] = field(default_factory=OrderedDict)
@@ -93,6 +94,8 @@ class Plans:
                 self._keep(key, prepared)
         else:
             self.kept.move_to_end(key)
+        conditions = {name: given.get(name) for name in prepared.conditions}
+        prepared.size.check_conditions(conditions, self.bounds)
         prepared.size.check_values(bounds.check_variables(given, self.bounds), self.bounds)
         values = parsing.check_values(prepared.document, given)
         leaves: list[Any] = []
@@ -111,11 +114,10 @@ class Plans:
         bounds.check_text(text, self.bounds)
         parsed = parsing.read(text, name)
         size = bounds.check_document(parsed, self.bounds)
-        binders = tuple(
-            (item.name, binder(declared_ref(item.type, schema)))
-            for item in parsed.variables.values()
-        )
-        return Prepared(parsed, binders, size, DOCUMENT_WEIGHT * len(text))
+        refs = {item.name: declared_ref(item.type, schema) for item in parsed.variables.values()}
+        binders = tuple((name, binder(ref)) for name, ref in refs.items())
+        conditions = tuple(name for name, ref in refs.items() if is_condition(ref))
+        return Prepared(parsed, binders, conditions, size, DOCUMENT_WEIGHT * len(text))
 
     def _compile(
         self, schema: RoleSchema, prepared: Prepared, values: dict[str, Any]

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from starlette.routing import BaseRoute, Mount
@@ -13,6 +13,8 @@ from sandbox.gateways.cashfree.calls import Operation
 from sandbox.gateways.cashfree.control import Control
 from sandbox.gateways.cashfree.disputes import Disputes
 from sandbox.gateways.cashfree.events import VERSION, Events
+from sandbox.gateways.cashfree.intents import Intents
+from sandbox.gateways.cashfree.means import VPA_MEANINGS
 from sandbox.gateways.cashfree.orders import Orders
 from sandbox.gateways.cashfree.pages import HostedPages
 from sandbox.gateways.cashfree.payments import Payments
@@ -44,6 +46,7 @@ class Simulator:
         events = Events(books, house.outbox, options.webhooks, options.events)
         self.orders = Orders(books)
         self.payments = Payments(self.orders, events)
+        self.intents = Intents(self.payments)
         self.refunds = Refunds(self.payments, events)
         self.disputes = Disputes(self.payments, events)
         self.settlements = Settlements(self.payments, events)
@@ -65,10 +68,20 @@ class Simulator:
         return [
             *self.orders.operations(),
             *self.payments.operations(),
+            *self.intents.operations(),
             *self.refunds.operations(),
             *self.disputes.operations(),
             *self.settlements.operations(),
         ]
+
+    def pay_upi(self, reference: str, address: str | None) -> str:
+        return self.intents.pay(reference, address)
+
+    def upi_addresses(self) -> Mapping[str, str]:
+        return VPA_MEANINGS
+
+    def upi_links(self) -> Sequence[str]:
+        return self.intents.links()
 
     def control_routes(self) -> Sequence[BaseRoute]:
         return self.control.routes()

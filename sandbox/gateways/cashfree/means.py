@@ -72,6 +72,13 @@ VPAS = {
     "testpendingfailure@gocash": How.PENDING_THEN_FAILED,
     "testlate@gocash": How.FAILS_THEN_PAYS_LATE,
 }
+VPA_MEANINGS = {
+    "testsuccess@gocash": "pays",
+    "testfailure@gocash": "is refused for want of money",
+    "testpending@gocash": "pending, paid a minute later",
+    "testpendingfailure@gocash": "pending, refused a minute later",
+    "testlate@gocash": "fails, and turns out paid a minute later",
+}
 GOOD_CARD, GOOD_VPA = "4706131211212123", "testsuccess@gocash"
 
 
@@ -107,6 +114,11 @@ def card(number: str = GOOD_CARD) -> Means:
 
 def upi(vpa: str = GOOD_VPA) -> Means:
     return Means("upi", {"upi": {"channel": "collect", "upi_id": vpa}})
+
+
+def upi_link(vpa: str | None = None) -> Means:
+    """Give what is known of a link's payment: whose it is only once it is paid."""
+    return Means("upi", {"upi": {"channel": "link", "upi_id": vpa}})
 
 
 def netbanking() -> Means:

@@ -76,10 +76,17 @@ class Payments:
             "refunds": refunds,
         }
         self.books.insert("payment", payment)
+        self.go_on(payment, how)
+        return payment
+
+    def go_on(self, payment: Document, how: How) -> None:
+        """Do what the payer does, now and later. Needs a transaction."""
+        payment["how"] = how
+        self.books.drop_timer("payment", payment["id"])
         self._move(payment, FIRST.get(how, "FAILED"))
         if how in LATER:
-            self.books.set_timer("payment", payment["id"], now + LATER[how][1])
-        return payment
+            due = self.books.store.now() + LATER[how][1]
+            self.books.set_timer("payment", payment["id"], due)
 
     def decide(self, identifier: str) -> None:
         """Have the bank say what it will: a timer came."""

@@ -1,6 +1,6 @@
 """A simulator of PayU India: pages, commands, refunds, chargebacks, settlements, webhooks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from starlette.routing import BaseRoute
@@ -9,8 +9,10 @@ from sandbox.gateways.payu.api import Api
 from sandbox.gateways.payu.chargebacks import Chargebacks
 from sandbox.gateways.payu.control import Control
 from sandbox.gateways.payu.disputes import Disputes
+from sandbox.gateways.payu.intents import Intents
 from sandbox.gateways.payu.messages import Messages, write
 from sandbox.gateways.payu.pages import HostedPages
+from sandbox.gateways.payu.payers import ADDRESS_MEANINGS
 from sandbox.gateways.payu.refunds import Refunds
 from sandbox.gateways.payu.transactions import Transactions
 from sandbox.gateways.server.pages import Pages
@@ -25,6 +27,7 @@ class Simulator:
     name = "payu"
 
     def __init__(self, house: House, options: Options) -> None:
+        self.house = house
         self.books = house.books(self.name)
         self.origin = house.origin
         pairs = [key.partition(":") for key in options.keys or (SANDBOX_KEY,)]
@@ -39,6 +42,7 @@ class Simulator:
         self.api = Api(house, self.books, self.keys, self.salts)
         self.api.serve(self.transactions, self.refunds)
         self.hosted = HostedPages(self, Pages(Path(__file__).parent / "templates"))
+        self.intents = Intents(self)
         self.control = Control(self)
         self.timers: dict[str, Callable[[str], None]] = {
             "leave": self.transactions.leave,
@@ -49,6 +53,15 @@ class Simulator:
 
     def routes(self) -> Sequence[BaseRoute]:
         return [*self.hosted.routes(), *self.api.routes(), *self.chargebacks.routes()]
+
+    def pay_upi(self, reference: str, address: str | None) -> str:
+        return self.intents.pay(reference, address)
+
+    def upi_addresses(self) -> Mapping[str, str]:
+        return ADDRESS_MEANINGS
+
+    def upi_links(self) -> Sequence[str]:
+        return self.intents.links()
 
     def control_routes(self) -> Sequence[BaseRoute]:
         return self.control.routes()

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from sandbox.gateways.payu import hashes, payers
-from sandbox.gateways.payu.api import read_form
+from sandbox.gateways.payu import hashes, intents, payers
+from sandbox.gateways.payu.api import played, read_form
 from sandbox.gateways.payu.payers import OTP, Ending, Failure, Means
 from sandbox.gateways.payu.transactions import told
 from sandbox.gateways.payu.units import paise, shown
@@ -50,7 +50,11 @@ class HostedPages:
         ]
 
     async def _arrive(self, request: Request) -> Response:
-        transaction, error = self.arrive(await read_form(request))
+        form = await read_form(request)
+        if form.get("txn_s2s_flow") == intents.FLOW:
+            fault = self.payu.house.faults.take(self.books.gateway, intents.OPERATION)
+            return await played(fault, lambda: self.payu.intents.begin(form))
+        transaction, error = self.arrive(form)
         if transaction is None:
             return self.pages.show(
                 "closed.html", 400, title="This payment cannot be made", why=error

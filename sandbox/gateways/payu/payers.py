@@ -82,6 +82,14 @@ ADDRESSES: dict[str, tuple[Ending, Failure | None]] = {
     "failure@payu": (Ending.FAILED, DECLINED_BY_PAYER),
     "pending@payu": (Ending.PENDING_PAID, None),
     "pendingfailure@payu": (Ending.PENDING_FAILED, BANK_TROUBLE),
+    "late@payu": (Ending.DROPPED_PAID, NO_ANSWER),
+}
+ADDRESS_MEANINGS = {
+    "success@payu": "pays",
+    "failure@payu": "is declined",
+    "pending@payu": "pending, paid ten minutes later",
+    "pendingfailure@payu": "pending, refused ten minutes later",
+    "late@payu": "fails for want of an answer, and turns out paid an hour later",
 }
 BANKS: dict[str, tuple[str, Ending, Failure | None]] = {
     "TESTPGNB": ("Test Bank", Ending.PAID, None),

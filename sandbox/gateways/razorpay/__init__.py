@@ -1,7 +1,7 @@
 """A simulator of Razorpay: orders, the hosted page, refunds, disputes, webhooks, settlements."""
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from starlette.routing import BaseRoute
@@ -12,6 +12,8 @@ from sandbox.gateways.razorpay.control import Control
 from sandbox.gateways.razorpay.disputes import Disputes
 from sandbox.gateways.razorpay.endpoints import Endpoints
 from sandbox.gateways.razorpay.events import Events
+from sandbox.gateways.razorpay.intents import Intents
+from sandbox.gateways.razorpay.methods import VPA_MEANINGS
 from sandbox.gateways.razorpay.orders import Orders
 from sandbox.gateways.razorpay.pages import HostedPages
 from sandbox.gateways.razorpay.payments import Payments
@@ -42,6 +44,7 @@ class Simulator:
         self.settlements = Settlements(books, events)
         self.refunds = Refunds(books, events, self.settlements)
         self.payments = Payments(books, events, self.settlements, self.refunds)
+        self.intents = Intents(self.payments)
         self.orders = Orders(books)
         self.disputes = Disputes(books, events, self.settlements)
         self.api = Api(house, books, self.keys)
@@ -62,8 +65,20 @@ class Simulator:
         return [*self.hosted.routes(), *self.api.routes(self._operations())]
 
     def _operations(self) -> list[Operation]:
-        parts = (self.orders, self.payments, self.refunds, self.disputes, self.settlements)
+        parts = (
+            *(self.orders, self.payments, self.intents),
+            *(self.refunds, self.disputes, self.settlements),
+        )
         return [operation for part in parts for operation in part.operations()]
+
+    def pay_upi(self, reference: str, address: str | None) -> str:
+        return self.intents.pay(reference, address)
+
+    def upi_addresses(self) -> Mapping[str, str]:
+        return VPA_MEANINGS
+
+    def upi_links(self) -> Sequence[str]:
+        return self.intents.links()
 
     def control_routes(self) -> Sequence[BaseRoute]:
         return self.control.routes()

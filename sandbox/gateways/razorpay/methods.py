@@ -95,6 +95,15 @@ VPAS = {
     "late@razorpay": Plan("failure", then="success"),
 }
 
+VPA_MEANINGS = {
+    GOOD_VPA: "pays",
+    "failure@razorpay": "is refused",
+    "risk@razorpay": "is refused as a risk",
+    "pending@razorpay": "pending, paid five minutes later",
+    "pendingfailure@razorpay": "pending, refused five minutes later",
+    "late@razorpay": "fails, and turns out paid an hour later",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Means:

@@ -18,6 +18,7 @@ from sandbox.gateways.server.deliveries import Outbox
 from sandbox.gateways.server.pages import STATIC, Pages
 from sandbox.gateways.server.simulator import House, Simulator
 from sandbox.gateways.server.state import Store
+from sandbox.gateways.server.upi import UpiApp
 from sandbox.gateways.server.worker import Worker
 
 
@@ -46,6 +47,7 @@ def build_app(house: House, simulators: Mapping[str, Simulator]) -> Starlette:
         routes=[
             Route("/", index),
             Route("/healthz", healthz),
+            *UpiApp(simulators, pages).routes(),
             Mount("/_sandbox", routes=control),
             Mount("/static", StaticFiles(directory=STATIC)),
             Mount("/shop", routes=shop.routes()),

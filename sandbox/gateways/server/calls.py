@@ -1,6 +1,7 @@
 """How a fault of a call is played around the call's effect, for any gateway."""
 
 import asyncio
+import re
 from collections.abc import Callable
 
 from starlette.responses import Response
@@ -12,6 +13,7 @@ NONSENSE = """<!doctype html>
 <html><head><title>502 Bad Gateway</title></head>
 <body><center><h1>502 Bad Gateway</h1></center><hr><center>nginx</center></body></html>
 """
+LINK_AMOUNT = re.compile(rb"(?<=[&?]am=)(\d+)\.(\d\d)")
 
 
 class CutConnection(Response):
@@ -46,6 +48,9 @@ def after(fault: Fault | None, answer: Response) -> Response:
     if fault is None:
         return answer
     body = bytes(answer.body)
+    if fault.kind is Kind.OTHER_LINK:
+        more = LINK_AMOUNT.sub(lambda found: _raised(found, fault.n), body)
+        return Response(more, media_type="application/json")
     spoiled = {
         Kind.LOST_ANSWER: CutConnection(),
         Kind.NONSENSE: Response(NONSENSE, media_type="text/html"),
@@ -53,3 +58,8 @@ def after(fault: Fault | None, answer: Response) -> Response:
         Kind.EMPTY: Response(b"", media_type="application/json"),
     }
     return spoiled.get(fault.kind, answer)
+
+
+def _raised(amount: re.Match[bytes], paise: int) -> bytes:
+    raised = int(amount[1] + amount[2]) + paise
+    return f"{raised // 100}.{raised % 100:02d}".encode()

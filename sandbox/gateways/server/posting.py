@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache, lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 BODILESS = {204, 304}
@@ -48,6 +48,20 @@ class Connection(NamedTuple):
     def is_fresh(self) -> bool:
         age = asyncio.get_running_loop().time() - self.idle_since
         return age < IDLE_SECONDS_MAX and not self.reader.at_eof() and not self.writer.is_closing()
+
+
+class Post(Protocol):
+    """What takes webhooks to their endpoints."""
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, seconds_max: float
+    ) -> tuple[int, str]:
+        """Send once and answer status and text. Raises PostError."""
+        ...
+
+    async def close(self) -> None:
+        """Give back connections."""
+        ...
 
 
 class Poster:

@@ -66,6 +66,7 @@ class Store:
         self.db.row_factory = sqlite3.Row
         self.db.execute("pragma journal_mode = wal")
         self.db.execute("pragma synchronous = normal")
+        self.db.execute("pragma wal_autocheckpoint = 8000")  # pages; a checkpoint waits for a disk
         self.db.executescript(SCHEMA)
         self._depth = 0
         self._after_commit: list[Callable[[], None]] = []

@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.faults import Kind
 from sandbox.gateways.server.deliveries import Attempt, Delivery, Outbox, patient_wait
-from sandbox.gateways.server.posting import Poster, PostError
+from sandbox.gateways.server.posting import Post, Poster, PostError
 from sandbox.gateways.server.simulator import Postman, Signed, Simulator
 from sandbox.gateways.server.state import Store
 
@@ -21,13 +21,19 @@ NOT_THE_SECRET = "wrong-on-purpose"  # noqa: S105  # it opens nothing
 class Worker:
     """Sends what is due, several at a time, and never twice at once."""
 
-    def __init__(self, store: Store, outbox: Outbox, simulators: Mapping[str, Simulator]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        outbox: Outbox,
+        simulators: Mapping[str, Simulator],
+        poster: Post | None = None,
+    ) -> None:
         self.store = store
         self.outbox = outbox
         self.simulators = simulators
         self._wake = asyncio.Event()
         self._sending: dict[int, asyncio.Task[None]] = {}
-        self._poster = Poster()
+        self._poster = poster or Poster()
         outbox.on_post = self.wake
 
     def wake(self) -> None:

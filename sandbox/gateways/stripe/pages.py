@@ -17,7 +17,7 @@ from sandbox.gateways.server.pages import Pages
 from sandbox.gateways.server.state import Books, Document, Slice
 from sandbox.gateways.stripe import money
 from sandbox.gateways.stripe.methods import BANKS
-from sandbox.gateways.stripe.payer import read_payer
+from sandbox.gateways.stripe.payer import read_payer, saved_payer
 from sandbox.gateways.stripe.payments import (
     Outcome,
     Payments,
@@ -53,7 +53,7 @@ class HostedPages:
         session = self._session(request)
         if session is None or session["status"] != "open":
             return self._closed(session)
-        return self._checkout(session, _prefilled(session))
+        return self._checkout(session, self._untouched(session))
 
     async def _pay(self, request: Request) -> Response:
         session = self._session(request)
@@ -63,7 +63,10 @@ class HostedPages:
         tried = form.get("tried", "")
         payer = None
         if session["status"] == "open" and wants_payer(session):
-            payer, errors = read_payer(form, session, self._month())
+            chosen = self._saved_cards(session).get(form.get("payment_method", ""))
+            payer, errors = (
+                (saved_payer(chosen), {}) if chosen else read_payer(form, session, self._month())
+            )
             if errors:
                 return self._checkout(session, form, status=422, errors=errors)
         number = int(tried) if re.fullmatch("[0-9]{1,6}", tried) else None
@@ -116,6 +119,27 @@ class HostedPages:
             self.payments.sessions.expire_if_due(identifier)
         return self.books.get("checkout.session", identifier)
 
+    def _saved_cards(self, session: Document) -> dict[str, Document]:
+        """List the cards that its customer saved and the page may show, by id, newest first."""
+        options = session["saved_payment_method_options"]
+        if not options or "card" not in session["payment_method_types"]:
+            return {}
+        equals = {"customer": session["customer"], "type": "card"}
+        found = self.books.page("payment_method", Slice(limit=10, equals=equals))[0]
+        shown = options["allow_redisplay_filters"]
+        return {each["id"]: each for each in found if each["allow_redisplay"] in shown}
+
+    def _untouched(self, session: Document) -> Form:
+        """Give the fields of a page that nobody touched: a saved card comes before any other."""
+        form = _prefilled(session)
+        if session["customer"]:
+            customer = self.books.get("customer", session["customer"])
+            form["email"] = form["email"] or customer["email"] or ""
+        return {
+            **form,
+            "payment_method": next(iter(self._saved_cards(session)), form["payment_method"]),
+        }
+
     def _month(self) -> tuple[int, int]:
         today = datetime.fromtimestamp(self.books.store.now(), UTC)
         return today.year, today.month
@@ -161,6 +185,10 @@ class HostedPages:
             message=message,
             bank=bank if bank and bank.type in offered else None,
             card="card" in offered,
+            saved=list(self._saved_cards(session).values()),
+            may_save=bool(
+                (session["saved_payment_method_options"] or {}).get("payment_method_save")
+            ),
             verb=SUBMIT_WORDS.get(session["submit_type"] or "", "Pay"),
             saving=session["mode"] == "setup",
         )

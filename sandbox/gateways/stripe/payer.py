@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sandbox.gateways.server.state import Document
 from sandbox.gateways.stripe import payment_shapes
@@ -26,6 +26,8 @@ class Payer:
     decline: Decline | None = None
     at_setup: Decline | None = None  # what comes of saving the method instead
     challenged: bool = False
+    saved: Document | None = None  # the method, where the payer chose one that is there already
+    saves: bool = False  # the payer wants to find the method here again
 
     def as_method(self, now: int) -> Document:
         """Make a payment method of what the payer gave."""
@@ -33,7 +35,7 @@ class Payer:
         return {
             "id": new_id("pm_1", 23).replace("1_", "1", 1),
             "object": "payment_method",
-            "allow_redisplay": "unspecified",
+            "allow_redisplay": "always" if self.saves else "unspecified",
             "billing_details": billing,
             "created": now,
             "customer": None,
@@ -58,7 +60,25 @@ def read_payer(
         payer = _with_card(form, email, now_year_month, errors)
     else:
         payer = _with_bank(form, email, session, errors)
+    if payer and form.get("save") and session["customer"]:
+        payer = replace(payer, saves=True)
     return (None if errors else payer), errors
+
+
+def saved_payer(method: Document) -> Payer:
+    """Make a payer of a card that is saved: nothing is asked but whether they agree."""
+    card, billing = card_for(method["_number"] or ""), method["billing_details"]
+    return Payer(
+        email=billing["email"],
+        name=billing["name"],
+        country=card.country,
+        kind="card",
+        details=method["card"],
+        number=method["_number"],
+        decline=card.decline,
+        challenged=card.challenge,
+        saved=method,
+    )
 
 
 def _with_card(

@@ -81,8 +81,9 @@ class Payments:
     def _try(self, session: Document, payer: Payer) -> Result:
         intent = self._intent_of(session) or self._open_intent(session)
         session["customer_details"] = payer_details(payer.email, payer.name, payer.country)
-        method = payer.as_method(self.books.store.now())
-        self.books.insert("payment_method", method)
+        method = payer.saved or payer.as_method(self.books.store.now())
+        if not payer.saved:
+            self.books.insert("payment_method", method)
         decline = payer.at_setup if session["mode"] == "setup" else payer.decline
         if payer.challenged:
             return self._challenge(session, intent, method, decline)
@@ -211,7 +212,8 @@ class Payments:
             customer = self.customers.create({"email": payer["email"], "name": payer["name"]})
             session["customer"] = customer["id"]
         intent["customer"] = session["customer"]
-        if intent.get("setup_future_usage"):
+        is_new = method["customer"] is None
+        if intent.get("setup_future_usage") or (is_new and method["allow_redisplay"] == "always"):
             method["customer"] = session["customer"]
             self.books.update("payment_method", method)
             self.events.emit("payment_method.attached", method)

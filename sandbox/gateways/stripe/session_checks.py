@@ -16,7 +16,7 @@ SIMULATED = frozenset(
     {
         *("mode", "line_items", "success_url", "cancel_url", "client_reference_id", "currency"),
         *("customer", "customer_email", "customer_creation", "metadata", "payment_intent_data"),
-        "setup_intent_data",
+        *("setup_intent_data", "saved_payment_method_options"),
         *("expires_at", "expand", "ui_mode", "submit_type", "locale", "origin_context"),
         *("allowed_payment_method_types", "excluded_payment_method_types", "branding_settings"),
         *("billing_address_collection", "integration_identifier", "allow_promotion_codes"),
@@ -35,6 +35,9 @@ SIMULATED_INTENT_DATA = frozenset(
         *("statement_descriptor", "statement_descriptor_suffix", "transfer_group", "shipping"),
     }
 )
+
+
+SIMULATED_SAVED = frozenset({"allow_redisplay_filters", "payment_method_save"})
 
 
 def check_params(params: dict[str, Any], now: int) -> None:
@@ -74,13 +77,14 @@ def _check_simulated(params: dict[str, Any]) -> None:
         off = name in MAY_BE_OFF and not value.get("enabled")
         if name not in SIMULATED and not off:
             raise not_simulated(f"`{name}`", name)
-    _check_intent_data(params.get("payment_intent_data", {}))
+    _check_parts(params, "payment_intent_data", SIMULATED_INTENT_DATA)
+    _check_parts(params, "saved_payment_method_options", SIMULATED_SAVED)
 
 
-def _check_intent_data(intent: dict[str, Any]) -> None:
-    for name in intent:
-        if name not in SIMULATED_INTENT_DATA:
-            raise not_simulated(f"`{name}`", f"payment_intent_data[{name}]")
+def _check_parts(params: dict[str, Any], whole: str, simulated: frozenset[str]) -> None:
+    for name in params.get(whole, {}):
+        if name not in simulated:
+            raise not_simulated(f"`{name}`", f"{whole}[{name}]")
 
 
 def _check_setup(params: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ UNSET = (
     *("collected_information", "consent", "consent_collection", "currency_conversion"),
     *("customer_account", "invoice", "invoice_creation", "payment_link"),
     *("payment_method_configuration_details", "permissions", "recovered_from"),
-    *("saved_payment_method_options", "shipping_address_collection"),
+    "shipping_address_collection",
     *("shipping_cost", "subscription", "wallet_options"),
 )
 COPIED = (
@@ -54,6 +54,7 @@ def new_session(
         "payment_intent": None,
         "payment_method_types": methods,
         "payment_status": "unpaid" if amount else "no_payment_required",
+        "saved_payment_method_options": _saved_options(params),
         "setup_intent": None,
         "status": "open",
         "success_url": params["success_url"],
@@ -86,6 +87,18 @@ def _session_settings() -> Document:
         "payment_method_options": {},
         "phone_number_collection": {"enabled": False},
         "shipping_options": [],
+    }
+
+
+def _saved_options(params: dict[str, Any]) -> Document | None:
+    """Say which saved methods are shown: by default those that may be shown anywhere."""
+    given = params.get("saved_payment_method_options", {})
+    if "customer" not in params or params.get("mode") == "setup":
+        return None
+    return {
+        "allow_redisplay_filters": given.get("allow_redisplay_filters", ["always"]),
+        "payment_method_remove": None,
+        "payment_method_save": given.get("payment_method_save"),
     }
 
 

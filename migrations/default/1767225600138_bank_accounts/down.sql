@@ -1,0 +1,9 @@
+drop function require_second_person;
+drop function require_other_person;
+drop function close_bank_account;
+drop function approve_bank_account;
+drop function lock_bank_account;
+drop function tell_bank_account;
+drop function add_bank_account;
+drop table bank_accounts;
+drop table bank_account_steps;

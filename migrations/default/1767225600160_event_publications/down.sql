@@ -1,0 +1,13 @@
+drop view invariant_parked_events_are_listed;
+drop function publish_events_again;
+drop function settle_event_messages;
+drop function claim_event_messages;
+drop function list_parked_events;
+drop function begin_publications_again;
+drop function write_publication_results;
+drop function put_off_publications;
+drop function publication_delay;
+drop view event_messages;
+drop trigger event_publication_takes_legal_steps on event_publications;
+drop table event_publication_steps;
+drop table event_words;

@@ -1,0 +1,129 @@
+"""The worked tables of docs/bank-transfers.md, computed again, and its lists."""
+
+from collections import Counter as Counts
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from books import ROOT, Connection
+
+from .conftest import Counter
+
+PAGE = ROOT / "docs" / "bank-transfers.md"
+HEAD = "| transaction | account | INR |\n| --- | --- | --- |\n"
+
+Row = dict[str, Any]
+Posting = frozenset[tuple[str, int]]
+
+
+def documented() -> dict[str, Counts[tuple[str, Posting]]]:
+    """Every table of postings on the page, by the heading above it."""
+    found = {}
+    for section in PAGE.read_text(encoding="utf-8").split("\n### ")[1:]:
+        heading, _, text = section.partition("\n")
+        if HEAD in text:
+            lines = text.partition(HEAD)[2].partition("\n\n")[0].strip().splitlines()
+            found[heading] = postings_of(lines)
+    return found
+
+
+def postings_of(lines: list[str]) -> Counts[tuple[str, Posting]]:
+    postings: list[tuple[str, set[tuple[str, int]]]] = []
+    for line in lines:
+        key, account, amount = (cell.strip(" `") for cell in line.strip("|").split("|"))
+        if key:
+            postings.append((key.partition(":")[0], set()))
+        postings[-1][1].add((account, int(amount)))
+    return Counts((kind, frozenset(entries)) for kind, entries in postings)
+
+
+def booked(db: Connection) -> Counts[tuple[str, Posting]]:
+    rows = db.execute(
+        "select split_part(t.key, ':', 1) as kind,"
+        " array_agg(array[split_part(a.code, ':', 1), e.amount::text]) as entries"
+        " from ledger_transactions t"
+        " join ledger_entries e on e.ledger_transaction_id = t.id"
+        " join ledger_accounts a on a.id = e.ledger_account_id group by t.id"
+    ).fetchall()
+    return Counts(
+        (row["kind"], frozenset((code, int(amount)) for code, amount in row["entries"]))
+        for row in rows
+    )
+
+
+def pays(counter: Counter, account: Row, order: Row) -> None:
+    counter.arrive(account, order)
+
+
+def comes_in_parts(counter: Counter, account: Row, order: Row) -> None:
+    counter.arrive(account, order, amount=100000, reference="A1")
+    counter.arrive(account, order, amount=145000, reference="A2")
+
+
+def is_too_much(counter: Counter, account: Row, order: Row) -> None:
+    counter.arrive(account, order, amount=250000)
+    pay_back(counter, account, counter.value("select id from refunds"), 5000)
+
+
+def bounces_unused(counter: Counter, account: Row, order: Row) -> None:
+    bounce(counter, account, counter.approve(counter.enter(account)))
+
+
+def bounces(counter: Counter, account: Row, order: Row) -> None:
+    bounce(counter, account, counter.arrive(account, order))
+
+
+def bounces_late(counter: Counter, account: Row, order: Row) -> None:
+    receipt = counter.arrive(account, order)
+    finance = counter.acting(actor_role="finance")
+    refund = finance.refund(order["payment_intent_id"], amount=45000)
+    pay_back(counter, account, refund["id"], 45000)
+    bounce(counter, account, receipt)
+
+
+def bounce(counter: Counter, account: Row, receipt: Row) -> None:
+    counter.approve(
+        counter.enter(account, kind="return", returned_id=receipt["id"], reference="B1")
+    )
+
+
+def pay_back(counter: Counter, account: Row, refund_id: Any, amount: int) -> None:
+    counter.approve(
+        counter.enter(account, kind="refund", refund_id=refund_id, amount=amount, reference="R1")
+    )
+
+
+STORIES: dict[str, Callable[[Counter, Row, Row], None]] = {
+    "A transfer pays the order": pays,
+    "Too little, then the rest": comes_in_parts,
+    "Too much, and the rest is paid back": is_too_much,
+    "A cheque bounces before it paid anything": bounces_unused,
+    "A cheque bounces after it paid the order": bounces,
+    "A cheque bounces after a part was paid back": bounces_late,
+}
+
+
+def test_every_table_on_the_page_has_a_story_and_every_story_a_table() -> None:
+    assert list(documented()) == list(STORIES)
+
+
+@pytest.mark.parametrize("heading", STORIES)
+def test_the_page_shows_what_is_booked(
+    db: Connection, counter: Counter, account: Row, heading: str
+) -> None:
+    STORIES[heading](counter, account, counter.order())
+
+    assert booked(db) == documented()[heading]
+
+
+def test_the_pages_lists_are_the_databases(db: Connection) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    states = db.execute(
+        "select before as word from bank_transfer_steps"
+        " union select after from bank_transfer_steps"
+        " union select viewname from pg_views where viewname like 'invariant%%bank%%'"
+    ).fetchall()
+
+    assert len(states) >= 8
+    for row in states:
+        assert f"`{row['word']}`" in text

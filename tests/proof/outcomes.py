@@ -1,0 +1,106 @@
+"""What the books say once everything about an order has come through, as lists of complaints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proof.cases import JANITOR, Case
+from proof.shops import AMOUNT, PART, At
+
+
+def rows_of(case: Case) -> list[dict[str, object]]:
+    return case.sql(
+        "select payment_intents.status, payment_attempts.gateway, payment_attempts.status as"
+        " attempt, is_surplus, amount_captured, amount_refunded"
+        " from orders join payment_intents on payment_intents.id = payment_intent_id"
+        " left join payment_attempts using (payment_intent_id)"
+        " where reference = %s order by payment_attempts.created_at",
+        case.key,
+    )
+
+
+def paid_once(case: Case) -> list[str]:
+    rows, charges = rows_of(case), case.charges()
+    if case.facts.get("turned away") and not charges:
+        return nothing_was_sold(case) if JANITOR in case.powers else []
+    captured = [row for row in rows if row["attempt"] == "captured"]
+    complaints = []
+    if [row["status"] for row in captured] != ["paid"]:
+        complaints.append(f"the books say {rows}")
+    if [one["amount"] for one in charges] != [AMOUNT]:
+        complaints.append(f"the gateway took {charges}")
+    return complaints
+
+
+def paid_at(gateway: str, case: Case) -> list[str]:
+    """One payment, and nobody but that gateway was ever asked."""
+    strangers = [row for row in rows_of(case) if row["gateway"] != gateway]
+    return paid_once(case) + [f"there is an attempt elsewhere: {row}" for row in strangers]
+
+
+def taken_as_told(at: At, case: Case) -> list[str]:
+    """As much as was said, once; the rest is the payer's again."""
+    rows, taken = rows_of(case), [one["amount"] for one in case.charges()]
+    found = [(row["status"], row["attempt"], row["amount_captured"]) for row in rows]
+    fine = found == [("paid", "captured", at.capture)] and taken == [at.capture]
+    return [] if fine else [f"the gateway took {taken}, the books say {rows}"]
+
+
+def nothing_was_sold(case: Case) -> list[str]:
+    """No attempt is open at the end, where there was somebody to ask about a late one."""
+    over = {"failed", "expired", "canceled"}
+    left = [row for row in rows_of(case) if row["attempt"] not in over]
+    complaints = [f"the books say {row}" for row in left if JANITOR in case.powers]
+    return complaints + [f"the gateway took {one}" for one in case.charges()]
+
+
+def refunds_of(case: Case) -> list[dict[str, Any]]:
+    return case.sql(
+        "select id::text, status, amount::int from refunds where payment_intent_id = %s",
+        case.facts["payment_intent_id"],
+    )
+
+
+def parts_are_back(case: Case) -> list[str]:
+    """Tell how much went back. One that was promised is sent by the janitor, where there is one."""
+    rows, done = refunds_of(case), [one for one in case.sent_back() if one.is_done]
+    booked = {row["id"] for row in rows if row["status"] == "succeeded"}
+    fine = {one.refund_id for one in done} >= booked and len(rows) == 2
+    if JANITOR in case.powers:
+        fine = fine and [one.amount for one in done] == [PART, PART] and len(booked) == 2
+    return [] if fine else [f"the gateway sent back {done}, the books say {rows}"]
+
+
+def nothing_is_back(case: Case) -> list[str]:
+    rows, done = refunds_of(case), [one for one in case.sent_back() if one.is_done]
+    fine = not done and len(rows) == 1 and rows[0]["status"] != "succeeded"
+    if JANITOR in case.powers:
+        fine = fine and rows[0]["status"] == "failed"
+    return [] if fine else [f"the gateway sent back {done}, the books say {rows}"]
+
+
+def is_lost(case: Case) -> list[str]:
+    rows = case.sql(
+        "select status, amount::int from disputes where payment_intent_id = %s",
+        case.facts["payment_intent_id"],
+    )
+    fine = rows == [{"status": "lost", "amount": AMOUNT}] or not (rows or JANITOR in case.powers)
+    return [] if fine else [f"the books say {rows}"]
+
+
+def paid_twice(first: str, case: Case) -> list[str]:
+    """All that was taken is booked: the order is paid once, and a surplus is listed."""
+    rows, charges = rows_of(case), case.charges()
+    captured = [row for row in rows if row["amount_captured"]]
+    surplus = [row["gateway"] for row in captured if row["is_surplus"]]
+    complaints = []
+    if len(captured) != len(charges) or surplus != [first] * (len(charges) - 1):
+        complaints.append(f"the gateways took {charges}, the books say {rows}")
+    if len(charges) < 2 and not case.faults:
+        complaints.append("nobody paid twice")
+    listed = case.sql(
+        "select from exceptions join payment_attempts on object_id = payment_attempts.id"
+        " join orders using (payment_intent_id) where reference = %s",
+        case.key,
+    )
+    return complaints if len(listed) >= len(surplus) else [*complaints, "it is not listed"]

@@ -1,0 +1,259 @@
+"""The judge: the gateways' own books against ours.
+
+What a gateway holds is read where its simulator keeps it, past the service and its adapters; what
+we say of it, in the database. Nothing here asks the service.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from books import broken_invariants
+from simulation.dice import GATEWAYS, HOUR
+from simulation.held import Held, read
+from simulation.town import CURRENCIES, Town
+
+# Money and refunds are known within a day. That nothing was paid is asked about once a day: just
+# before the page closes, at worst; a day later answers may be lost for some hours more.
+RESOLVED_HOURS_MAX = 24
+NOTHING_PAID_HOURS_MAX = 48
+
+# When each attempt and refund was over, by the gateway's word at the latest, and when it ended here
+# or was listed for a person; in Unix seconds. Money is there from its booking on.
+ENDED = """
+with wave as (select %s::timestamptz as began),
+endings as (
+    select payment_attempt_id, min(created_at) as at
+    from gateway_events
+    cross join wave
+    where created_at >= wave.began and status = 'applied'
+        and notice ->> 'outcome' in ('failed', 'expired', 'canceled', 'not_found')
+    group by 1
+)
+select
+    'payment' as what, attempts.id::text, attempts.gateway, attempts.status,
+    attempts.gateway_payment_id as name,
+    extract(epoch from greatest(expires_at, attempts.created_at + interval '25 hours'))::float8
+        as over,
+    extract(epoch from least(
+        coalesce(ledger_transactions.created_at, endings.at, attempts.created_at),
+        exceptions.created_at
+    ))::float8 as ended
+from payment_attempts as attempts
+cross join wave
+left join checkout_sessions on checkout_sessions.payment_attempt_id = attempts.id
+left join endings on endings.payment_attempt_id = attempts.id
+left join ledger_transactions
+    on ledger_transactions.key = 'capture:' || attempts.id
+    and ledger_transactions.organization_id = attempts.organization_id
+    and ledger_transactions.livemode = attempts.livemode
+left join exceptions on object_id = attempts.id and class = 'payment-unresolved'
+where attempts.created_at >= wave.began
+union all
+select
+    'refund', refunds.id::text, gateway, status, null,
+    extract(epoch from refunds.created_at + case
+        when gateway_refund_id is null then interval '25 hours' else interval '0'
+    end)::float8,
+    extract(epoch from least(updated_at, exceptions.created_at))::float8
+from refunds
+cross join wave
+left join exceptions on object_id = refunds.id and class = 'refund-unresolved'
+where refunds.created_at >= wave.began
+"""
+
+
+@dataclass
+class Judge:
+    """Compares after each wave; the sums go on from wave to wave."""
+
+    town: Town
+    sums: Counter[str] = field(default_factory=Counter)  # what each gateway holds for us
+    slowest: dict[str, float] = field(default_factory=dict)  # hours
+    charges: int = 0
+    surplus: int = 0
+    untold: int = 0
+    sent_back: int = 0
+
+    def after_wave(self, since: str) -> list[str]:
+        """Name everything that is wrong with the orders since then."""
+        held = {name: read(self.town.houses, name) for name in GATEWAYS}
+        for one in held.values():
+            self._count(one)
+        attempts = self.town.sql(
+            "select payment_attempts.id::text, payment_attempts.payment_intent_id::text,"
+            " gateway, gateway_payment_id, status, amount_captured, is_surplus, reference"
+            " from payment_attempts left join orders using (payment_intent_id)"
+            " where payment_attempts.created_at >= %s",
+            since,
+        )
+        faults = [
+            *self._charges(held, attempts),
+            *self._invented(held, attempts),
+            *_paid_twice(attempts),
+            *self._refunds(held, since),
+            *self._open(since),
+            *self._slow(held, since),
+        ]
+        for name, one in held.items():  # after _charges, which takes off what nobody told us of
+            done = sum(r.amount for all_ in one.refunds.values() for r in all_ if r.is_done)
+            self.sums[name] += sum(one.charges.values()) - done - one.disputed - one.fees
+        return [*faults, *self._clearing()]
+
+    def at_the_end(self) -> list[str]:
+        """Name everything that is wrong with the books as a whole."""
+        faults = [
+            f"{view}: {rows[:3]}" for view, rows in broken_invariants(self.town.database).items()
+        ]
+        sums = self.town.sql("select currency, sum(amount) as sum from ledger_entries group by 1")
+        faults += [
+            f"the entries in {one['currency']} sum to {one['sum']}" for one in sums if one["sum"]
+        ]
+        return [*faults, *self._clearing()]
+
+    def _count(self, held: Held) -> None:
+        self.charges += len(held.charges)
+        self.sent_back += sum(one.is_done for there in held.refunds.values() for one in there)
+
+    def _charges(
+        self, held: Mapping[str, Held], attempts: Iterable[Mapping[str, Any]]
+    ) -> Iterator[str]:
+        """Each payment that took money is booked once, or a person's list has it."""
+        booked = {
+            (one["gateway"], one["gateway_payment_id"]): one
+            for one in attempts
+            if one["status"] == "captured"
+        }
+        listed = self._listed()
+        for gateway, one in held.items():
+            for name, amount in one.charges.items():
+                attempt = booked.get((gateway, name))
+                if attempt is not None:
+                    self.surplus += attempt["is_surplus"]
+                    if attempt["amount_captured"] != amount:
+                        said = attempt["amount_captured"]
+                        yield f"{gateway} took {amount} as {name}, and our books say {said}"
+                elif (gateway, name) in listed:
+                    self.surplus += 1
+                elif self._was_never_told(gateway, name, booked):
+                    self.untold += 1
+                    self.sums[gateway] -= amount  # our books cannot have it
+                else:
+                    yield f"{gateway} took {amount} as {name}, which is in no book"
+
+    def _was_never_told(
+        self, gateway: str, name: str, booked: Mapping[tuple[str, str], Any]
+    ) -> bool:
+        """A second payment on a page that was paid, and no message that it was captured came.
+
+        No look-up asks for it, for the page's attempt has ended with the first: only the gateway's
+        settlement report shows it.
+        """
+        page = self._page(gateway, name)
+        others = (self._page(where, known) for where, known in booked if where == gateway)
+        is_second = page is not None and page in others
+        return is_second and not self.town.houses.has_sent(gateway, name.rpartition(":")[2])
+
+    def _page(self, gateway: str, name: str) -> str | None:
+        if gateway == "cashfree":
+            return name.partition(":")[0]
+        if gateway == "razorpay":
+            found = self.town.houses.find(gateway, "payment", name)
+            return str(found["order_id"]) if found else None
+        return None  # the others' pages take one payment
+
+    def _listed(self) -> set[tuple[str, str]]:
+        rows = self.town.sql(
+            "select gateway, notice ->> 'gateway_payment_id' as name from exceptions"
+            " join gateway_events on gateway_events.id = object_id"
+            " where object_type = 'gateway_event' and class = 'duplicate-payment'"
+            " and notice ->> 'outcome' = 'paid'"
+        )
+        return {(one["gateway"], one["name"]) for one in rows}
+
+    def _invented(
+        self, held: Mapping[str, Held], attempts: Iterable[Mapping[str, Any]]
+    ) -> Iterator[str]:
+        for one in attempts:
+            name = one["gateway_payment_id"]
+            if one["status"] == "captured" and name not in held[one["gateway"]].charges:
+                yield f"our books have {name} of {one['gateway']}, which took nothing for it"
+
+    def _refunds(self, held: Mapping[str, Held], since: str) -> Iterator[str]:
+        """A refund is there once, for its amount, and has come through in both books or neither."""
+        ours = self.town.sql(
+            "select id::text, gateway, amount, status from refunds where created_at >= %s", since
+        )
+        for one in ours:
+            there = held[one["gateway"]].refunds.get(one["id"], [])
+            alive = [each for each in there if not each.is_undone]
+            done = [each.amount for each in alive if each.is_done]
+            if len(alive) > 1:
+                yield f"{one['gateway']} sent refund {one['id']} {len(alive)} times"
+            if one["status"] == "succeeded" and done != [one["amount"]]:
+                yield f"refund {one['id']} of {one['amount']} succeeded; {one['gateway']}: {done}"
+            if one["status"] in {"failed", "canceled"} and done:
+                yield f"refund {one['id']} is {one['status']}, and {one['gateway']} sent {done}"
+        known = {one["id"] for one in ours}
+        for gateway, books in held.items():
+            for name in set(books.refunds) - known:
+                yield f"{gateway} sent back {books.refunds[name]}, which we did not ask for"
+
+    def _open(self, since: str) -> Iterator[str]:
+        """Everything has ended, or a person's list has it."""
+        for table in ("payment_attempts", "refunds"):
+            rows = self.town.sql(
+                f"select id::text, gateway, status from {table} where created_at >= %s"
+                " and status in ('created', 'unknown', 'pending', 'processing', 'authorized')"
+                " and id not in (select object_id from exceptions where resolved_at is null)",
+                since,
+            )
+            for one in rows:
+                yield f"{one['gateway']}: one of {table}, {one['id']}, is {one['status']} for ever"
+
+    def _slow(self, held: Mapping[str, Held], since: str) -> Iterator[str]:
+        """What the gateway knew to be over was over here, or listed, within the hours above.
+
+        A page that nobody pays is over when it closes; what the gateway never heard of, a day and
+        an hour after it was asked, when it would have forgotten the key.
+        """
+        for row in self.town.sql(ENDED, since):
+            began = held[row["gateway"]].since.get(row["name"], row["over"])
+            yield from self._note(row, (row["ended"] - began) / HOUR)
+
+    def _note(self, row: Mapping[str, Any], hours: float) -> Iterator[str]:
+        what = row["what"]
+        self.slowest[what] = max(self.slowest.get(what, 0), hours)
+        is_money = row["status"] in {"captured", "succeeded"}
+        if hours > (RESOLVED_HOURS_MAX if is_money else NOTHING_PAID_HOURS_MAX):
+            name = f"{what} {row['id']}"
+            yield f"{row['gateway']}: {name} took {hours:.1f} hours to be {row['status']}"
+
+    def _clearing(self) -> Iterator[str]:
+        """What our books say a gateway holds for us is what it holds, to the paisa."""
+        rows = self.town.sql(
+            "select code, currency, sum(balance)::bigint as balance from ledger_accounts"
+            " where code like 'gateway:%%' and currency <> 'XCR' group by 1, 2"
+        )
+        ours = {(one["code"], one["currency"]): one["balance"] for one in rows}
+        for name in GATEWAYS:
+            balance = ours.pop((f"gateway:{name}", CURRENCIES[name]), 0)
+            if balance != self.sums[name]:
+                yield f"{name} holds {self.sums[name]} for us, and our books say {balance}"
+        for account, balance in ours.items():
+            if balance:
+                yield f"{account} holds {balance}"
+
+
+def _paid_twice(attempts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Of an order's captured attempts one pays it, and the others are surplus."""
+    paying: dict[str, list[str]] = defaultdict(list)
+    for one in attempts:
+        if one["status"] == "captured" and not one["is_surplus"]:
+            paying[one["payment_intent_id"]].append(one["id"])
+    for intent, ids in paying.items():
+        if len(ids) > 1:
+            yield f"payment {intent} is paid by {len(ids)} attempts: {ids}"

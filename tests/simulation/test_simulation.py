@@ -1,0 +1,128 @@
+"""Hundreds of simulated payments with everything going wrong, and a judge who notices."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from simulation import dice
+from simulation.run import Run, Task, Told
+from simulation.wires import at_once
+
+from sandbox import seeds, world
+from sandbox.postgres import Postgres
+
+ROOT = Path(__file__).parents[2]
+PATHS = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "sandbox" / "gateways")))
+SEED = 20261121
+
+# Bugs that others have had, put into the database of the service.
+FAILED_IS_FINAL = "delete from payment_attempt_steps where before in ('failed', 'expired')"
+LOST_IS_FAILED = """
+delete from refund_steps where before = 'failed';
+create or replace function mark_refund_unknown(
+    hasura_session json, p_refund_id uuid, p_failure_message text
+) returns setof refunds
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    perform move_refund(refunds, 'failed', '{}', clock_now())
+    from refunds where id = p_refund_id and status = 'created';
+    return query select * from refunds where id = p_refund_id;
+end;
+$$;
+"""
+
+
+@pytest.fixture
+def city(postgres: Postgres) -> Iterator[str]:
+    """The URL of a database with the service's schema and seeds."""
+    name = f"simulation_{uuid4().hex[:12]}"
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        admin.execute(f"create database {name} template munim")
+    url = postgres.url.rpartition("/")[0] + f"/{name}"
+    seeds.apply(url, world.SEEDS)
+    yield url
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        admin.execute(f"drop database {name} with (force)")
+
+
+def play(url: str, folder: Path, payments: int) -> Told:
+    task = Task(SEED, 0, payments, payments // 2, url, folder)
+    return Run(task, lambda _: None).play()
+
+
+@pytest.mark.timeout(900)
+def test_four_hundred_payments_end_the_same_in_both_books_within_a_day(city, tmp_path) -> None:
+    told = play(city, tmp_path, payments=400)
+
+    assert told.faults == []
+    assert told.payments == 400
+    assert told.slowest.keys() == {"payment", "refund"}
+    seen = (
+        *("answers lost before the effect", "answers lost after the effect", "late effects"),
+        *("webhooks never sent", "webhooks sent twice", "webhooks delayed"),
+        *("of them surplus, booked or listed", "refunds sent"),
+    )
+    assert {name: told.counts[name] for name in seen if not told.counts[name]} == {}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("bug", "said"),
+    [(FAILED_IS_FINAL, "which is in no book"), (LOST_IS_FAILED, "is failed, and")],
+    ids=["failed is final", "a lost answer is a failure"],
+)
+def test_the_judge_sees_a_bug_that_was_planted(city, tmp_path, bug, said) -> None:
+    with psycopg.connect(city) as connection:
+        connection.execute(bug)
+
+    told = play(city, tmp_path, payments=240)
+    assert [fault for fault in told.faults if said in fault]
+
+
+def test_a_seed_repeats_its_payers() -> None:
+    plans = [dice.plan(1, number) for number in range(500)]
+
+    assert [dice.plan(1, number) for number in range(500)] == plans
+    assert [dice.plan(2, number) for number in range(500)] != plans
+    assert {plan.gateway for plan in plans} == set(dice.GATEWAYS)
+    assert {plan.how for plan in plans} == set(dice.PAYERS)
+
+
+def test_what_waits_is_not_run_without_an_event_loop() -> None:
+    async def waits() -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="waits"):
+        at_once(waits())
+
+
+@pytest.mark.timeout(300)
+def test_the_command_may_be_stopped_and_tells_what_it_has_seen() -> None:
+    command = [sys.executable, "-m", "simulation", "--payments", "9000", "--wave", "30"]
+    with subprocess.Popen(
+        [*command, "--workers", "1", "--seed", "5"],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": PATHS},
+        start_new_session=True,
+        text=True,
+    ) as process:
+        assert process.stdout
+        while "30 of 60 begun" not in process.stdout.readline():
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.stdout.read()
+
+    assert process.returncode == 0, said
+    assert "Stopped before its end" in said
+    assert "make sim-payments PAYMENTS=9000 SEED=5" in said
