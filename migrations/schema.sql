@@ -4557,10 +4557,22 @@ begin
         set
             checks = checks + 1,
             next_check_at = case
-                when status in ('created', 'unknown', 'pending', 'processing', 'authorized')
-                    then clock_now() + check_delay(checks + 1)
-                when created_at > clock_now() - interval '2 days'
-                    then clock_now() + interval '1 day'
+                when status not in ('created', 'unknown', 'pending', 'processing', 'authorized')
+                    then case
+                        when created_at > clock_now() - interval '2 days'
+                            then clock_now() + interval '1 day'
+                    end
+                when check_delay(checks + 1) is not null
+                    then least(
+                        clock_now() + check_delay(checks + 1),
+                        -- Who began just before the page closed has a quarter of an hour more.
+                        (
+                            select expires_at + interval '16 minutes'
+                            from checkout_sessions
+                            where payment_attempt_id = payment_attempts.id
+                                and expires_at > clock_now() - interval '16 minutes'
+                        )
+                    )
             end
         where id in (
             select id

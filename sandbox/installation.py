@@ -33,6 +33,7 @@ MODULES = (
         "marshmallow",
         "reportlab",
         "requests",
+        "segno",
         "serverless_wsgi",
         "sniffio",
         "starlette",

@@ -134,7 +134,7 @@ class Autopay:
     def set_up(self, **changes: object) -> UUID:
         """Set a mandate up whose page the customer finished."""
         mandate_id: UUID = self.record(self.open(**changes)["id"])["id"]
-        event = self.hear(mandate_id)
+        event = self.hear(mandate_id, card_last4="4242")
         assert event["status"] == "applied", event["reason"]
         return mandate_id
 

@@ -20,8 +20,15 @@ WAITS = [
 ]
 
 
+CLOSED = timedelta(minutes=16)  # after a page has closed, nobody is paying on it any more
+
+
 def advance(db: Connection, by: timedelta) -> None:
     db.execute("update clock set skew_seconds = skew_seconds + %s", [by.total_seconds()])
+
+
+def page_is_open(db: Connection, until: timedelta) -> None:
+    db.execute("update checkout_sessions set expires_at = created_at + %s", [until])
 
 
 def claim(money: Money, limit: int = 10) -> list[dict[str, Any]]:
@@ -40,6 +47,7 @@ def listed(db: Connection) -> list[dict[str, Any]]:
 
 def test_an_attempt_is_asked_about_on_the_schedule_and_then_listed(db, money) -> None:
     attempt = money.open()["payment_attempt_id"]
+    page_is_open(db, until=sum(WAITS, 100 * DAY))
 
     for number, wait in enumerate(WAITS):
         advance(db, wait - timedelta(seconds=1))
@@ -56,6 +64,26 @@ def test_an_attempt_is_asked_about_on_the_schedule_and_then_listed(db, money) ->
     advance(db, 30 * DAY)
     assert claim(money) == []
     assert broken_invariants(db) == {}
+
+
+def test_an_attempt_is_asked_about_when_its_page_has_closed(db, money) -> None:
+    attempt = money.open()["payment_attempt_id"]
+    page_is_open(db, until=timedelta(hours=1))
+    for wait in WAITS[:3]:
+        advance(db, wait)
+        claim(money)
+
+    advance(db, timedelta(hours=1) + CLOSED - sum(WAITS[:3], timedelta()) - timedelta(seconds=1))
+    (early,) = claim(money)  # an hour after the third time, by the schedule
+    assert early["checks"] == 4
+    advance(db, timedelta(seconds=1))
+    (closed,) = claim(money)
+    assert (closed["id"], closed["checks"]) == (attempt, 5)
+    advance(db, DAY - timedelta(seconds=1))
+    assert claim(money) == []
+    advance(db, timedelta(seconds=1))
+    (later,) = claim(money)
+    assert later["checks"] == 6
 
 
 def test_what_is_listed_is_taken_off_when_it_ends_after_all(db, money) -> None:

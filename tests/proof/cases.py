@@ -22,8 +22,8 @@ from proof.stage import Answer, Stage
 from sandbox.gateways.server.deliveries import Delivery
 
 TRIES_MAX = 5
-# What the janitor is given: longer than a page is open, and a day of questions after it.
-PAUSES = (40, 150, 700, 4_000, 22_000, 60_000, 90_000, 90_000)
+# What the janitor is given: to the end of its questions, when all that is open must be listed.
+PAUSES = (40, 150, 700, 4_000, 22_000, 60_000, *[90_000] * 8)
 PAUSES_MIN = 2  # a receipt is fetched by the second tick after a capture
 
 CLIENT, COURIERS, JANITOR = "client", "couriers", "janitor"
@@ -273,14 +273,19 @@ class Case:
     def _left_open(self) -> list[str]:
         """Name each attempt and refund that has neither ended nor been listed for a person."""
         rows = self.sql(
-            "select id::text, status from payment_attempts where created_at >= %s"
+            "select id::text, status, checks, next_check_at, clock_now() as now"
+            " from payment_attempts where created_at >= %s"
             " and (status in ('created', 'unknown', 'pending', 'processing')"
             # Until it is said how much, the money waits for its shop.
             "   or status = 'authorized' and amount_to_capture is not null)"
             " and id not in (select object_id from exceptions)",
             self.started,
         )
-        left = [f"attempt {row['id']} is {row['status']} for ever" for row in rows]
+        left = [
+            f"attempt {row['id']} is {row['status']} for ever: asked about {row['checks']} times,"
+            f" again at {row['next_check_at']}, and it is {row['now']}"
+            for row in rows
+        ]
         if "publish_events" in self.flow.crons:
             query = "select event_id::text as id from event_publications where status = 'pending'"
             left += [f"event {row['id']} is not published" for row in self.sql(query)]
