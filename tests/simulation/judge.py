@@ -16,7 +16,10 @@ from simulation.dice import GATEWAYS, HOUR
 from simulation.held import Held, read
 from simulation.town import CURRENCIES, Town
 
+# Money and refunds are known within a day. That nothing was paid is asked about once a day: just
+# before the page closes, at worst; a day later answers may be lost for some hours more.
 RESOLVED_HOURS_MAX = 24
+NOTHING_PAID_HOURS_MAX = 48
 
 # When each attempt and refund was over, by the gateway's word at the latest, and when it ended here
 # or was listed for a person; in Unix seconds. Money is there from its booking on.
@@ -212,7 +215,7 @@ class Judge:
                 yield f"{one['gateway']}: one of {table}, {one['id']}, is {one['status']} for ever"
 
     def _slow(self, held: Mapping[str, Held], since: str) -> Iterator[str]:
-        """What the gateway knew to be over was over here, or listed, within a day.
+        """What the gateway knew to be over was over here, or listed, within the hours above.
 
         A page that nobody pays is over when it closes; what the gateway never heard of, a day and
         an hour after it was asked, when it would have forgotten the key.
@@ -224,7 +227,8 @@ class Judge:
     def _note(self, row: Mapping[str, Any], hours: float) -> Iterator[str]:
         what = row["what"]
         self.slowest[what] = max(self.slowest.get(what, 0), hours)
-        if hours > RESOLVED_HOURS_MAX:
+        is_money = row["status"] in {"captured", "succeeded"}
+        if hours > (RESOLVED_HOURS_MAX if is_money else NOTHING_PAID_HOURS_MAX):
             name = f"{what} {row['id']}"
             yield f"{row['gateway']}: {name} took {hours:.1f} hours to be {row['status']}"
 
