@@ -3223,10 +3223,11 @@ declare
 begin
     perform require_read_committed();
     v_transfer := lock_bank_transfer(hasura_session, p_bank_transfer_id);
-    if v_transfer.status = 'rejected' then
-        perform require_undecided('transfer', v_transfer.status, 'entered');
-    end if;
     if not is_decided(v_transfer) then
+        -- The bank may have taken it back since somebody named an order for it.
+        if v_transfer.status in ('rejected', 'returned') then
+            perform require_undecided('transfer', v_transfer.status, 'entered');
+        end if;
         if v_transfer.status = 'entered' then
             perform require_second_person(
                 v_transfer.organization_id, v_transfer.made_by, v_user_id

@@ -286,3 +286,13 @@ def test_what_waits_for_its_second_person_is_listed_after_two_days(
 
     counter.approve(transfer)
     assert listed(db) == set()
+
+
+def test_an_order_named_for_a_receipt_that_was_taken_back_is_not_approved(counter, account) -> None:
+    receipt, order = counter.approve(counter.enter(account)), counter.order()
+    taken = counter.enter(account, kind="return", returned_id=receipt["id"], reference="RET1")
+    counter.match(receipt, order)
+    counter.approve(taken)
+
+    assert counter.refused("approve", receipt) == "transfer-decided"
+    assert counter.status(order) != "paid"
