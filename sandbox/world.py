@@ -3,6 +3,7 @@
 The secrets are published on purpose. Each carries the word that makes the service refuse it in
 live. `.env.example` shows the same values, and a test compares the two.
 """
+# ruff: noqa: S105 -- published on purpose, see above
 
 import json
 from collections.abc import Mapping
@@ -19,25 +20,25 @@ SEEDS = ROOT / "hasura" / "seeds" / "default"
 HOST = "127.0.0.1"
 DATABASE_ROLE = "munim_hasura"  # what Hasura, and so the engine, works as
 
-HASURA_ADMIN_SECRET = "sandbox-admin-secret-known-to-everybody"  # noqa: S105  # published on purpose
-ACTION_SECRET = "sandbox-action-secret-known-to-everybody"  # noqa: S105  # published on purpose
+HASURA_ADMIN_SECRET = "sandbox-admin-secret-known-to-everybody"
+ACTION_SECRET = "sandbox-action-secret-known-to-everybody"
 JWT_KEY = "sandbox-jwt-key-that-is-known-to-everybody"
 JWT_ALGORITHM = "HS256"
-STRIPE_SECRET_KEY = "sk_test_sandbox_key_known_to_everybody"  # noqa: S105  # published on purpose
-STRIPE_WEBHOOK_SECRET = "whsec_sandbox_secret_known_to_everybody"  # noqa: S105  # published on purpose
+STRIPE_SECRET_KEY = "sk_test_sandbox_key_known_to_everybody"
+STRIPE_WEBHOOK_SECRET = "whsec_sandbox_secret_known_to_everybody"
 RAZORPAY_KEY_ID = "rzp_test_sandboxkey0001"
-RAZORPAY_KEY_SECRET = "sandbox-razorpay-key-known-to-everybody"  # noqa: S105  # published on purpose
-RAZORPAY_WEBHOOK_SECRET = "sandbox-razorpay-webhook-known-to-everybody"  # noqa: S105  # published on purpose
+RAZORPAY_KEY_SECRET = "sandbox-razorpay-key-known-to-everybody"
+RAZORPAY_WEBHOOK_SECRET = "sandbox-razorpay-webhook-known-to-everybody"
 PAYU_KEY = "payu_sandbox_key"
 PAYU_SALT = "payu-sandbox-salt-known-to-everybody"
 PAYU_MERCHANT_ID = "2"
 PAYU_CHARGEBACK_KEY = "payu-sandbox-chargeback-key-known-to-everybody"
 CASHFREE_CLIENT_ID = "TEST_sandbox_client_known_to_everybody"
-CASHFREE_CLIENT_SECRET = "cfsk_ma_test_sandbox_secret_known_to_everybody"  # noqa: S105  # published on purpose
+CASHFREE_CLIENT_SECRET = "cfsk_ma_test_sandbox_secret_known_to_everybody"
 
-EVENTS_SECRET = "whsec_sandboxSigningKeyKnownToEverybody+++"  # noqa: S105  # published on purpose
+EVENTS_SECRET = "whsec_sandboxSigningKeyKnownToEverybody+++"
 EVENTBRIDGE_ACCESS_KEY_ID = "AKIASANDBOX"
-EVENTBRIDGE_SECRET_ACCESS_KEY = "sandbox-aws-key-known-to-everybody"  # noqa: S105  # published on purpose
+EVENTBRIDGE_SECRET_ACCESS_KEY = "sandbox-aws-key-known-to-everybody"
 
 # What each simulator takes as the account's key, and signs its webhooks with.
 SIMULATED = {

@@ -14,7 +14,7 @@ from sandbox.postgres import Postgres
 
 # Machines that look for holes, races, kills, fuzz, fresh installations, whole worlds: minutes.
 THOROUGH = re.compile(
-    r"/(proof/test_(?!machinery)|sabotage/|simulation/|random_queries/|e2e/|sandbox/gateways/)"
+    r"/(proof/test_(?!machinery)|sabotage/test_sabotage|simulation/|random_queries/|e2e/|sandbox/gateways/)"
     r"|/test_(machine|hammer|races|pairs|money_back_at_once|\w+_shuffle|spoilt_calls)\.py"
     r"|/sandbox/test_(clock|installation|postgres|run)\.py"
     r"|/engine/test_(abuse|changes|events|live_queries|main|metadata_directory|node_clients)\.py"

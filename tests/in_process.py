@@ -1,6 +1,6 @@
 """The service's own code on a real database, with a gateway that is made up, and crashes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -30,6 +30,17 @@ ENVIRON = {
     "SERVICE_URL": "https://pay.example",
     "LOG_LEVEL": "critical",
 }
+
+
+def context(
+    *,
+    hasura: Any = None,
+    gateway: Any = None,
+    now: Any = None,
+    environ: Mapping[str, str] = ENVIRON,
+) -> Context:
+    """A context of what a test gives: whatever else is asked of it fails."""
+    return Context(config.load(environ), hasura, gateway, now)
 
 
 class CrashError(BaseException):
@@ -190,12 +201,8 @@ class House:
 
     @property
     def ctx(self) -> Context:
-        return Context(
-            settings=config.load(ENVIRON),
-            hasura=Hasura(self.url, self.session, self.fault),
-            gateway=lambda _: self.gateway,
-            now=self.now,
-        )
+        hasura = Hasura(self.url, self.session, self.fault)
+        return context(hasura=hasura, gateway=lambda _: self.gateway, now=self.now)
 
     def now(self) -> datetime:
         with psycopg.connect(self.url) as db:

@@ -9,12 +9,11 @@ from uuid import UUID, uuid4
 import psycopg
 from books import Money, Tenant, broken_invariants, settle
 from graphql import FieldNode, FragmentDefinitionNode
-from in_process import ENVIRON, Fault, root_field
+from in_process import Fault, context, root_field
 from in_process import Hasura as InProcess
 from mandates import Autopay
 from psycopg.rows import dict_row
 
-from app import config
 from app.autopay.crons import materialise_autopay, run_autopay
 from app.context import Context
 from app.errors import GatewayUnavailableError
@@ -124,12 +123,8 @@ class Town:
 
     def context(self, tenant: Tenant | None = None) -> Context:
         session = (tenant or self.tenant).session
-        return Context(
-            settings=config.load(ENVIRON),
-            hasura=Hasura(self.url, session, self.fault),  # type: ignore[arg-type]  # what is used of it
-            gateway=lambda _: self.bank,  # type: ignore[arg-type,return-value]  # the same
-            now=self.now,
-        )
+        hasura = Hasura(self.url, session, self.fault)
+        return context(hasura=hasura, gateway=lambda _: self.bank, now=self.now)
 
     def now(self) -> datetime:
         with self.connect() as db:

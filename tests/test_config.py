@@ -1,8 +1,12 @@
+import re
+
 import pytest
 
 from app import config
 from app.config import ConfigError
 from app.gateways import stripe
+from sandbox import world
+from sandbox.world import Ports
 
 GOOD = {
     "MUNIM_ENV": "live",
@@ -46,6 +50,18 @@ def test_all_that_is_missing_is_named_at_once() -> None:
 def test_live_refuses_what_is_unsafe(change: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         config.load(GOOD | change)
+
+
+def test_live_refuses_every_secret_that_the_sandbox_publishes() -> None:
+    published = {
+        name: value
+        for name, value in world.app_environment(Ports()).items()
+        if re.search(r"_(SECRET|KEY|KEY_ID|SALT)$", name)
+    }
+    with pytest.raises(ConfigError) as refusal:
+        config.load(GOOD | published)
+    refused = set(re.findall(r"(\w+) is not for live", str(refusal.value)))
+    assert refused == set(published)
 
 
 @pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])

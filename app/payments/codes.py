@@ -10,4 +10,4 @@ def svg(text: str) -> Markup:
     drawing = code.svg_inline(
         border=4, dark="#000", light="#fff", svgclass=None, lineclass=None, omitsize=True
     )
-    return Markup(drawing)  # noqa: S704  # numbers and lines: nothing of `text` is in it as text
+    return Markup(drawing)  # noqa: S704  # only modules are drawn: `text` itself is never written into it

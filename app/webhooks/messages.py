@@ -42,10 +42,10 @@ class Result:
 
 
 def read(row: Mapping[str, Any]) -> Message:
-    """Put an event into words. Raises ValueError for one that cannot be."""
+    """Put an event into words. Raises TypeError or ValueError for one that cannot be."""
     facts = parse_exactly(row["facts"].encode())
     if not isinstance(facts, dict):
-        raise ValueError("its facts are no object")  # noqa: TRY004  # it is a value that is wrong
+        raise TypeError("its facts are no object")
     said = facts if row["fields"] is None else _translated(facts | _of_event(row), row)
     return Message(
         id=row["id"],

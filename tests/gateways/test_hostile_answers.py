@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import responses
@@ -358,13 +359,11 @@ def told(gateway: Any, ask: Callable[[Any], Any], said: list[Any]) -> Any:
     def reply(*_: Any, **__: Any) -> Reply:
         return Reply(200, written_and_read(next(turns, said[-1])))
 
-    session = [client for client in vars(gateway).values() if isinstance(client, Http)]
-    for client in session:
-        client._call = reply  # type: ignore[method-assign]  # noqa: SLF001  # a thousand answers
-    try:
-        return ask(gateway)
-    except (GatewayRefusedError, GatewayUnavailableError) as refusal:
-        return refusal
+    with patch.object(Http, "_call", reply):
+        try:
+            return ask(gateway)
+        except (GatewayRefusedError, GatewayUnavailableError) as refusal:
+            return refusal
 
 
 def written_and_read(value: Any) -> Any:

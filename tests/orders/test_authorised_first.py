@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+from in_process import context
 
-from app import config, gateways
+from app import gateways
 from app.context import Context
 from app.errors import SettingInvalidError
 from app.gateways import Method
@@ -40,14 +41,18 @@ class Hasura:
 
 @pytest.fixture
 def ctx() -> Context:
+    return over(Hasura())
+
+
+def over(hasura: Hasura) -> Context:
     environ = world.app_environment(Ports())
-    return Context(config.load(environ), Hasura(), gateways.finder(environ), lambda: None)  # type: ignore[arg-type,return-value]  # as much as is used of them
+    return context(hasura=hasura, gateway=gateways.finder(environ), environ=environ)
 
 
-def initiate(ctx: Context, **said: str) -> list[tuple[str, dict[str, Any]]]:
-    orders.initiate(ctx, InitiatePaymentSchema().load(ORDER | said))
-    asked: list[tuple[str, dict[str, Any]]] = ctx.hasura.asked  # type: ignore[attr-defined]  # of ours
-    return asked
+def initiate(**said: str) -> list[tuple[str, dict[str, Any]]]:
+    hasura = Hasura()
+    orders.initiate(over(hasura), InitiatePaymentSchema().load(ORDER | said))
+    return hasura.asked
 
 
 def test_only_cards_are_offered_and_only_where_they_can_be_held(ctx: Context) -> None:
@@ -57,13 +62,13 @@ def test_only_cards_are_offered_and_only_where_they_can_be_held(ctx: Context) ->
     assert Method.UPI in automatic
 
 
-def test_without_a_gateway_the_payers_click_chooses(ctx: Context) -> None:
-    ((name, variables),) = initiate(ctx, method="card")
+def test_without_a_gateway_the_payers_click_chooses() -> None:
+    ((name, variables),) = initiate(method="card")
     assert (name, variables["captureMethod"]) == ("OpenPaymentPage", "manual")
 
 
-def test_a_gateway_that_is_named_is_asked_for_a_card(ctx: Context) -> None:
-    asked = dict(initiate(ctx, gateway="razorpay"))
+def test_a_gateway_that_is_named_is_asked_for_a_card() -> None:
+    asked = dict(initiate(gateway="razorpay"))
     opened = asked["OpenOrderCheckout"]
     assert (opened["gateway"], opened["method"], opened["captureMethod"]) == (
         *("razorpay", Method.CARD, "manual"),
@@ -75,4 +80,4 @@ def test_what_cannot_be_held_is_refused_before_a_gateway_is_asked(
     ctx: Context, said: dict[str, str]
 ) -> None:
     with pytest.raises(SettingInvalidError):
-        initiate(ctx, **said)
+        initiate(**said)

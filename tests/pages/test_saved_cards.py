@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from books import Connection
 from flask import Flask
-from in_process import ENVIRON
+from in_process import ENVIRON, context
 from payers import selected
 
-from app import config, create_app
+from app import create_app
 from app.context import Context
 from app.gateways import Charge, Method, Money
 from app.gateways.stripe.pages import payment_page
@@ -78,7 +78,7 @@ def save(counter: Counter, **changes: Any) -> str:
 
 
 def at(moment: datetime) -> Context:
-    return Context(config.load(ENVIRON), None, None, lambda: moment)  # type: ignore[arg-type]  # not used
+    return context(now=lambda: moment)
 
 
 def test_a_page_knows_what_its_customer_saved_and_what_is_of_use(counter: Counter) -> None:

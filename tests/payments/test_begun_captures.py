@@ -4,10 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from in_process import ENVIRON
+from in_process import context
 
-from app import config
-from app.context import Context
 from app.errors import GatewayRefusedError, GatewayUnavailableError
 from app.gateways import Finding, Money, Outcome, Query, Subject
 from app.payments import checks
@@ -50,7 +48,7 @@ class House:
         return {"status": "applied"}
 
     def check(self, **changes: Any) -> None:
-        ctx = Context(config.load(ENVIRON), self, lambda _: self, lambda: NOW)  # type: ignore[arg-type,return-value]  # as much as is used of them
+        ctx = context(hasura=self, gateway=lambda _: self, now=lambda: NOW)
         checks.check(ctx, ATTEMPT | changes)
 
 

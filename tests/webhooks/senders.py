@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import requests
-from in_process import ENVIRON, House
+from in_process import ENVIRON, House, context
 
 from app import config
 from app.context import Context
@@ -36,10 +36,9 @@ def settings(**changes: str) -> config.Settings:
     return config.load(ENVIRON | BUS | URL | changes)
 
 
-def context(**changes: str) -> Context:
+def sender(**changes: str) -> Context:
     """A context of what sending takes: settings and the time."""
-    nothing: Any = None
-    return Context(settings(**changes), nothing, nothing, lambda: NOW)
+    return context(now=lambda: NOW, environ=ENVIRON | BUS | URL | changes)
 
 
 @dataclass
@@ -48,8 +47,7 @@ class Publisher(House):
 
     @property
     def ctx(self) -> Context:
-        there = super().ctx
-        return Context(settings(), there.hasura, there.gateway, self.now)
+        return replace(super().ctx, settings=settings())
 
 
 def message(event_id: str | None = None, **changes: Any) -> Message:

@@ -13,7 +13,7 @@ import responses
 from app.webhooks.address import Receiver, signature
 from app.webhooks.messages import Message, Outcome, Result
 
-from .senders import NOW, URL, context, message
+from .senders import NOW, URL, message, sender
 
 ID = "9d8a1d5e-6a0f-4a55-9e0e-0a7a2f4f8a11"
 
@@ -25,7 +25,7 @@ def shop():
 
 
 def send(message: Message, **changes: str) -> Result:
-    ctx = context(**changes)
+    ctx = sender(**changes)
     (result,) = Receiver(ctx.settings).send([message], ctx)
     return result
 

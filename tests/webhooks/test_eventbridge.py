@@ -10,7 +10,7 @@ import responses
 from app.webhooks.eventbridge import BYTES_MAX, Bus, size_of
 from app.webhooks.messages import Message, Outcome, Result
 
-from .senders import ENDPOINT, EventBridge, context, message, said
+from .senders import ENDPOINT, EventBridge, message, said, sender
 
 PUBLISHED = Result(Outcome.PUBLISHED)
 OWN = {
@@ -21,7 +21,7 @@ OWN = {
 
 
 def send(*messages: Message, **changes: str) -> list[Result]:
-    ctx = context(**changes)
+    ctx = sender(**changes)
     return Bus(ctx.settings).send(list(messages), ctx)
 
 
@@ -196,7 +196,7 @@ def test_without_a_bus_nothing_is_sent_and_it_says_why(aws: responses.RequestsMo
     ],
 )
 def test_the_endpoint_is_the_regions(changes: dict[str, str], url: str) -> None:
-    assert Bus(context(**changes).settings).http.url == url
+    assert Bus(sender(**changes).settings).http.url == url
 
 
 def test_a_bus_with_keys_of_its_own_does_not_show_the_roles(aws: responses.RequestsMock) -> None:

@@ -182,5 +182,5 @@ def test_a_fact_called_event_does_not_hide_the_event() -> None:
 
 @pytest.mark.parametrize("facts", POISON)
 def test_facts_that_are_none_are_refused(facts: object) -> None:
-    with pytest.raises(ValueError, match="its facts are no object"):
+    with pytest.raises(TypeError, match="its facts are no object"):
         messages.read(row(facts=json.dumps(facts)))

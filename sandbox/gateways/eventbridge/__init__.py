@@ -19,7 +19,7 @@ from sandbox.gateways.server.simulator import House, Options, Overview, Signed
 from sandbox.gateways.server.state import Slice, public
 
 SANDBOX_KEY = "AKIASANDBOX:sandbox-aws-key-known-to-everybody"
-SANDBOX_SECRET = "whsec_sandboxSigningKeyKnownToEverybody+++"  # noqa: S105  # published on purpose
+SANDBOX_SECRET = "whsec_sandboxSigningKeyKnownToEverybody+++"  # noqa: S105  # published on purpose; live refuses to start with it
 LISTED = 200
 
 
