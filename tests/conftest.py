@@ -16,9 +16,10 @@ from sandbox.postgres import Postgres
 THOROUGH = re.compile(
     r"/(proof/test_(?!machinery)|sabotage/test_sabotage|simulation/|random_queries/|e2e/|sandbox/gateways/)"
     r"|/test_(machine|hammer|races|pairs|money_back_at_once|\w+_shuffle|spoilt_calls)\.py"
-    r"|/sandbox/test_(clock|installation|postgres|run)\.py"
-    r"|/engine/test_(abuse|changes|events|live_queries|main|metadata_directory|node_clients)\.py"
-    r"|/engine/test_(plans|slow_watchers|streams|websocket_sessions)\.py"
+    r"|/sandbox/test_(clock|installation|postgres|run|schema_text)\.py"
+    r"|/engine/test_(abuse|async_actions|changes|crons|events|live_queries|main)\.py"
+    r"|/engine/test_(metadata_directory|node_clients|plans|slow_watchers|streams)\.py"
+    r"|/engine/test_websocket_sessions\.py"
     r"|/gateways/test_(scenarios|fifth_gateway|\w+_scenarios)\.py"
     r"|/(autopay/test_service|reconciliation/test_invariants|refunds/test_sending)\.py"
 )
