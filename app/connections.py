@@ -7,6 +7,7 @@ environment names a proxy.
 """
 
 import http.client
+import socket
 import ssl
 import weakref
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,8 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 from urllib3.exceptions import ProtocolError
 from urllib3.util.wait import wait_for_read
+
+WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,7 @@ class Connections:
         parts = urlsplit(url)
         is_secure = parts.scheme == "https"
         self._host, self._port = parts.hostname or "", parts.port or (443 if is_secure else 80)
+        self._name = parts.netloc.rpartition("@")[2]
         self._context = _trusting(authorities) if is_secure else None
         self._patience = patience
         self._idle: list[http.client.HTTPConnection] = []
@@ -127,20 +131,42 @@ class Connections:
         **_: object,
     ) -> requests.Response:
         """Exchange one request for its answer. Raises OSError or ProtocolError."""
+        written = self._written(method, url, _bytes(body), headers)
         connection = self._take()
         try:
-            connection.request(method, url, _bytes(body), headers)
-            given = connection.getresponse()
-            answer = _answer(given)
+            connection.sock.sendall(written)
+            answer, is_last = _read(connection.sock, method)
         except http.client.HTTPException as failure:
             connection.close()
             raise ProtocolError(str(failure), failure) from failure
         except BaseException:
             connection.close()
             raise
-        if connection.sock is not None:  # else the server closes it
+        if is_last:
+            connection.close()
+        else:
             self._idle.append(connection)
         return answer
+
+    def _written(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> bytes:
+        """Write head and body in one piece, as two would wake the server twice.
+
+        http.client would look at each header by itself, which takes longer than the exchange.
+        """
+        lines = [f"{method} {url} HTTP/1.1", f"Host: {self._name}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        if "Accept-Encoding" not in headers:
+            lines.append("Accept-Encoding: identity")
+        if body is None and method not in WITHOUT_BODY:
+            lines.append("Content-Length: 0")
+        head = "\r\n".join(lines)
+        breaks = len(lines) - 1
+        if (head.count("\r"), head.count("\n"), head.count("\0")) != (breaks, breaks, 0):
+            message = "a header of more than one line"
+            raise ValueError(message)
+        return b"%b\r\n\r\n%b" % (head.encode("latin-1"), body or b"")
 
     def close(self) -> None:
         _close(self._idle)
@@ -155,40 +181,16 @@ class Connections:
 
     def _connect(self) -> http.client.HTTPConnection:
         seconds = self._patience.connect
+        connection: http.client.HTTPConnection
         if self._context is None:
-            connection = InOnePiece(self._host, self._port, timeout=seconds)
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=seconds)
         else:
-            connection = InOnePieceSecurely(
+            connection = http.client.HTTPSConnection(
                 self._host, self._port, timeout=seconds, context=self._context
             )
         connection.connect()
         connection.sock.settimeout(self._patience.answer)
         return connection
-
-
-class InOnePiece(http.client.HTTPConnection):
-    """Writes head and body at once: two writes would wake the server twice."""
-
-    _pieces: list[bytes] | None = None
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        pieces: list[bytes] = []
-        self._pieces = pieces
-        try:
-            super().request(*args, **kwargs)
-        finally:
-            self._pieces = None
-        self.send(b"".join(pieces))
-
-    def send(self, data: Any) -> None:
-        if self._pieces is None:
-            super().send(data)
-        else:
-            self._pieces.append(data)
-
-
-class InOnePieceSecurely(InOnePiece, http.client.HTTPSConnection):
-    """The same over TLS."""
 
 
 def _bytes(body: bytes | str | None) -> bytes | None:
@@ -213,9 +215,12 @@ def _close(idle: list[http.client.HTTPConnection]) -> None:
         connection.close()
 
 
-def _answer(given: http.client.HTTPResponse) -> requests.Response:
-    answer = requests.Response()
-    answer.status_code = given.status
-    answer.headers = CaseInsensitiveDict(given.getheaders())
-    answer._content = given.read()  # noqa: SLF001  # requests has no other way to make one
-    return answer
+def _read(connection: socket.socket, method: str) -> tuple[requests.Response, bool]:
+    """Read an answer to its end, and whether the server closes the connection then."""
+    with http.client.HTTPResponse(connection, method=method) as given:
+        given.begin()
+        answer = requests.Response()
+        answer.status_code = given.status
+        answer.headers = CaseInsensitiveDict(given.getheaders())
+        answer._content = given.read()  # noqa: SLF001  # requests has no other way to make one
+        return answer, given.will_close

@@ -106,11 +106,14 @@ class Finding:
 
     def words(self) -> dict[str, object]:
         """Write them for the database: `amount` beside `currency`, everything a plain value."""
-        plain = {each.name: _plain(getattr(self, each.name)) for each in fields(Finding)}
+        plain = {name: _plain(getattr(self, name)) for name in FINDING}
         plain["currency"] = self.amount and self.amount.currency
         plain["fee_currency"] = self.fee and self.fee.currency
         plain["fee_amount"] = plain.pop("fee")
         return plain
+
+
+FINDING = tuple(each.name for each in fields(Finding))
 
 
 def _plain(value: object) -> object:

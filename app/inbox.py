@@ -42,20 +42,35 @@ def keep(
     return keep_words(ctx, gateway, finding.words(), kind, account=account)
 
 
+def keep_found(ctx: Context, row: dict[str, Any], finding: Finding) -> dict[str, Any]:
+    """Keep what a look-up of an attempt or a refund found, beside how that stood with us.
+
+    The same words again change nothing, but where a late message has opened it anew meanwhile,
+    they end it anew.
+    """
+    words = finding.words() | {"stood": row["status"]}
+    return keep_words(ctx, row["gateway"], words, "look-up", account=row["gateway_account"])
+
+
 def keep_words(
     ctx: Context, gateway: str, words: dict[str, Any], kind: str, *, account: str = ""
 ) -> dict[str, Any]:
     """Keep a finding that is written in the database's words already."""
-    digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
     row: dict[str, Any] = ctx.hasura.one(
         "ReceiveGatewayEvent",
         gateway=gateway,
         account=account,
         livemode=ctx.settings.livemode,
-        eventId=f"{kind}:{digest}",
+        eventId=event_id(kind, words),
         type=kind,
         occurredAt=ctx.now().isoformat(),
         payload=words,
         notice=words,
     )
     return row
+
+
+def event_id(kind: str, words: dict[str, Any]) -> str:
+    """Name what a gateway said by its content, as nobody else does."""
+    digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+    return f"{kind}:{digest}"

@@ -26,11 +26,15 @@ def open_page(ctx: Context, row: dict[str, Any]) -> Checkout:
     A definite no ends the attempt; silence leaves it unknown, and it is asked about. Raises
     GatewayRefusedError and GatewayUnavailableError.
     """
-    attempt_id = row["payment_attempt_id"]
+    gateway, attempt_id = ctx.gateway(row["gateway"]), row["payment_attempt_id"]
     with _answered(ctx, attempt_id):
-        page = ctx.gateway(row["gateway"]).open(charge(row))
+        page = gateway.open(charge(row))
     ctx.hasura.one(
-        "RecordCheckoutSession", attemptId=attempt_id, sessionId=page.reference, url=page.url
+        "RecordCheckoutSession",
+        attemptId=attempt_id,
+        sessionId=page.reference,
+        url=page.url,
+        takesSeveral=Capability.PAYMENTS in gateway.capabilities,
     )
     return page
 
@@ -57,6 +61,7 @@ def open_upi(ctx: Context, row: dict[str, Any], device: Device) -> UpiIntent | N
         sessionId=intent.reference,
         link=intent.link,
         expiresAt=intent.expires_at.isoformat(),
+        takesSeveral=Capability.PAYMENTS in gateway.capabilities,
     )
     return intent
 

@@ -393,6 +393,7 @@ create table checkout_sessions (
     gateway text not null,
     gateway_session_id text,
     url text,
+    takes_several boolean not null default false,
     method text,
     customer_email text not null,
     customer_name text,
@@ -413,6 +414,7 @@ create table checkout_sessions (
 );
 comment on table checkout_sessions is 'A gateway''s hosted page for one attempt. Everything the gateway is told is frozen here first, so that asking it twice is asking the same thing.';
 comment on column checkout_sessions.url is 'The gateway''s page, or the UPI link that our page shows instead.';
+comment on column checkout_sessions.takes_several is 'Whether the gateway takes more than one payment on this page, as its adapter declares: then it is asked for all of them when the page has closed. False until the page is open.';
 comment on column checkout_sessions.method is 'How the payer chose to pay: card, upi and so on; null where the gateway''s page asks.';
 comment on column checkout_sessions.gateway_customer_id is 'Who the payer is at the gateway, where they chose a method that is saved there: its page offers it.';
 comment on column checkout_sessions.expires_at is 'When the page closes: at the gateway where it can be told, else only here.';
@@ -463,6 +465,7 @@ create view credit_checkouts as
             checkout_sessions_1.gateway,
             checkout_sessions_1.gateway_session_id,
             checkout_sessions_1.url,
+            checkout_sessions_1.takes_several,
             checkout_sessions_1.method,
             checkout_sessions_1.customer_email,
             checkout_sessions_1.customer_name,
@@ -1090,8 +1093,8 @@ create table gateway_events (
     updated_at timestamp with time zone not null default clock_now(),
     constraint gateway_events_pkey PRIMARY KEY (id),
     constraint gateway_event_is_received_once UNIQUE (event_id, gateway, gateway_account, livemode),
-    constraint gateway_events_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
-    constraint gateway_events_payment_attempt_id_fkey FOREIGN KEY (payment_attempt_id) REFERENCES payment_attempts(id),
+    constraint gateway_event_is_about_an_attempt FOREIGN KEY (payment_attempt_id) REFERENCES payment_attempts(id) DEFERRABLE INITIALLY DEFERRED,
+    constraint gateway_event_is_of_an_organization FOREIGN KEY (organization_id) REFERENCES organizations(id) DEFERRABLE INITIALLY DEFERRED,
     constraint gateway_event_says_why CHECK ((status = ANY (ARRAY['received'::text, 'applied'::text])) OR reason IS NOT NULL),
     constraint gateway_event_status_is_known CHECK (status = ANY (ARRAY['received'::text, 'applied'::text, 'ignored'::text, 'parked'::text]))
 );
@@ -2069,6 +2072,7 @@ create view order_checkouts as
             tries.captured_at,
             tries.checks,
             tries.next_check_at,
+            tries.returned_at,
             tries.created_at,
             tries.updated_at
            FROM payment_attempts tries
@@ -2228,6 +2232,7 @@ create table payment_attempts (
     captured_at timestamp with time zone,
     checks smallint not null default 0,
     next_check_at timestamp with time zone,
+    returned_at timestamp with time zone,
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
     constraint payment_attempts_pkey PRIMARY KEY (id),
@@ -2236,10 +2241,10 @@ create table payment_attempts (
     constraint payment_attempt_belongs_to_its_intent FOREIGN KEY (payment_intent_id, organization_id, livemode) REFERENCES payment_intents(id, organization_id, livemode),
     constraint payment_attempt_charges_its_payment_method FOREIGN KEY (payment_method_id, organization_id, livemode) REFERENCES payment_methods(id, organization_id, livemode),
     constraint payment_attempts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
-    constraint captured_attempt_is_not_checked CHECK (next_check_at IS NULL OR status <> 'captured'::text),
     constraint captured_attempt_knows_its_payment CHECK ((status = 'captured'::text) = (captured_at IS NOT NULL) AND (status = 'captured'::text) = (amount_captured > 0) AND ((status <> ALL (ARRAY['authorized'::text, 'captured'::text])) OR gateway_payment_id IS NOT NULL)),
     constraint no_more_is_captured_than_asked_for CHECK (amount_captured >= 0 AND amount_captured <= amount AND amount_to_capture >= 1 AND amount_to_capture <= amount),
     constraint no_more_is_refunded_than_captured CHECK (amount_refunded >= 0 AND amount_refunded <= amount_captured),
+    constraint only_a_page_is_checked_after_its_capture CHECK (next_check_at IS NULL OR status <> 'captured'::text OR payment_method_id IS NULL AND gateway <> 'bank_transfer'::text),
     constraint payment_attempt_asks_for_money CHECK (amount > 0),
     constraint payment_attempt_decline_class_is_known CHECK (decline_class = ANY (ARRAY['soft'::text, 'hard'::text, 'authentication'::text, 'fraud'::text, 'gateway'::text])),
     constraint payment_attempt_status_is_known CHECK (status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text, 'processing'::text, 'authorized'::text, 'captured'::text, 'failed'::text, 'expired'::text, 'canceled'::text]))
@@ -2254,7 +2259,8 @@ comment on column payment_attempts.status is 'created: the gateway may not have 
 comment on column payment_attempts.is_surplus is 'Captured though its intent was paid or canceled already: the money goes back.';
 comment on column payment_attempts.gateway_payment_id is 'The gateway''s payment: pi_… at Stripe.';
 comment on column payment_attempts.decline_class is 'Why it failed, in a word that says what to do: docs/errors.md.';
-comment on column payment_attempts.next_check_at is 'When the gateway is asked what became of it; null when it has ended for good, or a person must look. One that ended without money is asked about for two days more: a bank may say yes after all.';
+comment on column payment_attempts.next_check_at is 'When the gateway is asked what became of it; null when it has ended for good, or a person must look. One that ended without money is asked about for two days more: a bank may say yes after all. One that was captured is asked about when its page has closed, where the page takes more than one payment.';
+comment on column payment_attempts.returned_at is 'When a payer who came back last had its gateway asked: whoever comes in the next seconds has not.';
 CREATE INDEX payment_attempts_by_intent ON public.payment_attempts USING btree (payment_intent_id);
 CREATE INDEX payment_attempts_by_method ON public.payment_attempts USING btree (payment_method_id) WHERE (payment_method_id IS NOT NULL);
 CREATE INDEX payment_attempts_to_check ON public.payment_attempts USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
@@ -2669,6 +2675,7 @@ create view tcs.transactions as
             tries.captured_at,
             tries.checks,
             tries.next_check_at,
+            tries.returned_at,
             tries.created_at,
             tries.updated_at
            FROM payment_attempts tries
@@ -3082,6 +3089,13 @@ begin
 
     v_reason := mismatch_of_notice(p_event, v_attempt);
     if v_reason is not null then
+        if v_reason like 'duplicate-payment: %' and is_in_suspense(p_event, v_attempt) then
+            -- A webhook and a look-up, or two webhooks, about money that is listed already.
+            perform note_gateway_event(
+                p_event.id, 'ignored', v_attempt, 'this payment is held in suspense already'
+            );
+            return;
+        end if;
         perform park_gateway_event(
             p_event, v_attempt, split_part(v_reason, ': ', 1), split_part(v_reason, ': ', 2)
         );
@@ -3360,7 +3374,7 @@ BEGIN ATOMIC
              WHEN 'requires_action'::text THEN 'pending'::text
              WHEN 'not_found'::text THEN
              CASE
-                 WHEN (((p_attempt).created_at + '25:00:00'::interval) > clock_now()) THEN NULL::text
+                 WHEN (not_found_is_believed_at(p_attempt) > clock_now()) THEN NULL::text
                  WHEN ((p_attempt).payment_method_id IS NULL) THEN 'expired'::text
                  ELSE 'failed'::text
              END
@@ -3529,20 +3543,26 @@ CREATE OR REPLACE FUNCTION public.begin_autopay_attempts(hasura_session json, p_
 AS $function$
 declare
     v_charge autopay_charges;
+    v_charges autopay_charges[];
+    v_opened uuid[];
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
     perform lock_autopay_charges(
         array(select id from jsonb_to_recordset(p_claims) as claim (id uuid))
     );
-
-    for v_charge in
-        select autopay_charges.* from jsonb_to_recordset(p_claims) as claim (id uuid, fence bigint)
+    v_charges := array(
+        select autopay_charges
+        from jsonb_to_recordset(p_claims) as claim (id uuid, fence bigint)
         inner join autopay_charges
             on autopay_charges.id = claim.id and autopay_charges.fence = claim.fence
         where autopay_charges.livemode::text = hasura_session ->> 'x-hasura-livemode'
         order by autopay_charges.id
-    loop
+    );
+
+    v_opened := open_plain_autopay_attempts(v_charges);
+    foreach v_charge in array v_charges loop
+        continue when v_charge.id = any(v_opened);
         if v_charge.status = 'claimed' then
             perform begin_autopay_attempt(v_charge);
         elsif v_charge.status = 'charging'
@@ -3761,6 +3781,69 @@ end;
 $function$;
 comment on function begin_publications_again(text,uuid) is 'Parked events are due now, as if they were new.';
 
+CREATE OR REPLACE FUNCTION public.book_autopay_payments(p_attempts payment_attempts[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_postings ledger_posting[];
+    v_transaction_ids uuid[];
+    v_purchases credit_purchases[];
+begin
+    select
+        array_agg(posting order by attempt.payment_intent_id, paid.place)
+    into v_postings
+    from unnest(p_attempts) as attempt
+    inner join payment_intents on payment_intents.id = attempt.payment_intent_id
+    cross join lateral (
+        select
+            1 as place,
+            capture_posting(
+                attempt, attempt.amount_captured, 'payments_received', attempt.captured_at
+            ) as posting
+        union all
+        select 2 as place, credit_grant_posting(payment_intents, attempt.captured_at) as posting
+    ) as paid;
+    v_transaction_ids := array(
+        select post_ledger_transactions(
+            p_attempts[1].organization_id, p_attempts[1].livemode, v_postings
+        )
+    );
+
+    update payment_intents set status = 'paid'
+    where id in (select payment_intent_id from unnest(p_attempts));
+
+    with granted as (
+        update credit_purchases
+        set ledger_transaction_id = booked.id, granted_at = clock_now()
+        from unnest(v_transaction_ids, v_postings) as booked (
+            id, key, kind, reference_type, reference_id, occurred_at, lines
+        )
+        where booked.reference_type = 'credit_purchase' and credit_purchases.id = booked.reference_id
+        returning credit_purchases
+    )
+
+    select array_agg(credit_purchases) into v_purchases from granted;
+    perform open_credit_lots(v_purchases);
+
+    perform record_events(array(
+        select row(
+            null, attempt.organization_id, attempt.livemode, 'payment.succeeded', 'payment_intent',
+            attempt.payment_intent_id, null, payment_facts(attempt), null
+        )::events
+        from unnest(p_attempts) as attempt
+        union all
+        select row(
+            null, purchase.organization_id, purchase.livemode, 'credits.granted',
+            'credit_purchase', purchase.id, null, credit_purchase_facts(purchase), null
+        )::events
+        from unnest(v_purchases) as purchase
+    ));
+end;
+$function$;
+comment on function book_autopay_payments(payment_attempts[]) is 'Books what was captured of purchases of one organisation as pay_payment_intent does one by one, in statements for all of them: what a statement costs is the most of what a booking costs.';
+
 CREATE OR REPLACE FUNCTION public.book_receipt(p_transfer bank_transfers)
  RETURNS void
  LANGUAGE plpgsql
@@ -3894,6 +3977,48 @@ end;
 $function$;
 comment on function cancel_order(orders,payment_intents,json) is 'An order is off: what was paid goes back, what was not is not taken any more. The intent is locked.';
 
+CREATE OR REPLACE FUNCTION public.capture_autopay_payments(p_event_ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempts payment_attempts[];
+    v_part payment_attempts[];
+begin
+    with captured as (
+        update payment_attempts
+        set
+            status = 'captured', captured_at = event.occurred_at,
+            amount_captured
+            = coalesce((event.notice ->> 'captured_amount')::bigint, payment_attempts.amount),
+            gateway_payment_id = event.notice ->> 'gateway_payment_id', next_check_at = null,
+            receipt_url = event.notice ->> 'receipt_url',
+            failure_code = null, failure_message = null, decline_class = null
+        from gateway_events as event
+        where event.id = any(p_event_ids) and payment_attempts.id = event.payment_attempt_id
+        returning payment_attempts
+    )
+
+    select array_agg(payment_attempts) into v_attempts from captured;
+
+    for v_part in
+        select array_agg(attempt) from unnest(v_attempts) as attempt
+        group by attempt.organization_id, attempt.livemode
+        order by attempt.organization_id
+    loop
+        perform book_autopay_payments(v_part);
+    end loop;
+    perform finish_autopay_charges(v_attempts);
+
+    perform
+        request_receipt(attempt), requeue_gateway_events(attempt),
+        resolve_exception('payment-unresolved', 'payment_attempt', attempt.id)
+    from unnest(v_attempts) as attempt;
+end;
+$function$;
+comment on function capture_autopay_payments(uuid[]) is 'Does what messages that say paid call for, as settle_payment_attempt does one by one. Their intents and attempts are locked, and nothing speaks against them.';
+
 CREATE OR REPLACE FUNCTION public.capture_payment_attempt(p_attempt payment_attempts, p_gateway_payment_id text, p_amount bigint, p_occurred_at timestamp with time zone, p_receipt_url text DEFAULT NULL::text)
  RETURNS void
  LANGUAGE plpgsql
@@ -3908,7 +4033,16 @@ begin
     update payment_attempts
     set
         status = 'captured', captured_at = p_occurred_at, amount_captured = p_amount,
-        gateway_payment_id = p_gateway_payment_id, next_check_at = null,
+        gateway_payment_id = p_gateway_payment_id,
+        -- On some pages a payer may pay again, in another tab, and the message of it be lost.
+        next_check_at = case
+            when p_attempt.payment_method_id is null and not is_by_hand(p_attempt.gateway)
+                then (
+                    select greatest(expires_at, clock_now()) + interval '16 minutes'
+                    from checkout_sessions
+                    where payment_attempt_id = p_attempt.id and takes_several
+                )
+        end,
         receipt_url = p_receipt_url, is_surplus = v_intent.status in ('paid', 'canceled'),
         failure_code = null, failure_message = null, decline_class = null
     where id = p_attempt.id
@@ -3986,6 +4120,23 @@ begin
 end;
 $function$;
 comment on function carry_out_bank_transfer(bank_transfers,text) is 'Both people have agreed: what the transfer says happens in our books. All that it is about is locked.';
+
+CREATE OR REPLACE FUNCTION public.carry_out_gateway_event(p_event gateway_events)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform apply_gateway_event(p_event);
+    perform check_constraints_now();  -- a refusal belongs to this event, not to the commit
+exception
+    when serialization_failure or deadlock_detected or lock_not_available then
+        raise;  -- passing trouble: the whole request is tried again
+    when others or assert_failure then
+        perform postpone_gateway_event(p_event, sqlerrm);
+end;
+$function$;
+comment on function carry_out_gateway_event(gateway_events) is 'Applies one message that nobody else can see or change; its failure is kept, not thrown.';
 
 CREATE OR REPLACE FUNCTION public.charge_order(p_order orders, p_intent payment_intents)
  RETURNS void
@@ -4558,6 +4709,11 @@ begin
         set
             checks = checks + 1,
             next_check_at = case
+                -- Until end_page_check: who asks may die, and a bank say yes to another payment.
+                when status = 'captured' then case
+                    when created_at > clock_now() - interval '7 days'
+                        then clock_now() + interval '1 day'
+                end
                 when status not in ('created', 'unknown', 'pending', 'processing', 'authorized')
                     then case
                         when created_at > clock_now() - interval '2 days'
@@ -4572,7 +4728,13 @@ begin
                             from checkout_sessions
                             where payment_attempt_id = payment_attempts.id
                                 and expires_at > clock_now() - interval '16 minutes'
-                        )
+                        ),
+                        -- A page closes just before that, and another day would be lost.
+                        case
+                            when status in ('created', 'unknown')
+                                and not_found_is_believed_at(payment_attempts) > clock_now()
+                                then not_found_is_believed_at(payment_attempts)
+                        end
                     )
             end
         where id in (
@@ -4587,7 +4749,7 @@ begin
         returning *
     loop
         if v_attempt.next_check_at is null
-            and v_attempt.status not in ('failed', 'expired', 'canceled')
+            and v_attempt.status not in ('captured', 'failed', 'expired', 'canceled')
         then
             perform record_exception(
                 v_attempt.organization_id, v_attempt.livemode, 'payment-unresolved',
@@ -4641,6 +4803,29 @@ end;
 $function$;
 comment on function claim_refund_checks(json,integer) is 'Answers refunds that are due to be asked about, and puts each off to its next time. After the last time a person must look: see exceptions.';
 grant execute on function claim_refund_checks(json,integer) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.claim_return_checks(hasura_session json, p_payment_intent_id uuid)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    return query
+    update payment_attempts
+    set returned_at = clock_now()
+    where payment_intent_id = p_payment_intent_id
+        and livemode::text = hasura_session ->> 'x-hasura-livemode'
+        and status in ('created', 'unknown', 'pending', 'processing', 'authorized')
+        and coalesce(returned_at <= clock_now() - interval '5 seconds', true)
+    returning *;
+end;
+$function$;
+comment on function claim_return_checks(json,uuid) is 'The attempts of a payment that have not ended, for a payer who comes back: nobody has proved who they are, so each attempt is answered once in five seconds, and its gateway is asked no more often by this.';
+grant execute on function claim_return_checks(json,uuid) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.clock_now()
  RETURNS timestamp with time zone
@@ -4868,6 +5053,15 @@ end;
 $function$;
 comment on function credit_part_lines(customers,credit_part[],integer,text,uuid) is 'What taking parts of lots books (sign 1), or giving them back (sign -1): credits out of the wallet to where they came from, and their money from owed to earned.';
 
+CREATE OR REPLACE FUNCTION public.credit_purchase_facts(p_purchase credit_purchases)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT jsonb_build_object('credit_purchase_id', (p_purchase).id, 'customer_id', (p_purchase).customer_id, 'credits_amount', (p_purchase).credits_amount) AS jsonb_build_object;
+END;
+comment on function credit_purchase_facts(credit_purchases) is 'What an event about a purchase tells.';
+
 CREATE OR REPLACE FUNCTION public.credit_rate(p_organization_id uuid, p_currency text)
  RETURNS numeric
  LANGUAGE plpgsql
@@ -4928,6 +5122,25 @@ begin
 end;
 $function$;
 comment on function credit_wallet(customers) is 'The customer''s wallet, opened at its first use.';
+
+CREATE OR REPLACE FUNCTION public.credits_bought(p_amount bigint, p_currency text, p_rate numeric)
+ RETURNS numeric
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_credits numeric := trunc(major_units(p_amount, p_currency) * p_rate, 4);
+begin
+    if v_credits not between 0.0001 and 1000000000000 then
+        raise exception 'amount-out-of-range: % buys % credits at a rate of %',
+            p_amount, v_credits, p_rate
+            using errcode = '22B07';
+    end if;
+    return v_credits;
+end;
+$function$;
+comment on function credits_bought(bigint,text,numeric) is 'What an amount buys at a rate; refused where that is nothing.';
 
 CREATE OR REPLACE FUNCTION public.credits_expire_after_days(p_organization_id uuid)
  RETURNS integer
@@ -5239,6 +5452,35 @@ $function$;
 comment on function end_invariant_checks(json) is 'Answers what is broken and what is not known, among it what nobody has read for six hours.';
 grant execute on function end_invariant_checks(json) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.end_page_check(hasura_session json, p_payment_attempt_id uuid, p_is_undecided boolean)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    return query
+    update payment_attempts
+    set next_check_at = null
+    where id = p_payment_attempt_id and status = 'captured'
+        and (
+            not p_is_undecided
+            -- Razorpay asks banks for three days what became of a payment; nobody asks for longer.
+            or not exists (
+                select from checkout_sessions
+                where payment_attempt_id = payment_attempts.id
+                    and expires_at > clock_now() - interval '3 days 16 minutes'
+            )
+        )
+    returning *;
+end;
+$function$;
+comment on function end_page_check(json,uuid,boolean) is 'All payments of a captured attempt''s page have been looked at, and brought through the door. While one of them may still take money it is asked about again each day, until three days after the page has closed.';
+grant execute on function end_page_check(json,uuid,boolean) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.entry_type(p_entry ledger_entries)
  RETURNS text
  LANGUAGE sql
@@ -5392,12 +5634,49 @@ begin
     where id = p_charge.id
     returning * into strict p_charge;
     perform tell_of_autopay_charge(p_charge, 'autopay.succeeded');
-    perform resolve_exception(class, 'autopay_charge', p_charge.id)
-    from unnest(array['autopay-missed', 'autopay-skipped', 'autopay-refused']) as class
-    where p_charge.reason is not null or p_charge.tries > 1;
+    perform resolve_autopay_exceptions(p_charge);
 end;
 $function$;
 comment on function finish_autopay_charge(autopay_charges) is 'The month is paid.';
+
+CREATE OR REPLACE FUNCTION public.finish_autopay_charges(p_attempts payment_attempts[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_ids uuid[] := array(
+        select autopay_charges.id from unnest(p_attempts) as attempt
+        inner join autopay_charges
+            on autopay_charges.payment_intent_id = attempt.payment_intent_id
+    );
+    v_charges autopay_charges[];
+begin
+    perform from autopay_mandates
+    where id in (select autopay_mandate_id from autopay_charges where id = any(v_ids))
+    order by id
+    for no key update;
+    perform from autopay_charges where id = any(v_ids) order by id for no key update;
+
+    with finished as (
+        update autopay_charges
+        set status = 'succeeded', reason = null, next_try_at = null, lease_until = null
+        where id = any(v_ids) and status <> 'succeeded'
+        returning autopay_charges as charge
+    )
+
+    select array_agg(charge) into v_charges from finished;
+    perform record_events(array(
+        select row(
+            null, charge.organization_id, charge.livemode, 'autopay.succeeded', 'autopay_charge',
+            charge.id, null, autopay_facts(charge), null
+        )::events
+        from unnest(v_charges) as charge
+    ));
+    perform resolve_autopay_exceptions(charge) from unnest(v_charges) as charge;
+end;
+$function$;
+comment on function finish_autopay_charges(payment_attempts[]) is 'The months of these payments are paid. Lock order: mandates, charges, each by id.';
 
 CREATE OR REPLACE FUNCTION public.finish_credit_purchase(p_intent payment_intents, p_ledger_transaction_id uuid)
  RETURNS void
@@ -5411,14 +5690,11 @@ begin
     set ledger_transaction_id = p_ledger_transaction_id, granted_at = clock_now()
     where payment_intent_id = p_intent.id
     returning * into strict v_purchase;
-    perform open_credit_lot(v_purchase);
+    perform open_credit_lots(array[v_purchase]);
 
     perform record_event(
         p_intent.organization_id, p_intent.livemode, 'credits.granted', 'credit_purchase',
-        v_purchase.id, jsonb_build_object(
-            'credit_purchase_id', v_purchase.id, 'customer_id', v_purchase.customer_id,
-            'credits_amount', v_purchase.credits_amount
-        )
+        v_purchase.id, credit_purchase_facts(v_purchase)
     );
 end;
 $function$;
@@ -6070,6 +6346,85 @@ end;
 $function$;
 comment on function keep_autopay_agreement() is 'Refuses to change what a customer agreed to.';
 
+CREATE OR REPLACE FUNCTION public.keep_autopay_answers(hasura_session json, p_answers jsonb)
+ RETURNS SETOF gateway_events
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+declare
+    v_ids uuid[];
+    v_attempt_ids uuid[];
+    v_paid uuid[];
+    v_event gateway_events;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    -- Two calls with the same answers wait for each other in one order, and before they lock more.
+    with kept as (
+        insert into gateway_events (
+            gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice,
+            status, organization_id, payment_attempt_id
+        )
+        select
+            payment_attempts.gateway, payment_attempts.gateway_account, payment_attempts.livemode,
+            answer.event_id, 'answer', answer.occurred_at, answer.finding, answer.finding,
+            'applied', payment_attempts.organization_id, payment_attempts.id
+        from jsonb_to_recordset(p_answers) as answer (
+            gateway text, gateway_account text, event_id text, occurred_at timestamptz,
+            finding jsonb
+        )
+        inner join payment_attempts
+            on payment_attempts.id = (answer.finding ->> 'payment_attempt_id')::uuid
+            and payment_attempts.gateway = answer.gateway
+            and payment_attempts.gateway_account = answer.gateway_account
+            and payment_attempts.livemode::text = hasura_session ->> 'x-hasura-livemode'
+        where answer.finding ->> 'outcome' = 'paid'
+        order by answer.event_id
+        on conflict on constraint gateway_event_is_received_once do nothing
+        returning id, payment_attempt_id
+    )
+
+    select array_agg(id), array_agg(payment_attempt_id) into v_ids, v_attempt_ids from kept;
+    perform lock_autopay_payments(v_attempt_ids);
+
+    -- What needs more than its own accounts is left to receive_gateway_event, which comes alone.
+    delete from gateway_events
+    using payment_attempts, payment_intents
+    where gateway_events.id = any(v_ids)
+        and payment_attempts.id = gateway_events.payment_attempt_id
+        and payment_intents.id = payment_attempts.payment_intent_id
+        and (
+            mismatch_of_notice(gateway_events, payment_attempts) is not null
+            or payment_attempts.status <> 'captured' and (
+                payment_intents.status in ('paid', 'canceled')
+                or not exists (
+                    select from autopay_charges
+                    where autopay_charges.payment_intent_id = payment_intents.id
+                )
+            )
+        );
+    v_paid := array(
+        select gateway_events.id from gateway_events
+        inner join payment_attempts on payment_attempts.id = gateway_events.payment_attempt_id
+        where gateway_events.id = any(v_ids) and payment_attempts.status <> 'captured'
+    );
+    for v_event in select * from gateway_events where id = any(v_ids) and id <> all(v_paid) loop
+        perform apply_gateway_event(v_event);  -- a webhook was first, and nothing is left to do
+    end loop;
+    if cardinality(v_paid) > 0 then
+        perform capture_autopay_payments(v_paid);
+    end if;
+    return query select * from gateway_events where id = any(v_ids);
+end;
+$function$;
+comment on function keep_autopay_answers(json,jsonb) is 'Keeps many answers at once, as [{"gateway": ..., "gateway_account": ..., "event_id": ..., "occurred_at": ..., "finding": ...}], each as receive_gateway_event would: all that they lock is locked first, kind after kind and by id. Only charges that went well are kept here, and either all of them or none: what is not among the rows of the answer is to be kept alone.';
+grant execute on function keep_autopay_answers(json,jsonb) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.keep_credit_rate()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -6352,6 +6707,21 @@ begin
 end;
 $function$;
 comment on function lock_autopay_charges(uuid[]) is 'Lock order: intents, mandates, charges, each by id.';
+
+CREATE OR REPLACE FUNCTION public.lock_autopay_payments(p_attempt_ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform from payment_intents
+    where id in (select payment_intent_id from payment_attempts where id = any(p_attempt_ids))
+    order by id
+    for no key update;
+    perform from payment_attempts where id = any(p_attempt_ids) order by id for no key update;
+end;
+$function$;
+comment on function lock_autopay_payments(uuid[]) is 'Lock order: intents, attempts, each by id.';
 
 CREATE OR REPLACE FUNCTION public.lock_bank_account(p_session json, p_id uuid)
  RETURNS bank_accounts
@@ -6763,7 +7133,10 @@ begin
         decline_class = p_finding ->> 'decline_class',
         next_check_at = case
             when p_status in ('pending', 'processing', 'authorized')
-                then coalesce(next_check_at, clock_now() + check_delay(checks))
+                then coalesce(
+                    next_check_at,
+                    clock_now() + coalesce(check_delay(checks), interval '1 day')
+                )
             -- A payer's bank may say yes after all, and the message of it be lost.
             when p_attempt.payment_method_id is null and not is_by_hand(p_attempt.gateway)
                 then clock_now() + interval '6 hours'
@@ -6843,12 +7216,21 @@ BEGIN ATOMIC
 END;
 comment on function new_page_token() is '192 bits of 244 random ones, in 32 characters of an address.';
 
+CREATE OR REPLACE FUNCTION public.not_found_is_believed_at(p_attempt payment_attempts)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT ((p_attempt).created_at + '25:00:00'::interval);
+END;
+comment on function not_found_is_believed_at(payment_attempts) is 'From when on a gateway that knows nothing of an attempt is right: its look-up may lag, and a lost request may still arrive, but not after a day.';
+
 CREATE OR REPLACE FUNCTION public.note_gateway_event(p_id uuid, p_status text, p_attempt payment_attempts, p_reason text)
  RETURNS void
  LANGUAGE sql
 BEGIN ATOMIC
  UPDATE gateway_events SET status = note_gateway_event.p_status, reason = note_gateway_event.p_reason, organization_id = (note_gateway_event.p_attempt).organization_id, payment_attempt_id = (note_gateway_event.p_attempt).id
-   WHERE (gateway_events.id = note_gateway_event.p_id);
+   WHERE ((gateway_events.id = note_gateway_event.p_id) AND ((((gateway_events.status IS DISTINCT FROM note_gateway_event.p_status) OR (gateway_events.reason IS DISTINCT FROM note_gateway_event.p_reason)) OR (gateway_events.organization_id IS DISTINCT FROM (note_gateway_event.p_attempt).organization_id)) OR (gateway_events.payment_attempt_id IS DISTINCT FROM (note_gateway_event.p_attempt).id)));
 END;
 comment on function note_gateway_event(uuid,text,payment_attempts,text) is 'Closes an inbox row and says whom it was about.';
 
@@ -6871,6 +7253,71 @@ begin
 end;
 $function$;
 comment on function open_autopay_attempt(autopay_charges) is 'Writes the attempt down before the gateway is asked.';
+
+CREATE OR REPLACE FUNCTION public.open_autopay_attempts(p_charges autopay_charges[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform check_payment_amount(asked.organization_id, asked.amount, asked.currency)
+    from (select distinct organization_id, amount, currency from unnest(p_charges)) as asked;
+
+    with terms as materialized (
+        select
+            sold.organization_id, sold.currency,
+            credit_rate(sold.organization_id, sold.currency) as credit_rate,
+            credits_expire_after_days(sold.organization_id) as expire_after_days
+        from (select distinct organization_id, currency from unnest(p_charges)) as sold
+    ),
+    orders as materialized (
+        select
+            charge.*, terms.credit_rate, terms.expire_after_days,
+            autopay_mandates.gateway, autopay_mandates.payment_method_id,
+            gen_random_uuid() as intent_id,
+            credits_bought(charge.amount, charge.currency, terms.credit_rate) as credits_amount
+        from unnest(p_charges) as charge
+        inner join terms using (organization_id, currency)
+        inner join autopay_mandates on autopay_mandates.id = charge.autopay_mandate_id
+    ),
+    intents as (
+        insert into payment_intents (
+            id, organization_id, livemode, customer_id, purpose, amount, currency
+        )
+        select
+            intent_id, organization_id, livemode, customer_id, 'credit_purchase', amount, currency
+        from orders
+    ),
+    purchases as (
+        insert into credit_purchases (
+            organization_id, livemode, customer_id, payment_intent_id, idempotency_key,
+            requested_by, amount, currency, credit_rate, credits_amount, expire_after_days
+        )
+        select
+            organization_id, livemode, customer_id, intent_id, id::text,
+            'autopay', amount, currency, credit_rate, credits_amount, expire_after_days
+        from orders
+    ),
+    attempts as (
+        insert into payment_attempts (
+            organization_id, livemode, payment_intent_id, payment_method_id, gateway, amount,
+            currency, next_check_at
+        )
+        select
+            organization_id, livemode, intent_id, payment_method_id, gateway, amount, currency,
+            clock_now() + check_delay(0)
+        from orders
+    )
+    update autopay_charges
+    set
+        status = 'charging', payment_intent_id = orders.intent_id,
+        tries = autopay_charges.tries + 1, silences = 0, reason = null, next_try_at = null,
+        last_try_at = clock_now()
+    from orders
+    where autopay_charges.id = orders.id;
+end;
+$function$;
+comment on function open_autopay_attempts(autopay_charges[]) is 'Does for many charges what open_autopay_attempt does for one whose purchase is not written yet.';
 
 CREATE OR REPLACE FUNCTION public.open_autopay_checkout(hasura_session json, p_autopay_charge_id uuid, p_success_url text, p_cancel_url text)
  RETURNS SETOF credit_checkouts
@@ -6994,27 +7441,26 @@ end;
 $function$;
 comment on function open_checkout_session(payment_intents,text,text,text,text,text,text) is 'Writes down an attempt before its gateway is asked.';
 
-CREATE OR REPLACE FUNCTION public.open_credit_lot(p_purchase credit_purchases)
+CREATE OR REPLACE FUNCTION public.open_credit_lots(p_purchases credit_purchases[])
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-declare
-    v_expires_at timestamptz
-        := p_purchase.granted_at + make_interval(days => p_purchase.expire_after_days);
 begin
     insert into credit_lots (
         organization_id, livemode, customer_id, credit_purchase_id, granted, remaining, amount,
         amount_remaining, currency, expires_at, announce_at
     )
-    values (
-        p_purchase.organization_id, p_purchase.livemode, p_purchase.customer_id, p_purchase.id,
-        p_purchase.credits_amount, p_purchase.credits_amount, p_purchase.amount, p_purchase.amount,
-        p_purchase.currency, v_expires_at, expiry_notice_at(v_expires_at)
-    );
+    select
+        organization_id, livemode, customer_id, id, credits_amount, credits_amount, amount, amount,
+        currency, lot.expires_at, expiry_notice_at(lot.expires_at)
+    from unnest(p_purchases)
+    cross join lateral (
+        select granted_at + make_interval(days => expire_after_days) as expires_at
+    ) as lot;
 end;
 $function$;
-comment on function open_credit_lot(credit_purchases) is 'What a purchase granted, to be spent, refunded or expired.';
+comment on function open_credit_lots(credit_purchases[]) is 'What purchases granted, to be spent, refunded or expired.';
 
 CREATE OR REPLACE FUNCTION public.open_credit_purchase(hasura_session json, p_key text, p_amount bigint, p_currency text, p_email text, p_gateway text, p_success_url text, p_cancel_url text)
  RETURNS SETOF credit_checkouts
@@ -7168,6 +7614,8 @@ begin
     end if;
 
     if reusable_attempt(v_intent, p_gateway) is null then
+        perform require_attempt_left(payment_pages) from payment_pages
+        where payment_intent_id = v_intent.id;
         perform open_checkout_session(
             v_intent, choose_gateway(v_intent, p_method, p_gateway), p_method, v_customer.email,
             p_success_url, p_cancel_url
@@ -7176,7 +7624,7 @@ begin
     return query select * from order_checkouts where payment_intent_id = v_intent.id;
 end;
 $function$;
-comment on function open_order_checkout(json,text,text,bigint,text,text,jsonb,text,text,text,text,text) is 'Writes an order and an attempt to pay it down before a gateway is asked. Asked again: the same order; a new attempt only where the one before has failed or expired, none where it is called off.';
+comment on function open_order_checkout(json,text,text,bigint,text,text,jsonb,text,text,text,text,text) is 'Writes an order and an attempt to pay it down before a gateway is asked. Asked again: the same order; a new attempt only where the one before has failed or expired and the order''s page allows one more, none where it is called off.';
 grant execute on function open_order_checkout(json,text,text,bigint,text,text,jsonb,text,text,text,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.open_payment_attempt(p_intent payment_intents, p_gateway text, p_payment_method_id uuid)
@@ -7281,6 +7729,44 @@ end;
 $function$;
 comment on function open_payment_page(json,text,text,bigint,text,text,jsonb,text,text,text) is 'Writes an order down, and the page where it is paid. Asked again: the same page, open anew where its time was over. No gateway is chosen yet.';
 grant execute on function open_payment_page(json,text,text,bigint,text,text,jsonb,text,text,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.open_plain_autopay_attempts(p_charges autopay_charges[])
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    -- Of two charges of one customer the second depends on what becomes of the first.
+    v_plain autopay_charges[] := array(
+        select candidate.charge
+        from (
+            select charge, count(*) over (partition by charge.customer_id) as of_customer
+            from unnest(p_charges) as charge
+        ) as candidate
+        where candidate.of_customer = 1 and (candidate.charge).status = 'claimed'
+            and (candidate.charge).payment_intent_id is null
+            and autopay_obstacle(candidate.charge) is null
+            and coalesce(
+                (candidate.charge).amount <= (
+                    autopay_rule((candidate.charge).currency, (candidate.charge).due_on)
+                ).unattended_amount_max,
+                true
+            )
+    );
+begin
+    if cardinality(v_plain) > 1 then
+        perform open_autopay_attempts(v_plain);
+        return array(select id from unnest(v_plain));
+    end if;
+    return '{}';
+exception
+    when serialization_failure or deadlock_detected or lock_not_available then
+        raise;  -- passing trouble: the whole request is tried again
+    when others or assert_failure then
+        return '{}';  -- one of them is refused, and found when each comes alone
+end;
+$function$;
+comment on function open_plain_autopay_attempts(autopay_charges[]) is 'Opens the first attempts of charges that nothing speaks against, in statements for all of them, and answers whose: all of them or none. What is left comes alone.';
 
 CREATE OR REPLACE FUNCTION public.open_refund(hasura_session json, p_payment_intent_id uuid, p_payment_attempt_id uuid, p_amount bigint, p_type text, p_reason text, p_note text, p_key text)
  RETURNS SETOF refunds
@@ -7973,7 +8459,9 @@ begin
         tries = tries + 1,
         reason = p_reason,
         next_try_at = clock_now() + interval '30 seconds' * power(2, least(tries, 10)),
-        status = case when tries >= 9 then 'parked' else 'received' end
+        status = case when tries >= 9 then 'parked' else 'received' end,
+        organization_id = null,
+        payment_attempt_id = null
     where id = p_event.id;
 
     if p_event.tries >= 9 then
@@ -8205,7 +8693,9 @@ CREATE OR REPLACE FUNCTION public.receive_gateway_event(hasura_session json, p_g
  SET jit TO 'off'
 AS $function$
 declare
-    v_id uuid;
+    v_event gateway_events;
+    v_attempt payment_attempts;
+    v_now timestamptz := clock_now();
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
@@ -8214,22 +8704,37 @@ begin
             using errcode = '22B03';
     end if;
 
+    v_event.gateway := p_gateway;
+    v_event.gateway_account := p_gateway_account;
+    v_event.livemode := p_livemode;
+    v_event.notice := p_notice;
+    if p_notice ->> 'payment_attempt_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+        v_attempt := attempt_of_notice(v_event);
+    end if;
+
+    -- The row is written as what will most likely come of it, so that it is written once: whatever
+    -- else comes of it is noted below, and nobody sees the row before.
     insert into gateway_events (
-        gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice
+        gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice, status,
+        organization_id, payment_attempt_id, next_try_at, created_at, updated_at
     )
     values (
         p_gateway, p_gateway_account, p_livemode, p_event_id, p_type, p_occurred_at, p_payload,
-        p_notice
+        p_notice, 'applied', v_attempt.organization_id, v_attempt.id, v_now, v_now, v_now
     )
-    on conflict on constraint gateway_event_is_received_once do nothing;
+    on conflict on constraint gateway_event_is_received_once do nothing
+    returning * into v_event;
 
-    select id into strict v_id
-    from gateway_events
-    where gateway = p_gateway and gateway_account = p_gateway_account
-        and livemode = p_livemode and event_id = p_event_id;
-
-    perform try_gateway_event(v_id);
-    return query select * from gateway_events where id = v_id;
+    if v_event.id is not null then
+        perform carry_out_gateway_event(v_event);
+    else
+        select * into strict v_event
+        from gateway_events
+        where gateway = p_gateway and gateway_account = p_gateway_account
+            and livemode = p_livemode and event_id = p_event_id;
+        perform try_gateway_event(v_event.id);
+    end if;
+    return query select * from gateway_events where id = v_event.id;
 end;
 $function$;
 comment on function receive_gateway_event(json,text,text,boolean,text,text,timestamp with time zone,jsonb,jsonb) is 'Stores a verified message and applies it. Called again with the same event id: the same row, no second effect. When applying fails, the row is kept and tried again later.';
@@ -8376,7 +8881,7 @@ $function$;
 comment on function record_bank_transfer(json,uuid,text,text,text,bigint,date,text,text,text,uuid,uuid,text) is 'Enters what somebody read on a bank''s statement. Nothing is booked before another person approves it. The same key: the same transfer; the same reference by another key: refused.';
 grant execute on function record_bank_transfer(json,uuid,text,text,text,bigint,date,text,text,text,uuid,uuid,text) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.record_checkout_session(hasura_session json, p_payment_attempt_id uuid, p_gateway_session_id text, p_url text, p_link_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.record_checkout_session(hasura_session json, p_payment_attempt_id uuid, p_gateway_session_id text, p_url text, p_link_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_takes_several boolean DEFAULT false)
  RETURNS SETOF payment_attempts
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -8392,7 +8897,7 @@ begin
     update checkout_sessions
     set
         gateway_session_id = p_gateway_session_id, url = p_url,
-        link_expires_at = p_link_expires_at
+        link_expires_at = p_link_expires_at, takes_several = p_takes_several
     where payment_attempt_id = v_attempt.id
         and (gateway_session_id is null or gateway_session_id = p_gateway_session_id);
     if not found then
@@ -8408,8 +8913,8 @@ begin
     return query select * from payment_attempts where id = v_attempt.id;
 end;
 $function$;
-comment on function record_checkout_session(json,uuid,text,text,timestamp with time zone) is 'Keeps the page that a gateway opened for an attempt, or the newest UPI link in its place. Refused where the payer was sent elsewhere meanwhile: the page must not be shown.';
-grant execute on function record_checkout_session(json,uuid,text,text,timestamp with time zone) to munim_hasura;
+comment on function record_checkout_session(json,uuid,text,text,timestamp with time zone,boolean) is 'Keeps the page that a gateway opened for an attempt, or the newest UPI link in its place. Refused where the payer was sent elsewhere meanwhile: the page must not be shown.';
+grant execute on function record_checkout_session(json,uuid,text,text,timestamp with time zone,boolean) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.record_event(p_organization_id uuid, p_livemode boolean, p_type text, p_object_type text, p_object_id uuid, p_data jsonb)
  RETURNS void
@@ -8417,25 +8922,62 @@ CREATE OR REPLACE FUNCTION public.record_event(p_organization_id uuid, p_livemod
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-declare
-    v_id uuid;
 begin
     -- The caller holds the object's lock, so that two facts of it never take one number.
-    insert into events (organization_id, livemode, type, object_type, object_id, sequence, data)
-    select
-        p_organization_id, p_livemode, p_type, p_object_type, p_object_id,
-        coalesce(max(sequence), 0) + 1, p_data
-    from events
-    where object_type = p_object_type and object_id = p_object_id
-    returning id into v_id;
+    with recorded as (
+        insert into events (
+            organization_id, livemode, type, object_type, object_id, sequence, data
+        )
+        select
+            p_organization_id, p_livemode, p_type, p_object_type, p_object_id,
+            coalesce(max(sequence), 0) + 1, p_data
+        from events
+        where object_type = p_object_type and object_id = p_object_id
+        returning id, organization_id, livemode
+    )
 
     insert into event_publications (event_id, destination, organization_id, livemode)
-    select v_id, destination, organization_id, livemode
-    from event_destinations
-    where organization_id = p_organization_id and livemode = p_livemode and is_active;
+    select
+        recorded.id, event_destinations.destination, recorded.organization_id, recorded.livemode
+    from recorded
+    inner join event_destinations
+        on event_destinations.organization_id = recorded.organization_id
+        and event_destinations.livemode = recorded.livemode and event_destinations.is_active;
 end;
 $function$;
 comment on function record_event(uuid,boolean,text,text,uuid,jsonb) is 'Writes a fact to the outbox, in the transaction of the fact, and has it sent where the organisation wants its events.';
+
+CREATE OR REPLACE FUNCTION public.record_events(p_events events[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    with recorded as (
+        insert into events (organization_id, livemode, type, object_type, object_id, sequence, data)
+        select
+            organization_id, livemode, type, object_type, object_id,
+            coalesce(
+                (
+                    select max(earlier.sequence) from events as earlier
+                    where earlier.object_type = event.object_type
+                        and earlier.object_id = event.object_id
+                ), 0
+            ) + 1,
+            data
+        from unnest(p_events) as event
+        returning id, organization_id, livemode
+    )
+
+    insert into event_publications (event_id, destination, organization_id, livemode)
+    select recorded.id, destination, organization_id, livemode
+    from recorded
+    inner join event_destinations using (organization_id, livemode)
+    where event_destinations.is_active;
+end;
+$function$;
+comment on function record_events(events[]) is 'Writes facts to the outbox as record_event does, in one statement: one of each object at most.';
 
 CREATE OR REPLACE FUNCTION public.record_exception(p_organization_id uuid, p_livemode boolean, p_class text, p_object_type text, p_object_id uuid, p_amount bigint, p_currency text, p_detail text)
  RETURNS void
@@ -8714,13 +9256,16 @@ begin
         where id = v_transfer.id
         returning * into strict v_transfer;
         perform tell_bank_transfer(v_transfer, 'unmatched');
-    elsif v_transfer.status <> 'rejected' then
+    elsif v_transfer.status <> 'rejected'
+        -- Said again, because the answer was lost: what it had named is off already.
+        and (v_transfer.payment_intent_id is not null or v_transfer.reason is distinct from p_reason)
+    then
         perform require_undecided('transfer', v_transfer.status, 'entered');
     end if;
     return next v_transfer;
 end;
 $function$;
-comment on function reject_bank_transfer(json,uuid,text) is 'The second person''s no: what was entered never counts, and its reference is free again. Of a receipt that was approved before it had an order, the order is taken off.';
+comment on function reject_bank_transfer(json,uuid,text) is 'The second person''s no: what was entered never counts, and its reference is free again. Of a receipt that was approved before it had an order, the order is taken off. The same no again: nothing more.';
 grant execute on function reject_bank_transfer(json,uuid,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.release_autopay_charges(hasura_session json, p_claims jsonb)
@@ -8984,6 +9529,25 @@ end;
 $function$;
 comment on function require_actor_role(json,text[]) is 'The service acts in one of these roles; in its own when it names none.';
 
+CREATE OR REPLACE FUNCTION public.require_attempt_left(p_page payment_pages)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if (
+        select count(*) from payment_attempts
+        where payment_intent_id = p_page.payment_intent_id
+    ) >= p_page.attempts_max then
+        raise exception 'attempts-exhausted: % attempts are all that this page allows',
+            p_page.attempts_max
+            using errcode = '22B26';
+    end if;
+end;
+$function$;
+comment on function require_attempt_left(payment_pages) is 'Refuses one more attempt than the page of an order allows, whoever wants to begin it. The intent is locked.';
+
 CREATE OR REPLACE FUNCTION public.require_capture(p_attempt payment_attempts)
  RETURNS void
  LANGUAGE plpgsql
@@ -9028,14 +9592,7 @@ begin
         raise exception 'checkout-expired: this page is over since %', p_page.expires_at
             using errcode = '22B25';
     end if;
-    if (
-        select count(*) from payment_attempts
-        where payment_intent_id = p_page.payment_intent_id
-    ) >= p_page.attempts_max then
-        raise exception 'attempts-exhausted: % attempts are all that this page allows',
-            p_page.attempts_max
-            using errcode = '22B26';
-    end if;
+    perform require_attempt_left(p_page);
 end;
 $function$;
 comment on function require_open_page(payment_pages) is 'Refuses a page that takes no new attempt. The intent is locked.';
@@ -9168,6 +9725,20 @@ begin
 end;
 $function$;
 comment on function reserve_refund(json,payment_attempts,refunds,bigint) is 'The second half of open_refund: the attempt is locked.';
+
+CREATE OR REPLACE FUNCTION public.resolve_autopay_exceptions(p_charge autopay_charges)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_charge.tries > 1 then
+        perform resolve_exception(class, 'autopay_charge', p_charge.id)
+        from unnest(array['autopay-missed', 'autopay-skipped', 'autopay-refused']) as class;
+    end if;
+end;
+$function$;
+comment on function resolve_autopay_exceptions(autopay_charges) is 'What a person was told of a month is settled.';
 
 CREATE OR REPLACE FUNCTION public.resolve_exception(p_class text, p_object_type text, p_object_id uuid)
  RETURNS void
@@ -9857,7 +10428,8 @@ begin
     else
         perform move_payment_attempt(p_attempt, v_status, p_finding);
     end if;
-    perform advance_autopay_charge(p_attempt.id);
+    perform advance_autopay_charge(p_attempt.id)
+    from autopay_charges where payment_intent_id = p_attempt.payment_intent_id;
 
     if v_status in ('captured', 'failed', 'expired', 'canceled') then
         perform resolve_exception('payment-unresolved', 'payment_attempt', p_attempt.id);
@@ -10341,18 +10913,10 @@ begin
         return;
     end if;
 
-    begin
-        perform apply_gateway_event(v_event);
-        perform check_constraints_now();  -- a refusal belongs to this event, not to the commit
-    exception
-        when serialization_failure or deadlock_detected or lock_not_available then
-            raise;  -- passing trouble: the whole request is tried again
-        when others or assert_failure then
-            perform postpone_gateway_event(v_event, sqlerrm);
-    end;
+    perform carry_out_gateway_event(v_event);
 end;
 $function$;
-comment on function try_gateway_event(uuid) is 'Applies one message; its failure is kept, not thrown.';
+comment on function try_gateway_event(uuid) is 'Applies one message that is due.';
 
 CREATE OR REPLACE FUNCTION public.unseen_attempt(p_intent payment_intents, p_method text)
  RETURNS payment_attempts
@@ -10627,15 +11191,9 @@ CREATE OR REPLACE FUNCTION public.write_credit_purchase(p_customer customers, p_
 AS $function$
 declare
     v_rate numeric := credit_rate(p_customer.organization_id, p_currency);
-    v_credits numeric := trunc(major_units(p_amount, p_currency) * v_rate, 4);
+    v_credits numeric := credits_bought(p_amount, p_currency, v_rate);
     v_intent payment_intents;
 begin
-    if v_credits not between 0.0001 and 1000000000000 then
-        raise exception 'amount-out-of-range: % buys % credits at a rate of %',
-            p_amount, v_credits, v_rate
-            using errcode = '22B07';
-    end if;
-
     insert into payment_intents (organization_id, livemode, customer_id, purpose, amount, currency)
     values (
         p_customer.organization_id, p_customer.livemode, p_customer.id, 'credit_purchase', p_amount,

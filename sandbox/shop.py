@@ -16,9 +16,14 @@ LONGEST_SHOWN = 100
 
 def routes() -> list[BaseRoute]:
     return [
+        Route("/", _home),
         Route("/payment-success", _success),
         Route("/payment-cancelled", _cancelled),
     ]
+
+
+async def _home(_: Request) -> Response:
+    return PAGES.show("shop.html")
 
 
 async def _success(request: Request) -> Response:

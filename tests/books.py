@@ -93,12 +93,15 @@ class Money:
         (row,) = self.call("open_credit_purchase", **(asked | changes))
         return row
 
-    def record(self, attempt_id: UUID, session_id: str = "cs_1") -> dict[str, Any]:
+    def record(
+        self, attempt_id: UUID, session_id: str = "cs_1", **details: object
+    ) -> dict[str, Any]:
         (row,) = self.call(
             "record_checkout_session",
             payment_attempt_id=attempt_id,
             gateway_session_id=session_id,
             url=f"https://pay.example/{session_id}",
+            **details,
         )
         return row
 

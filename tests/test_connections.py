@@ -147,6 +147,17 @@ def test_headers_of_an_answer_are_found_whatever_their_case() -> None:
     assert (line, body) == ("GET /v1/things/1?x=%2B HTTP/1.1", b"")
 
 
+@pytest.mark.parametrize("name", ["one\r\nX-Other: two", "one\nX-Other: two", "one\rtwo", "\0"])
+def test_a_header_of_more_than_one_line_is_never_sent(name: str) -> None:
+    with (
+        serving(stay) as server,
+        closing(Session(f"http://127.0.0.1:{server.port}/", PATIENCE)) as session,
+        pytest.raises(ValueError, match="more than one line"),
+    ):
+        session.request("POST", f"http://127.0.0.1:{server.port}/", {"X-Name": name}, BODY)
+    assert server.asked == []
+
+
 def test_a_session_speaks_to_its_own_server_only() -> None:
     session = Session("https://api.test/v1", PATIENCE)
     with closing(session), pytest.raises(requests.RequestException, match="is not at https://api"):

@@ -3,12 +3,12 @@
 import logging
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
 
-from app import inbox
+from app.autopay.keeping import Keeper, keeping
 from app.context import Context
 from app.errors import AppError, GatewayRefusedError, GatewayUnavailableError
 from app.gateways import DeclineClass, Finding, Outcome, SavedCharge, Subject
@@ -29,10 +29,14 @@ def charge_all(
 
     What is left unsent is given back, and goes on from the same attempt.
     """
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with keeping(ctx) as keeper, ThreadPoolExecutor(WORKERS) as pool:
+
+        def ask(order: dict[str, Any]) -> Future[str]:
+            return _done(UNSENT) if time_is_up() else charge(ctx, order, keeper)
+
         # Each thread logs under the request's id.
-        ends = [pool.submit(copy_context().run, _end, ctx, order, time_is_up) for order in orders]
-        ended = [end.result() for end in ends]
+        asked = [pool.submit(copy_context().run, ask, order) for order in orders]
+        ended = [_end(order, each) for order, each in zip(orders, asked, strict=True)]
     give_back(ctx, [order for order, end in zip(orders, ended, strict=True) if end == UNSENT])
     return Counter(ended)
 
@@ -44,11 +48,10 @@ def give_back(ctx: Context, orders: list[dict[str, Any]]) -> None:
         ctx.hasura.run("ReleaseAutopayCharges", claims=claims)
 
 
-def _end(ctx: Context, order: dict[str, Any], time_is_up: Callable[[], bool]) -> str:
-    if time_is_up():
-        return UNSENT
+def _end(order: dict[str, Any], asked: Future[Future[str]]) -> str:
+    """Wait until an order was asked for, and its answer kept."""
     try:
-        return charge(ctx, order)
+        return asked.result().result()
     except AppError as failure:
         log.warning("not charged: %s", failure, extra={"charge_id": order["id"]})
     except Exception:  # the others need not wait for this one
@@ -56,8 +59,8 @@ def _end(ctx: Context, order: dict[str, Any], time_is_up: Callable[[], bool]) ->
     return BROKEN
 
 
-def charge(ctx: Context, order: dict[str, Any]) -> str:
-    """Ask the gateway, and keep what it says. A gateway's silence leaves the attempt unknown."""
+def charge(ctx: Context, order: dict[str, Any], keeper: Keeper) -> Future[str]:
+    """Ask the gateway, and have what it says kept. Its silence leaves the attempt unknown."""
     try:
         finding = _ask(ctx, order)
     except GatewayUnavailableError as silence:
@@ -67,9 +70,14 @@ def charge(ctx: Context, order: dict[str, Any]) -> str:
             fence=order["fence"],
             message=silence.message,
         )
-        return SILENT
-    inbox.keep(ctx, order["gateway"], finding, "answer", account=order["gateway_account"])
-    return str(finding.outcome)
+        return _done(SILENT)
+    return keeper.keep(order, finding)
+
+
+def _done(end: str) -> Future[str]:
+    done: Future[str] = Future()
+    done.set_result(end)
+    return done
 
 
 def _ask(ctx: Context, order: dict[str, Any]) -> Finding:

@@ -4,7 +4,7 @@ A gateway is a module here, or a folder; its name is the gateway's name everywhe
 in its settings' prefix, in its webhook's path. Listing the modules lists the gateways.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -66,6 +66,7 @@ class Capability(StrEnum):
     RECEIPT = "receipt"  # receipt_url
     DISPUTES = "disputes"  # find_disputes
     UPI = "upi"  # open_upi
+    PAYMENTS = "payments"  # find_payments: its page may be paid more than once
 
     @property
     def methods(self) -> frozenset[str]:
@@ -80,6 +81,7 @@ METHODS_OF = {
     Capability.RECEIPT: frozenset({"receipt_url"}),
     Capability.DISPUTES: frozenset({"find_disputes"}),
     Capability.UPI: frozenset({"open_upi"}),
+    Capability.PAYMENTS: frozenset({"find_payments"}),
 }
 
 
@@ -158,21 +160,16 @@ class Query:
     gateway_session_id: str | None = None
     gateway_payment_id: str | None = None
     gateway_customer_id: str | None = None  # of a SavedCharge
-    is_over: bool = (
-        False  # its page has closed: what is open at a gateway without pages has expired
-    )
+    is_over: bool = False  # its page has closed: what only we could close has expired
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A page of a gateway's, open for a payer.
-
-    With `form` the payer's browser must POST those fields to `url`; else it just goes there.
-    """
+    """A page of a gateway's, open for a payer."""
 
     reference: str  # the gateway's name for it, or ours where the gateway takes it
     url: str
-    form: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] = field(default_factory=dict)  # to POST to `url`; empty: to go there
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +199,7 @@ class Return:
 
 
 class Gateway(Protocol):
-    """One payment gateway. An adapter knows its gateway's API and nothing of the database.
+    """One payment gateway. An adapter knows its API and nothing of the database.
 
     Whatever asks the gateway raises GatewayRefusedError when it said no for good, and
     GatewayUnavailableError when it is not known what happened. What is safe to repeat is so with
@@ -247,6 +244,9 @@ class Gateway(Protocol):
 
     def find(self, query: Query) -> Finding | None:
         """Look a payment up. None: the gateway certainly knows nothing of it."""
+
+    def find_payments(self, query: Query) -> Sequence[Finding]:
+        """List all payments of a page, as each stands by itself. What has no money has no name."""
 
     def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
         """Look a refund up among its payment's. None: the gateway certainly has none such."""

@@ -1,4 +1,4 @@
-"""Asking a gateway what became of an attempt that has not ended."""
+"""Asking a gateway what became of an attempt, and what else was paid on its page."""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -6,12 +6,16 @@ from typing import Any
 
 from app import inbox
 from app.context import Context
-from app.errors import GatewayRefusedError
-from app.gateways import Finding, Query
+from app.errors import GatewayRefusedError, GatewayUnavailableError
+from app.gateways import Capability, Finding, Outcome, Query
 from app.money import Money
 
 # A payer who began just before a page closed may still be at their bank.
 CLOSING = timedelta(minutes=15)
+
+HAS_MONEY = frozenset({Outcome.PAID, Outcome.AUTHORIZED})
+# Any other payment may still take money: even one that failed, if its bank says yes late.
+DECIDED = frozenset({Outcome.PAID, Outcome.CANCELED, Outcome.EXPIRED})
 
 
 def check(ctx: Context, attempt: dict[str, Any]) -> str:
@@ -24,7 +28,7 @@ def check(ctx: Context, attempt: dict[str, Any]) -> str:
     gateway, account = attempt["gateway"], attempt["gateway_account"]
     finding = _finish_capture(ctx, attempt) or ctx.gateway(gateway).find(_query(ctx, attempt))
     if finding is not None:
-        return str(inbox.keep(ctx, gateway, finding, "look-up", account=account)["status"])
+        return str(inbox.keep_found(ctx, attempt, finding)["status"])
     nothing = {
         "subject": "payment",
         "outcome": "not_found",
@@ -32,6 +36,28 @@ def check(ctx: Context, attempt: dict[str, Any]) -> str:
         "asked_at": ctx.now().isoformat(),  # what is not there today may be there tomorrow
     }
     return str(inbox.keep_words(ctx, gateway, nothing, "look-up", account=account)["status"])
+
+
+def check_page(ctx: Context, attempt: dict[str, Any]) -> int:
+    """Bring every other payment of a captured attempt's page through the door. Answers how many.
+
+    Raises GatewayUnavailableError when the gateway does not answer, or leaves the payment out that
+    our books have: then it does not tell all.
+    """
+    name, known = attempt["gateway"], attempt["gateway_payment_id"]
+    gateway = ctx.gateway(name)
+    several = Capability.PAYMENTS in gateway.capabilities
+    found = gateway.find_payments(_query(ctx, attempt)) if several else ()
+    if several and known not in [one.gateway_payment_id for one in found]:
+        message = f"{name} does not list the payment that is booked"
+        raise GatewayUnavailableError(message)
+    others = [one for one in found if one.gateway_payment_id != known]
+    paid = [one for one in others if one.outcome in HAS_MONEY]
+    for one in paid:
+        inbox.keep(ctx, name, one, "look-up", account=attempt["gateway_account"])
+    is_undecided = any(one.outcome not in DECIDED for one in others)
+    ctx.hasura.run("EndPageCheck", attemptId=attempt["id"], isUndecided=is_undecided)
+    return len(paid)
 
 
 def _finish_capture(ctx: Context, attempt: dict[str, Any]) -> Finding | None:

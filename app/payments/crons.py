@@ -2,7 +2,8 @@
 
 import logging
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from app.config import ConfigError
 from app.context import Context
@@ -14,6 +15,8 @@ log = logging.getLogger(__name__)
 
 BATCH = 20
 CHECK_SECONDS_MAX = 40  # Hasura waits a minute for a cron, and one question may take ten seconds
+QUESTION_SECONDS_MAX = 10
+AGAIN = timedelta(hours=1)  # after silence; what is asked again sooner anyhow stays as it is
 # Younger captures are the event trigger's; older ones have no receipt to wait for.
 RECEIPT_AGE_MIN, RECEIPT_AGE_MAX = timedelta(minutes=1), timedelta(days=3)
 
@@ -29,23 +32,45 @@ def apply_gateway_events(ctx: Context) -> dict[str, int]:
 
 @cron
 def check_payments(ctx: Context) -> dict[str, int]:
-    """Ask the gateways about attempts that have not ended and are due, one after the other.
+    """Ask the gateways about attempts that are due, one after the other.
 
-    An attempt is put off to its next time before it is asked about, so that one that cannot be
+    Of one that is captured the other payments of its page are asked for, which nobody may have told
+    of. An attempt is put off to its next time before it is asked about, so that one that cannot be
     asked about keeps nobody else waiting. Silence is no answer: it is asked again within the hour.
     """
     asked = answered = 0
     give_up = time.monotonic() + CHECK_SECONDS_MAX
-    while time.monotonic() < give_up and (due := ctx.hasura.run("ClaimPaymentChecks", limit=1)):
-        asked += 1
-        try:
-            checks.check(ctx, due[0])
-            answered += 1
-        except (AppError, ConfigError) as failure:
-            log.warning("not checked: %s", failure, extra={"attempt_id": due[0]["id"]})
-            if isinstance(failure, GatewayUnavailableError):
-                ctx.hasura.run("AskPaymentAgain", attemptId=due[0]["id"])
+    while (left := give_up - time.monotonic()) > 0:
+        # As many as there is time for, should every gateway be as slow as we bear.
+        due = ctx.hasura.run("ClaimPaymentChecks", limit=max(1, int(left / QUESTION_SECONDS_MAX)))
+        if not due:
+            break
+        asked += len(due)
+        answered += sum(_is_answered(ctx, attempt, give_up) for attempt in due)
     return {"asked": asked, "answered": answered}
+
+
+def _is_answered(ctx: Context, attempt: dict[str, Any], give_up: float) -> bool:
+    try:
+        if time.monotonic() > give_up:
+            message = "the gateways were too slow for all that is due"
+            raise GatewayUnavailableError(message)
+        ask = checks.check_page if attempt["status"] == "captured" else checks.check
+        ask(ctx, attempt)
+    except (AppError, ConfigError) as failure:
+        log.warning("not checked: %s", failure, extra={"attempt_id": attempt["id"]})
+        if isinstance(failure, GatewayUnavailableError) and _is_put_off(attempt):
+            ctx.hasura.run("AskPaymentAgain", attemptId=attempt["id"])
+        return False
+    return True
+
+
+def _is_put_off(attempt: dict[str, Any]) -> bool:
+    """Tell whether its next question is further away than one after silence."""
+    if attempt["next_check_at"] is None:
+        return False
+    next_at = datetime.fromisoformat(attempt["next_check_at"])
+    return next_at - datetime.fromisoformat(attempt["updated_at"]) > AGAIN
 
 
 @cron

@@ -149,7 +149,7 @@ def hand_over(ctx: Context, fields: dict[str, str], attempt_id: str) -> Response
     if row and row["link_expires_at"]:
         left = datetime.fromisoformat(row["link_expires_at"]) - ctx.now()
         if left <= timedelta():  # nobody comes back from an app: perhaps it is paid
-            verification.verify(ctx, known["payment_intent_id"])
+            verification.verify_return(ctx, known["payment_intent_id"])
             row = _open_attempt(ctx, known)
         if row and row["link_expires_at"]:
             return _show_code(ctx, row, known["token"], visitors.language(fields))
@@ -221,7 +221,7 @@ def come_back(ctx: Context, fields: dict[str, str], attempt_id: str) -> Response
     session = known["gateway_session_id"] or ""
     arrival = Return(fields, known["payment_attempt_id"], session)
     ctx.gateway(known["gateway"]).read_return(arrival)
-    stands = verification.verify(ctx, known["payment_intent_id"])
+    stands = verification.verify_return(ctx, known["payment_intent_id"])
     return _to_page(known["token"], "turned-back" if stands["status"] == "pending" else "")
 
 

@@ -16,13 +16,25 @@ def verify(ctx: Context, payment_intent_id: str) -> dict[str, Any]:
     A gateway that does not answer leaves the state as it is known. Raises NotFoundError for a
     payment that the session does not see.
     """
-    attempts = ctx.hasura.run("OpenPaymentAttempts", paymentIntentId=payment_intent_id)
+    _ask(ctx, ctx.hasura.run("OpenPaymentAttempts", paymentIntentId=payment_intent_id))
+    return state(ctx, payment_intent_id)
+
+
+def verify_return(ctx: Context, payment_intent_id: str) -> dict[str, Any]:
+    """Do the same for a payer who comes back, however often they load the page of it.
+
+    The database says whom to ask about: what was asked about in the last seconds, nobody.
+    """
+    _ask(ctx, ctx.hasura.run("ClaimReturnChecks", paymentIntentId=payment_intent_id))
+    return state(ctx, payment_intent_id)
+
+
+def _ask(ctx: Context, attempts: list[dict[str, Any]]) -> None:
     for attempt in attempts:
         try:
             checks.check(ctx, attempt)
         except GatewayUnavailableError as failure:
             log.warning("not verified: %s", failure, extra={"attempt_id": attempt["id"]})
-    return state(ctx, payment_intent_id)
 
 
 def state(ctx: Context, payment_intent_id: str) -> dict[str, Any]:

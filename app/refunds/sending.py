@@ -75,7 +75,7 @@ def check(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
     )
     if found is not None:
         ours = replace(found, refund_id=row["id"])
-        inbox.keep(ctx, gateway, ours, "look-up", account=account)
+        inbox.keep_found(ctx, row, ours)
     elif row["status"] in ASKABLE and _age(ctx, row) < ASKED_AGAIN_AGE_MAX:
         return send(ctx, row)
     else:

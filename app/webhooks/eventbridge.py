@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -14,6 +15,8 @@ from app.errors import GatewayUnavailableError
 from app.http import Http, RefusedReplyError
 from app.webhooks import sigv4
 from app.webhooks.messages import Message, Outcome, Result
+
+log = logging.getLogger(__name__)
 
 ENTRIES_MAX = 10
 BYTES_MAX = 256 * 1024  # of all entries of a request together: they must be fewer
@@ -71,7 +74,7 @@ class Bus:
         """Send each alone, where the request was refused for one of them: so the one is found."""
         code, said = _error(refusal.reply.body)
         if code != "ValidationException":  # throttled, not allowed, badly signed: about us
-            return [Result(Outcome.SILENT, f"{code}: {said}")] * len(group)
+            return [_silence(code, said)] * len(group)
         if len(group) == 1:
             return [Result(Outcome.REFUSED, f"{code}: {said}")]
         return [result for message in group for result in self._put([message], ctx)]
@@ -123,9 +126,14 @@ def _result(entry: Any) -> Result:
     if isinstance(entry, dict) and entry.get("EventId") and not entry.get("ErrorCode"):
         return Result(Outcome.PUBLISHED)
     code = str(entry.get("ErrorCode")) if isinstance(entry, dict) else "nothing"
-    outcome = Outcome.REFUSED if code in REFUSALS else Outcome.SILENT
     said = entry.get("ErrorMessage") if isinstance(entry, dict) else None
-    return Result(outcome, f"{code}: {said}")
+    return Result(Outcome.REFUSED, f"{code}: {said}") if code in REFUSALS else _silence(code, said)
+
+
+def _silence(code: str, said: object) -> Result:
+    """Keep the code, for organisations read it; AWS's words name our account and role."""
+    log.warning("EventBridge: %s: %s", code, said)
+    return Result(Outcome.SILENT, code)
 
 
 def _error(body: Any) -> tuple[str, str]:

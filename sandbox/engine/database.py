@@ -28,6 +28,7 @@ async def open_pool(settings: Settings, isolation: str | None = None) -> asyncpg
         "application_name": "hasura-compatible engine",
         "jit": "off",
         "statement_timeout": str(settings.statement_timeout_ms),
+        "engine.looks_itself": "on",  # for events, once it has changed something
     }
     if isolation:
         server["default_transaction_isolation"] = isolation.replace("-", " ")

@@ -59,6 +59,7 @@ class Engine:
         self.pool = await database.open_pool(self.settings, isolation)
         self.background = Background(self.pool, self.settings.environ)
         self.executor = Executor(self.pool, self.actions)
+        self.executor.on_change = self.background.look
         self.subscriptions = Subscriptions(self.executor, self.settings)
         self.state = await self.build(document)
         await self.authenticator.open()

@@ -16,6 +16,8 @@ from typing import Any, cast
 import httptools
 import httpx
 
+Host = tuple[str, str, int]  # scheme, name and port
+
 KEPT_SECONDS_MAX = 5.0  # as httpx: an idle connection that is older may be about to be closed
 ILLEGAL = re.compile(rb"[\x00\r\n]")
 NO_BODY = frozenset((204, 304))
@@ -40,13 +42,13 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._has_head = False
 
-    async def ask(self, request: httpx.Request) -> httpx.Response:
+    async def ask(self, request: bytes, *, is_head: bool) -> httpx.Response:
         """Send a request and wait for the whole answer."""
         self._loop = asyncio.get_running_loop()
         self._waiting = self._loop.create_future()
-        self._is_head = request.method == "HEAD"
+        self._is_head = is_head
         self._started = False
-        self._transport.write(_bytes_of(request))
+        self._transport.write(request)
         try:
             return await self._waiting
         except BaseException:
@@ -149,19 +151,35 @@ class Connection(asyncio.Protocol):
         self.abort()
 
 
-def _bytes_of(request: httpx.Request) -> bytes:
-    """Write the request; httpx has quoted the URL and added Host and the length."""
+def head_of(request: httpx.Request, *, without: bytes = b"") -> bytes:
+    """Write the head but for its last, empty line; httpx has quoted the URL and added Host.
+
+    `without` is the lower-case name of a header to leave out.
+    """
     method = request.method.encode("latin-1", "replace")
     if not TOKEN.match(method):
         raise httpx.LocalProtocolError("Illegal method characters")
     parts = [method, b" ", request.url.raw_path, b" HTTP/1.1\r\n"]
     for name, value in request.headers.raw:
+        if name.lower() == without:
+            continue
         if not TOKEN.match(name):
             raise httpx.LocalProtocolError(f"Illegal header name {name!r}")
         if ILLEGAL.search(value):
             raise httpx.LocalProtocolError(f"Illegal header value {value!r}")
         parts += [name, b": ", value, b"\r\n"]
-    return b"".join([*parts, b"\r\n", request.content])
+    return b"".join(parts)
+
+
+def host_of(request: httpx.Request) -> Host:
+    """Say whom to connect to. Raises httpx.UnsupportedProtocol."""
+    url = request.url
+    if url.scheme not in ("http", "https") or not url.host:
+        raise httpx.UnsupportedProtocol(
+            "Request URL is missing an 'http://' or 'https://' protocol.", request=request
+        )
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return url.scheme, url.raw_host.decode(), port
 
 
 class Transport(httpx.AsyncBaseTransport):
@@ -170,29 +188,24 @@ class Transport(httpx.AsyncBaseTransport):
     def __init__(self, tls: ssl.SSLContext, hosts_max: int) -> None:
         self._tls = tls
         self._hosts_max = hosts_max
-        self._idle: dict[tuple[str, str, int], Connection] = {}
+        self._idle: dict[Host, Connection] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        if url.scheme not in ("http", "https") or not url.host:
-            raise httpx.UnsupportedProtocol(
-                "Request URL is missing an 'http://' or 'https://' protocol.", request=request
-            )
-        host = (
-            url.scheme,
-            url.raw_host.decode(),
-            url.port or (443 if url.scheme == "https" else 80),
-        )
+        written = head_of(request) + b"\r\n" + request.content
+        try:
+            return await self.exchange(host_of(request), written, is_head=request.method == "HEAD")
+        except httpx.RequestError as error:
+            error.request = request
+            raise
+
+    async def exchange(self, host: Host, request: bytes, *, is_head: bool) -> httpx.Response:
+        """Exchange a request that is written already, past all that httpx would look at."""
         connection = self._idle.pop(host, None)
         if connection is not None and not connection.may_be_used():
             connection.abort()
             connection = None
         connection = connection or await self._connect(*host)
-        try:
-            response = await connection.ask(request)
-        except httpx.RequestError as error:
-            error.request = request
-            raise
+        response = await connection.ask(request, is_head=is_head)
         if connection.is_open:
             self._keep(host, connection)
         return response
@@ -210,7 +223,7 @@ class Transport(httpx.AsyncBaseTransport):
             raise httpx.ConnectError("All connection attempts failed") from error
         return connection
 
-    def _keep(self, host: tuple[str, str, int], connection: Connection) -> None:
+    def _keep(self, host: Host, connection: Connection) -> None:
         self._idle[host] = connection
         if len(self._idle) > self._hosts_max:
             self._idle.pop(next(iter(self._idle))).abort()

@@ -8,7 +8,7 @@ from typing import Self
 
 import httpx
 
-from .exchange import Transport
+from .exchange import Host, Transport, head_of, host_of
 from .settings import VERSION
 
 HEADERS = {
@@ -16,6 +16,7 @@ HEADERS = {
     "User-Agent": f"hasura-graphql-engine/{VERSION}",
 }
 HOSTS_MAX = 4  # whose connections one client keeps
+KNOWN_MAX = 200  # addresses whose heads are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,17 @@ class Request:
     url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where bodies are posted to, with all of the head but the length and the empty line."""
+
+    host: Host
+    head: bytes
+
+    def letter(self, body: bytes) -> bytes:
+        return b"%bContent-Length: %d\r\n\r\n%b" % (self.head, len(body), body)
 
 
 def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
@@ -43,15 +55,17 @@ def _value(name: str, text: str) -> bytes:
 class Outgoing:
     """Posts at most so many bodies at a time; the others wait for their turn.
 
-    A client serves one exchange at a time, and the one that was used last is taken first. One
-    client for all would look through all its connections at every step of every exchange: with a
-    hundred of them that costs five times what the exchange itself does.
+    httpx writes an address's head once: all that it does for a request takes longer than the
+    exchange. A client serves one exchange at a time, and the one that was used last is taken first.
+    One client for all would look through all its connections at every step of every exchange: with
+    a hundred of them that costs five times what the exchange itself does.
     """
 
     def __init__(self, concurrent_max: int) -> None:
         self._tls = httpx.create_ssl_context(trust_env=False)
         self._turns = asyncio.Semaphore(concurrent_max)
-        self._idle: list[httpx.AsyncClient] = []
+        self._idle: list[tuple[httpx.AsyncClient, Transport]] = []
+        self._known: dict[tuple[str, tuple[tuple[str, str], ...]], Address] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,7 +75,7 @@ class Outgoing:
 
     async def close(self) -> None:
         while self._idle:
-            await self._idle.pop().aclose()
+            await self._idle.pop()[0].aclose()
 
     async def post(
         self, url: str, headers: Mapping[str, str], body: str, timeout_s: float
@@ -71,17 +85,35 @@ class Outgoing:
         Raises TimeoutError, or what httpx raises: httpx.HTTPError and httpx.InvalidURL.
         """
         async with asyncio.timeout(timeout_s), self._turns:
-            client = self._idle.pop() if self._idle else self._make_client()
+            client, transport = used = self._idle.pop() if self._idle else self._make_client()
             try:
-                given = encoded(headers.items())
-                return await client.post(url, content=body.encode(errors="replace"), headers=given)
+                address = self._address(client, url, headers)
+                letter = address.letter(body.encode(errors="replace"))
+                answer = await transport.exchange(address.host, letter, is_head=False)
+                answer.read()
+                return answer
             finally:
-                self._idle.append(client)
+                self._idle.append(used)
+
+    def _address(self, client: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> Address:
+        key = url, tuple(headers.items())
+        address = self._known.get(key)
+        if address is None:
+            request = client.build_request("POST", url, headers=encoded(headers.items()))
+            if request.url.userinfo:
+                account = httpx.BasicAuth(request.url.username, request.url.password)
+                request = next(account.auth_flow(request))
+            head = head_of(request, without=b"content-length")
+            address = Address(host_of(request), head)
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[key] = address
+        return address
 
     async def send(self, request: Request, timeout_s: float) -> httpx.Response:
         """Send a request as it is, with the limit and the errors of post()."""
         async with asyncio.timeout(timeout_s), self._turns:
-            client = self._idle.pop() if self._idle else self._make_client()
+            client, _ = used = self._idle.pop() if self._idle else self._make_client()
             built = httpx.Request(
                 request.method,
                 request.url,
@@ -91,11 +123,12 @@ class Outgoing:
             try:
                 return await client.send(built)
             finally:
-                self._idle.append(client)
+                self._idle.append(used)
 
-    def _make_client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            transport=Transport(self._tls, HOSTS_MAX),
+    def _make_client(self) -> tuple[httpx.AsyncClient, Transport]:
+        transport = Transport(self._tls, HOSTS_MAX)
+        client = httpx.AsyncClient(
+            transport=transport,
             timeout=None,  # noqa: S113  # post() limits the whole exchange, not each of its reads
             headers=HEADERS,
             # A cookie that one answer sets must not be sent with the next, which is another's.
@@ -103,3 +136,4 @@ class Outgoing:
             follow_redirects=False,
             trust_env=False,
         )
+        return client, transport

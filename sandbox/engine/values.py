@@ -22,6 +22,9 @@ WHOLE_EXPONENT_MAX = 1024  # beyond it even a whole number is written with its e
 PLAIN_DIGITS_MAX = 7
 
 
+WRITE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once
+
+
 class EnumName(str):
     """An enum literal in a document, which is not a string."""
 
@@ -83,7 +86,7 @@ def to_json(value: Any) -> str:
 
 def _written(value: Any) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return WRITE(value)
     except TypeError:
         return _exact_json(value)
 
@@ -166,11 +169,17 @@ def encode_json(value: Any, path: str) -> str:
 
 
 def _has_enum(value: Any) -> bool:
-    if isinstance(value, list):
-        return any(_has_enum(item) for item in value)
-    if isinstance(value, dict):
-        return any(_has_enum(item) for item in value.values())
-    return isinstance(value, EnumName)
+    left = [value]
+    while left:
+        part = left.pop()
+        kind = type(part)
+        if kind is dict:
+            left.extend(part.values())
+        elif kind is list:
+            left.extend(part)
+        elif kind is EnumName:
+            return True
+    return False
 
 
 def encode_other(value: Any, path: str) -> str:

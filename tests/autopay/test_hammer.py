@@ -141,3 +141,33 @@ def test_contrary_answers_at_once_end_in_one_state(database: str, outcomes: Any)
         states = db.execute("select status from autopay_charges").fetchall()
         if "paid" in outcomes:
             assert [row["status"] for row in states] == ["succeeded"] * 4
+
+
+def test_answers_kept_together_and_webhooks_do_not_wait_in_a_ring(database: str) -> None:
+    """Half of the threads keep answers in parts that overlap; half hear of the same, one by one."""
+    town = Town(database, payers=48)
+    town.at(DUE)
+    with town.connect() as db:
+        autopay = Autopay(db, Money(db, town.tenant.session), town.tenant)
+        autopay.materialise()
+        orders = autopay.begin(autopay.claim())
+
+    def work(autopay: Autopay, thread: int) -> None:
+        turned = orders[thread * 3 :] + orders[: thread * 3]
+        for place in range(0, 48, 12):
+            part = turned[place : place + 12]
+            if thread % 2:
+                autopay.answer_together(part[::-1])
+                autopay.db.commit()
+            for order in [] if thread % 2 else part:
+                autopay.answer(order)
+                autopay.db.commit()
+
+    hammer(database, town.tenants, work)  # a deadlock would be raised here
+
+    with town.connect() as db:
+        entries = db.execute("select amount from credit_entries").fetchall()
+        assert [entry["amount"] for entry in entries] == [250] * 48
+        states = db.execute("select distinct status from autopay_charges").fetchall()
+        assert states == [{"status": "succeeded"}]
+        assert broken_invariants(db) == {}

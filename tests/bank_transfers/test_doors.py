@@ -5,8 +5,9 @@ from typing import Any
 import psycopg
 import pytest
 from books import Tenant, broken_invariants, settle
-from in_process import House
+from in_process import CrashError, House
 from marshmallow import ValidationError
+from money_back import balances
 from psycopg.rows import dict_row
 
 from app import gateways
@@ -135,17 +136,39 @@ def test_an_owner_takes_somebody_off_and_their_entries_with_them(desk: Desk) -> 
         desk.approve(transfer)
 
 
-def test_the_cron_uses_what_was_held_and_lists_what_waits(desk: Desk) -> None:
+@pytest.fixture
+def cron(desk: Desk) -> House:
+    """The cron's part of the service, three days after an order was called off."""
     account = desk.open_account()
     desk.approve(desk.record(account, amount=1000, order_display_id=desk.order["display_id"]))
     desk.record(account, reference="OTHER1", idempotency_key="k2")
     with psycopg.connect(desk.url, row_factory=dict_row) as db:
         db.execute("update payment_intents set status = 'canceled'")
         db.execute("update clock set skew_seconds = skew_seconds + 3 * 86400")
-    cron = House(desk.url, desk.session | {"x-hasura-role": "service"})
+    return House(desk.url, desk.session | {"x-hasura-role": "service"})
 
+
+def test_the_cron_uses_what_was_held_and_lists_what_waits(cron: House) -> None:
     assert crons.settle_bank_transfers(cron.ctx) == {"settled": 1, "listed": 1}
     assert crons.settle_bank_transfers(cron.ctx) == {"settled": 0, "listed": 0}
+
+
+@pytest.mark.parametrize("is_after", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_cron_that_dies_anywhere_uses_and_lists_each_once(
+    desk: Desk, cron: House, at: int, is_after: bool
+) -> None:
+    cron.plan(at, is_after=is_after)
+    with pytest.raises(CrashError):
+        crons.settle_bank_transfers(cron.ctx)
+    cron.plan(0, is_after=False)
+    crons.settle_bank_transfers(cron.ctx)
+
+    with psycopg.connect(desk.url, row_factory=dict_row) as db:
+        assert balances(db, desk.tenant) == {"bank INR": 1000, "refunds_pending INR": -1000}
+        waiting = "select count(*) as n from exceptions where class = 'bank-transfer-waiting'"
+        assert db.execute(waiting).fetchone() == {"n": 1}
+        assert broken_invariants(db) == {}
 
 
 def test_no_adapter_is_called_as_what_has_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -63,6 +64,13 @@ def count(connection: psycopg.Connection[Any], table: str) -> int:
     return int(number)
 
 
+def wait_until_one(connection: psycopg.Connection[Any], table: str) -> None:
+    give_up = time.monotonic() + 20
+    while count(connection, table) != 1:
+        assert time.monotonic() < give_up, "it did not come"
+        time.sleep(0.02)
+
+
 def test_removed_triggers_write_nothing_and_leave_nothing_to_deliver(
     url: str, tmp_path: Path
 ) -> None:
@@ -87,6 +95,31 @@ def test_removed_triggers_write_nothing_and_leave_nothing_to_deliver(
         connection.execute("insert into paid default values")
         assert count(connection, "event_log") == 2
         assert count(connection, "hdb_cron_events") == 100
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/graphql", {"query": "mutation { insert_paid(objects: [{}]) { affected_rows } }"}),
+        ("/v2/query", {"type": "run_sql", "args": {"sql": "insert into paid default values"}}),
+    ],
+)
+def test_the_engine_finds_the_events_of_its_own_changes_by_itself(
+    url: str, tmp_path: Path, path: str, body: dict[str, Any]
+) -> None:
+    directory = write(tmp_path / "metadata", with_triggers=True)
+    never = {"HASURA_GRAPHQL_EVENTS_FETCH_INTERVAL": "600000"}
+    with (
+        harness.serve(url, directory, never) as served,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        connection.execute("listen hdb_events")
+        assert served.post(path, body).status_code == 200
+        wait_until_one(connection, "event_log where error")
+        assert list(connection.notifies(timeout=0)) == []
+
+        connection.execute("insert into paid default values")
+        assert len(list(connection.notifies(timeout=10, stop_after=1))) == 1
 
 
 def test_triggers_removed_while_no_engine_runs_are_gone_at_the_next_start(

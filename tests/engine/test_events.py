@@ -15,7 +15,7 @@ from engine.receiver import Answer, Receiver, new_database, open_pool, receiving
 from sandbox.engine.errors import EngineError
 from sandbox.engine.settings import SettingsError
 from sandbox.engine.triggers import delivery
-from sandbox.engine.triggers.delivery import Result, decide
+from sandbox.engine.triggers.delivery import Job, Pace, Pump, Result, decide
 from sandbox.engine.triggers.events import EventTriggers, spell_numbers
 from sandbox.engine.triggers.webhooks import Response, Retry
 from sandbox.postgres import Postgres
@@ -631,6 +631,42 @@ def test_many_events_are_claimed_and_settled_in_batches(play: Run) -> None:
         assert calls["settle"] < 250
 
     play(scene)
+
+
+def test_what_comes_in_quick_succession_is_claimed_and_recorded_together() -> None:
+    class Queue:
+        def __init__(self) -> None:
+            self.due: list[Job] = []
+            self.claims: list[int] = []
+            self.records: list[int] = []
+
+        async def claim(self, limit: int) -> list[Job]:
+            taken, self.due = self.due[:limit], self.due[limit:]
+            self.claims.append(len(taken))
+            return taken
+
+        async def settle(self, results: list[Result]) -> None:
+            self.records.append(len(results))
+
+    async def run() -> Queue:
+        queue = Queue()
+        pump = Pump(queue, Pace(interval_s=600, gather_s=0.5))
+        pumping = asyncio.create_task(pump.run())
+        for number in range(20):
+            queue.due.append(Job(str(number), "nobodys", 0))
+            pump.bell.set()
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(20):
+            while sum(queue.records) < 20:  # noqa: ASYNC110  # plain, and fast enough
+                await asyncio.sleep(0.01)
+        pumping.cancel()
+        await asyncio.gather(pumping, return_exceptions=True)
+        return queue
+
+    queue = asyncio.run(run())
+    assert sum(queue.claims) == sum(queue.records) == 20
+    assert len(queue.claims) <= 10
+    assert len(queue.records) <= 10
 
 
 def test_a_result_that_cannot_be_stored_does_not_hold_up_the_others(play: Run) -> None:

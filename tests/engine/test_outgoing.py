@@ -56,6 +56,30 @@ def test_a_cookie_of_one_answer_is_not_sent_with_the_next_request() -> None:
     play(scene)
 
 
+def test_the_account_in_an_address_is_sent_as_basic_authorization() -> None:
+    async def scene(receiver: Receiver, outgoing: Outgoing) -> None:
+        url = receiver.url.replace("http://", "http://ann:p%40ss@")
+        for _ in range(2):
+            await outgoing.post(f"{url}/hook", {}, "{}", 10)
+
+        sent = [dict(request.pairs)["Authorization"] for request in receiver.requests]
+        assert sent == ["Basic YW5uOnBAc3M="] * 2
+
+    play(scene)
+
+
+def test_each_body_is_sent_with_its_own_length_and_each_head_with_its_own_headers() -> None:
+    async def scene(receiver: Receiver, outgoing: Outgoing) -> None:
+        given = [("1", "{}"), ("2", '{"a": "é"}'), ("1", '"one"')]
+        for name, body in given:
+            await outgoing.post(f"{receiver.url}/hook", {"X-Name": name}, body, 10)
+
+        asked = [(request.headers["x-name"], request.text) for request in receiver.requests]
+        assert asked == given
+
+    play(scene)
+
+
 def test_no_more_than_the_limit_run_at_once_and_the_wait_counts() -> None:
     async def scene(receiver: Receiver, outgoing: Outgoing) -> None:
         receiver.answer = lambda _: Answer(wait_s=0.5)

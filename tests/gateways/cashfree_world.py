@@ -43,6 +43,7 @@ class CashfreeWorld:
             Ask.EXPIRE: "orders.terminate",
             Ask.REFUND: "refunds.create",
             Ask.FIND_REFUND: "refunds.get",
+            Ask.FIND_PAYMENTS: "orders.payments",
             Ask.SETTLEMENTS: "settlement.recon",
         }
     )

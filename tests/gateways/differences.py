@@ -36,6 +36,10 @@ DIFFERENCES: dict[tuple[str, str], Difference] = {
         "a page completes once, and its one intent succeeds once",
         "https://docs.stripe.com/payments/checkout/how-checkout-works",
     ),
+    ("stripe", "payments"): Difference(
+        "the same",
+        "https://docs.stripe.com/payments/checkout/how-checkout-works",
+    ),
     ("stripe", "upi"): Difference(
         "UPI is for saved methods of Indian accounts there, and its code is on Stripe's own page",
         "https://docs.stripe.com/india-recurring-payments",
@@ -93,6 +97,10 @@ DIFFERENCES: dict[tuple[str, str], Difference] = {
     ),
     ("payu", "pays_twice"): Difference(
         "a txnid is one try",
+        "https://docs.payu.in/docs/prebuilt-checkout-page-integration",
+    ),
+    ("payu", "payments"): Difference(
+        "a txnid that was paid is not taken again",
         "https://docs.payu.in/docs/prebuilt-checkout-page-integration",
     ),
     ("payu", "fail_late"): Difference(

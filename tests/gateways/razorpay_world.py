@@ -57,6 +57,7 @@ class World:
             Ask.CAPTURE: "payments.capture",
             Ask.REFUND: "payments.refund",
             Ask.FIND_REFUND: "payments.refunds",
+            Ask.FIND_PAYMENTS: "orders.payments",
             Ask.SETTLEMENTS: "settlements.recon",
         }
     )

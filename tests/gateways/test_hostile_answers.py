@@ -299,6 +299,10 @@ CALLS: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
     "razorpay open again": (lambda g: g.open(rz.charge()), [rz.listed(rz.order())]),
     "razorpay find": (lambda g: g.find(OVER), [rz.order(), rz.listed(RZ_FAILED, rz.payment())]),
     "razorpay search": (lambda g: g.find(rz.query()), [rz.listed(rz.order()), rz.listed()]),
+    "razorpay find_payments": (
+        lambda g: list(g.find_payments(OVER)),
+        [rz.listed(RZ_FAILED, rz.payment())],
+    ),
     "razorpay capture": (
         lambda g: g.capture(rz.ATTEMPT, "pay_1", rz.INR_2500),
         [rz.payment()],
@@ -317,6 +321,10 @@ CALLS: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
     "cashfree find": (
         lambda g: g.find(Query(payment_attempt_id=cf.ATTEMPT, since=cf.NOW)),
         [CF_ORDER, [CF_FAILED, CF_PAID]],
+    ),
+    "cashfree find_payments": (
+        lambda g: list(g.find_payments(Query(payment_attempt_id=cf.ATTEMPT, since=cf.NOW))),
+        [[CF_FAILED, CF_PAID]],
     ),
     "cashfree capture": (
         lambda g: g.capture(cf.ATTEMPT, "1", cf.INR_2500),

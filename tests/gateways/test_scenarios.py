@@ -1,12 +1,19 @@
 """Every scenario in every gateway's world, over HTTP; what differs is declared, and asserted."""
 
 import pytest
-from gateways import scenarios_days, scenarios_money, scenarios_pages, scenarios_upi, worlds
+from gateways import (
+    scenarios_days,
+    scenarios_money,
+    scenarios_pages,
+    scenarios_several,
+    scenarios_upi,
+    worlds,
+)
 from gateways.differences import DIFFERENCES, Difference
 from gateways.scenarios import ALL, lacking
 from gateways.world import World
 
-for each in (scenarios_pages, scenarios_money, scenarios_days, scenarios_upi):
+for each in (scenarios_pages, scenarios_money, scenarios_days, scenarios_several, scenarios_upi):
     assert each.scenario.__module__ == "gateways.scenarios"  # each has entered its own
 NAMES = [*ALL]
 NEEDS = {str(need) for one in ALL.values() for need in one.needs}

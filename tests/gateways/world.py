@@ -83,6 +83,7 @@ class Ask(StrEnum):
     FIND_REFUND = "find_refund"
     SETTLEMENTS = "settlements"
     FIND_DISPUTES = "find_disputes"  # where Capability.DISPUTES is declared
+    FIND_PAYMENTS = "find_payments"  # where Capability.PAYMENTS is declared
 
 
 @dataclass

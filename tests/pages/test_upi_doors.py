@@ -61,7 +61,7 @@ class Hasura:
             "order_checkouts": [self.row],
             "payment_page_states": [PAGE],
             "clock": [{"skew_seconds": "0"}],
-            "open_payment_attempts": [],
+            "claim_return_checks": [],
             "payment_intents": [{"id": KNOWN["payment_intent_id"], "status": "pending"}],
             "record_checkout_session": [{"id": ATTEMPT, "status": "pending"}],
             "mark_payment_unknown": [{"id": ATTEMPT, "status": "unknown"}],
@@ -112,6 +112,7 @@ def answers(wires: responses.RequestsMock, link: str = LINK, amount: float = 42.
 def test_a_code_is_asked_for_once_kept_and_then_shown(client, hasura, wires) -> None:
     answers(wires)
     answer = client.get(DOOR)
+    assert hasura.told("RecordUpiLink")["takesSeveral"] is True
 
     assert (answer.status_code, answer.headers["Location"]) == (303, DOOR)
     kept = hasura.told("RecordUpiLink")
@@ -177,7 +178,7 @@ def test_a_code_that_is_over_is_not_shown_before_the_gateway_was_asked(client, h
     hasura.row = UPI_ROW | {"url": LINK, "link_expires_at": in_minutes(-1)}
     text = client.get(DOOR).text
 
-    assert "OpenPaymentAttempts" in hasura.names()
+    assert "ClaimReturnChecks" in hasura.names()
     assert "This code is not valid any more" in text
     assert "upi://" not in text
     assert 'http-equiv="refresh"' not in text

@@ -21,6 +21,7 @@ WAITS = [
 
 
 CLOSED = timedelta(minutes=16)  # after a page has closed, nobody is paying on it any more
+BELIEVED = timedelta(hours=25)  # after it began, who knows nothing of it is right
 
 
 def advance(db: Connection, by: timedelta) -> None:
@@ -48,6 +49,7 @@ def listed(db: Connection) -> list[dict[str, Any]]:
 def test_an_attempt_is_asked_about_on_the_schedule_and_then_listed(db, money) -> None:
     attempt = money.open()["payment_attempt_id"]
     page_is_open(db, until=sum(WAITS, 100 * DAY))
+    look_up(money, attempt, "requires_action")
 
     for number, wait in enumerate(WAITS):
         advance(db, wait - timedelta(seconds=1))
@@ -60,7 +62,7 @@ def test_an_attempt_is_asked_about_on_the_schedule_and_then_listed(db, money) ->
     (exception,) = listed(db)
     assert exception["class"] == "payment-unresolved"
     assert (exception["amount"], exception["currency"]) == (2500, "USD")
-    assert exception["detail"].startswith("created since 20")
+    assert exception["detail"].startswith("pending since 20")
     advance(db, 30 * DAY)
     assert claim(money) == []
     assert broken_invariants(db) == {}
@@ -69,6 +71,7 @@ def test_an_attempt_is_asked_about_on_the_schedule_and_then_listed(db, money) ->
 def test_an_attempt_is_asked_about_when_its_page_has_closed(db, money) -> None:
     attempt = money.open()["payment_attempt_id"]
     page_is_open(db, until=timedelta(hours=1))
+    look_up(money, attempt, "requires_action")
     for wait in WAITS[:3]:
         advance(db, wait)
         claim(money)
@@ -84,6 +87,47 @@ def test_an_attempt_is_asked_about_when_its_page_has_closed(db, money) -> None:
     advance(db, timedelta(seconds=1))
     (later,) = claim(money)
     assert later["checks"] == 6
+
+
+@pytest.mark.parametrize("is_silent", [False, True], ids=["answered", "unanswered"])
+def test_an_attempt_that_no_gateway_knows_is_asked_about_when_that_is_believed(
+    db, money, is_silent
+) -> None:
+    attempt = money.open()["payment_attempt_id"]
+    page_is_open(db, until=timedelta(hours=23, minutes=30))
+    if is_silent:
+        money.call("mark_payment_unknown", payment_attempt_id=attempt, failure_message="no answer")
+    for wait in WAITS[:5]:
+        advance(db, wait)
+        claim(money)
+    asked = sum(WAITS[:5], timedelta())
+
+    closed = timedelta(hours=23, minutes=30) + CLOSED
+    advance(db, closed - asked)
+    (early,) = claim(money)
+    assert look_up(money, early["id"], "not_found", 1)["status"] == "ignored"
+    advance(db, BELIEVED - closed - timedelta(seconds=1))
+    assert claim(money) == []
+    advance(db, timedelta(seconds=1))
+    (late,) = claim(money)
+    assert look_up(money, late["id"], "not_found", 2)["status"] == "applied"
+
+
+def test_what_was_given_up_and_is_open_again_is_asked_about_or_listed(db, money) -> None:
+    attempt = money.open()["payment_attempt_id"]
+    for _ in range(10):
+        advance(db, DAY)
+        claim(money)
+    money.receive(attempt, "failed")
+    for _ in range(10):
+        advance(db, DAY)
+        claim(money)
+    assert listed(db) == []
+
+    money.receive(attempt, "processing")
+    advance(db, DAY)
+    assert [row["status"] for row in claim(money)] == ["processing"]
+    assert [row["class"] for row in listed(db)] == ["payment-unresolved"]
 
 
 def test_what_is_listed_is_taken_off_when_it_ends_after_all(db, money) -> None:

@@ -40,6 +40,38 @@ def test_a_paid_message_grants_the_credits_and_books_the_money(db, money, tenant
     assert broken_invariants(db) == {}
 
 
+def test_a_message_that_is_applied_at_once_is_written_once(db, money) -> None:
+    row = money.open()
+    money.record(row["payment_attempt_id"])
+    event = money.receive(row["payment_attempt_id"])
+    updated = "select pg_stat_get_xact_tuples_updated('gateway_events'::regclass) as number"
+
+    assert db.execute(updated).fetchone()["number"] == 0
+    kept = db.execute("select * from gateway_events where id = %s", [event["id"]]).fetchone()
+    assert (kept["status"], kept["payment_attempt_id"], kept["tries"]) == (
+        "applied",
+        row["payment_attempt_id"],
+        0,
+    )
+
+
+def test_a_message_that_cannot_be_applied_is_kept_as_nobodys_and_tried_again(db, money) -> None:
+    row = money.open()
+    money.record(row["payment_attempt_id"])
+    event = money.receive(row["payment_attempt_id"], subject="weather")
+    kept = db.execute("select * from gateway_events where id = %s", [event["id"]]).fetchone()
+
+    assert (kept["status"], kept["tries"]) == ("received", 1)
+    assert (kept["organization_id"], kept["payment_attempt_id"]) == (None, None)
+    assert kept["next_try_at"] > kept["created_at"]
+
+
+def test_a_message_whose_reference_is_no_id_of_ours_is_kept(db, money) -> None:
+    event = money.receive("no-id-of-ours")
+
+    assert (event["status"], event["payment_attempt_id"]) == ("received", None)
+
+
 def test_a_message_may_come_before_the_gateways_answer(db, money, tenant) -> None:
     row = money.open()
     money.receive(row["payment_attempt_id"])

@@ -66,6 +66,7 @@ class Flow:
     told_only: bool = False
     asked_only: bool = False  # or something that no webhook tells
     later: int = 0  # how long it takes a gateway, in seconds, to make up its mind
+    until_closed: bool = False  # whether the janitor also asks what else was paid on the page
     # Which of the ways in which a call may be spoilt is its turn. Flows of one family, which are
     # the same at each gateway, have a turn each; others have two.
     turn: int | None = None
@@ -277,9 +278,11 @@ class Case:
             " from payment_attempts where created_at >= %s"
             " and (status in ('created', 'unknown', 'pending', 'processing')"
             # Until it is said how much, the money waits for its shop.
-            "   or status = 'authorized' and amount_to_capture is not null)"
+            "   or status = 'authorized' and amount_to_capture is not null"
+            "   or status = 'captured' and next_check_at is not null and %s)"
             " and id not in (select object_id from exceptions)",
             self.started,
+            self.flow.until_closed,
         )
         left = [
             f"attempt {row['id']} is {row['status']} for ever: asked about {row['checks']} times,"

@@ -26,6 +26,7 @@ from proof import (
     disputing,
     ordering,
     paying,
+    paying_again,
     publishing,
     recurring,
     refunding,
@@ -41,6 +42,7 @@ FLOWS: tuple[Flow, ...] = (
     *recurring.FLOWS,
     *ordering.FLOWS,
     *paying.FLOWS,
+    *paying_again.FLOWS,
     *publishing.FLOWS,
     *banking.FLOWS,
 )

@@ -88,6 +88,29 @@ def is_lost(case: Case) -> list[str]:
     return [] if fine else [f"the books say {rows}"]
 
 
+def second_is_listed(case: Case) -> list[str]:
+    """What was paid on one page beyond the order is listed, payment by payment, once."""
+    rows, charges = rows_of(case), case.charges()
+    listed = case.sql(
+        "select count(*) as times from exceptions"
+        " join gateway_events on gateway_events.id = object_id"
+        " join payment_attempts on payment_attempts.id = payment_attempt_id"
+        " join orders using (payment_intent_id)"
+        " where reference = %s and class = 'duplicate-payment'"
+        " group by notice ->> 'gateway_payment_id'",
+        case.key,
+    )
+    booked = [row["status"] for row in rows if row["attempt"] == "captured"]
+    complaints = []
+    if len(charges) < 2 and not case.faults:
+        complaints.append("nobody paid twice")
+    if booked != ["paid"] * min(len(charges), 1):
+        complaints.append(f"the gateway took {charges}, the books say {rows}")
+    if [one["times"] for one in listed] != [1] * max(len(charges) - 1, 0):
+        complaints.append(f"the gateway took {charges}, and listed are {listed}")
+    return complaints
+
+
 def paid_twice(first: str, case: Case) -> list[str]:
     """All that was taken is booked: the order is paid once, and a surplus is listed."""
     rows, charges = rows_of(case), case.charges()

@@ -23,6 +23,7 @@ from app.gateways import Charge, Checkout, Money
 
 LINK = re.compile(r"upi://[^\"'<>\s]+")
 OPEN = frozenset({"created", "unknown", "pending"})
+RETURN_SECONDS = 5
 
 
 @dataclass
@@ -194,7 +195,11 @@ def order_of(case: Case) -> Charge:
 
 
 def come_back(case: Case) -> None:
-    """Bring back what the gateway gave the browser, as a form where it posts one."""
+    """Bring back what the gateway gave the browser, as a form where it posts one.
+
+    Some seconds later, also the next time: returns have a gateway asked no more often than that.
+    """
+    case.stage.advance(RETURN_SECONDS)
     attempt, opened = case.facts["attempt"], case.facts["page"]
     brought = world_of(case, attempt["gateway"]).arrival(order_of(case), opened).fields
     path = f"/payments/return/{attempt['id']}"

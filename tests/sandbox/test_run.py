@@ -18,10 +18,12 @@ import httpx
 import psycopg
 import pytest
 
+from sandbox import tokens
 from sandbox.postgres import Postgres
 from sandbox.supervisor import alone
 
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 READY_SECONDS_MAX = 60  # the promise is ten on an idle machine; others run here, too
 
 pytestmark = pytest.mark.xdist_group("run")
@@ -190,6 +192,28 @@ def test_the_printed_tokens_open_what_their_roles_may_see(up: Run) -> None:
         ("olga", "operator"): ["ada", "asha", "grace", "hedy"],
     }
     assert shown[0][2] in re.findall(r"^curl .*$", up.said, re.MULTILINE)[0]
+
+
+def test_every_page_that_is_printed_is_there(up: Run) -> None:
+    pages = dict(
+        re.findall(r"^  (console|App|Gateways|Shop|Events) +(http\S+)$", up.said, re.MULTILINE)
+    )
+    found = {name: httpx.get(url, follow_redirects=True).status_code for name, url in pages.items()}
+
+    assert found == dict.fromkeys(("console", "App", "Gateways", "Shop", "Events"), 200)
+
+
+def test_the_readmes_order_has_a_page(up: Run) -> None:
+    (command,) = re.findall(r"^curl .*initiatePayment.*$", README.replace("\\\n", ""), re.MULTILINE)
+    asha = next(user for user in tokens.USERS if user.name == "asha")
+    said = pasted(
+        command.replace("http://localhost:8080/v1/graphql", up.graphql_url).replace(
+            "$(.venv/bin/python -m sandbox token --user asha)", tokens.token(asha)
+        )
+    )
+    page = httpx.get(said["data"]["initiatePayment"]["payment_url"])
+
+    assert "₹2,450.00" in page.text
 
 
 def test_a_second_sandbox_in_the_same_place_is_refused_in_one_line(up: Run) -> None:

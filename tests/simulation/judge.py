@@ -16,10 +16,7 @@ from simulation.dice import GATEWAYS, HOUR
 from simulation.held import Held, read
 from simulation.town import CURRENCIES, Town
 
-# Money and refunds are known within a day. That nothing was paid is asked about once a day: just
-# before the page closes, at worst; a day later answers may be lost for some hours more.
 RESOLVED_HOURS_MAX = 24
-NOTHING_PAID_HOURS_MAX = 48
 
 # When each attempt and refund was over, by the gateway's word at the latest, and when it ended here
 # or was listed for a person; in Unix seconds. Money is there from its booking on.
@@ -75,7 +72,6 @@ class Judge:
     slowest: dict[str, float] = field(default_factory=dict)  # hours
     charges: int = 0
     surplus: int = 0
-    untold: int = 0
     sent_back: int = 0
 
     def after_wave(self, since: str) -> list[str]:
@@ -98,7 +94,7 @@ class Judge:
             *self._open(since),
             *self._slow(held, since),
         ]
-        for name, one in held.items():  # after _charges, which takes off what nobody told us of
+        for name, one in held.items():
             done = sum(r.amount for all_ in one.refunds.values() for r in all_ if r.is_done)
             self.sums[name] += sum(one.charges.values()) - done - one.disputed - one.fees
         return [*faults, *self._clearing()]
@@ -138,32 +134,8 @@ class Judge:
                         yield f"{gateway} took {amount} as {name}, and our books say {said}"
                 elif (gateway, name) in listed:
                     self.surplus += 1
-                elif self._was_never_told(gateway, name, booked):
-                    self.untold += 1
-                    self.sums[gateway] -= amount  # our books cannot have it
                 else:
                     yield f"{gateway} took {amount} as {name}, which is in no book"
-
-    def _was_never_told(
-        self, gateway: str, name: str, booked: Mapping[tuple[str, str], Any]
-    ) -> bool:
-        """A second payment on a page that was paid, and no message that it was captured came.
-
-        No look-up asks for it, for the page's attempt has ended with the first: only the gateway's
-        settlement report shows it.
-        """
-        page = self._page(gateway, name)
-        others = (self._page(where, known) for where, known in booked if where == gateway)
-        is_second = page is not None and page in others
-        return is_second and not self.town.houses.has_sent(gateway, name.rpartition(":")[2])
-
-    def _page(self, gateway: str, name: str) -> str | None:
-        if gateway == "cashfree":
-            return name.partition(":")[0]
-        if gateway == "razorpay":
-            found = self.town.houses.find(gateway, "payment", name)
-            return str(found["order_id"]) if found else None
-        return None  # the others' pages take one payment
 
     def _listed(self) -> set[tuple[str, str]]:
         rows = self.town.sql(
@@ -215,7 +187,7 @@ class Judge:
                 yield f"{one['gateway']}: one of {table}, {one['id']}, is {one['status']} for ever"
 
     def _slow(self, held: Mapping[str, Held], since: str) -> Iterator[str]:
-        """What the gateway knew to be over was over here, or listed, within the hours above.
+        """What the gateway knew to be over was over here, or listed, within a day.
 
         A page that nobody pays is over when it closes; what the gateway never heard of, a day and
         an hour after it was asked, when it would have forgotten the key.
@@ -227,8 +199,7 @@ class Judge:
     def _note(self, row: Mapping[str, Any], hours: float) -> Iterator[str]:
         what = row["what"]
         self.slowest[what] = max(self.slowest.get(what, 0), hours)
-        is_money = row["status"] in {"captured", "succeeded"}
-        if hours > (RESOLVED_HOURS_MAX if is_money else NOTHING_PAID_HOURS_MAX):
+        if hours > RESOLVED_HOURS_MAX:
             name = f"{what} {row['id']}"
             yield f"{row['gateway']}: {name} took {hours:.1f} hours to be {row['status']}"
 

@@ -13,8 +13,7 @@ ROWS = (
     *("calls to gateways", "answers lost before the effect", "answers lost after the effect"),
     *("late effects", "webhooks", "webhooks never sent", "webhooks sent twice"),
     *("webhooks answered unheard", "webhooks delayed", "payments taken"),
-    *("of them surplus, booked or listed", "of them surplus, never told of"),
-    *("refunds sent", "disputes"),
+    *("of them surplus, booked or listed", "refunds sent", "disputes"),
 )
 
 

@@ -7,6 +7,7 @@ sandbox's engine, what it asks of gateways by the simulators of the wave that is
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,8 +42,10 @@ class Town:
         self.service = Service(environment, self.hasura.client())
         self._adapters = finder(environment)
         self.houses: Houses
+        self.time = 0  # of this town, in seconds since it was opened
         self.skew = 0
         self.waves = 0
+        self._opened = time.monotonic()
 
     def open(self) -> None:
         self.hasura.open()
@@ -67,11 +70,16 @@ class Town:
         """Take what the service asks of a gateway there."""
         return self.houses.carry(asked)
 
-    def move_clock(self, skew: int) -> None:
-        """Let all clocks be so many seconds ahead of the world's, and what is due happen."""
-        self.skew = skew
-        self.database.execute("update clock set skew_seconds = %s", [skew])
-        self.houses.move_clock(skew)
+    def move_clock(self, moment: int) -> None:
+        """Let it be so many seconds after the town was opened, and what is due happen.
+
+        The world's time that went by since then is taken off, so that a slow machine has no more
+        to do than a fast one; but no clock ever goes back.
+        """
+        self.time = moment
+        self.skew = max(self.skew, moment - int(time.monotonic() - self._opened))
+        self.database.execute("update clock set skew_seconds = %s", [self.skew])
+        self.houses.move_clock(self.skew)
         self.service.tick("apply_gateway_events")  # it reads the clock anew, as at every cron
 
     def adapter(self, gateway: str) -> Gateway:

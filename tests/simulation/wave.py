@@ -24,12 +24,14 @@ RARELY = 6 * HOUR
 # What a cron that did something answers more than nothing of.
 DONE = ("tried", "asked", "missing")
 
-# Seconds since the wave began: often while payers are there, then as the questions come due.
+# Seconds since the wave began: often while payers are there, then as the questions come due. What
+# got no answer is asked again after an hour, and is to be resolved within a day.
 MOMENTS = (
     *range(0, 15 * MINUTE, 30),
     *range(15 * MINUTE, 2 * HOUR, 3 * MINUTE),
     *range(2 * HOUR, 14 * HOUR, 20 * MINUTE),
-    *range(14 * HOUR, 3 * DAY, 2 * HOUR),
+    *range(14 * HOUR, 36 * HOUR, HOUR),
+    *range(36 * HOUR, 3 * DAY, 2 * HOUR),
     *range(3 * DAY, 9 * DAY, 12 * HOUR),
 )
 LENGTH = 9 * DAY
@@ -49,7 +51,7 @@ class Wave:
 
     def play(self) -> None:
         """Play it to its end: the town's clock is ahead by the wave's length afterwards."""
-        began = self.town.skew
+        began = self.town.time
         self.town.open_houses()
         people = People(self.town, self._after, self.counts)
         for plan in self.plans:

@@ -7,6 +7,7 @@ import pytest
 import requests
 import responses
 
+from app.webhooks import eventbridge
 from app.webhooks.eventbridge import BYTES_MAX, Bus, size_of
 from app.webhooks.messages import Message, Outcome, Result
 
@@ -68,6 +69,7 @@ def test_entries_that_failed_are_told_from_those_that_did_not(aws: responses.Req
         *("published", "silent", "silent", "refused", "refused", "silent", "silent", "published")
     ]
     assert results[3].detail == "MalformedDetail: Detail is malformed."
+    assert results[5].detail == "NotAuthorizedForSourceException"
 
 
 @pytest.mark.parametrize(
@@ -78,12 +80,20 @@ def test_entries_that_failed_are_told_from_those_that_did_not(aws: responses.Req
         "com.amazon.coral.service#SerializationException",
     ],
 )
-def test_a_refusal_of_us_says_nothing_of_the_events(aws: responses.RequestsMock, code: str) -> None:
-    answer(aws, {"__type": code, "message": "no"}, 400)
+def test_a_refusal_of_us_says_nothing_of_the_events_and_is_told_to_us(
+    aws: responses.RequestsMock, caplog: pytest.LogCaptureFixture, code: str
+) -> None:
+    said = "User: arn:aws:sts::123456789012:assumed-role/munim is not authorized"
+    answer(aws, {"__type": code, "message": said}, 400)
+    # The service's log goes to standard error alone once an app was made, in this test or another.
+    eventbridge.log.addHandler(caplog.handler)
+    caplog.set_level("WARNING", eventbridge.log.name)
+    results = send(message(), message())
+    eventbridge.log.removeHandler(caplog.handler)
 
-    for result in send(message(), message()):
-        assert result == Result(Outcome.SILENT, f"{code.rpartition('#')[2]}: no")
+    assert results == [Result(Outcome.SILENT, code.rpartition("#")[2])] * 2
     assert len(aws.calls) == 1
+    assert said in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 https://www.cashfree.com/docs/api-reference/payments/overview
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
@@ -94,7 +94,10 @@ class Adapter:
 
     name: ClassVar[str] = "cashfree"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.AUTHORIZE, Capability.CANCEL, Capability.EXPIRE, Capability.UPI}
+        {
+            *(Capability.AUTHORIZE, Capability.CANCEL, Capability.EXPIRE, Capability.UPI),
+            Capability.PAYMENTS,
+        }
     )
     methods: ClassVar[frozenset[Method]] = frozenset(OFFERS)
     currencies: ClassVar[frozenset[str]] = frozenset({"INR"})
@@ -172,6 +175,11 @@ class Adapter:
         return self._find(
             query.gateway_session_id or query.payment_attempt_id, is_over=query.is_over
         )
+
+    def find_payments(self, query: Query) -> Sequence[Finding]:
+        """Ask for the payments of the order: one question."""
+        order_id = query.gateway_session_id or query.payment_attempt_id
+        return translated(partial(findings.of_payments, order_id, self._payments(order_id)))
 
     def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
         path = f"/orders/{findings.order_of(gateway_payment_id)}/refunds/{refund_name(refund_id)}"
@@ -264,11 +272,15 @@ class Adapter:
         order = as_object(found.body)
         if order.get("order_id") != order_id:
             raise GatewayUnavailableError(OTHER_ORDER)
-        payments = look_up(lambda: self.http.get(f"/orders/{order_id}/payments"))
-        tries = as_list(payments.body) if payments else []
+        tries = self._payments(order_id)
+        return translated(lambda: findings.of_order(order, tries, is_over=is_over))
+
+    def _payments(self, order_id: str) -> list[Object]:
+        found = look_up(lambda: self.http.get(f"/orders/{order_id}/payments"))
+        tries = as_list(found.body) if found else []
         if any(each.get("order_id", order_id) != order_id for each in tries):
             raise GatewayUnavailableError(OTHER_ORDER)
-        return translated(lambda: findings.of_order(order, tries, is_over=is_over))
+        return tries
 
 
 def refund_name(refund_id: str) -> str:

@@ -76,6 +76,12 @@ def _without_money(order: Object, tries: Sequence[Object], *, is_over: bool) -> 
     )
 
 
+def of_payments(order_id: str, payments: Sequence[Object]) -> list[Finding]:
+    """Translate each payment of an order by itself, the oldest first."""
+    order = {"order_id": order_id}
+    return [of_payment(order, payment) for payment in sorted(payments, key=_moment)]
+
+
 def of_payment(order: Object, payment: Object, error: Object | None = None) -> Finding:
     """Translate one payment of an order. `error` stands beside it in webhooks."""
     outcome = payment_outcome(payment)

@@ -34,7 +34,7 @@ from app.gateways import (
     parse,
 )
 from app.gateways.razorpay import findings, intents, orders, settlements
-from app.gateways.razorpay.answers import MALFORMED, answer, error_of, look_up
+from app.gateways.razorpay.answers import MALFORMED, answer, look_up
 from app.gateways.razorpay.findings import Entity
 from app.gateways.razorpay.lists import SIZE, items, pages
 from app.gateways.razorpay.notices import notice
@@ -73,7 +73,7 @@ class Adapter:
     name: ClassVar[str] = "razorpay"
     # Neither an order nor an authorization can be called off by its API.
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.AUTHORIZE, Capability.DISPUTES, Capability.UPI}
+        {Capability.AUTHORIZE, Capability.DISPUTES, Capability.UPI, Capability.PAYMENTS}
     )
     methods: ClassVar[frozenset[Method]] = frozenset(orders.METHODS)
     currencies: ClassVar[frozenset[str]] = frozenset({"INR"})
@@ -155,7 +155,7 @@ class Adapter:
             )
         except GatewayRefusedError as refusal:
             known = self.find_refund(order.id, order.gateway_payment_id)
-            return known or _not_refunded(order, refusal)
+            return known or findings.not_refunded(order, refusal)
 
     def find(self, query: Query) -> Finding | None:
         """Ask for the order, then for its payments: the later answer is the one that decides."""
@@ -166,6 +166,19 @@ class Adapter:
         return answer(
             lambda: self.http.get(path),
             lambda body: findings.of_order(order, items(body), query),
+        )
+
+    def find_payments(self, query: Query) -> Sequence[Finding]:
+        """Ask for the payments of the order: one question, where our books have the order's id."""
+        order_id = query.gateway_session_id
+        if order_id is None:
+            order = self._order_in(query)
+            if order is None:
+                return ()
+            order_id = order["id"]
+        return answer(
+            lambda: self.http.get(f"/orders/{_segment(order_id)}/payments"),
+            lambda body: findings.of_payments(order_id, items(body), query),
         )
 
     def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
@@ -284,17 +297,3 @@ def _precedence(order: Entity) -> tuple[int, Any]:
 
 def _segment(identifier: str) -> str:
     return quote(identifier, safe="")
-
-
-def _not_refunded(order: RefundOrder, refusal: GatewayRefusedError) -> Finding:
-    error = error_of(refusal)
-    reason = error.get("reason")
-    return Finding(
-        subject=Subject.REFUND,
-        outcome=Outcome.FAILED,
-        refund_id=order.id,
-        gateway_payment_id=order.gateway_payment_id,
-        amount=order.amount,
-        failure_code=reason if reason and reason != "NA" else error.get("code") or refusal.code,
-        failure_message=refusal.message,
-    )

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from app.errors import GatewayRefusedError
 from app.gateways import Finding, Method, Outcome, Query, RefundOrder, Subject
+from app.gateways.razorpay.answers import error_of
 from app.gateways.razorpay.declines import decline_class
 from app.money import Money
 
@@ -111,13 +113,24 @@ def _failure(payment: Entity) -> dict[str, Any]:
     }
 
 
+def of_payments(order_id: str, payments: Sequence[Entity], query: Query) -> list[Finding]:
+    """Translate each payment of an order by itself. Raises ValueError for one of another order."""
+    _see_whose(order_id, payments)
+    found = (of_payment(payment) for payment in payments)
+    return [replace(one, payment_attempt_id=query.payment_attempt_id) for one in found]
+
+
+def _see_whose(order_id: str, payments: Sequence[Entity]) -> None:
+    if any(payment["order_id"] != order_id for payment in payments):
+        raise ValueError("a payment of another order")
+
+
 def of_order(order: Entity, payments: Sequence[Entity], query: Query) -> Finding:
     """Decide an order by all its payments, of which at most one should have succeeded.
 
     Raises ValueError for a payment of another order.
     """
-    if any(payment["order_id"] != order["id"] for payment in payments):
-        raise ValueError("a payment of another order")
+    _see_whose(order["id"], payments)
     decided = _decided(order, sorted(payments, key=lambda one: one["created_at"]), query)
     return replace(
         decided,
@@ -175,6 +188,21 @@ def of_refund_of(order: RefundOrder, refund: Entity) -> Finding:
     if not is_same or found.refund_id not in {None, order.id}:
         raise ValueError("another refund")
     return found
+
+
+def not_refunded(order: RefundOrder, refusal: GatewayRefusedError) -> Finding:
+    """Translate a no to a refund, in Razorpay's words."""
+    error = error_of(refusal)
+    reason = error.get("reason")
+    return Finding(
+        subject=Subject.REFUND,
+        outcome=Outcome.FAILED,
+        refund_id=order.id,
+        gateway_payment_id=order.gateway_payment_id,
+        amount=order.amount,
+        failure_code=reason if reason and reason != "NA" else error.get("code") or refusal.code,
+        failure_message=refusal.message,
+    )
 
 
 def of_dispute(dispute: Entity) -> Finding:

@@ -79,7 +79,10 @@ class Adapter:
     """Stripe's answers in our words."""
 
     name: ClassVar[str] = "stripe"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.UPI}
+    # A page has one payment, which succeeds once.
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {
+        *(Capability.UPI, Capability.PAYMENTS)
+    }
     methods: ClassVar[frozenset[Method]] = frozenset(METHODS.values())
     currencies: ClassVar[frozenset[str]] = frozenset()
 
@@ -180,7 +183,8 @@ class Adapter:
             return self._intent(query.gateway_payment_id)
         if query.gateway_customer_id:
             return search.charge_by_reference(self.client, query)
-        return search.page_by_reference(self.client, query)
+        page = search.page_by_reference(self.client, query)
+        return None if page is None else self._session(page, "payment_intent.latest_charge")
 
     def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
         return search.refund_by_reference(self.client, refund_id, gateway_payment_id)

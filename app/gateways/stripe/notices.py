@@ -4,10 +4,11 @@ https://docs.stripe.com/api/events/types
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from app.findings import FINDING
 from app.gateways import Finding, Notice, Outcome, Subject
 from app.gateways.stripe import findings
 from app.gateways.stripe.findings import Object
@@ -64,7 +65,7 @@ def notice(event: Mapping[str, Any]) -> Notice:
     translate = EVENTS.get(event["type"])
     found = translate(event["data"]["object"]) if translate else NOTHING
     return Notice(
-        **{each.name: getattr(found, each.name) for each in fields(Finding)},
+        **{name: getattr(found, name) for name in FINDING},
         event_id=event["id"],
         account=event.get("account") or "",
         livemode=event["livemode"],

@@ -20,20 +20,37 @@ from app.gateways.stripe.answers import answer
 SKEW = timedelta(minutes=5)  # how far Stripe's clock may be from ours
 PAGE_LIFE = timedelta(days=1)  # nobody opens a page or repeats a key later than that
 OBJECTS_MAX = 1000  # ten requests
+TOO_MANY = f"more than {OBJECTS_MAX} objects to look through"
 
 
-def page_by_reference(client: stripe.StripeClient, query: Query) -> Finding | None:
-    """Look through the pages that were opened when ours must have been."""
-    params: Any = {
-        "created": _created(query),
-        "limit": 100,
-        "expand": ["data.payment_intent.latest_charge"],
-    }
-    sessions = client.v1.checkout.sessions
-    for session in answer(lambda: _all(sessions.list(params).auto_paging_iter())):
-        if session.get("client_reference_id") == query.payment_attempt_id:
-            return findings.of_session(session)
+def page_by_reference(client: stripe.StripeClient, query: Query) -> str | None:
+    """Look through the pages that were opened when ours must have been, and answer its id.
+
+    What it holds is asked for by that. Of the others two words are read, and they are many: so the
+    answers are read as they come, for the SDK takes longer to make its objects of them than to ask.
+    """
+    try:
+        for session in answer(lambda: _sessions(client, _created(query))):
+            if session["client_reference_id"] == query.payment_attempt_id:
+                return str(session["id"])
+    except (LookupError, TypeError) as failure:
+        message = "Stripe answers something that is no list of pages"
+        raise GatewayUnavailableError(message) from failure
     return None
+
+
+def _sessions(client: stripe.StripeClient, created: dict[str, int]) -> list[Any]:
+    """Read the list to its end, as `_all` does."""
+    params: dict[str, Any] = {"created": created, "limit": 100}
+    found: list[Any] = []
+    while True:
+        page: Any = client.raw_request("get", "/v1/checkout/sessions", **params).data
+        found += page["data"]
+        if not page["has_more"]:
+            return found
+        if len(found) >= OBJECTS_MAX:
+            raise GatewayUnavailableError(TOO_MANY)
+        params["starting_after"] = found[-1]["id"]
 
 
 def charge_by_reference(client: stripe.StripeClient, query: Query) -> Finding | None:
@@ -82,6 +99,5 @@ def _all(objects: Iterable[stripe.StripeObject]) -> list[dict[str, Any]]:
     """Read a list to its end: only then is what it does not hold not there."""
     found = [each.to_dict() for each in islice(objects, OBJECTS_MAX + 1)]
     if len(found) > OBJECTS_MAX:
-        message = f"more than {OBJECTS_MAX} objects to look through"
-        raise GatewayUnavailableError(message)
+        raise GatewayUnavailableError(TOO_MANY)
     return found

@@ -1,3 +1,4 @@
+drop function record_events;
 drop function record_event;
 drop table event_publications;
 drop table event_destinations;

@@ -95,27 +95,63 @@ create function record_event(
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
-declare
-    v_id uuid;
 begin
     -- The caller holds the object's lock, so that two facts of it never take one number.
-    insert into events (organization_id, livemode, type, object_type, object_id, sequence, data)
-    select
-        p_organization_id, p_livemode, p_type, p_object_type, p_object_id,
-        coalesce(max(sequence), 0) + 1, p_data
-    from events
-    where object_type = p_object_type and object_id = p_object_id
-    returning id into v_id;
+    with recorded as (
+        insert into events (
+            organization_id, livemode, type, object_type, object_id, sequence, data
+        )
+        select
+            p_organization_id, p_livemode, p_type, p_object_type, p_object_id,
+            coalesce(max(sequence), 0) + 1, p_data
+        from events
+        where object_type = p_object_type and object_id = p_object_id
+        returning id, organization_id, livemode
+    )
 
     insert into event_publications (event_id, destination, organization_id, livemode)
-    select v_id, destination, organization_id, livemode
-    from event_destinations
-    where organization_id = p_organization_id and livemode = p_livemode and is_active;
+    select
+        recorded.id, event_destinations.destination, recorded.organization_id, recorded.livemode
+    from recorded
+    inner join event_destinations
+        on event_destinations.organization_id = recorded.organization_id
+        and event_destinations.livemode = recorded.livemode and event_destinations.is_active;
 end;
 $$;
 comment on function record_event is
 'Writes a fact to the outbox, in the transaction of the fact, and has it sent where the organisation '
 'wants its events.';
+
+create function record_events(p_events events[]) returns void
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    with recorded as (
+        insert into events (organization_id, livemode, type, object_type, object_id, sequence, data)
+        select
+            organization_id, livemode, type, object_type, object_id,
+            coalesce(
+                (
+                    select max(earlier.sequence) from events as earlier
+                    where earlier.object_type = event.object_type
+                        and earlier.object_id = event.object_id
+                ), 0
+            ) + 1,
+            data
+        from unnest(p_events) as event
+        returning id, organization_id, livemode
+    )
+
+    insert into event_publications (event_id, destination, organization_id, livemode)
+    select recorded.id, destination, organization_id, livemode
+    from recorded
+    inner join event_destinations using (organization_id, livemode)
+    where event_destinations.is_active;
+end;
+$$;
+comment on function record_events is
+'Writes facts to the outbox as record_event does, in one statement: one of each object at most.';
 
 -- The outbox is written by a role that can do nothing else: see munim_outbox in roles.
 revoke insert, update, delete, truncate on events, event_publications from public, munim_hasura;
@@ -124,4 +160,5 @@ grant update on event_publications to munim_outbox;
 grant trigger on events, event_publications to munim_hasura;
 grant create on schema public to munim_outbox;
 alter function record_event owner to munim_outbox;
+alter function record_events owner to munim_outbox;
 revoke create on schema public from munim_outbox;

@@ -170,6 +170,7 @@ create table payment_attempts (
     captured_at timestamptz,
     checks smallint not null default 0,
     next_check_at timestamptz,
+    returned_at timestamptz,
     created_at timestamptz not null default clock_now(),
     updated_at timestamptz not null default clock_now(),
     constraint payment_attempt_stays_in_its_organization unique (id, organization_id, livemode),
@@ -202,8 +203,9 @@ create table payment_attempts (
     constraint payment_attempt_decline_class_is_known check (
         decline_class in ('soft', 'hard', 'authentication', 'fraud', 'gateway')
     ),
-    constraint captured_attempt_is_not_checked check (
+    constraint only_a_page_is_checked_after_its_capture check (
         next_check_at is null or status <> 'captured'
+        or (payment_method_id is null and gateway <> 'bank_transfer')
     )
 );
 comment on table payment_attempts is
@@ -228,7 +230,10 @@ comment on column payment_attempts.decline_class is
 'Why it failed, in a word that says what to do: docs/errors.md.';
 comment on column payment_attempts.next_check_at is
 'When the gateway is asked what became of it; null when it has ended for good, or a person must look. '
-'One that ended without money is asked about for two days more: a bank may say yes after all.';
+'One that ended without money is asked about for two days more: a bank may say yes after all. One that '
+'was captured is asked about when its page has closed, where the page takes more than one payment.';
+comment on column payment_attempts.returned_at is
+'When a payer who came back last had its gateway asked: whoever comes in the next seconds has not.';
 
 create index payment_attempts_by_intent on payment_attempts (payment_intent_id);
 create index payment_attempts_by_method on payment_attempts (payment_method_id)
@@ -390,6 +395,15 @@ comment on function mark_payment_unknown is
 'The gateway was asked and gave no answer. Nothing happens to an attempt of which more is known.';
 grant execute on function mark_payment_unknown to munim_hasura;
 
+create function not_found_is_believed_at(p_attempt payment_attempts) returns timestamptz
+language sql immutable
+begin atomic
+select p_attempt.created_at + interval '25 hours';
+end;
+comment on function not_found_is_believed_at is
+'From when on a gateway that knows nothing of an attempt is right: its look-up may lag, and a lost '
+'request may still arrive, but not after a day.';
+
 create function claim_payment_checks(hasura_session json, p_limit integer)
 returns setof payment_attempts
 language plpgsql volatile security definer
@@ -406,6 +420,11 @@ begin
         set
             checks = checks + 1,
             next_check_at = case
+                -- Until end_page_check: who asks may die, and a bank say yes to another payment.
+                when status = 'captured' then case
+                    when created_at > clock_now() - interval '7 days'
+                        then clock_now() + interval '1 day'
+                end
                 when status not in ('created', 'unknown', 'pending', 'processing', 'authorized')
                     then case
                         when created_at > clock_now() - interval '2 days'
@@ -420,7 +439,13 @@ begin
                             from checkout_sessions
                             where payment_attempt_id = payment_attempts.id
                                 and expires_at > clock_now() - interval '16 minutes'
-                        )
+                        ),
+                        -- A page closes just before that, and another day would be lost.
+                        case
+                            when status in ('created', 'unknown')
+                                and not_found_is_believed_at(payment_attempts) > clock_now()
+                                then not_found_is_believed_at(payment_attempts)
+                        end
                     )
             end
         where id in (
@@ -435,7 +460,7 @@ begin
         returning *
     loop
         if v_attempt.next_check_at is null
-            and v_attempt.status not in ('failed', 'expired', 'canceled')
+            and v_attempt.status not in ('captured', 'failed', 'expired', 'canceled')
         then
             perform record_exception(
                 v_attempt.organization_id, v_attempt.livemode, 'payment-unresolved',
@@ -476,6 +501,37 @@ comment on function ask_payment_again is
 'within the hour; after a week as the schedule has it, so that a person hears of it at last.';
 grant execute on function ask_payment_again to munim_hasura;
 
+create function end_page_check(
+    hasura_session json, p_payment_attempt_id uuid, p_is_undecided boolean
+) returns setof payment_attempts
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    return query
+    update payment_attempts
+    set next_check_at = null
+    where id = p_payment_attempt_id and status = 'captured'
+        and (
+            not p_is_undecided
+            -- Razorpay asks banks for three days what became of a payment; nobody asks for longer.
+            or not exists (
+                select from checkout_sessions
+                where payment_attempt_id = payment_attempts.id
+                    and expires_at > clock_now() - interval '3 days 16 minutes'
+            )
+        )
+    returning *;
+end;
+$$;
+comment on function end_page_check is
+'All payments of a captured attempt''s page have been looked at, and brought through the door. While one of '
+'them may still take money it is asked about again each day, until three days after the page has closed.';
+grant execute on function end_page_check to munim_hasura;
+
 create function open_payment_attempts(hasura_session json, p_payment_intent_id uuid)
 returns setof payment_attempts
 language plpgsql volatile security definer
@@ -499,6 +555,30 @@ $$;
 comment on function open_payment_attempts is
 'The attempts of a payment that have not ended; refused when the payment is not the session''s.';
 grant execute on function open_payment_attempts to munim_hasura;
+
+create function claim_return_checks(hasura_session json, p_payment_intent_id uuid)
+returns setof payment_attempts
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    return query
+    update payment_attempts
+    set returned_at = clock_now()
+    where payment_intent_id = p_payment_intent_id
+        and livemode::text = hasura_session ->> 'x-hasura-livemode'
+        and status in ('created', 'unknown', 'pending', 'processing', 'authorized')
+        and coalesce(returned_at <= clock_now() - interval '5 seconds', true)
+    returning *;
+end;
+$$;
+comment on function claim_return_checks is
+'The attempts of a payment that have not ended, for a payer who comes back: nobody has proved who they are, '
+'so each attempt is answered once in five seconds, and its gateway is asked no more often by this.';
+grant execute on function claim_return_checks to munim_hasura;
 
 create function begin_capture(
     hasura_session json, p_payment_intent_id uuid, p_amount bigint
@@ -561,9 +641,8 @@ select case p_outcome
     when 'paid' then 'captured'
     when 'requires_action' then 'pending'
     when 'not_found' then
-        -- A gateway's look-up may lag, and a lost request may still arrive: not so after a day.
         case
-            when p_attempt.created_at + interval '25 hours' > clock_now() then null
+            when not_found_is_believed_at(p_attempt) > clock_now() then null
             when p_attempt.payment_method_id is null then 'expired'
             else 'failed'
         end
@@ -601,7 +680,8 @@ begin
     else
         perform move_payment_attempt(p_attempt, v_status, p_finding);
     end if;
-    perform advance_autopay_charge(p_attempt.id);
+    perform advance_autopay_charge(p_attempt.id)
+    from autopay_charges where payment_intent_id = p_attempt.payment_intent_id;
 
     if v_status in ('captured', 'failed', 'expired', 'canceled') then
         perform resolve_exception('payment-unresolved', 'payment_attempt', p_attempt.id);
@@ -664,7 +744,16 @@ begin
     update payment_attempts
     set
         status = 'captured', captured_at = p_occurred_at, amount_captured = p_amount,
-        gateway_payment_id = p_gateway_payment_id, next_check_at = null,
+        gateway_payment_id = p_gateway_payment_id,
+        -- On some pages a payer may pay again, in another tab, and the message of it be lost.
+        next_check_at = case
+            when p_attempt.payment_method_id is null and not is_by_hand(p_attempt.gateway)
+                then (
+                    select greatest(expires_at, clock_now()) + interval '16 minutes'
+                    from checkout_sessions
+                    where payment_attempt_id = p_attempt.id and takes_several
+                )
+        end,
         receipt_url = p_receipt_url, is_surplus = v_intent.status in ('paid', 'canceled'),
         failure_code = null, failure_message = null, decline_class = null
     where id = p_attempt.id
@@ -780,7 +869,10 @@ begin
         decline_class = p_finding ->> 'decline_class',
         next_check_at = case
             when p_status in ('pending', 'processing', 'authorized')
-                then coalesce(next_check_at, clock_now() + check_delay(checks))
+                then coalesce(
+                    next_check_at,
+                    clock_now() + coalesce(check_delay(checks), interval '1 day')
+                )
             -- A payer's bank may say yes after all, and the message of it be lost.
             when p_attempt.payment_method_id is null and not is_by_hand(p_attempt.gateway)
                 then clock_now() + interval '6 hours'

@@ -12,6 +12,7 @@ drop function apply_gateway_event;
 drop function attempt_of_notice;
 drop function apply_due_gateway_event;
 drop function postpone_gateway_event;
+drop function carry_out_gateway_event;
 drop function try_gateway_event;
 drop function check_constraints_now;
 drop function receive_gateway_event;

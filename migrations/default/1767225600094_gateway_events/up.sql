@@ -10,14 +10,21 @@ create table gateway_events (
     notice jsonb not null,
     status text not null default 'received',
     reason text,
-    organization_id uuid references organizations (id),
-    payment_attempt_id uuid references payment_attempts (id),
+    organization_id uuid,
+    payment_attempt_id uuid,
     tries integer not null default 0,
     next_try_at timestamptz not null default clock_now(),
     created_at timestamptz not null default clock_now(),
     updated_at timestamptz not null default clock_now(),
     constraint gateway_event_is_received_once
     unique (event_id, gateway, gateway_account, livemode),
+    -- Deferred: a check at once would lock the rows it finds, before their turn.
+    constraint gateway_event_is_of_an_organization
+    foreign key (organization_id) references organizations (id)
+    deferrable initially deferred,
+    constraint gateway_event_is_about_an_attempt
+    foreign key (payment_attempt_id) references payment_attempts (id)
+    deferrable initially deferred,
     constraint gateway_event_status_is_known check (
         status in ('received', 'applied', 'ignored', 'parked')
     ),
@@ -62,7 +69,9 @@ set enable_seqscan = off
 set jit = off
 as $$
 declare
-    v_id uuid;
+    v_event gateway_events;
+    v_attempt payment_attempts;
+    v_now timestamptz := clock_now();
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
@@ -71,22 +80,37 @@ begin
             using errcode = '22B03';
     end if;
 
+    v_event.gateway := p_gateway;
+    v_event.gateway_account := p_gateway_account;
+    v_event.livemode := p_livemode;
+    v_event.notice := p_notice;
+    if p_notice ->> 'payment_attempt_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+        v_attempt := attempt_of_notice(v_event);
+    end if;
+
+    -- The row is written as what will most likely come of it, so that it is written once: whatever
+    -- else comes of it is noted below, and nobody sees the row before.
     insert into gateway_events (
-        gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice
+        gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice, status,
+        organization_id, payment_attempt_id, next_try_at, created_at, updated_at
     )
     values (
         p_gateway, p_gateway_account, p_livemode, p_event_id, p_type, p_occurred_at, p_payload,
-        p_notice
+        p_notice, 'applied', v_attempt.organization_id, v_attempt.id, v_now, v_now, v_now
     )
-    on conflict on constraint gateway_event_is_received_once do nothing;
+    on conflict on constraint gateway_event_is_received_once do nothing
+    returning * into v_event;
 
-    select id into strict v_id
-    from gateway_events
-    where gateway = p_gateway and gateway_account = p_gateway_account
-        and livemode = p_livemode and event_id = p_event_id;
-
-    perform try_gateway_event(v_id);
-    return query select * from gateway_events where id = v_id;
+    if v_event.id is not null then
+        perform carry_out_gateway_event(v_event);
+    else
+        select * into strict v_event
+        from gateway_events
+        where gateway = p_gateway and gateway_account = p_gateway_account
+            and livemode = p_livemode and event_id = p_event_id;
+        perform try_gateway_event(v_event.id);
+    end if;
+    return query select * from gateway_events where id = v_event.id;
 end;
 $$;
 comment on function receive_gateway_event is
@@ -124,18 +148,27 @@ begin
         return;
     end if;
 
-    begin
-        perform apply_gateway_event(v_event);
-        perform check_constraints_now();  -- a refusal belongs to this event, not to the commit
-    exception
-        when serialization_failure or deadlock_detected or lock_not_available then
-            raise;  -- passing trouble: the whole request is tried again
-        when others or assert_failure then
-            perform postpone_gateway_event(v_event, sqlerrm);
-    end;
+    perform carry_out_gateway_event(v_event);
 end;
 $$;
-comment on function try_gateway_event is 'Applies one message; its failure is kept, not thrown.';
+comment on function try_gateway_event is 'Applies one message that is due.';
+
+create function carry_out_gateway_event(p_event gateway_events) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    perform apply_gateway_event(p_event);
+    perform check_constraints_now();  -- a refusal belongs to this event, not to the commit
+exception
+    when serialization_failure or deadlock_detected or lock_not_available then
+        raise;  -- passing trouble: the whole request is tried again
+    when others or assert_failure then
+        perform postpone_gateway_event(p_event, sqlerrm);
+end;
+$$;
+comment on function carry_out_gateway_event is
+'Applies one message that nobody else can see or change; its failure is kept, not thrown.';
 
 create function postpone_gateway_event(p_event gateway_events, p_reason text) returns void
 language plpgsql volatile
@@ -147,7 +180,9 @@ begin
         tries = tries + 1,
         reason = p_reason,
         next_try_at = clock_now() + interval '30 seconds' * power(2, least(tries, 10)),
-        status = case when tries >= 9 then 'parked' else 'received' end
+        status = case when tries >= 9 then 'parked' else 'received' end,
+        organization_id = null,
+        payment_attempt_id = null
     where id = p_event.id;
 
     if p_event.tries >= 9 then
@@ -264,6 +299,13 @@ begin
 
     v_reason := mismatch_of_notice(p_event, v_attempt);
     if v_reason is not null then
+        if v_reason like 'duplicate-payment: %' and is_in_suspense(p_event, v_attempt) then
+            -- A webhook and a look-up, or two webhooks, about money that is listed already.
+            perform note_gateway_event(
+                p_event.id, 'ignored', v_attempt, 'this payment is held in suspense already'
+            );
+            return;
+        end if;
         perform park_gateway_event(
             p_event, v_attempt, split_part(v_reason, ': ', 1), split_part(v_reason, ': ', 2)
         );
@@ -346,7 +388,9 @@ set
     reason = p_reason,
     organization_id = p_attempt.organization_id,
     payment_attempt_id = p_attempt.id
-where id = p_id;
+where id = p_id
+    and (status, reason, organization_id, payment_attempt_id)
+    is distinct from (p_status, p_reason, p_attempt.organization_id, p_attempt.id);
 end;
 comment on function note_gateway_event is 'Closes an inbox row and says whom it was about.';
 

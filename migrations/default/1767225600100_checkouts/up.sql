@@ -6,6 +6,7 @@ create table checkout_sessions (
     gateway text not null,
     gateway_session_id text,
     url text,
+    takes_several boolean not null default false,
     method text,
     customer_email text not null,
     customer_name text,
@@ -38,6 +39,9 @@ comment on column checkout_sessions.expires_at is
 
 comment on column checkout_sessions.url is
 'The gateway''s page, or the UPI link that our page shows instead.';
+comment on column checkout_sessions.takes_several is
+'Whether the gateway takes more than one payment on this page, as its adapter declares: then it is asked '
+'for all of them when the page has closed. False until the page is open.';
 comment on column checkout_sessions.link_expires_at is
 'When a UPI link is shown no more; the payer may ask for another one until expires_at. Null for pages.';
 
@@ -115,7 +119,8 @@ create function record_checkout_session(
     p_payment_attempt_id uuid,
     p_gateway_session_id text,
     p_url text,
-    p_link_expires_at timestamptz default null
+    p_link_expires_at timestamptz default null,
+    p_takes_several boolean default false
 ) returns setof payment_attempts
 language plpgsql volatile security definer
 set search_path = public, pg_temp
@@ -130,7 +135,7 @@ begin
     update checkout_sessions
     set
         gateway_session_id = p_gateway_session_id, url = p_url,
-        link_expires_at = p_link_expires_at
+        link_expires_at = p_link_expires_at, takes_several = p_takes_several
     where payment_attempt_id = v_attempt.id
         and (gateway_session_id is null or gateway_session_id = p_gateway_session_id);
     if not found then

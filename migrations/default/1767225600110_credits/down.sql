@@ -1,9 +1,11 @@
 drop function finish_credit_purchase;
 drop function credit_grant_posting;
-drop function open_credit_lot;
+drop function credit_purchase_facts;
+drop function open_credit_lots;
 drop function credits_expire_after_days;
 drop function open_credit_purchase;
 drop function write_credit_purchase;
+drop function credits_bought;
 drop function repeated_credit_purchase;
 drop function check_payment_amount;
 drop function set_credit_rate;

@@ -391,6 +391,23 @@ $$;
 comment on function repeated_credit_purchase is
 'The purchase that this key opened before, or null. Refuses a key with other content.';
 
+create function credits_bought(p_amount bigint, p_currency text, p_rate numeric) returns numeric
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_credits numeric := trunc(major_units(p_amount, p_currency) * p_rate, 4);
+begin
+    if v_credits not between 0.0001 and 1000000000000 then
+        raise exception 'amount-out-of-range: % buys % credits at a rate of %',
+            p_amount, v_credits, p_rate
+            using errcode = '22B07';
+    end if;
+    return v_credits;
+end;
+$$;
+comment on function credits_bought is 'What an amount buys at a rate; refused where that is nothing.';
+
 create function write_credit_purchase(
     p_customer customers, p_key text, p_requested_by text, p_amount bigint, p_currency text
 ) returns payment_intents
@@ -399,15 +416,9 @@ set search_path = public, pg_temp
 as $$
 declare
     v_rate numeric := credit_rate(p_customer.organization_id, p_currency);
-    v_credits numeric := trunc(major_units(p_amount, p_currency) * v_rate, 4);
+    v_credits numeric := credits_bought(p_amount, p_currency, v_rate);
     v_intent payment_intents;
 begin
-    if v_credits not between 0.0001 and 1000000000000 then
-        raise exception 'amount-out-of-range: % buys % credits at a rate of %',
-            p_amount, v_credits, v_rate
-            using errcode = '22B07';
-    end if;
-
     insert into payment_intents (organization_id, livemode, customer_id, purpose, amount, currency)
     values (
         p_customer.organization_id, p_customer.livemode, p_customer.id, 'credit_purchase', p_amount,
@@ -498,26 +509,25 @@ $$;
 comment on function credits_expire_after_days is
 'How many days credits stay, from system_settings; null without the setting: for ever.';
 
-create function open_credit_lot(p_purchase credit_purchases) returns void
+create function open_credit_lots(p_purchases credit_purchases[]) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
-declare
-    v_expires_at timestamptz
-        := p_purchase.granted_at + make_interval(days => p_purchase.expire_after_days);
 begin
     insert into credit_lots (
         organization_id, livemode, customer_id, credit_purchase_id, granted, remaining, amount,
         amount_remaining, currency, expires_at, announce_at
     )
-    values (
-        p_purchase.organization_id, p_purchase.livemode, p_purchase.customer_id, p_purchase.id,
-        p_purchase.credits_amount, p_purchase.credits_amount, p_purchase.amount, p_purchase.amount,
-        p_purchase.currency, v_expires_at, expiry_notice_at(v_expires_at)
-    );
+    select
+        organization_id, livemode, customer_id, id, credits_amount, credits_amount, amount, amount,
+        currency, lot.expires_at, expiry_notice_at(lot.expires_at)
+    from unnest(p_purchases)
+    cross join lateral (
+        select granted_at + make_interval(days => expire_after_days) as expires_at
+    ) as lot;
 end;
 $$;
-comment on function open_credit_lot is 'What a purchase granted, to be spent, refunded or expired.';
+comment on function open_credit_lots is 'What purchases granted, to be spent, refunded or expired.';
 
 create function credit_grant_posting(p_intent payment_intents, p_occurred_at timestamptz)
 returns ledger_posting
@@ -558,6 +568,16 @@ $$;
 comment on function credit_grant_posting is
 'Money received becomes credits in the wallet. Locks the purchase.';
 
+create function credit_purchase_facts(p_purchase credit_purchases) returns jsonb
+language sql stable
+begin atomic
+select jsonb_build_object(
+    'credit_purchase_id', p_purchase.id, 'customer_id', p_purchase.customer_id,
+    'credits_amount', p_purchase.credits_amount
+);
+end;
+comment on function credit_purchase_facts is 'What an event about a purchase tells.';
+
 create function finish_credit_purchase(p_intent payment_intents, p_ledger_transaction_id uuid)
 returns void
 language plpgsql volatile
@@ -570,14 +590,11 @@ begin
     set ledger_transaction_id = p_ledger_transaction_id, granted_at = clock_now()
     where payment_intent_id = p_intent.id
     returning * into strict v_purchase;
-    perform open_credit_lot(v_purchase);
+    perform open_credit_lots(array[v_purchase]);
 
     perform record_event(
         p_intent.organization_id, p_intent.livemode, 'credits.granted', 'credit_purchase',
-        v_purchase.id, jsonb_build_object(
-            'credit_purchase_id', v_purchase.id, 'customer_id', v_purchase.customer_id,
-            'credits_amount', v_purchase.credits_amount
-        )
+        v_purchase.id, credit_purchase_facts(v_purchase)
     );
 end;
 $$;

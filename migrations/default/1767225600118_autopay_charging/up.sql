@@ -255,20 +255,26 @@ set search_path = public, pg_temp
 as $$
 declare
     v_charge autopay_charges;
+    v_charges autopay_charges[];
+    v_opened uuid[];
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
     perform lock_autopay_charges(
         array(select id from jsonb_to_recordset(p_claims) as claim (id uuid))
     );
-
-    for v_charge in
-        select autopay_charges.* from jsonb_to_recordset(p_claims) as claim (id uuid, fence bigint)
+    v_charges := array(
+        select autopay_charges
+        from jsonb_to_recordset(p_claims) as claim (id uuid, fence bigint)
         inner join autopay_charges
             on autopay_charges.id = claim.id and autopay_charges.fence = claim.fence
         where autopay_charges.livemode::text = hasura_session ->> 'x-hasura-livemode'
         order by autopay_charges.id
-    loop
+    );
+
+    v_opened := open_plain_autopay_attempts(v_charges);
+    foreach v_charge in array v_charges loop
+        continue when v_charge.id = any(v_opened);
         if v_charge.status = 'claimed' then
             perform begin_autopay_attempt(v_charge);
         elsif v_charge.status = 'charging'
@@ -371,6 +377,110 @@ end;
 $$;
 comment on function begin_autopay_attempt is
 'Looks at everything once more, then opens the next attempt of a claimed charge. Its mandate is locked.';
+
+create function open_plain_autopay_attempts(p_charges autopay_charges[]) returns uuid[]
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    -- Of two charges of one customer the second depends on what becomes of the first.
+    v_plain autopay_charges[] := array(
+        select candidate.charge
+        from (
+            select charge, count(*) over (partition by charge.customer_id) as of_customer
+            from unnest(p_charges) as charge
+        ) as candidate
+        where candidate.of_customer = 1 and (candidate.charge).status = 'claimed'
+            and (candidate.charge).payment_intent_id is null
+            and autopay_obstacle(candidate.charge) is null
+            and coalesce(
+                (candidate.charge).amount <= (
+                    autopay_rule((candidate.charge).currency, (candidate.charge).due_on)
+                ).unattended_amount_max,
+                true
+            )
+    );
+begin
+    if cardinality(v_plain) > 1 then
+        perform open_autopay_attempts(v_plain);
+        return array(select id from unnest(v_plain));
+    end if;
+    return '{}';
+exception
+    when serialization_failure or deadlock_detected or lock_not_available then
+        raise;  -- passing trouble: the whole request is tried again
+    when others or assert_failure then
+        return '{}';  -- one of them is refused, and found when each comes alone
+end;
+$$;
+comment on function open_plain_autopay_attempts is
+'Opens the first attempts of charges that nothing speaks against, in statements for all of them, and '
+'answers whose: all of them or none. What is left comes alone.';
+
+create function open_autopay_attempts(p_charges autopay_charges[]) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    perform check_payment_amount(asked.organization_id, asked.amount, asked.currency)
+    from (select distinct organization_id, amount, currency from unnest(p_charges)) as asked;
+
+    with terms as materialized (
+        select
+            sold.organization_id, sold.currency,
+            credit_rate(sold.organization_id, sold.currency) as credit_rate,
+            credits_expire_after_days(sold.organization_id) as expire_after_days
+        from (select distinct organization_id, currency from unnest(p_charges)) as sold
+    ),
+    orders as materialized (
+        select
+            charge.*, terms.credit_rate, terms.expire_after_days,
+            autopay_mandates.gateway, autopay_mandates.payment_method_id,
+            gen_random_uuid() as intent_id,
+            credits_bought(charge.amount, charge.currency, terms.credit_rate) as credits_amount
+        from unnest(p_charges) as charge
+        inner join terms using (organization_id, currency)
+        inner join autopay_mandates on autopay_mandates.id = charge.autopay_mandate_id
+    ),
+    intents as (
+        insert into payment_intents (
+            id, organization_id, livemode, customer_id, purpose, amount, currency
+        )
+        select
+            intent_id, organization_id, livemode, customer_id, 'credit_purchase', amount, currency
+        from orders
+    ),
+    purchases as (
+        insert into credit_purchases (
+            organization_id, livemode, customer_id, payment_intent_id, idempotency_key,
+            requested_by, amount, currency, credit_rate, credits_amount, expire_after_days
+        )
+        select
+            organization_id, livemode, customer_id, intent_id, id::text,
+            'autopay', amount, currency, credit_rate, credits_amount, expire_after_days
+        from orders
+    ),
+    attempts as (
+        insert into payment_attempts (
+            organization_id, livemode, payment_intent_id, payment_method_id, gateway, amount,
+            currency, next_check_at
+        )
+        select
+            organization_id, livemode, intent_id, payment_method_id, gateway, amount, currency,
+            clock_now() + check_delay(0)
+        from orders
+    )
+    update autopay_charges
+    set
+        status = 'charging', payment_intent_id = orders.intent_id,
+        tries = autopay_charges.tries + 1, silences = 0, reason = null, next_try_at = null,
+        last_try_at = clock_now()
+    from orders
+    where autopay_charges.id = orders.id;
+end;
+$$;
+comment on function open_autopay_attempts is
+'Does for many charges what open_autopay_attempt does for one whose purchase is not written yet.';
 
 create function open_autopay_attempt(p_charge autopay_charges) returns void
 language plpgsql volatile
@@ -547,6 +657,249 @@ comment on function release_autopay_charges is
 'Gives back what a worker had no time to send: the next one need not wait for the lease to end.';
 grant execute on function release_autopay_charges to munim_hasura;
 
+create function lock_autopay_payments(p_attempt_ids uuid[]) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    perform from payment_intents
+    where id in (select payment_intent_id from payment_attempts where id = any(p_attempt_ids))
+    order by id
+    for no key update;
+    perform from payment_attempts where id = any(p_attempt_ids) order by id for no key update;
+end;
+$$;
+comment on function lock_autopay_payments is 'Lock order: intents, attempts, each by id.';
+
+create function book_autopay_payments(p_attempts payment_attempts[]) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_postings ledger_posting[];
+    v_transaction_ids uuid[];
+    v_purchases credit_purchases[];
+begin
+    select
+        array_agg(posting order by attempt.payment_intent_id, paid.place)
+    into v_postings
+    from unnest(p_attempts) as attempt
+    inner join payment_intents on payment_intents.id = attempt.payment_intent_id
+    cross join lateral (
+        select
+            1 as place,
+            capture_posting(
+                attempt, attempt.amount_captured, 'payments_received', attempt.captured_at
+            ) as posting
+        union all
+        select 2 as place, credit_grant_posting(payment_intents, attempt.captured_at) as posting
+    ) as paid;
+    v_transaction_ids := array(
+        select post_ledger_transactions(
+            p_attempts[1].organization_id, p_attempts[1].livemode, v_postings
+        )
+    );
+
+    update payment_intents set status = 'paid'
+    where id in (select payment_intent_id from unnest(p_attempts));
+
+    with granted as (
+        update credit_purchases
+        set ledger_transaction_id = booked.id, granted_at = clock_now()
+        from unnest(v_transaction_ids, v_postings) as booked (
+            id, key, kind, reference_type, reference_id, occurred_at, lines
+        )
+        where booked.reference_type = 'credit_purchase' and credit_purchases.id = booked.reference_id
+        returning credit_purchases
+    )
+
+    select array_agg(credit_purchases) into v_purchases from granted;
+    perform open_credit_lots(v_purchases);
+
+    perform record_events(array(
+        select row(
+            null, attempt.organization_id, attempt.livemode, 'payment.succeeded', 'payment_intent',
+            attempt.payment_intent_id, null, payment_facts(attempt), null
+        )::events
+        from unnest(p_attempts) as attempt
+        union all
+        select row(
+            null, purchase.organization_id, purchase.livemode, 'credits.granted',
+            'credit_purchase', purchase.id, null, credit_purchase_facts(purchase), null
+        )::events
+        from unnest(v_purchases) as purchase
+    ));
+end;
+$$;
+comment on function book_autopay_payments is
+'Books what was captured of purchases of one organisation as pay_payment_intent does one by one, in '
+'statements for all of them: what a statement costs is the most of what a booking costs.';
+
+create function finish_autopay_charges(p_attempts payment_attempts[]) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_ids uuid[] := array(
+        select autopay_charges.id from unnest(p_attempts) as attempt
+        inner join autopay_charges
+            on autopay_charges.payment_intent_id = attempt.payment_intent_id
+    );
+    v_charges autopay_charges[];
+begin
+    perform from autopay_mandates
+    where id in (select autopay_mandate_id from autopay_charges where id = any(v_ids))
+    order by id
+    for no key update;
+    perform from autopay_charges where id = any(v_ids) order by id for no key update;
+
+    with finished as (
+        update autopay_charges
+        set status = 'succeeded', reason = null, next_try_at = null, lease_until = null
+        where id = any(v_ids) and status <> 'succeeded'
+        returning autopay_charges as charge
+    )
+
+    select array_agg(charge) into v_charges from finished;
+    perform record_events(array(
+        select row(
+            null, charge.organization_id, charge.livemode, 'autopay.succeeded', 'autopay_charge',
+            charge.id, null, autopay_facts(charge), null
+        )::events
+        from unnest(v_charges) as charge
+    ));
+    perform resolve_autopay_exceptions(charge) from unnest(v_charges) as charge;
+end;
+$$;
+comment on function finish_autopay_charges is
+'The months of these payments are paid. Lock order: mandates, charges, each by id.';
+
+create function capture_autopay_payments(p_event_ids uuid[]) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempts payment_attempts[];
+    v_part payment_attempts[];
+begin
+    with captured as (
+        update payment_attempts
+        set
+            status = 'captured', captured_at = event.occurred_at,
+            amount_captured
+            = coalesce((event.notice ->> 'captured_amount')::bigint, payment_attempts.amount),
+            gateway_payment_id = event.notice ->> 'gateway_payment_id', next_check_at = null,
+            receipt_url = event.notice ->> 'receipt_url',
+            failure_code = null, failure_message = null, decline_class = null
+        from gateway_events as event
+        where event.id = any(p_event_ids) and payment_attempts.id = event.payment_attempt_id
+        returning payment_attempts
+    )
+
+    select array_agg(payment_attempts) into v_attempts from captured;
+
+    for v_part in
+        select array_agg(attempt) from unnest(v_attempts) as attempt
+        group by attempt.organization_id, attempt.livemode
+        order by attempt.organization_id
+    loop
+        perform book_autopay_payments(v_part);
+    end loop;
+    perform finish_autopay_charges(v_attempts);
+
+    perform
+        request_receipt(attempt), requeue_gateway_events(attempt),
+        resolve_exception('payment-unresolved', 'payment_attempt', attempt.id)
+    from unnest(v_attempts) as attempt;
+end;
+$$;
+comment on function capture_autopay_payments is
+'Does what messages that say paid call for, as settle_payment_attempt does one by one. Their intents '
+'and attempts are locked, and nothing speaks against them.';
+
+create function keep_autopay_answers(hasura_session json, p_answers jsonb)
+returns setof gateway_events
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+-- As receive_gateway_event has it, and for the same reason.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+    v_ids uuid[];
+    v_attempt_ids uuid[];
+    v_paid uuid[];
+    v_event gateway_events;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    -- Two calls with the same answers wait for each other in one order, and before they lock more.
+    with kept as (
+        insert into gateway_events (
+            gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice,
+            status, organization_id, payment_attempt_id
+        )
+        select
+            payment_attempts.gateway, payment_attempts.gateway_account, payment_attempts.livemode,
+            answer.event_id, 'answer', answer.occurred_at, answer.finding, answer.finding,
+            'applied', payment_attempts.organization_id, payment_attempts.id
+        from jsonb_to_recordset(p_answers) as answer (
+            gateway text, gateway_account text, event_id text, occurred_at timestamptz,
+            finding jsonb
+        )
+        inner join payment_attempts
+            on payment_attempts.id = (answer.finding ->> 'payment_attempt_id')::uuid
+            and payment_attempts.gateway = answer.gateway
+            and payment_attempts.gateway_account = answer.gateway_account
+            and payment_attempts.livemode::text = hasura_session ->> 'x-hasura-livemode'
+        where answer.finding ->> 'outcome' = 'paid'
+        order by answer.event_id
+        on conflict on constraint gateway_event_is_received_once do nothing
+        returning id, payment_attempt_id
+    )
+
+    select array_agg(id), array_agg(payment_attempt_id) into v_ids, v_attempt_ids from kept;
+    perform lock_autopay_payments(v_attempt_ids);
+
+    -- What needs more than its own accounts is left to receive_gateway_event, which comes alone.
+    delete from gateway_events
+    using payment_attempts, payment_intents
+    where gateway_events.id = any(v_ids)
+        and payment_attempts.id = gateway_events.payment_attempt_id
+        and payment_intents.id = payment_attempts.payment_intent_id
+        and (
+            mismatch_of_notice(gateway_events, payment_attempts) is not null
+            or payment_attempts.status <> 'captured' and (
+                payment_intents.status in ('paid', 'canceled')
+                or not exists (
+                    select from autopay_charges
+                    where autopay_charges.payment_intent_id = payment_intents.id
+                )
+            )
+        );
+    v_paid := array(
+        select gateway_events.id from gateway_events
+        inner join payment_attempts on payment_attempts.id = gateway_events.payment_attempt_id
+        where gateway_events.id = any(v_ids) and payment_attempts.status <> 'captured'
+    );
+    for v_event in select * from gateway_events where id = any(v_ids) and id <> all(v_paid) loop
+        perform apply_gateway_event(v_event);  -- a webhook was first, and nothing is left to do
+    end loop;
+    if cardinality(v_paid) > 0 then
+        perform capture_autopay_payments(v_paid);
+    end if;
+    return query select * from gateway_events where id = any(v_ids);
+end;
+$$;
+comment on function keep_autopay_answers is
+'Keeps many answers at once, as [{"gateway": ..., "gateway_account": ..., "event_id": ..., "occurred_at": '
+'..., "finding": ...}], each as receive_gateway_event would: all that they lock is locked first, kind '
+'after kind and by id. Only charges that went well are kept here, and either all of them or none: '
+'what is not among the rows of the answer is to be kept alone.';
+grant execute on function keep_autopay_answers to munim_hasura;
+
 create function advance_autopay_charge(p_payment_attempt_id uuid) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -592,6 +945,19 @@ select exists(
 end;
 comment on function has_open_attempt is 'Whether an attempt may still take the money.';
 
+create function resolve_autopay_exceptions(p_charge autopay_charges) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    if p_charge.tries > 1 then
+        perform resolve_exception(class, 'autopay_charge', p_charge.id)
+        from unnest(array['autopay-missed', 'autopay-skipped', 'autopay-refused']) as class;
+    end if;
+end;
+$$;
+comment on function resolve_autopay_exceptions is 'What a person was told of a month is settled.';
+
 create function finish_autopay_charge(p_charge autopay_charges) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -605,9 +971,7 @@ begin
     where id = p_charge.id
     returning * into strict p_charge;
     perform tell_of_autopay_charge(p_charge, 'autopay.succeeded');
-    perform resolve_exception(class, 'autopay_charge', p_charge.id)
-    from unnest(array['autopay-missed', 'autopay-skipped', 'autopay-refused']) as class
-    where p_charge.reason is not null or p_charge.tries > 1;
+    perform resolve_autopay_exceptions(p_charge);
 end;
 $$;
 comment on function finish_autopay_charge is 'The month is paid.';

@@ -260,6 +260,8 @@ begin
     end if;
 
     if reusable_attempt(v_intent, p_gateway) is null then
+        perform require_attempt_left(payment_pages) from payment_pages
+        where payment_intent_id = v_intent.id;
         perform open_checkout_session(
             v_intent, choose_gateway(v_intent, p_method, p_gateway), p_method, v_customer.email,
             p_success_url, p_cancel_url
@@ -270,7 +272,8 @@ end;
 $$;
 comment on function open_order_checkout is
 'Writes an order and an attempt to pay it down before a gateway is asked. Asked again: the same '
-'order; a new attempt only where the one before has failed or expired, none where it is called off.';
+'order; a new attempt only where the one before has failed or expired and the order''s page allows one '
+'more, none where it is called off.';
 grant execute on function open_order_checkout to munim_hasura;
 
 create function find_orders(hasura_session json, p_display_id text) returns setof orders

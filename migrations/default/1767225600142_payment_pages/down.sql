@@ -1,5 +1,6 @@
 drop function begin_page_attempt;
 drop function require_open_page;
+drop function require_attempt_left;
 drop function give_up_unseen_attempt;
 drop function gateway_instead;
 drop function unseen_attempt;

@@ -485,6 +485,16 @@ begin
         raise exception 'checkout-expired: this page is over since %', p_page.expires_at
             using errcode = '22B25';
     end if;
+    perform require_attempt_left(p_page);
+end;
+$$;
+comment on function require_open_page is 'Refuses a page that takes no new attempt. The intent is locked.';
+
+create function require_attempt_left(p_page payment_pages) returns void
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+begin
     if (
         select count(*) from payment_attempts
         where payment_intent_id = p_page.payment_intent_id
@@ -495,6 +505,7 @@ begin
     end if;
 end;
 $$;
-comment on function require_open_page is 'Refuses a page that takes no new attempt. The intent is locked.';
+comment on function require_attempt_left is
+'Refuses one more attempt than the page of an order allows, whoever wants to begin it. The intent is locked.';
 
 revoke insert, update, delete, truncate on payment_pages, page_tries from public, munim_hasura;

@@ -61,6 +61,7 @@ async def run_sql(draft: Draft, args: Args) -> Any:
         finally:
             with suppress(*BROKEN):  # a connection that is gone has nothing to reset
                 await connection.execute(RESET)
+            draft.engine.background.look()
     if checked and not read_only:
         await draft.keep()
         await draft.engine.background.reinstall()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -53,16 +53,21 @@ class Executor:
     def __init__(self, pool: asyncpg.Pool, actions: Actions) -> None:
         self.leases = Leases(pool)
         self.actions = actions
+        self.on_change: Callable[[], None] = lambda: None  # told when a mutation may have committed
 
     async def close(self) -> None:
         await self.leases.close()
 
     async def run(self, state: State, plan: Plan, call: Call) -> str:
         """Return the JSON of `data`; raises EngineError for the first failure."""
-        if plan.mutation and plan.together:
-            answers = await self._together(plan, call)
-        else:
-            answers = [await self._step(state, step, call) for step in plan.steps]
+        try:
+            if plan.mutation and plan.together:
+                answers = await self._together(plan, call)
+            else:
+                answers = [await self._step(state, step, call) for step in plan.steps]
+        finally:
+            if plan.mutation:
+                self.on_change()
         return plan.joined(answers)
 
     async def _together(self, plan: Plan, call: Call) -> list[str]:

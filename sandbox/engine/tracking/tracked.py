@@ -113,9 +113,6 @@ class TrackedTable:
         """Name one of the table's types; the pattern has {} where the table's name stands."""
         return self.naming.type(pattern.format(self.base))
 
-    def by_sql_name(self, name: str) -> TrackedColumn | None:
-        return next((item for item in self.columns.values() if item.name == name), None)
-
 
 @dataclass(frozen=True, slots=True)
 class TrackedFunction:

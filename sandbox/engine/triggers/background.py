@@ -87,6 +87,11 @@ class Background:
             await self.start(former)
             raise
 
+    def look(self) -> None:
+        """Look for events: this engine has changed something, and no trigger tells it."""
+        if self.events is not None:
+            self.events.look()
+
     async def reinstall(self) -> None:
         """Put event triggers on tables that have been made again since."""
         if self.events is not None:

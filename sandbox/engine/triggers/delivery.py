@@ -96,6 +96,7 @@ class Pace:
     """The limits of a pump."""
 
     interval_s: float = 1.0  # between two looks at an empty queue that nobody rings for
+    gather_s: float = 0.05  # between two claims, or two records, of which the first was not full
     batch_max: int = 100
     concurrent_max: int = 100
     grace_s: float = 60.0  # what deliveries on their way get when the engine stops
@@ -145,8 +146,9 @@ class Pump:
             await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
             return
         self.bell.clear()
+        wanted = min(self.pace.concurrent_max - len(self._flying), self.pace.batch_max)
         try:
-            jobs = await self._claim()
+            jobs = await self._claim(wanted)
         except DATABASE_FAULTS as error:
             logger.warning("deliveries wait for the database: %s", error)
             await asyncio.sleep(PAUSE_SECONDS)
@@ -155,15 +157,21 @@ class Pump:
             task = asyncio.create_task(self._deliver(outgoing, job))
             self._flying.add(task)
             task.add_done_callback(self._flying.discard)
-        if not jobs:
-            # Not wait_for(): on Python 3.11 it loses a cancellation that meets the bell.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.pace.interval_s):
-                    await self.bell.wait()
+        if len(jobs) < wanted:
+            await self._rest()
 
-    async def _claim(self) -> list[Job]:
-        free = self.pace.concurrent_max - len(self._flying)
-        claiming = asyncio.ensure_future(self.queue.claim(min(free, self.pace.batch_max)))
+    async def _rest(self) -> None:
+        """Wait for the bell: after a long silence no more than that, else for others to come."""
+        loop = asyncio.get_running_loop()
+        rested_at = loop.time() + self.pace.gather_s
+        # Not wait_for(): on Python 3.11 it loses a cancellation that meets the bell.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.pace.interval_s):
+                await self.bell.wait()
+        await asyncio.sleep(rested_at - loop.time())
+
+    async def _claim(self, wanted: int) -> list[Job]:
+        claiming = asyncio.ensure_future(self.queue.claim(wanted))
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
@@ -201,7 +209,7 @@ class Pump:
         self._has_results.set()
 
     async def _settle(self) -> None:
-        """Record results. Those that come while one batch is written are the next batch."""
+        """Record results. What comes while one batch is written, or soon after, is the next."""
         while self._results or not self._closing:
             await self._has_results.wait()
             self._has_results.clear()
@@ -216,6 +224,8 @@ class Pump:
                 self._results = results + self._results
                 self._has_results.set()
                 await asyncio.sleep(PAUSE_SECONDS)
+            if not self._closing:
+                await asyncio.sleep(self.pace.gather_s)
 
     async def _settle_singly(self, results: list[Result]) -> None:
         """Keep a result that the database cannot store from holding up the others for ever."""

@@ -82,6 +82,10 @@ class EventTriggers:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 
+    def look(self) -> None:
+        """Claim what is due, now or with what comes in the next moments."""
+        self._pump.bell.set()
+
     async def invoke(
         self, name: str, payload: Any, session: Mapping[str, str] = MANUAL_SESSION
     ) -> str:
@@ -95,7 +99,7 @@ class EventTriggers:
         place = (name, trigger.schema, trigger.table)
         texts = json.dumps(payload), json.dumps(dict(session))
         event_id: str = await self._pool.fetchval(event_log.INVOKE, *place, *texts)
-        self._pump.bell.set()
+        self.look()
         return event_id
 
     async def redeliver(self, event_id: str) -> None:
@@ -105,7 +109,7 @@ class EventTriggers:
             if await self._pool.fetchval(known, event_id) is None:
                 raise EngineError("not-exists", "event not found")
             raise EngineError("busy", "event is already being processed")
-        self._pump.bell.set()
+        self.look()
 
     async def claim(self, limit: int) -> list[Job]:
         rows = await self._pool.fetch(event_log.CLAIM, limit, self._lock_s)

@@ -81,7 +81,7 @@ class Simulator:
         return Overview(
             title="PayU India",
             facts=[
-                ("Checkout and API base", f"{self.origin}/payu"),
+                ("API base", f"{self.origin}/payu"),
                 ("Key", self.keys[0]),
             ],
             links=[

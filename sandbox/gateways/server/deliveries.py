@@ -31,6 +31,7 @@ create table if not exists deliveries (
 );
 create index if not exists deliveries_due on deliveries (due) where state = 'pending';
 create index if not exists deliveries_of_event on deliveries (gateway, event);
+create index if not exists deliveries_given_up on deliveries (gateway, id) where state = 'given_up';
 create table if not exists attempts (
     delivery integer not null,
     number integer not null,

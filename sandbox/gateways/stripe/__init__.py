@@ -10,6 +10,7 @@ from sandbox.gateways.server.pages import Pages
 from sandbox.gateways.server.simulator import House, Options, Overview, Signed
 from sandbox.gateways.stripe.api import Api
 from sandbox.gateways.stripe.balance import Balance
+from sandbox.gateways.stripe.call_books import CallBooks
 from sandbox.gateways.stripe.calls import Operation
 from sandbox.gateways.stripe.charges import Charges
 from sandbox.gateways.stripe.control import Control
@@ -35,7 +36,7 @@ class Simulator:
     name = "stripe"
 
     def __init__(self, house: House, options: Options) -> None:
-        self.books = books = house.books(self.name)
+        self.books = books = CallBooks(house.store, self.name)
         events = Events(books, house.outbox)
         pages = Pages(Path(__file__).parent / "templates")
         self.keys = options.keys or (SANDBOX_KEY,)

@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from sandbox.gateways.stripe import errors
 from sandbox.gateways.stripe.calls import Call, Operation
 from sandbox.gateways.stripe.errors import DeclinedError, RefusalError
 from sandbox.gateways.stripe.events import API_VERSION, Events
-from sandbox.gateways.stripe.idempotency import IdempotencyKeys, Result
+from sandbox.gateways.stripe.idempotency import IdempotencyKeys, Result, written
 from sandbox.gateways.stripe.objects import new_id
 from sandbox.gateways.stripe.parameters import check, decode
 
@@ -123,7 +123,7 @@ class Api:
             result = self._execute(received, fault)
         finally:
             self.kept.running.discard(received.key or "")
-        return play.after(fault, JSONResponse(result.body, result.status))
+        return play.after(fault, _show(result))
 
     def _postpone(self, received: Received, seconds: float) -> None:
         """Have a call run in some seconds of simulated time; nobody hears of its result."""
@@ -155,11 +155,12 @@ class Api:
         checked = Call(call.path, check(call.params, operation.shape))
         with (
             self.house.store.transaction(),
+            self.events.books.held(),
             self.events.caused_by(received.id, received.key),
         ):
             result = self._run(operation, checked, received.id)
             if fault and fault.kind is Kind.ERROR_AFTER_EFFECT:
-                result = Result(500, errors.server_error(), received.id)
+                result = Result(500, written(errors.server_error()), received.id)
             if received.key:
                 self.kept.keep(received.key, received.path, call.params, result)
         return result
@@ -167,9 +168,9 @@ class Api:
     def _run(self, operation: Operation, call: Call, request: str) -> Result:
         """Run an operation. A decline is a result; any other refusal undoes everything."""
         try:
-            return Result(200, operation.run(call), request)
+            return Result(200, written(operation.run(call)), request)
         except DeclinedError as decline:
-            return Result(decline.status, decline.body(), request)
+            return Result(decline.status, written(decline.body()), request)
 
     def _dress(self, request: Request, answer: Response) -> Response:
         """Add the headers that every answer of Stripe carries."""
@@ -213,7 +214,11 @@ def _refuse(refusal: RefusalError) -> Response:
 
 def _replay(kept: Result) -> Response:
     headers = {"Idempotent-Replayed": "true", "Original-Request": kept.request}
-    return JSONResponse(kept.body, kept.status, headers)
+    return _show(kept, headers)
+
+
+def _show(result: Result, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(result.text, result.status, headers, "application/json")
 
 
 def broken(status: int) -> Response:

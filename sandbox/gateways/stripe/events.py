@@ -9,7 +9,8 @@ from stripe._api_version import _ApiVersion
 from stripe.params._event_list_params import EventListParams
 
 from sandbox.gateways.server.deliveries import Outbox, Parcel
-from sandbox.gateways.server.state import Books, Document, Slice, public
+from sandbox.gateways.server.state import Document, public
+from sandbox.gateways.stripe.call_books import CallBooks
 from sandbox.gateways.stripe.calls import Call, Operation
 from sandbox.gateways.stripe.errors import no_such, not_simulated
 from sandbox.gateways.stripe.objects import list_of, new_id, read_slice, show
@@ -19,7 +20,7 @@ NOBODY: Document = {"id": None, "idempotency_key": None}
 
 
 class Events:
-    def __init__(self, books: Books, outbox: Outbox) -> None:
+    def __init__(self, books: CallBooks, outbox: Outbox) -> None:
         self.books = books
         self.outbox = outbox
         self._cause = NOBODY
@@ -50,7 +51,7 @@ class Events:
             "type": kind,
         }
         self.books.insert("event", event)
-        wanting = [one for one in self._endpoints() if wants(one, kind)]
+        wanting = [one for one in self.books.endpoints() if wants(one, kind)]
         for endpoint in wanting:
             self._queue(endpoint, event | {"pending_webhooks": len(wanting)})
 
@@ -68,9 +69,6 @@ class Events:
                 body=text.encode(),
             )
         )
-
-    def _endpoints(self) -> list[Document]:
-        return self.books.page("webhook_endpoint", Slice(limit=100))[0]
 
     def operations(self) -> list[Operation]:
         return [

@@ -30,7 +30,7 @@ LONGEST = 255
 @dataclass(frozen=True, slots=True)
 class Result:
     status: int
-    body: dict[str, Any]
+    text: str
     request: str  # the id of the request that was really executed
 
 
@@ -58,7 +58,7 @@ class IdempotencyKeys:
             raise _other_endpoint(key, path, row["path"])
         if row["params"] != _text(params):
             raise _other_params(key)
-        return Result(row["status"], json.loads(row["body"]), row["request"])
+        return Result(row["status"], row["body"], row["request"])
 
     def keep(self, key: str, path: str, params: dict[str, Any], result: Result) -> None:
         now = self.store.now()
@@ -69,9 +69,14 @@ class IdempotencyKeys:
             "insert into stripe_idempotency_keys values (?, ?, ?, ?, ?, ?, ?)",
             (
                 *(key, path, _text(params), result.status),
-                *(json.dumps(result.body), result.request, now),
+                *(result.text, result.request, now),
             ),
         )
+
+
+def written(body: dict[str, Any]) -> str:
+    """Write an answer, as it is kept and sent."""
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _text(params: dict[str, Any]) -> str:

@@ -396,6 +396,7 @@ def test_the_pages_behind_the_scenes_show_what_happened(bench: Bench) -> None:
 
 def test_the_shop_only_says_that_credits_come_with_the_confirmation(bench: Bench) -> None:
     base = f"{bench.server.url}/shop"
+    assert "a payment begins with" in bench.page(base).text
     thanks = bench.page(f"{base}/payment-success?session_id=%3Cb%3Ecs_1")
     assert "Your credits arrive as soon as that confirmation has been booked" in thanks.text
     assert "&lt;b&gt;cs_1" in thanks.text

@@ -1,0 +1,13 @@
+drop view invariant_attempts_by_hand_are_made_of_receipts;
+drop view invariant_bank_transfers_are_used_up_to_their_amount;
+drop view invariant_held_bank_transfers_are_owed;
+drop view invariant_bank_transfers_are_booked_once;
+drop function settle_due_bank_transfer;
+drop function pay_by_receipts;
+drop function use_receipts;
+drop function book_receipt;
+drop function ready_ledger_accounts;
+drop function bank_ledger_account;
+drop function held_receipts_account;
+drop function moment_of_bank_transfer;
+drop table bank_transfer_uses;

@@ -1,0 +1,9 @@
+drop view invariant_bank_money_moves_by_two_people;
+drop function list_waiting_bank_transfers;
+drop function carry_out_bank_transfer;
+drop function reject_bank_transfer;
+drop function approve_bank_transfer;
+drop function is_decided;
+drop function match_bank_transfer;
+drop function lock_bank_transfer;
+drop function intent_of_bank_transfer;

@@ -1,0 +1,263 @@
+"""Answers that are kept together: all of them or none, and what must come alone comes alone."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from books import Connection, Money, Tenant, broken_invariants
+from in_process import CrashError
+from mandates import Autopay
+from payers import Town, neighbour
+
+from app.autopay.crons import run_autopay
+from app.gateways import Finding
+from app.graphql import QueryError
+from app.money import Money as Amount
+
+DUE = "2027-06-15T09:00Z"
+PAYERS = 3
+
+
+@pytest.fixture
+def town(database: str) -> Town:
+    return Town(database, payers=PAYERS)
+
+
+class Patient(ThreadPoolExecutor):
+    """Begins when the answers of all payers wait."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.waiting: list[tuple[Any, ...]] = []
+
+    def submit(self, *work: Any) -> Future[Any]:
+        self.waiting.append(work)
+        if len(self.waiting) < PAYERS:
+            return Future()
+        return [super(Patient, self).submit(*each) for each in self.waiting][-1]
+
+
+@pytest.fixture(autouse=True)
+def together(monkeypatch) -> None:
+    """Have the answers of all payers wait for each other."""
+    monkeypatch.setattr("app.autopay.keeping.ThreadPoolExecutor", Patient)
+
+
+def bank_says(town: Town, monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
+    """Change what the gateway says of the first charge it is asked for."""
+    charge = town.bank._charge  # noqa: SLF001  # wrapped
+
+    def changed(saved: Any) -> Finding:
+        found = charge(saved)
+        return replace(found, **changes) if saved is town.bank.asked[0] else found
+
+    monkeypatch.setattr(town.bank, "_charge", changed)
+
+
+def test_answers_that_wait_are_kept_in_one_call(town: Town) -> None:
+    town.at(DUE)
+    assert town.tick() == {"claimed": 3, "paid": 3}
+
+    assert town.fault.calls.count("KeepAutopayAnswers") == 1
+    assert "ReceiveGatewayEvent" not in town.fault.calls
+    assert town.count("gateway_events where status = 'applied' and type = 'answer'") == 3
+    town.check()
+
+
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+def test_the_service_may_die_while_answers_are_kept(town: Town, *, is_after: bool) -> None:
+    town.at(DUE)
+    town.plan(2 + 2 + 3 + 1, is_after=is_after)
+    with pytest.raises(CrashError):
+        town.tick()
+    assert town.count("autopay_charges where status = 'succeeded'") == (3 if is_after else 0)
+
+    town.plan(0, is_after=False)
+    town.at("2027-06-15T09:05Z")
+    town.tick()
+    town.check()
+    assert len({charge.id for charge in town.bank.asked}) == 3
+
+
+def test_the_same_answers_again_change_nothing(town: Town) -> None:
+    town.at(DUE)
+    town.tick()
+    with town.connect() as db:
+        db.execute("update autopay_charges set status = status, lease_until = null")
+        answers = db.execute(
+            "select jsonb_agg(jsonb_build_object('gateway', gateway, 'gateway_account', '',"
+            " 'event_id', event_id, 'occurred_at', occurred_at, 'finding', notice)) as told"
+            " from gateway_events where type = 'answer'"
+        ).fetchone()["told"]
+    assert town.context().hasura.run("KeepAutopayAnswers", answers=in_json(answers)) == []
+    again = [each | {"event_id": f"{each['event_id']} again"} for each in answers]
+    kept = town.context().hasura.run("KeepAutopayAnswers", answers=in_json(again))
+
+    assert len(kept) == 3
+    assert town.count("gateway_events where reason = 'the attempt is captured already'") == 3
+    town.check()
+
+
+def in_json(value: object) -> psycopg.types.json.Jsonb:
+    return psycopg.types.json.Jsonb(value)
+
+
+def test_another_amount_is_kept_alone_and_parked(town: Town, monkeypatch) -> None:
+    bank_says(town, monkeypatch, amount=Amount(1, "USD"), captured_amount=Amount(1, "USD"))
+    town.at(DUE)
+    town.tick()
+
+    assert town.fault.calls.count("KeepAutopayAnswers") == 1
+    assert town.fault.calls.count("ReceiveGatewayEvent") == 1
+    assert town.count("autopay_charges where status = 'succeeded'") == 2
+    assert town.count("exceptions where class = 'amount-mismatch'") == 1
+
+
+def test_a_payment_that_is_called_off_is_kept_alone_as_a_surplus(town: Town, monkeypatch) -> None:
+    charge = town.bank._charge  # noqa: SLF001  # wrapped
+
+    def call_off(saved: Any) -> Finding:
+        if not town.bank.asked:
+            with town.connect() as db:
+                db.execute(
+                    "update payment_intents set status = 'canceled' where id = ("
+                    "select payment_intent_id from payment_attempts where id = %s)",
+                    [saved.id],
+                )
+        return charge(saved)
+
+    monkeypatch.setattr(town.bank, "_charge", call_off)
+    monkeypatch.setattr("app.autopay.charging.WORKERS", 1)
+    town.at(DUE)
+    town.tick()
+
+    assert town.fault.calls.count("ReceiveGatewayEvent") == 1
+    assert town.count("payment_attempts where is_surplus") == 1
+    assert town.count("exceptions where class = 'surplus-payment'") == 1
+
+
+def test_answers_that_cannot_be_kept_together_are_kept_alone(town: Town, monkeypatch) -> None:
+    context = town.context()
+    run = context.hasura.run
+
+    def refuse(name: str, **variables: Any) -> Any:
+        if name == "KeepAutopayAnswers":
+            message = "one of them is not booked"
+            raise QueryError(message)
+        return run(name, **variables)
+
+    monkeypatch.setattr(context.hasura, "run", refuse)
+    town.at(DUE)
+    context.hasura.run("MaterialiseAutopayCharges", limit=9)
+
+    assert run_autopay(context) == {"claimed": 3, "paid": 3}
+    assert town.fault.calls.count("ReceiveGatewayEvent") == 3
+    town.check()
+
+
+# Which parts of a shared account there are is chance; their sums are not.
+TABLES = """
+select tablename from pg_tables where schemaname = 'public' and tablename <> 'ledger_accounts'
+union all select 'ledger_balances'
+"""
+
+
+def books_of(db: Connection) -> dict[str, list[str]]:
+    """Read every table; what is made anew each time (ids, and what follows their order) is left."""
+    return {
+        table: sorted(
+            str({name: value for name, value in row.items() if is_told(name, value)})
+            for row in db.execute(f"select * from {table}").fetchall()
+        )
+        for (table,) in [row.values() for row in db.execute(TABLES).fetchall()]
+    }
+
+
+def is_told(name: str, value: object) -> bool:
+    return not isinstance(value, UUID | dict) and name not in {
+        *("id", "key", "code", "part", "balance_after", "last_entry_at"),
+        *("event_id", "gateway_payment_id", "idempotency_key", "updated_at"),
+    }
+
+
+def pay(autopay: Autopay, *, size: int) -> dict[str, list[str]]:
+    """Begin and keep so many charges in a call, and answer what the books say then."""
+    claims = autopay.claim()
+    parts = [claims[place : place + size] for place in range(0, len(claims), size)]
+    orders = [order for part in parts for order in autopay.begin(part)]
+    if size == 1:
+        for order in orders:
+            said = autopay.answer(order, receipt_url="https://pay.example/receipt")
+            assert said["reason"] is None
+    else:
+        assert len(autopay.answer_together(orders)) == 4
+    autopay.db.execute("select check_constraints_now()")
+    assert broken_invariants(autopay.db) == {}
+    return books_of(autopay.db)
+
+
+@pytest.mark.parametrize("days", [None, 90])
+def test_together_or_alone_the_books_are_the_same(
+    db: Connection, tenant: Tenant, days: int | None
+) -> None:
+    """Also where credits expire, and the second month, when accounts and purchases are there."""
+    tenants = [tenant, *(neighbour(db, tenant) for _ in range(3))]
+    payers = [Autopay(db, Money(db, each.session), each) for each in tenants]
+    payers[0].at("2027-06-01T12:00Z")
+    if days:
+        db.execute(
+            "insert into system_settings values (%s, 'credits_expire_after_days', %s)",
+            [tenant.organization_id, days],
+        )
+    for payer in payers:
+        payer.set_up()
+    for month in ("06", "07"):
+        payers[0].at(f"2027-{month}-15T09:00Z")
+        payers[0].materialise()
+        db.execute("savepoint due")
+        alone = pay(payers[0], size=1)
+        db.execute("rollback to due")
+        together = pay(payers[0], size=4)
+
+        assert len(together["credit_lots"]) == 4 * (int(month) - 5)
+        assert {name: rows for name, rows in together.items() if rows != alone[name]} == {}
+
+
+def test_of_two_charges_of_one_customer_the_second_looks_at_the_first(
+    db: Connection, tenant: Tenant
+) -> None:
+    tenants = [tenant, *(neighbour(db, tenant) for _ in range(2))]
+    payers = [Autopay(db, Money(db, each.session), each) for each in tenants]
+    payers[0].at("2027-06-01T12:00Z")
+    for payer in payers:
+        payer.set_up()
+    payers[0].set_up(currency="JPY", amount=1000)
+    payers[0].settings(daily_tries_max=1)
+    payers[0].at(DUE)
+    payers[0].materialise()
+
+    assert len(payers[0].begin(payers[0].claim())) == 3
+    skipped = db.execute("select reason from autopay_charges where status = 'skipped'").fetchall()
+    assert skipped == [{"reason": "too-many-tries"}]
+
+
+def test_one_that_is_refused_does_not_keep_the_others_from_beginning(
+    db: Connection, tenant: Tenant
+) -> None:
+    tenants = [tenant, *(neighbour(db, tenant) for _ in range(3))]
+    payers = [Autopay(db, Money(db, each.session), each) for each in tenants]
+    payers[0].at("2027-06-01T12:00Z")
+    for payer in payers:
+        payer.set_up()
+    payers[1].set_up(currency="JPY", amount=1000, day_of_month=15)
+    db.execute("delete from payment_settings where currency = 'JPY'")
+    payers[0].at(DUE)
+    payers[0].materialise()
+
+    assert len(payers[0].begin(payers[0].claim())) == 4
+    waiting = "select reason, tries from autopay_charges where status = 'due'"
+    refused = [{"reason": "currency-not-supported", "tries": 1}]
+    assert db.execute(waiting).fetchall() == refused
