@@ -96,7 +96,7 @@ class Pace:
     """The limits of a pump."""
 
     interval_s: float = 1.0  # between two looks at an empty queue that nobody rings for
-    gather_s: float = 0.05  # between two claims, or two records, of which the first was not full
+    gather_s: float = 0.02  # between two claims, or two records, of which the first was not full
     batch_max: int = 100
     concurrent_max: int = 100
     grace_s: float = 60.0  # what deliveries on their way get when the engine stops
