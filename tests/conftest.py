@@ -14,14 +14,15 @@ from sandbox.postgres import Postgres
 
 # Machines that look for holes, races, kills, fuzz, fresh installations, whole worlds: minutes.
 THOROUGH = re.compile(
-    r"/(proof/test_(?!machinery)|sabotage/test_sabotage|simulation/|random_queries/|e2e/|sandbox/gateways/)"
+    r"/(proof/|sabotage/test_sabotage|simulation/|random_queries/|e2e/|sandbox/gateways/)"
     r"|/test_(machine|hammer|races|pairs|money_back_at_once|\w+_shuffle|spoilt_calls)\.py"
-    r"|/sandbox/test_(clock|installation|postgres|run|schema_text)\.py"
-    r"|/engine/test_(abuse|async_actions|changes|crons|events|live_queries|main)\.py"
+    r"|/sandbox/test_(clock|installation|migrations|postgres|processes|run|schema_text)\.py"
+    r"|/engine/test_(abuse|async_actions|background|changes|crons|events|gql_client|live_queries|main)\.py"
     r"|/engine/test_(metadata_directory|node_clients|plans|slow_watchers|streams)\.py"
-    r"|/engine/test_websocket_sessions\.py"
+    r"|/engine/test_(transactions|websocket_protocols|websocket_sessions)\.py"
     r"|/gateways/test_(scenarios|fifth_gateway|\w+_scenarios)\.py"
-    r"|/(autopay/test_service|reconciliation/test_invariants|refunds/test_sending)\.py"
+    r"|/(autopay/test_(keeping|service)|payments/test_pages_paid_twice|webhooks/test_publishing)\.py"
+    r"|/(reconciliation/test_invariants|refunds/test_sending)\.py"
 )
 
 
