@@ -7,6 +7,7 @@ environment names a proxy.
 """
 
 import http.client
+import io
 import socket
 import ssl
 import weakref
@@ -222,5 +223,5 @@ def _read(connection: socket.socket, method: str) -> tuple[requests.Response, bo
         answer = requests.Response()
         answer.status_code = given.status
         answer.headers = CaseInsensitiveDict(given.getheaders())
-        answer._content = given.read()  # noqa: SLF001  # requests has no other way to make one
+        answer.raw = io.BytesIO(given.read())
         return answer, given.will_close

@@ -49,7 +49,7 @@ class CrashError(BaseException):
 
 @dataclass
 class Fault:
-    """Dies at the call of this number, before or after its effect."""
+    """Dies at the call of this number, before or after its effect. The dead make no other call."""
 
     at: int = 0
     is_after: bool = False
@@ -57,11 +57,11 @@ class Fault:
 
     def around(self, name: str, call: Callable[[], Any]) -> Any:
         self.calls.append(name)
-        is_hit = len(self.calls) == self.at
-        if is_hit and not self.is_after:
+        number = len(self.calls)
+        if self.at and (number > self.at or (number == self.at and not self.is_after)):
             raise CrashError
         answer = call()
-        if is_hit:
+        if number == self.at:
             raise CrashError
         return answer
 

@@ -67,7 +67,7 @@ class Bank:
     lock: Lock = field(default_factory=Lock)
 
     def charge(self, charge: SavedCharge) -> Finding:
-        return self.fault.around("gateway.charge", lambda: self._charge(charge))
+        return self.fault.around("gateway.charge", lambda: self.charged(charge))
 
     def open_setup(self, setup: Setup) -> Checkout:
         return self.fault.around("gateway.open_setup", lambda: self._open_setup(setup))
@@ -76,7 +76,7 @@ class Bank:
         assert gateway_session_id == f"cs_{autopay_mandate_id}"
         return self.saved.get(autopay_mandate_id)
 
-    def _charge(self, charge: SavedCharge) -> Finding:
+    def charged(self, charge: SavedCharge) -> Finding:
         with self.lock:
             self.asked.append(charge)
         if self.silence == "before":

@@ -4,9 +4,9 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from app import inbox
@@ -22,12 +22,11 @@ ANSWERS = 32  # in one call
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a gateway said of an order; `kept` ends when the database has it."""
+    """What a gateway said of an order."""
 
     order: dict[str, Any]
     finding: Finding
     event_id: str
-    kept: Future[str] = field(default_factory=Future)
 
 
 class Keeper:
@@ -36,44 +35,34 @@ class Keeper:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._waiting: deque[Answer] = deque()
+        # Ids of events: of the answers that no longer wait, and of those the database has.
+        self._taken: set[str] = set()
+        self._kept: set[str] = set()
         self._thread = ThreadPoolExecutor(1)
 
     def keep(self, order: dict[str, Any], finding: Finding) -> Future[str]:
         """Have an answer kept; the future tells how the charge ended. Does not wait."""
         answer = Answer(order, finding, inbox.event_id("answer", finding.words()))
         self._waiting.append(answer)
-        self._thread.submit(copy_context().run, self._work)
-        return answer.kept
+        return self._thread.submit(copy_context().run, self._end, answer)
 
     def close(self) -> None:
         """Wait until all is kept."""
         self._thread.shutdown()
 
-    def _work(self) -> None:
-        """Keep what waits. Called once for each answer, so that none is left."""
-        answers = list(self._taken())
-        try:
-            done = _keep_together(self._ctx, answers) if len(answers) > 1 else frozenset()
-        except BaseException as failure:  # noqa: BLE001  # whoever waits for an answer raises it
-            for answer in answers:
-                answer.kept.set_exception(failure)
-            return
-        for answer in answers:
-            self._end(answer, is_kept=answer.event_id in done)
+    def _end(self, answer: Answer) -> str:
+        while answer.event_id not in self._taken:
+            self._keep_waiting()
+        if answer.event_id not in self._kept:
+            _keep_alone(self._ctx, answer)
+        return str(answer.finding.outcome)
 
-    def _end(self, answer: Answer, *, is_kept: bool) -> None:
-        try:
-            if not is_kept:
-                _keep_alone(self._ctx, answer)
-        except BaseException as failure:  # noqa: BLE001  # the same
-            answer.kept.set_exception(failure)
-        else:
-            answer.kept.set_result(str(answer.finding.outcome))
-
-    def _taken(self) -> Iterator[Answer]:
-        with suppress(IndexError):
-            for _ in range(ANSWERS):
-                yield self._waiting.popleft()
+    def _keep_waiting(self) -> None:
+        """Keep in one call what waits. What cannot be kept so is left to be kept alone."""
+        answers = [self._waiting.popleft() for _ in range(min(ANSWERS, len(self._waiting)))]
+        self._taken.update(answer.event_id for answer in answers)
+        if len(answers) > 1:
+            self._kept.update(_keep_together(self._ctx, answers))
 
 
 @contextmanager
@@ -91,15 +80,15 @@ def _keep_alone(ctx: Context, answer: Answer) -> None:
     inbox.keep(ctx, order["gateway"], answer.finding, "answer", account=order["gateway_account"])
 
 
-def _keep_together(ctx: Context, answers: list[Answer]) -> frozenset[str]:
-    """Keep charges that went well, and answer which: all of them or none."""
+def _keep_together(ctx: Context, answers: list[Answer]) -> list[str]:
+    """Keep charges that went well, and answer the ids of their events: of all or of none."""
     told = [_told(ctx, each) for each in answers if each.finding.outcome is Outcome.PAID]
     try:
         rows = ctx.hasura.run("KeepAutopayAnswers", answers=told) if told else []
     except (AppError, QueryError) as failure:
         log.warning("answers are kept one by one: %s", failure)
-        return frozenset()
-    return frozenset(row["event_id"] for row in rows)
+        return []
+    return [row["event_id"] for row in rows]
 
 
 def _told(ctx: Context, answer: Answer) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """Answers that are kept together: all of them or none, and what must come alone comes alone."""
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -31,13 +34,17 @@ class Patient(ThreadPoolExecutor):
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
-        self.waiting: list[tuple[Any, ...]] = []
+        self.missing = count(PAYERS - 1, -1)
+        self.all_wait = Event()
 
-    def submit(self, *work: Any) -> Future[Any]:
-        self.waiting.append(work)
-        if len(self.waiting) < PAYERS:
-            return Future()
-        return [super(Patient, self).submit(*each) for each in self.waiting][-1]
+    def submit(self, work: Callable[..., Any], *given: Any) -> Future[Any]:
+        if next(self.missing) == 0:
+            self.all_wait.set()
+        return super().submit(self.begin, work, *given)
+
+    def begin(self, work: Callable[..., Any], *given: Any) -> Any:
+        assert self.all_wait.wait(20)
+        return work(*given)
 
 
 @pytest.fixture(autouse=True)
@@ -48,13 +55,13 @@ def together(monkeypatch) -> None:
 
 def bank_says(town: Town, monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
     """Change what the gateway says of the first charge it is asked for."""
-    charge = town.bank._charge  # noqa: SLF001  # wrapped
+    charge = town.bank.charged
 
     def changed(saved: Any) -> Finding:
         found = charge(saved)
         return replace(found, **changes) if saved is town.bank.asked[0] else found
 
-    monkeypatch.setattr(town.bank, "_charge", changed)
+    monkeypatch.setattr(town.bank, "charged", changed)
 
 
 def test_answers_that_wait_are_kept_in_one_call(town: Town) -> None:
@@ -117,7 +124,7 @@ def test_another_amount_is_kept_alone_and_parked(town: Town, monkeypatch) -> Non
 
 
 def test_a_payment_that_is_called_off_is_kept_alone_as_a_surplus(town: Town, monkeypatch) -> None:
-    charge = town.bank._charge  # noqa: SLF001  # wrapped
+    charge = town.bank.charged
 
     def call_off(saved: Any) -> Finding:
         if not town.bank.asked:
@@ -129,7 +136,7 @@ def test_a_payment_that_is_called_off_is_kept_alone_as_a_surplus(town: Town, mon
                 )
         return charge(saved)
 
-    monkeypatch.setattr(town.bank, "_charge", call_off)
+    monkeypatch.setattr(town.bank, "charged", call_off)
     monkeypatch.setattr("app.autopay.charging.WORKERS", 1)
     town.at(DUE)
     town.tick()

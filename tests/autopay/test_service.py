@@ -113,7 +113,7 @@ def test_a_refusal_of_the_gateway_is_a_failed_try(town: Town, monkeypatch) -> No
     def refuse(_: object) -> Finding:
         raise GatewayRefusedError("no such customer")
 
-    monkeypatch.setattr(town.bank, "_charge", refuse)
+    monkeypatch.setattr(town.bank, "charged", refuse)
     town.at(DUE)
     town.tick()
 
@@ -122,7 +122,7 @@ def test_a_refusal_of_the_gateway_is_a_failed_try(town: Town, monkeypatch) -> No
 
 
 def test_one_broken_charge_stops_no_other(town: Town, monkeypatch) -> None:
-    charge = town.bank._charge  # noqa: SLF001  # wrapped
+    charge = town.bank.charged
 
     def break_first(saved: object) -> Finding:
         if not town.bank.asked:
@@ -130,7 +130,7 @@ def test_one_broken_charge_stops_no_other(town: Town, monkeypatch) -> None:
             raise ZeroDivisionError
         return charge(saved)
 
-    monkeypatch.setattr(town.bank, "_charge", break_first)
+    monkeypatch.setattr(town.bank, "charged", break_first)
     monkeypatch.setattr("app.autopay.charging.WORKERS", 1)
     town.at(DUE)
 

@@ -639,6 +639,7 @@ def test_what_comes_in_quick_succession_is_claimed_and_recorded_together() -> No
             self.due: list[Job] = []
             self.claims: list[int] = []
             self.records: list[int] = []
+            self.all_recorded = asyncio.Event()
 
         async def claim(self, limit: int) -> list[Job]:
             taken, self.due = self.due[:limit], self.due[limit:]
@@ -647,6 +648,8 @@ def test_what_comes_in_quick_succession_is_claimed_and_recorded_together() -> No
 
         async def settle(self, results: list[Result]) -> None:
             self.records.append(len(results))
+            if sum(self.records) == 20:
+                self.all_recorded.set()
 
     async def run() -> Queue:
         queue = Queue()
@@ -657,8 +660,7 @@ def test_what_comes_in_quick_succession_is_claimed_and_recorded_together() -> No
             pump.bell.set()
             await asyncio.sleep(0.01)
         async with asyncio.timeout(20):
-            while sum(queue.records) < 20:  # noqa: ASYNC110  # plain, and fast enough
-                await asyncio.sleep(0.01)
+            await queue.all_recorded.wait()
         pumping.cancel()
         await asyncio.gather(pumping, return_exceptions=True)
         return queue

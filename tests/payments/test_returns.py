@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from books import Connection, Money, broken_invariants, settle
+from in_process import context
 from psycopg.rows import dict_row
 
 from app.payments import verification
@@ -91,9 +92,6 @@ def test_a_return_is_answered_the_state_whether_or_not_the_gateway_is_asked() ->
             asked.append(name)
             return [{"id": "p", "status": "pending"}] if name == "PaymentState" else []
 
-    class Context:
-        hasura = Hasura()
-
-    state = verification.verify_return(Context(), "p")  # type: ignore[arg-type]  # as much of it as is asked
+    state = verification.verify_return(context(hasura=Hasura()), "p")
     assert state == {"payment_intent_id": "p", "status": "pending"}
     assert asked == ["ClaimReturnChecks", "PaymentState"]

@@ -220,8 +220,7 @@ def _response(request: Any, status: int, body: object) -> requests.Response:
     answer.headers["Content-Type"] = "application/json"
     answer.request = request
     answer.url = request.url
-    answer._content = json.dumps(body).encode()  # noqa: SLF001  # as the package's own tests do
-    answer.raw = _readable(answer.content)
+    answer.raw = _readable(json.dumps(body).encode())
     return answer
 
 
