@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 
 from app import jsonb
 from app.errors import GatewayRefusedError, GatewayUnavailableError
@@ -60,17 +62,16 @@ class Http:
         self.name = name
         self.speaks_json = speaks_json
         self.url = url.rstrip("/")
-        self.session = requests.Session()
-        self.session.trust_env = False  # no .netrc puts credentials of its own on our requests
-        self.session.auth = sign
-        self.session.headers.update(headers or {})
+        self.sign = sign
+        self.headers = {**requests.utils.default_headers(), **(headers or {})}
+        self.adapter = HTTPAdapter()
 
     def close(self) -> None:
-        self.session.close()
+        self.adapter.close()
 
     def get(self, path: str, query: Mapping[str, object] | None = None) -> Reply:
         """Ask. Raises RefusedReplyError and GatewayUnavailableError."""
-        return self._call("GET", path, params=query)
+        return self._call("GET", f"{path}?{urlencode(query)}" if query else path)
 
     def send(
         self,
@@ -91,22 +92,45 @@ class Http:
         """Send a form, as a browser would. Raises as `get` does."""
         return self._call("POST", path, data=dict(form))
 
-    def _call(self, method: str, path: str, **request: Any) -> Reply:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        data: bytes | dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
         give_up = time.monotonic() + CONNECT_SECONDS_MAX + ANSWER_SECONDS_MAX
         try:
-            answer = self.session.request(
-                method,
-                self.url + path,
+            # Redirects are not followed: an API does not move, and one would take the key along.
+            answer = self.adapter.send(
+                self._written(method, path, data, headers or {}),
                 timeout=(CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX),
-                allow_redirects=False,  # an API does not move; a redirect would take the key along
                 stream=True,
-                **request,
             )
             with answer:
                 return self._reply(answer.status_code, _content(answer, give_up))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as failure:
             message = f"{self.name} did not answer ({type(failure).__name__})"
             raise GatewayUnavailableError(message) from failure
+
+    def _written(
+        self,
+        method: str,
+        path: str,
+        data: bytes | dict[str, str] | None,
+        headers: Mapping[str, str],
+    ) -> requests.PreparedRequest:
+        """Write a request as it is: no session of requests, whose merging of settings costs more.
+
+        So no .netrc puts credentials of its own on it, and nobody's cookies come along.
+        """
+        request = requests.PreparedRequest()
+        request.method, request.url = method, requests.utils.requote_uri(self.url + path)
+        request.prepare_headers({**self.headers, **headers})
+        request.prepare_body(data, None)
+        request.prepare_auth(self.sign, request.url)
+        return request
 
     def _reply(self, status: int, content: bytes) -> Reply:
         if status in NO_ANSWER or status >= 500 or 300 <= status < 400:

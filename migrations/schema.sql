@@ -66,6 +66,9 @@ CREATE INDEX autopay_charges_by_customer ON public.autopay_charges USING btree (
 CREATE INDEX autopay_charges_to_give_up ON public.autopay_charges USING btree (next_try_at) WHERE (status = 'action_required'::text);
 CREATE INDEX autopay_charges_to_take_over ON public.autopay_charges USING btree (lease_until) WHERE (lease_until IS NOT NULL);
 CREATE INDEX autopay_charges_to_try ON public.autopay_charges USING btree (next_try_at) WHERE (status = 'due'::text);
+comment on index autopay_charges_to_give_up is 'Queue of materialise_autopay.';
+comment on index autopay_charges_to_take_over is 'Queue of run_autopay.';
+comment on index autopay_charges_to_try is 'Queue of run_autopay and materialise_autopay.';
 CREATE TRIGGER autopay_charge_takes_legal_steps BEFORE UPDATE OF status ON autopay_charges FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('autopay_charge_steps');
 CREATE TRIGGER autopay_charge_updated_at BEFORE UPDATE ON autopay_charges FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on autopay_charges to munim_hasura;
@@ -147,6 +150,8 @@ CREATE INDEX autopay_mandates_to_announce ON public.autopay_mandates USING btree
 CREATE INDEX autopay_setups_to_check ON public.autopay_mandates USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
 CREATE UNIQUE INDEX customer_has_one_live_autopay_mandate ON public.autopay_mandates USING btree (customer_id, currency) WHERE (status = ANY (ARRAY['active'::text, 'paused'::text]));
 CREATE UNIQUE INDEX customer_sets_up_one_autopay_mandate ON public.autopay_mandates USING btree (customer_id, currency) WHERE (status = 'pending_setup'::text);
+comment on index autopay_mandates_to_announce is 'Queue of materialise_autopay.';
+comment on index autopay_setups_to_check is 'Queue of check_autopay_setups.';
 CREATE TRIGGER autopay_mandate_keeps_what_was_agreed_to BEFORE UPDATE ON autopay_mandates FOR EACH ROW WHEN (old.customer_id IS DISTINCT FROM new.customer_id OR old.amount IS DISTINCT FROM new.amount OR old.currency IS DISTINCT FROM new.currency OR old.day_of_month IS DISTINCT FROM new.day_of_month OR old.local_time IS DISTINCT FROM new.local_time OR old.timezone IS DISTINCT FROM new.timezone OR old.gateway IS DISTINCT FROM new.gateway OR old.consented_by IS DISTINCT FROM new.consented_by OR old.idempotency_key IS DISTINCT FROM new.idempotency_key OR old.anchor_on IS NOT NULL AND old.anchor_on IS DISTINCT FROM new.anchor_on OR old.payment_method_id IS NOT NULL AND old.payment_method_id IS DISTINCT FROM new.payment_method_id) EXECUTE FUNCTION keep_autopay_agreement();
 CREATE TRIGGER autopay_mandate_takes_legal_steps BEFORE UPDATE OF status ON autopay_mandates FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('autopay_mandate_steps');
 CREATE TRIGGER autopay_mandate_updated_at BEFORE UPDATE ON autopay_mandates FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
@@ -590,6 +595,7 @@ CREATE INDEX credit_lots_of_money_only ON public.credit_lots USING btree (id) WH
 CREATE INDEX credit_lots_to_announce ON public.credit_lots USING btree (announce_at) WHERE ((remaining > held) AND (announce_at IS NOT NULL));
 CREATE INDEX credit_lots_to_expire ON public.credit_lots USING btree (expires_at, id) WHERE (remaining > held);
 CREATE INDEX credit_lots_to_spend ON public.credit_lots USING btree (customer_id, expires_at, id) WHERE (remaining > held);
+comment on index credit_lots_to_announce is 'Queue of announce_expiring_credits.';
 CREATE TRIGGER credit_lot_keeps_what_it_is BEFORE UPDATE OF organization_id, livemode, customer_id, credit_purchase_id, credit_grant_id, granted, amount, currency, expires_at, created_at ON credit_lots FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 CREATE TRIGGER credit_lots_stay BEFORE DELETE OR TRUNCATE ON credit_lots FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on credit_lots to munim_hasura;
@@ -830,10 +836,10 @@ create table dispute_polls (
     complete_until timestamp with time zone,
     constraint dispute_polls_pkey PRIMARY KEY (gateway, livemode)
 );
-comment on table dispute_polls is 'How far each gateway''s list of disputes has been read: a dispute is nobody''s answer to a call of ours, so what no webhook told of is found in this list only.';
-comment on column dispute_polls.ask_since is 'From when on the gateway''s list is read this time.';
-comment on column dispute_polls.begun_at is 'When the gateway was last asked for its list.';
-comment on column dispute_polls.complete_until is 'Everything that was opened before is in our books; null while no list was read to its end.';
+comment on table dispute_polls is 'How far each gateway has been asked for disputes: a dispute is nobody''s answer to a call of ours, so what no webhook told of is found only by asking for its list, or, where there is none, about each dispute that is open.';
+comment on column dispute_polls.ask_since is 'From when on the gateway''s list is read this time, where it has one.';
+comment on column dispute_polls.begun_at is 'When the gateway was last asked.';
+comment on column dispute_polls.complete_until is 'When the last poll that came to its end began: what the gateway can be asked for was in our books then; null while none did.';
 grant select on dispute_polls to munim_hasura;
 
 create table dispute_steps (
@@ -861,6 +867,7 @@ create table disputes (
     reason text,
     status text not null default 'opened'::text,
     evidence_due_at timestamp with time zone,
+    asked_at timestamp with time zone not null default clock_now(),
     opened_at timestamp with time zone not null,
     closed_at timestamp with time zone,
     created_at timestamp with time zone not null default clock_now(),
@@ -882,6 +889,7 @@ comment on column disputes.covered_amount is 'The part that is no loss when the 
 comment on column disputes.fee_amount is 'What the gateway charges for it, won or lost.';
 comment on column disputes.reason is 'The gateway''s word: fraudulent, product_not_received, …';
 comment on column disputes.evidence_due_at is 'Until when the gateway takes evidence.';
+comment on column disputes.asked_at is 'When its gateway was last asked about it by name, or told of it first.';
 CREATE INDEX disputes_by_attempt ON public.disputes USING btree (payment_attempt_id);
 CREATE INDEX disputes_by_organization ON public.disputes USING btree (organization_id, created_at);
 CREATE INDEX disputes_that_are_open ON public.disputes USING btree (gateway, livemode, opened_at) WHERE (status = ANY (ARRAY['opened'::text, 'under_review'::text]));
@@ -993,6 +1001,7 @@ create table event_publications (
 comment on table event_publications is 'An event on its way to a destination, written with the event. published: the destination has acknowledged it; parked: it would not take it, and a person sees it among the exceptions.';
 comment on column event_publications.due_at is 'When it is sent next. Whoever sends puts it off first, so that a sender who dies keeps nothing back.';
 CREATE INDEX event_publications_to_send ON public.event_publications USING btree (due_at, destination) WHERE (due_at IS NOT NULL);
+comment on index event_publications_to_send is 'Queue of publish_events.';
 CREATE TRIGGER event_publication_takes_legal_steps BEFORE UPDATE OF status ON event_publications FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('event_publication_steps');
 grant select, trigger on event_publications to munim_hasura;
 grant insert, update on event_publications to munim_outbox;
@@ -1105,6 +1114,7 @@ comment on column gateway_events.status is 'received: to be applied; applied: it
 CREATE INDEX gateway_events_by_attempt ON public.gateway_events USING btree (payment_attempt_id);
 CREATE INDEX gateway_events_of_nobody ON public.gateway_events USING btree (((notice ->> 'gateway_payment_id'::text))) WHERE ((status = 'parked'::text) AND (payment_attempt_id IS NULL));
 CREATE INDEX gateway_events_to_apply ON public.gateway_events USING btree (next_try_at) WHERE (status = 'received'::text);
+comment on index gateway_events_to_apply is 'Queue of apply_gateway_events.';
 CREATE TRIGGER gateway_event_updated_at BEFORE UPDATE ON gateway_events FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on gateway_events to munim_hasura;
 
@@ -2265,6 +2275,7 @@ CREATE INDEX payment_attempts_by_intent ON public.payment_attempts USING btree (
 CREATE INDEX payment_attempts_by_method ON public.payment_attempts USING btree (payment_method_id) WHERE (payment_method_id IS NOT NULL);
 CREATE INDEX payment_attempts_to_check ON public.payment_attempts USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
 CREATE INDEX payment_attempts_without_receipt ON public.payment_attempts USING btree (captured_at) WHERE ((status = 'captured'::text) AND (receipt_url IS NULL));
+comment on index payment_attempts_to_check is 'Queue of check_payments.';
 CREATE TRIGGER payment_attempt_takes_legal_steps BEFORE UPDATE OF status ON payment_attempts FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('payment_attempt_steps');
 CREATE TRIGGER payment_attempt_updated_at BEFORE UPDATE ON payment_attempts FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on payment_attempts to munim_hasura;
@@ -2591,6 +2602,7 @@ CREATE INDEX refunds_by_attempt ON public.refunds USING btree (payment_attempt_i
 CREATE INDEX refunds_by_intent ON public.refunds USING btree (payment_intent_id);
 CREATE INDEX refunds_by_organization ON public.refunds USING btree (organization_id, created_at);
 CREATE INDEX refunds_to_check ON public.refunds USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
+comment on index refunds_to_check is 'Queue of check_refunds.';
 CREATE TRIGGER refund_takes_legal_steps BEFORE UPDATE OF status ON refunds FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('refund_steps');
 CREATE TRIGGER refund_updated_at BEFORE UPDATE ON refunds FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on refunds to munim_hasura;
@@ -3279,12 +3291,16 @@ end;
 $function$;
 comment on function ask_autopay_payer(autopay_charges,text) is 'Only the payer can finish it: they are told, and find the page with payAutopayCharge.';
 
-CREATE OR REPLACE FUNCTION public.ask_payment_again(hasura_session json, p_payment_attempt_id uuid)
+CREATE OR REPLACE FUNCTION public.ask_payments_again(hasura_session json, p_payment_attempt_ids jsonb)
  RETURNS SETOF payment_attempts
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+declare
+    v_ids constant uuid[] := array(
+        select value::uuid from jsonb_array_elements_text(p_payment_attempt_ids)
+    );
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
@@ -3292,15 +3308,21 @@ begin
     return query
     update payment_attempts
     set checks = checks - 1, next_check_at = clock_now() + interval '1 hour'
-    where id = p_payment_attempt_id
-        and next_check_at > clock_now() + interval '1 hour'
-        and checks > 0
-        and created_at > clock_now() - interval '7 days'
+    where id in (
+        select id
+        from payment_attempts
+        where id = any(v_ids)
+            and next_check_at > clock_now() + interval '1 hour'
+            and checks > 0
+            and greatest(created_at, captured_at) > clock_now() - interval '7 days'
+        order by id
+        for no key update
+    )
     returning *;
 end;
 $function$;
-comment on function ask_payment_again(json,uuid) is 'The gateway gave no answer to a question: that was none of those that count, and it is asked again within the hour; after a week as the schedule has it, so that a person hears of it at last.';
-grant execute on function ask_payment_again(json,uuid) to munim_hasura;
+comment on function ask_payments_again(json,jsonb) is 'The gateway gave no answer to questions: they were none of those that count, and are asked again within the hour; after a week as the schedule has it, so that a person hears of it at last.';
+grant execute on function ask_payments_again(json,jsonb) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.ask_refund_again(hasura_session json, p_refund_id uuid)
  RETURNS SETOF refunds
@@ -3441,6 +3463,36 @@ BEGIN ATOMIC
    WHERE (autopay_mandates.id = (autopay_obstacle.p_charge).autopay_mandate_id);
 END;
 comment on function autopay_obstacle(autopay_charges) is 'Why a charge must not begin now though it was due when it was claimed; null when it may.';
+
+CREATE OR REPLACE FUNCTION public.autopay_postings(p_attempts payment_attempts[], OUT owners uuid[], OUT postings ledger_posting[])
+ RETURNS record
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    select
+        array_agg(
+            attempt.organization_id
+            order by attempt.organization_id, attempt.payment_intent_id, paid.place
+        ),
+        array_agg(
+            posting order by attempt.organization_id, attempt.payment_intent_id, paid.place
+        )
+    into owners, postings
+    from unnest(p_attempts) as attempt
+    inner join payment_intents on payment_intents.id = attempt.payment_intent_id
+    cross join lateral (
+        select
+            1 as place,
+            capture_posting(
+                attempt, attempt.amount_captured, 'payments_received', attempt.captured_at
+            ) as posting
+        union all
+        select 2 as place, credit_grant_posting(payment_intents, attempt.captured_at) as posting
+    ) as paid;
+end;
+$function$;
+comment on function autopay_postings(payment_attempts[]) is 'What is to be booked of these captures, and in whose ledger: one organisation after the other.';
 
 CREATE OR REPLACE FUNCTION public.autopay_rule(p_currency text, p_on date)
  RETURNS autopay_rules
@@ -3787,44 +3839,19 @@ CREATE OR REPLACE FUNCTION public.book_autopay_payments(p_attempts payment_attem
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_postings ledger_posting[];
-    v_transaction_ids uuid[];
     v_purchases credit_purchases[];
 begin
-    select
-        array_agg(posting order by attempt.payment_intent_id, paid.place)
-    into v_postings
-    from unnest(p_attempts) as attempt
-    inner join payment_intents on payment_intents.id = attempt.payment_intent_id
-    cross join lateral (
-        select
-            1 as place,
-            capture_posting(
-                attempt, attempt.amount_captured, 'payments_received', attempt.captured_at
-            ) as posting
-        union all
-        select 2 as place, credit_grant_posting(payment_intents, attempt.captured_at) as posting
-    ) as paid;
-    v_transaction_ids := array(
-        select post_ledger_transactions(
-            p_attempts[1].organization_id, p_attempts[1].livemode, v_postings
-        )
-    );
-
-    update payment_intents set status = 'paid'
-    where id in (select payment_intent_id from unnest(p_attempts));
-
     with granted as (
         update credit_purchases
-        set ledger_transaction_id = booked.id, granted_at = clock_now()
-        from unnest(v_transaction_ids, v_postings) as booked (
-            id, key, kind, reference_type, reference_id, occurred_at, lines
-        )
-        where booked.reference_type = 'credit_purchase' and credit_purchases.id = booked.reference_id
+        set ledger_transaction_id = booked.ledger_transaction_id, granted_at = clock_now()
+        from post_autopay_payments(p_attempts) as booked
+        where credit_purchases.id = booked.credit_purchase_id
         returning credit_purchases
     )
 
     select array_agg(credit_purchases) into v_purchases from granted;
+    update payment_intents set status = 'paid'
+    where id in (select payment_intent_id from unnest(p_attempts));
     perform open_credit_lots(v_purchases);
 
     perform record_events(array(
@@ -3842,7 +3869,7 @@ begin
     ));
 end;
 $function$;
-comment on function book_autopay_payments(payment_attempts[]) is 'Books what was captured of purchases of one organisation as pay_payment_intent does one by one, in statements for all of them: what a statement costs is the most of what a booking costs.';
+comment on function book_autopay_payments(payment_attempts[]) is 'Books what was captured of purchases as pay_payment_intent does one by one, in statements for all of them: what a statement costs is the most of what a booking costs.';
 
 CREATE OR REPLACE FUNCTION public.book_receipt(p_transfer bank_transfers)
  RETURNS void
@@ -3984,7 +4011,6 @@ CREATE OR REPLACE FUNCTION public.capture_autopay_payments(p_event_ids uuid[])
 AS $function$
 declare
     v_attempts payment_attempts[];
-    v_part payment_attempts[];
 begin
     with captured as (
         update payment_attempts
@@ -4002,13 +4028,7 @@ begin
 
     select array_agg(payment_attempts) into v_attempts from captured;
 
-    for v_part in
-        select array_agg(attempt) from unnest(v_attempts) as attempt
-        group by attempt.organization_id, attempt.livemode
-        order by attempt.organization_id
-    loop
-        perform book_autopay_payments(v_part);
-    end loop;
+    perform book_autopay_payments(v_attempts);
     perform finish_autopay_charges(v_attempts);
 
     perform
@@ -4038,7 +4058,7 @@ begin
         next_check_at = case
             when p_attempt.payment_method_id is null and not is_by_hand(p_attempt.gateway)
                 then (
-                    select greatest(expires_at, clock_now()) + interval '16 minutes'
+                    select page_is_left_at(greatest(expires_at, clock_now()))
                     from checkout_sessions
                     where payment_attempt_id = p_attempt.id and takes_several
                 )
@@ -4625,6 +4645,35 @@ $function$;
 comment on function claim_autopay_setups(json,integer) is 'Answers mandates whose page may have been finished or closed without our hearing of it, and puts each off to its next time.';
 grant execute on function claim_autopay_setups(json,integer) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.claim_dispute_check(hasura_session json, p_gateway text, p_asked_before timestamp with time zone)
+ RETURNS SETOF disputes
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    return query
+    update disputes
+    set asked_at = clock_now()
+    where id = (
+        select id
+        from disputes
+        where gateway = p_gateway
+            and livemode::text = hasura_session ->> 'x-hasura-livemode'
+            and status in ('opened', 'under_review')
+            and asked_at < p_asked_before
+        order by asked_at, id
+        limit 1
+        for no key update skip locked
+    )
+    returning *;
+end;
+$function$;
+comment on function claim_dispute_check(json,text,timestamp with time zone) is 'Answers the open dispute that its gateway has not been asked about for the longest, and puts it last in the line, so that one that cannot be asked about keeps no other waiting. None is answered twice in a poll: it was asked about before the poll began.';
+grant execute on function claim_dispute_check(json,text,timestamp with time zone) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.claim_event_messages(hasura_session json, p_destination text, p_limit integer)
  RETURNS SETOF event_messages
  LANGUAGE plpgsql
@@ -4671,6 +4720,7 @@ CREATE OR REPLACE FUNCTION public.claim_order_charges(hasura_session json, p_lim
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
+    v_now timestamptz := clock_now();  -- once, and not for every attempt that there is
     v_ids uuid[];
 begin
     perform require_service(hasura_session);
@@ -4679,13 +4729,13 @@ begin
         select payment_attempts.id
         from payment_attempts
         inner join order_charges on order_charges.id = payment_attempts.id
-        where payment_attempts.updated_at < clock_now() - interval '1 minute'
+        where payment_attempts.updated_at < v_now - interval '1 minute'
             and payment_attempts.livemode::text = hasura_session ->> 'x-hasura-livemode'
         order by payment_attempts.updated_at
         limit p_limit
         for no key update of payment_attempts skip locked
     );
-    update payment_attempts set updated_at = clock_now() where id = any(v_ids);
+    update payment_attempts set updated_at = v_now where id = any(v_ids);
     return query select * from order_charges where id = any(v_ids);
 end;
 $function$;
@@ -4706,37 +4756,7 @@ begin
 
     for v_attempt in
         update payment_attempts
-        set
-            checks = checks + 1,
-            next_check_at = case
-                -- Until end_page_check: who asks may die, and a bank say yes to another payment.
-                when status = 'captured' then case
-                    when created_at > clock_now() - interval '7 days'
-                        then clock_now() + interval '1 day'
-                end
-                when status not in ('created', 'unknown', 'pending', 'processing', 'authorized')
-                    then case
-                        when created_at > clock_now() - interval '2 days'
-                            then clock_now() + interval '1 day'
-                    end
-                when check_delay(checks + 1) is not null
-                    then least(
-                        clock_now() + check_delay(checks + 1),
-                        -- Who began just before the page closed has a quarter of an hour more.
-                        (
-                            select expires_at + interval '16 minutes'
-                            from checkout_sessions
-                            where payment_attempt_id = payment_attempts.id
-                                and expires_at > clock_now() - interval '16 minutes'
-                        ),
-                        -- A page closes just before that, and another day would be lost.
-                        case
-                            when status in ('created', 'unknown')
-                                and not_found_is_believed_at(payment_attempts) > clock_now()
-                                then not_found_is_believed_at(payment_attempts)
-                        end
-                    )
-            end
+        set checks = checks + 1, next_check_at = next_payment_check(payment_attempts)
         where id in (
             select id
             from payment_attempts
@@ -5425,7 +5445,7 @@ begin
     returning *;
 end;
 $function$;
-comment on function end_dispute_poll(json,text,timestamp with time zone) is 'A gateway''s list was read to its end, and every dispute of it is kept.';
+comment on function end_dispute_poll(json,text,timestamp with time zone) is 'A gateway''s list was read to its end, or it was asked about everything that is open, and all that it said is kept.';
 grant execute on function end_dispute_poll(json,text,timestamp with time zone) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.end_invariant_checks(hasura_session json)
@@ -5472,7 +5492,7 @@ begin
             or not exists (
                 select from checkout_sessions
                 where payment_attempt_id = payment_attempts.id
-                    and expires_at > clock_now() - interval '3 days 16 minutes'
+                    and page_is_left_at(expires_at) > clock_now() - interval '3 days'
             )
         )
     returning *;
@@ -5625,6 +5645,8 @@ CREATE OR REPLACE FUNCTION public.finish_autopay_charge(p_charge autopay_charges
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+declare
+    v_charge autopay_charges;
 begin
     if p_charge.status = 'succeeded' then
         return;  -- the money that came now is a surplus, and goes back
@@ -5632,9 +5654,9 @@ begin
     update autopay_charges
     set status = 'succeeded', reason = null, next_try_at = null, lease_until = null
     where id = p_charge.id
-    returning * into strict p_charge;
-    perform tell_of_autopay_charge(p_charge, 'autopay.succeeded');
-    perform resolve_autopay_exceptions(p_charge);
+    returning * into strict v_charge;
+    perform tell_of_autopay_charge(v_charge, 'autopay.succeeded');
+    perform resolve_autopay_exceptions(p_charge);  -- as it stood: the reason is gone now
 end;
 $function$;
 comment on function finish_autopay_charge(autopay_charges) is 'The month is paid.';
@@ -5661,7 +5683,7 @@ begin
     with finished as (
         update autopay_charges
         set status = 'succeeded', reason = null, next_try_at = null, lease_until = null
-        where id = any(v_ids) and status <> 'succeeded'
+        where id = any(v_ids)
         returning autopay_charges as charge
     )
 
@@ -5676,7 +5698,7 @@ begin
     perform resolve_autopay_exceptions(charge) from unnest(v_charges) as charge;
 end;
 $function$;
-comment on function finish_autopay_charges(payment_attempts[]) is 'The months of these payments are paid. Lock order: mandates, charges, each by id.';
+comment on function finish_autopay_charges(payment_attempts[]) is 'The months of these payments, which are being charged, are paid. Lock order: mandates, charges, each by id.';
 
 CREATE OR REPLACE FUNCTION public.finish_credit_purchase(p_intent payment_intents, p_ledger_transaction_id uuid)
  RETURNS void
@@ -6392,7 +6414,8 @@ begin
     select array_agg(id), array_agg(payment_attempt_id) into v_ids, v_attempt_ids from kept;
     perform lock_autopay_payments(v_attempt_ids);
 
-    -- What needs more than its own accounts is left to receive_gateway_event, which comes alone.
+    -- What is no plain success of a charge under way is left to receive_gateway_event, which comes
+    -- alone: it may need more than its own accounts.
     delete from gateway_events
     using payment_attempts, payment_intents
     where gateway_events.id = any(v_ids)
@@ -6400,11 +6423,13 @@ begin
         and payment_intents.id = payment_attempts.payment_intent_id
         and (
             mismatch_of_notice(gateway_events, payment_attempts) is not null
+            or cardinality(array_positions(v_attempt_ids, payment_attempts.id)) > 1
             or payment_attempts.status <> 'captured' and (
                 payment_intents.status in ('paid', 'canceled')
                 or not exists (
                     select from autopay_charges
                     where autopay_charges.payment_intent_id = payment_intents.id
+                        and autopay_charges.status = 'charging'
                 )
             )
         );
@@ -6906,7 +6931,8 @@ begin
             using errcode = '22B28';
     end if;
     if v_transfer.payment_intent_id is distinct from v_intent.id then
-        update bank_transfers set payment_intent_id = v_intent.id, matched_by = v_user_id
+        update bank_transfers
+        set payment_intent_id = v_intent.id, matched_by = v_user_id, reason = null
         where id = v_transfer.id
         returning * into strict v_transfer;
         perform tell_bank_transfer(v_transfer, 'matched');
@@ -7182,9 +7208,9 @@ begin
         ),
         failure_message = p_finding ->> 'failure_message',
         succeeded_at = case p_status when 'succeeded' then p_occurred_at else succeeded_at end,
-        checks = case when v_is_late then 0 else checks end,
-        next_check_at = case when p_status = 'pending'
-            then coalesce(next_check_at, clock_now() + check_delay(checks)) end
+        -- Asked about as often as a new one: the gateway may have it only now, after many questions.
+        checks = case p_status when 'pending' then 0 else checks end,
+        next_check_at = case p_status when 'pending' then clock_now() + check_delay(0) end
     where id = p_refund.id
     returning * into strict v_refund;
 
@@ -7216,6 +7242,51 @@ BEGIN ATOMIC
 END;
 comment on function new_page_token() is '192 bits of 244 random ones, in 32 characters of an address.';
 
+CREATE OR REPLACE FUNCTION public.next_payment_check(p_attempt payment_attempts)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_now constant timestamptz := clock_now();
+    v_by_schedule constant timestamptz := v_now + check_delay(p_attempt.checks + 1);
+    v_believed_at constant timestamptz := not_found_is_believed_at(p_attempt);
+begin
+    case
+        when p_attempt.status = 'captured' then
+            -- Until end_page_check: who asks may die, and a bank say yes to another payment.
+            return case
+                when greatest(p_attempt.created_at, p_attempt.captured_at)
+                    > v_now - interval '7 days'
+                    then v_now + interval '1 day'
+            end;
+        when p_attempt.status in ('failed', 'expired', 'canceled') then
+            return case
+                when p_attempt.created_at > v_now - interval '2 days' then v_now + interval '1 day'
+            end;
+        when v_by_schedule is null then
+            return null;
+        else
+            -- A page closes just before not_found is believed, and another day would be lost.
+            return least(
+                v_by_schedule,
+                (
+                    select page_is_left_at(expires_at)
+                    from checkout_sessions
+                    where payment_attempt_id = p_attempt.id
+                        and page_is_left_at(expires_at) > v_now
+                ),
+                case
+                    when p_attempt.status in ('created', 'unknown') and v_believed_at > v_now
+                        then v_believed_at
+                end
+            );
+    end case;
+end;
+$function$;
+comment on function next_payment_check(payment_attempts) is 'When an attempt that is asked about now is asked about again: by the schedule of check_delay, or sooner if its page closes before; null when this is the last time.';
+
 CREATE OR REPLACE FUNCTION public.not_found_is_believed_at(p_attempt payment_attempts)
  RETURNS timestamp with time zone
  LANGUAGE sql
@@ -7224,6 +7295,7 @@ BEGIN ATOMIC
  SELECT ((p_attempt).created_at + '25:00:00'::interval);
 END;
 comment on function not_found_is_believed_at(payment_attempts) is 'From when on a gateway that knows nothing of an attempt is right: its look-up may lag, and a lost request may still arrive, but not after a day.';
+grant execute on function not_found_is_believed_at(payment_attempts) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.note_gateway_event(p_id uuid, p_status text, p_attempt payment_attempts, p_reason text)
  RETURNS void
@@ -7862,6 +7934,15 @@ end;
 $function$;
 comment on function order_of_display_id(bank_accounts,text) is 'What is owed for an order that a payer quoted, in the account''s currency and organisation. Banks take dashes out of remarks, and payers write small letters.';
 
+CREATE OR REPLACE FUNCTION public.page_is_left_at(p_expires_at timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT (p_expires_at + '00:16:00'::interval);
+END;
+comment on function page_is_left_at(timestamp with time zone) is 'When nobody is paying any more who began on a page before it closed: they have a quarter of an hour at their bank.';
+
 CREATE OR REPLACE FUNCTION public.park_gateway_event(p_event gateway_events, p_attempt payment_attempts, p_class text, p_detail text)
  RETURNS void
  LANGUAGE plpgsql
@@ -8229,6 +8310,50 @@ BEGIN ATOMIC
    WHERE (payment_intents.id = (policy_of_attempt.p_attempt).payment_intent_id);
 END;
 comment on function policy_of_attempt(payment_attempts) is 'The policy that holds now for refunds of an attempt, or null.';
+
+CREATE OR REPLACE FUNCTION public.post_autopay_payments(p_attempts payment_attempts[])
+ RETURNS TABLE(credit_purchase_id uuid, ledger_transaction_id uuid)
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_owner uuid;
+    v_owners uuid[];
+    v_part ledger_posting[];
+    v_postings ledger_posting[];
+    v_ids uuid[] := '{}';
+begin
+    -- All accounts are opened before any is locked: who opens one may wait for one that we locked.
+    select owners, postings into v_owners, v_postings from autopay_postings(p_attempts);
+
+    for v_owner, v_part in
+        select
+            owned.owner,
+            array_agg(
+                (
+                    owned.key, owned.kind, owned.reference_type, owned.reference_id,
+                    owned.occurred_at, owned.lines
+                )::ledger_posting
+                order by owned.place
+            )
+        from rows from (unnest(v_owners), unnest(v_postings)) with ordinality
+            as owned (owner, key, kind, reference_type, reference_id, occurred_at, lines, place)
+        group by owned.owner
+        order by owned.owner
+    loop
+        v_ids := v_ids || array(
+            select post_ledger_transactions(v_owner, p_attempts[1].livemode, v_part)
+        );
+    end loop;
+
+    return query
+    select booked.reference_id, booked.id
+    from unnest(v_ids, v_postings)
+        as booked (id, key, kind, reference_type, reference_id, occurred_at, lines)
+    where booked.reference_type = 'credit_purchase';
+end;
+$function$;
+comment on function post_autopay_payments(payment_attempts[]) is 'Books captures and what they grant, each organisation''s in one call, in order of organisation. Answers by which transactions the purchases were granted.';
 
 CREATE OR REPLACE FUNCTION public.post_ledger_hold(p_id uuid, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone, p_lines ledger_line[])
  RETURNS uuid
@@ -8646,6 +8771,53 @@ end;
 $function$;
 comment on function ready_ledger_accounts(bank_transfers) is 'Locks every ledger account that a receipt may touch, in order of id: its arrival, the payment and the surplus are booked in three calls, which could not keep that order among them.';
 
+CREATE OR REPLACE FUNCTION public.reason_not_to_settle(p_attempt payment_attempts, p_status text)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_status is null then
+        return 'the gateway does not know it yet';
+    end if;
+    if not exists (
+        select from payment_attempt_steps where before = p_attempt.status and after = p_status
+    ) then
+        return format('the attempt is %s already', p_attempt.status);
+    end if;
+    return null;
+end;
+$function$;
+comment on function reason_not_to_settle(payment_attempts,text) is 'Why a status that a gateway''s word leads to changes nothing; null where it is a step.';
+
+CREATE OR REPLACE FUNCTION public.reason_to_ignore(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_outcome constant text := p_event.notice ->> 'outcome';
+    v_reason text;
+begin
+    if v_outcome = 'unknown' or coalesce(p_event.notice ->> 'subject', 'payment') <> 'payment' then
+        return null;
+    end if;
+
+    -- Without a lock: if somebody is at the attempt, this message came before what they do.
+    v_reason := reason_not_to_settle(p_attempt, attempt_status(p_attempt, v_outcome));
+    if v_reason is not null and mismatch_of_notice(p_event, p_attempt) is not null then
+        return null;
+    end if;
+    return v_reason;
+exception
+    when data_exception then
+        return null;  -- an amount that is none: the row is kept, and says so
+end;
+$function$;
+comment on function reason_to_ignore(gateway_events,payment_attempts) is 'Why a message changes nothing of its attempt, so that nothing need be locked; null where it may. Most payments are told of several times.';
+
 CREATE OR REPLACE FUNCTION public.recall_posting(p_recall credit_recalls, p_kind text, p_credits numeric, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting
  LANGUAGE plpgsql
@@ -8695,6 +8867,7 @@ AS $function$
 declare
     v_event gateway_events;
     v_attempt payment_attempts;
+    v_known text;
     v_now timestamptz := clock_now();
 begin
     perform require_service(hasura_session);
@@ -8710,23 +8883,25 @@ begin
     v_event.notice := p_notice;
     if p_notice ->> 'payment_attempt_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
         v_attempt := attempt_of_notice(v_event);
+        v_known := reason_to_ignore(v_event, v_attempt) where v_attempt.id is not null;
     end if;
 
     -- The row is written as what will most likely come of it, so that it is written once: whatever
     -- else comes of it is noted below, and nobody sees the row before.
     insert into gateway_events (
         gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice, status,
-        organization_id, payment_attempt_id, next_try_at, created_at, updated_at
+        reason, organization_id, payment_attempt_id, next_try_at, created_at, updated_at
     )
     values (
         p_gateway, p_gateway_account, p_livemode, p_event_id, p_type, p_occurred_at, p_payload,
-        p_notice, 'applied', v_attempt.organization_id, v_attempt.id, v_now, v_now, v_now
+        p_notice, case when v_known is null then 'applied' else 'ignored' end, v_known,
+        v_attempt.organization_id, v_attempt.id, v_now, v_now, v_now
     )
     on conflict on constraint gateway_event_is_received_once do nothing
     returning * into v_event;
 
     if v_event.id is not null then
-        perform carry_out_gateway_event(v_event);
+        perform carry_out_gateway_event(v_event) where v_known is null;
     else
         select * into strict v_event
         from gateway_events
@@ -9732,13 +9907,13 @@ CREATE OR REPLACE FUNCTION public.resolve_autopay_exceptions(p_charge autopay_ch
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 begin
-    if p_charge.tries > 1 then
+    if p_charge.tries > 1 or p_charge.reason is not null then
         perform resolve_exception(class, 'autopay_charge', p_charge.id)
         from unnest(array['autopay-missed', 'autopay-skipped', 'autopay-refused']) as class;
     end if;
 end;
 $function$;
-comment on function resolve_autopay_exceptions(autopay_charges) is 'What a person was told of a month is settled.';
+comment on function resolve_autopay_exceptions(autopay_charges) is 'What a person was told of a month is settled: of one that was tried again, or has a reason not to be.';
 
 CREATE OR REPLACE FUNCTION public.resolve_exception(p_class text, p_object_type text, p_object_id uuid)
  RETURNS void
@@ -9995,6 +10170,7 @@ CREATE OR REPLACE FUNCTION public.seal_ledger_block(hasura_session json, p_limit
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
 AS $function$
 declare
     v_last ledger_blocks;
@@ -10407,16 +10583,11 @@ CREATE OR REPLACE FUNCTION public.settle_payment_attempt(p_attempt payment_attem
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_outcome text := p_finding ->> 'outcome';
-    v_status text := attempt_status(p_attempt, v_outcome);
+    v_status constant text := attempt_status(p_attempt, p_finding ->> 'outcome');
+    v_reason constant text := reason_not_to_settle(p_attempt, v_status);
 begin
-    if v_status is null then
-        return 'the gateway does not know it yet';
-    end if;
-    if not exists (
-        select from payment_attempt_steps where before = p_attempt.status and after = v_status
-    ) then
-        return format('the attempt is %s already', p_attempt.status);
+    if v_reason is not null then
+        return v_reason;
     end if;
 
     if v_status = 'captured' then

@@ -22,6 +22,7 @@ import httpx
 
 from sandbox import running
 from sandbox.journey import Journey, Story, set_clock_back, tell_simulator
+from sandbox.queues import Queues
 from sandbox.screen import Screen
 from sandbox.world import SEEDS, WorldError
 
@@ -62,7 +63,7 @@ class Mover:
         row = await self.database.fetchrow(NOW)
         self.screen.pair("sandbox", text_of(row["now"]))
         self.screen.pair("ahead by", length_of(row["skew_seconds"]))
-        for queue in await Journey(self.database, self.web, self.ports).due():
+        for queue in await Queues(self.database).due():
             coming = f"next {text_of(queue.coming)}" if queue.coming else "nothing to come"
             self.screen.pair("queue", f"{queue.table}: {queue.overdue} overdue, {coming}")
 

@@ -1,21 +1,24 @@
 """A journey through virtual time: from one moment at which something is due to the next.
 
-What is due is read from the queues themselves. A queue is a partial index on one time column whose
-name says what is to be done, as `gateway_events_to_apply on (next_try_at) where status = …`, so a
-new one is found without being listed anywhere. What a simulated gateway is to do by itself (a page
+What is due is read from the queues themselves. What a simulated gateway is to do by itself (a page
 closes, a webhook is sent again) is asked of the simulator.
 
 At each stop the clock is set, the simulator is told, and the service's crons are called as Hasura
 would have called them, each once for all the ticks it missed: they find work in the data and not
-in the tick. Hasura's own scheduler goes on in real time, and harms nothing for the same reason.
+in the tick. What ticks at one moment is called at once. A cron whose queues have nothing due is not
+called, for it would find nothing. Hasura's own scheduler goes on in real time, and harms nothing
+for the same reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,49 +27,18 @@ import httpx
 import yaml
 from croniter import croniter
 
+from sandbox.gateways.server.posting import Poster, PostError
+from sandbox.queues import Due, Queues, may_find
 from sandbox.world import ACTION_SECRET, METADATA, Ports, WorldError
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 ANSWER_SECONDS_MAX = 60.0  # what Hasura grants a cron
+HEADERS = {"Content-Type": "application/json", "ACTION-SECRET": ACTION_SECRET}
+SUCCESSES = range(200, 300)
 LAST_ROUNDS_MAX = 1_000  # at the target time stands still; work that never ends must not hold it
 
 # Reads everything and changes nothing, so one call at the end says as much as one at every stop.
 WATCHERS = frozenset({"check_invariants"})
-
-QUEUES = """
-select tables.oid::regclass::text as table_name, quote_ident(columns.attname) as due_at,
-    pg_get_expr(pg_index.indpred, pg_index.indrelid) as is_open
-from pg_index
-inner join pg_class as indexes on indexes.oid = pg_index.indexrelid
-inner join pg_class as tables on tables.oid = pg_index.indrelid
-inner join pg_attribute as columns
-    on columns.attrelid = tables.oid and columns.attnum = pg_index.indkey[0]
-where tables.relnamespace = 'public'::regnamespace
-    and pg_index.indpred is not null
-    and columns.atttypid = 'timestamptz'::regtype
-    and indexes.relname like '%\\_to\\_%'
-order by indexes.relname
-"""
-# Reads as much of the index as it must: what is due, and one row beyond.
-LOOK = """
-select {place} as place, now.is_due as overdue, now.oldest, later.coming
-from (
-    select count(*) as is_due, min({due_at}) as oldest
-    from {table_name} where ({is_open}) and {due_at} <= clock_now()
-) as now, (
-    select min({due_at}) as coming from {table_name} where ({is_open}) and {due_at} > clock_now()
-) as later
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """One queue: how much of it is overdue, since when, and when the next of it will be."""
-
-    table: str
-    overdue: int
-    oldest: datetime | None
-    coming: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,39 +99,29 @@ class Journey:
         self.crons = crons()
         self.story = Story()
         self.now = datetime.now(UTC)
-        self._called: dict[str, datetime] = {}
+        self._looked: dict[str, datetime] = {}  # when each cron last had its turn
         self._stuck: tuple[object, timedelta] = (None, MINUTE)
-        self._queues: list[Mapping[str, str]] = []
+        self.queues = Queues(database)
+        self._poster = Poster()
 
     async def go(self, target: datetime, report: Callable[[datetime, Story], None]) -> Story:
         """Travel to a moment. Cut short anywhere it leaves time at the last stop, and all whole."""
-        self._queues = await self.database.fetch(QUEUES)
         self.now = await self.database.fetchval("select clock_now()")
-        self._called = {cron.name: self.now for cron in self.crons}
-        while (stop := await self._next_stop()) < target:
-            await self._stop(stop)
-            report(self.now, self.story)
-        await self._arrive(target)
+        self._looked = {cron.name: self.now for cron in self.crons}
+        try:
+            while (stop := await self._next_stop()) < target:
+                await self._stop(stop)
+                report(self.now, self.story)
+            await self._arrive(target)
+        finally:
+            await self._poster.close()
         return self.story
 
-    async def due(self) -> list[Due]:
-        """Look at every queue."""
-        if not self._queues:
-            self._queues = await self.database.fetch(QUEUES)
-        if not self._queues:
-            return []
-        looks = [LOOK.format(place=place, **queue) for place, queue in enumerate(self._queues)]
-        rows = await self.database.fetch(f"{' union all '.join(looks)} order by place")
-        return [
-            Due(queue["table_name"], row["overdue"], row["oldest"], row["coming"])
-            for queue, row in zip(self._queues, rows, strict=True)
-        ]
-
     async def _next_stop(self) -> datetime:
-        queues = await self.due()
+        gateways = await gateways_due(self.web, self.ports)
+        queues = await self.queues.due()
         moments = [on_the_minute(queue.coming) for queue in queues if queue.coming]
         moments += [cron.tick_after(self.now) for cron in self.crons if cron.is_rare]
-        gateways = await gateways_due(self.web, self.ports)
         if gateways and gateways > self.now:  # what is due already is on its way
             moments.append(on_the_minute(gateways))
         overdue = [queue for queue in queues if queue.overdue]
@@ -170,7 +132,7 @@ class Journey:
     def _patience(self, overdue: list[Due]) -> timedelta:
         """Wait a minute while work is being done, and twice as long each time when none was."""
         before, wait = self._stuck
-        seen = [(queue.table, queue.overdue, queue.oldest) for queue in overdue]
+        seen = [(queue.name, queue.overdue, queue.oldest) for queue in overdue]
         wait = min(wait * 2, DAY) if seen == before else MINUTE
         self._stuck = (seen, wait)
         return wait
@@ -182,60 +144,61 @@ class Journey:
             cron: tick
             for cron in self.crons
             if cron.name not in WATCHERS
-            and (tick := cron.tick_before(self.now)) > self._called[cron.name]
+            and (tick := cron.tick_before(self.now)) > self._looked[cron.name]
         }
-        await self._run(sorted(ticks, key=lambda cron: (ticks[cron], cron.name)))
+        self._looked |= dict.fromkeys([cron.name for cron in ticks], self.now)
+        queues = await self.queues.due()
+        called = [cron for cron in ticks if may_find(cron.name, queues)]
+        called.sort(key=lambda cron: (ticks[cron], cron.name))
+        await self._run([list(group) for _, group in groupby(called, ticks.__getitem__)])
 
     async def _arrive(self, target: datetime) -> None:
         """At the end call every cron, and those that sweep until nothing more gets done."""
         await self._set(max(target, self.now))
-        sweeps = [cron for cron in self.crons if cron.name not in WATCHERS]
+        sweeps = [[cron] for cron in self.crons if cron.name not in WATCHERS]
         await self._run(sweeps)
         for _ in range(LAST_ROUNDS_MAX):
-            before = [(queue.overdue, queue.oldest) for queue in await self.due()]
+            before = [(queue.overdue, queue.oldest) for queue in await self.queues.due()]
             if not any(overdue for overdue, _ in before):
                 break
             await self._run(sweeps)
-            if before == [(queue.overdue, queue.oldest) for queue in await self.due()]:
+            if before == [(queue.overdue, queue.oldest) for queue in await self.queues.due()]:
                 break
-        await self._run([cron for cron in self.crons if cron.name in WATCHERS])
+        await self._run([[cron] for cron in self.crons if cron.name in WATCHERS])
         self.story.stops += 1
 
     async def _set(self, moment: datetime) -> None:
         self.now = await set_clock(self.database, moment)
 
-    async def _run(self, crons: list[Cron]) -> None:
-        """Call crons one after the other; the simulator is told once the service knows the time.
+    async def _run(self, groups: list[list[Cron]]) -> None:
+        """Call group after group, those of a group at once, and only the very first one alone.
 
-        The service asks for the time anew at each tick. Only then may webhooks carry the new time.
+        The service asks for the time anew at each tick. Only then is the simulator told, as
+        webhooks may not carry a time that the service does not know.
         """
-        for place, cron in enumerate(crons):
-            await self._call(cron)
-            if place == 0:
-                await tell_simulator(self.database, self.web, self.ports)
-        if not crons:
-            await tell_simulator(self.database, self.web, self.ports)
+        first = groups[0][0] if groups else None
+        if first:
+            await self._call(first)
+        await tell_simulator(self.database, self.web, self.ports)
+        for group in groups:
+            await asyncio.gather(*(self._call(cron) for cron in group if cron is not first))
 
     async def _call(self, cron: Cron) -> None:
+        tick = {
+            "id": str(uuid4()),
+            "name": cron.name,
+            "payload": {},
+            "scheduled_time": self.now.isoformat(),
+        }
+        url, body = f"{self.ports.app_url}{cron.path}", json.dumps(tick).encode()
         try:
-            answer = await self.web.post(
-                f"{self.ports.app_url}{cron.path}",
-                headers={"ACTION-SECRET": ACTION_SECRET},
-                json={
-                    "id": str(uuid4()),
-                    "name": cron.name,
-                    "payload": {},
-                    "scheduled_time": self.now.isoformat(),
-                },
-                timeout=ANSWER_SECONDS_MAX,
-            )
-        except httpx.HTTPError as failure:
-            raise WorldError(f"the app does not answer {cron.path}: {failure!r}") from failure
-        self._called[cron.name] = self.now
+            status, text = await self._poster.post(url, HEADERS, body, ANSWER_SECONDS_MAX)
+        except PostError as failure:
+            raise WorldError(f"the app does not answer {cron.path}: {failure}") from failure
         self.story.calls += 1
         self.story.failures.pop(cron.name, None)
-        if not answer.is_success:
-            self.story.failures[cron.name] = f"{answer.status_code} {answer.text[:120].strip()}"
+        if status not in SUCCESSES:
+            self.story.failures[cron.name] = f"{status} {text[:120].strip()}"
 
 
 def on_the_minute(moment: datetime) -> datetime:
@@ -266,9 +229,9 @@ async def _skew(database: Any, wanted: str, value: object) -> datetime:
 
 
 async def gateways_due(web: httpx.AsyncClient, ports: Ports) -> datetime | None:
-    """Ask when a simulated gateway will do something by itself."""
+    """Ask when a simulated gateway will do something by itself, once its webhooks have arrived."""
     try:
-        answer = await web.get(f"{ports.gateways_url}/_sandbox/clock")
+        answer = await web.get(f"{ports.gateways_url}/_sandbox/clock/quiet")
     except httpx.HTTPError as failure:
         raise WorldError(f"the gateways do not answer: {failure!r}") from failure
     if not answer.is_success:

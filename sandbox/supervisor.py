@@ -22,6 +22,7 @@ from sandbox.world import HOST, MIGRATIONS, SEEDS, Ports, WorldError
 
 START_SECONDS_MAX = 30.0
 WATCH_SECONDS = 0.25
+WEBHOOK_LEAD_SECONDS = 0.05  # as a gateway's webhook follows the answer, and does not overtake it
 SERVICES = ("app", "gateways", "engine")
 
 
@@ -181,6 +182,7 @@ def gateways_service(ports: Ports, state: Path) -> Service:
         "--port": str(ports.gateways),
         "--state": str(state / "gateways"),
         "--public-url": ports.gateways_url,
+        "--lead": str(WEBHOOK_LEAD_SECONDS),
     }
     words = [word for pair in options.items() for word in pair]
     for gateway, (key, secret) in world.SIMULATED.items():
@@ -193,10 +195,10 @@ def gateways_service(ports: Ports, state: Path) -> Service:
     return Service("gateways", ("-m", "sandbox.gateways", *words), {}, ports.gateways)
 
 
-def engine_service(ports: Ports, database_url: str) -> Service:
+def engine_service(ports: Ports, database_url: str, metadata: Path = world.METADATA) -> Service:
     """Hand the database's address over by the environment, as it holds a password."""
-    metadata = ("--metadata", str(world.METADATA))
-    arguments = ("-m", "sandbox.engine", *metadata, "--host", HOST, "--port", str(ports.hasura))
+    place = ("--host", HOST, "--port", str(ports.hasura))
+    arguments = ("-m", "sandbox.engine", "--metadata", str(metadata), *place)
     environment = world.engine_environment(ports, database_url)
     return Service("engine", arguments, environment, ports.hasura)
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 from app import config
 from app.errors import NotFoundError
@@ -57,32 +57,25 @@ __all__ = [
 
 
 class Capability(StrEnum):
-    """What not every gateway can do. Each names the methods that an adapter has for it."""
+    """What not every gateway can do, and the methods that an adapter has for it."""
 
-    AUTHORIZE = "authorize"  # Charge.authorize_only, then capture
-    CANCEL = "cancel"
-    EXPIRE = "expire"
-    SAVE = "save"  # open_setup, find_setup, charge
-    RECEIPT = "receipt"  # receipt_url
-    DISPUTES = "disputes"  # find_disputes
-    UPI = "upi"  # open_upi
-    PAYMENTS = "payments"  # find_payments: its page may be paid more than once
+    methods: frozenset[str]
 
-    @property
-    def methods(self) -> frozenset[str]:
-        return METHODS_OF[self]
+    AUTHORIZE = "authorize", "capture"  # of a Charge with authorize_only
+    CANCEL = "cancel", "cancel"
+    EXPIRE = "expire", "expire"
+    SAVE = "save", "open_setup", "find_setup", "charge"
+    RECEIPT = "receipt", "receipt_url"
+    DISPUTES = "disputes", "find_disputes"  # it lists them by time
+    PAYMENT_DISPUTES = "payment_disputes", "find_payment_disputes"  # it lists a payment's
+    UPI = "upi", "open_upi"
+    PAYMENTS = "payments", "find_payments"  # its page may be paid more than once
 
-
-METHODS_OF = {
-    Capability.AUTHORIZE: frozenset({"capture"}),
-    Capability.CANCEL: frozenset({"cancel"}),
-    Capability.EXPIRE: frozenset({"expire"}),
-    Capability.SAVE: frozenset({"open_setup", "find_setup", "charge"}),
-    Capability.RECEIPT: frozenset({"receipt_url"}),
-    Capability.DISPUTES: frozenset({"find_disputes"}),
-    Capability.UPI: frozenset({"open_upi"}),
-    Capability.PAYMENTS: frozenset({"find_payments"}),
-}
+    def __new__(cls, value: str, *methods: str) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.methods = frozenset(methods)
+        return member
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +246,9 @@ class Gateway(Protocol):
 
     def find_disputes(self, since: datetime) -> Iterator[Finding]:
         """List the disputes that were opened since then, as they stand now, the newest first."""
+
+    def find_payment_disputes(self, gateway_payment_id: str) -> Sequence[Finding]:
+        """List the disputes of a payment, as they stand now, perhaps with others of its page."""
 
     def find_setup(self, autopay_mandate_id: str, gateway_session_id: str) -> Finding | None:
         """Look a setup up by its page. SUCCEEDED comes with the customer and the method."""

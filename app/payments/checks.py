@@ -17,18 +17,42 @@ HAS_MONEY = frozenset({Outcome.PAID, Outcome.AUTHORIZED})
 # Any other payment may still take money: even one that failed, if its bank says yes late.
 DECIDED = frozenset({Outcome.PAID, Outcome.CANCELED, Outcome.EXPIRED})
 
+# How an attempt stands, and what says no more of it than that. Most questions are answered so.
+NOTHING_NEW = frozenset(
+    {
+        ("pending", Outcome.REQUIRES_ACTION),
+        ("failed", Outcome.FAILED),
+        ("expired", Outcome.EXPIRED),
+        ("canceled", Outcome.CANCELED),
+    }
+)
+ENDED = frozenset({"failed", "expired", "canceled"})
+
 
 def check(ctx: Context, attempt: dict[str, Any]) -> str:
-    """Look an attempt up at its gateway and keep what it says. Answers the inbox row's status.
+    """Look an attempt up at its gateway and keep what is new. Answers the inbox row's status.
 
     A capture that was begun is finished first: it is written down, and its sender may have died.
     Raises GatewayUnavailableError when the gateway does not answer: then nothing is known, and
     nothing changes.
     """
+    gateway = ctx.gateway(attempt["gateway"])
+    finding = _finish_capture(ctx, attempt) or gateway.find(_query(ctx, attempt))
+    if finding is None:
+        return _note_nothing(ctx, attempt)
+    if (attempt["status"], finding.outcome) in NOTHING_NEW:
+        return "ignored"
+    return str(inbox.keep_found(ctx, attempt, finding)["status"])
+
+
+def _note_nothing(ctx: Context, attempt: dict[str, Any]) -> str:
+    """Keep that a gateway knows nothing of an attempt, once that is believed and would end it."""
+    believed_at = datetime.fromisoformat(attempt["not_found_is_believed_at"])
+    # The database claims it at that moment, and our clock may be late.
+    now = max(ctx.now(), datetime.fromisoformat(attempt["updated_at"]))
+    if attempt["status"] in ENDED or now < believed_at:
+        return "ignored"
     gateway, account = attempt["gateway"], attempt["gateway_account"]
-    finding = _finish_capture(ctx, attempt) or ctx.gateway(gateway).find(_query(ctx, attempt))
-    if finding is not None:
-        return str(inbox.keep_found(ctx, attempt, finding)["status"])
     nothing = {
         "subject": "payment",
         "outcome": "not_found",

@@ -3,6 +3,7 @@
 import logging
 import time
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from app.config import ConfigError
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 BATCH = 20
 CHECK_SECONDS_MAX = 40  # Hasura waits a minute for a cron, and one question may take ten seconds
 QUESTION_SECONDS_MAX = 10
+QUICK_SECONDS = 1  # for a question; where gateways are so quick, more are claimed at once
+CLAIMED_MAX = 16  # should the gateways fall silent then, so many wait for an hour
 AGAIN = timedelta(hours=1)  # after silence; what is asked again sooner anyhow stays as it is
 # Younger captures are the event trigger's; older ones have no receipt to wait for.
 RECEIPT_AGE_MIN, RECEIPT_AGE_MAX = timedelta(minutes=1), timedelta(days=3)
@@ -40,29 +43,49 @@ def check_payments(ctx: Context) -> dict[str, int]:
     """
     asked = answered = 0
     give_up = time.monotonic() + CHECK_SECONDS_MAX
-    while (left := give_up - time.monotonic()) > 0:
-        # As many as there is time for, should every gateway be as slow as we bear.
-        due = ctx.hasura.run("ClaimPaymentChecks", limit=max(1, int(left / QUESTION_SECONDS_MAX)))
-        if not due:
-            break
+    # As many as there is time for, should every gateway be as slow as we bear.
+    limit = CHECK_SECONDS_MAX // QUESTION_SECONDS_MAX
+    while (began := time.monotonic()) < give_up:
+        due = ctx.hasura.run("ClaimPaymentChecks", limit=limit)
+        silent: list[str] = []
         asked += len(due)
-        answered += sum(_is_answered(ctx, attempt, give_up) for attempt in due)
+        answered += sum(_is_answered(ctx, attempt, give_up, silent) for attempt in due)
+        if silent:
+            ctx.hasura.run("AskPaymentsAgain", attemptIds=silent)
+        if len(due) < limit:
+            break
+        limit = _next_limit(limit, time.monotonic() - began, give_up)
     return {"asked": asked, "answered": answered}
 
 
-def _is_answered(ctx: Context, attempt: dict[str, Any], give_up: float) -> bool:
+def _next_limit(limit: int, seconds: float, give_up: float) -> int:
+    """Answer how many to claim after so many took so long: more, where gateways are quick."""
+    if seconds < QUICK_SECONDS * limit:
+        return min(2 * limit, CLAIMED_MAX)
+    return max(1, int((give_up - time.monotonic()) / QUESTION_SECONDS_MAX))
+
+
+def _is_answered(ctx: Context, attempt: dict[str, Any], give_up: float, silent: list[str]) -> bool:
+    """Ask about one attempt. It is added to the silent ones if it should be asked about sooner."""
     try:
-        if time.monotonic() > give_up:
-            message = "the gateways were too slow for all that is due"
-            raise GatewayUnavailableError(message)
-        ask = checks.check_page if attempt["status"] == "captured" else checks.check
-        ask(ctx, attempt)
+        _ask(ctx, attempt, give_up)
     except (AppError, ConfigError) as failure:
         log.warning("not checked: %s", failure, extra={"attempt_id": attempt["id"]})
         if isinstance(failure, GatewayUnavailableError) and _is_put_off(attempt):
-            ctx.hasura.run("AskPaymentAgain", attemptId=attempt["id"])
+            silent.append(attempt["id"])
+        return False
+    except Exception:  # the others that are claimed need not wait for this one
+        log.exception("not checked", extra={"attempt_id": attempt["id"]})
         return False
     return True
+
+
+def _ask(ctx: Context, attempt: dict[str, Any], give_up: float) -> None:
+    if time.monotonic() > give_up:
+        message = "the gateways were too slow for all that is due"
+        raise GatewayUnavailableError(message)
+    ask = checks.check_page if attempt["status"] == "captured" else checks.check
+    ask(ctx, attempt)
 
 
 def _is_put_off(attempt: dict[str, Any]) -> bool:
@@ -75,15 +98,25 @@ def _is_put_off(attempt: dict[str, Any]) -> bool:
 
 @cron
 def check_disputes(ctx: Context) -> dict[str, int]:
-    """Read the gateways' lists of disputes, for what their webhooks did not bring."""
+    """Ask the gateways how disputes stand, for what their webhooks did not bring.
+
+    Each has an even share of the time that is left, so that none waits for another for ever.
+    """
     kept = 0
     give_up = time.monotonic() + CHECK_SECONDS_MAX
-    for poll in ctx.hasura.run("BeginDisputePolls"):
+    polls = ctx.hasura.run("BeginDisputePolls")
+    for waiting, poll in zip(range(len(polls), 0, -1), polls, strict=True):
+        now = time.monotonic()
+        share = now + (give_up - now) / waiting
         try:
-            kept += disputes.poll(ctx, poll, lambda: time.monotonic() > give_up)
+            kept += disputes.poll(ctx, poll, partial(_is_past, share))
         except (AppError, ConfigError) as failure:  # the other gateways need not wait for this one
             log.warning("not polled: %s", failure, extra={"gateway": poll["gateway"]})
     return {"kept": kept}
+
+
+def _is_past(moment: float) -> bool:
+    return time.monotonic() > moment
 
 
 @cron

@@ -1,28 +1,74 @@
-"""Disputes that no webhook told of: the gateways' lists are read, and each is kept as it stands."""
+"""Disputes that no webhook told of: the gateways are asked, and each is kept as it stands."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from app import inbox
 from app.context import Context
-from app.gateways import Capability
+from app.errors import AppError, GatewayUnavailableError
+from app.gateways import Capability, Finding, Gateway
+
+log = logging.getLogger(__name__)
 
 
 def poll(ctx: Context, poll: dict[str, Any], time_is_up: Callable[[], bool]) -> int:
-    """Read one gateway's list of disputes and keep what it says, the newest first.
+    """Ask one gateway how its disputes stand, and keep what it says. Answers how many were kept.
 
-    What is known already changes nothing. The list counts as read at its end only, so one that
-    time cut short is asked for again in full. Answers how many were kept.
+    Where it lists them by time the list is read, the newest first; else it is asked about each that
+    is open in our books. What is known already changes nothing. A poll counts as done at its end
+    only: a list that time cut short is read again in full, and of the open ones those that were not
+    asked about come first the next time.
     """
     gateway = ctx.gateway(poll["gateway"])
-    if Capability.DISPUTES not in gateway.capabilities:
+    if Capability.DISPUTES in gateway.capabilities:
+        found = gateway.find_disputes(datetime.fromisoformat(poll["ask_since"]))
+    elif Capability.PAYMENT_DISPUTES in gateway.capabilities:
+        found = _open_ones(ctx, gateway, poll, time_is_up)
+    else:
         return 0
     kept = 0
-    for finding in gateway.find_disputes(datetime.fromisoformat(poll["ask_since"])):
-        if time_is_up():
-            return kept
+    for finding in found:
         inbox.keep(ctx, poll["gateway"], finding, "look-up")
         kept += 1
+        if time_is_up():
+            return kept
     ctx.hasura.run("EndDisputePoll", gateway=poll["gateway"], begunAt=poll["begun_at"])
     return kept
+
+
+def _open_ones(
+    ctx: Context, gateway: Gateway, poll: dict[str, Any], time_is_up: Callable[[], bool]
+) -> Iterator[Finding]:
+    """Ask about every open dispute. One that is not answered keeps no other waiting.
+
+    Raises the last silence at the end.
+    """
+    silence = None
+    asked = {"gateway": poll["gateway"], "askedBefore": poll["begun_at"]}
+    while due := ctx.hasura.run("ClaimDisputeCheck", **asked):
+        try:
+            found = _of_payment(gateway, due[0])
+        except AppError as failure:
+            log.warning("not checked: %s", failure, extra={"dispute_id": due[0]["id"]})
+            silence = failure
+            if time_is_up():
+                break
+        else:
+            yield from found
+    if silence:
+        raise silence
+
+
+def _of_payment(gateway: Gateway, dispute: dict[str, Any]) -> Sequence[Finding]:
+    """Ask for all disputes of an open one's payment: another may have followed it.
+
+    Raises GatewayUnavailableError for an answer without the one that our books have: it does not
+    tell all.
+    """
+    found = gateway.find_payment_disputes(dispute["payment_attempt"]["gateway_payment_id"])
+    if dispute["gateway_dispute_id"] not in [one.gateway_dispute_id for one in found]:
+        message = f"{gateway.name} does not list the dispute that is booked"
+        raise GatewayUnavailableError(message)
+    return found

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     print(f"gateways at {origin} ({', '.join(simulators)}), state in {options.state}", flush=True)
     uvicorn.run(
-        build_app(house, simulators),
+        build_app(house, simulators, lead=options.lead),
         host=options.host,
         port=options.port,
         http=Protocol,
@@ -37,6 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=9000)
     parser.add_argument("--state", type=Path, default=Path(".sandbox/gateways"))
     parser.add_argument("--public-url", help="how browsers reach this server")
+    parser.add_argument(
+        "--lead", type=float, default=0.0, help="seconds from an event to its webhook"
+    )
     for name, meaning in (
         ("webhook", "where webhooks of a gateway go"),
         ("secret", "a webhook secret; several sign together"),

@@ -436,6 +436,21 @@ def test_money_of_a_try_that_had_failed_pays_the_month_and_a_second_goes_back(
     assert broken_invariants(db) == {}
 
 
+def test_a_month_that_was_passed_over_and_is_paid_late_is_taken_off_the_list(
+    due: Autopay, db: Connection
+) -> None:
+    (first,) = due.run("soft")
+    due.at("2027-06-16T09:00Z")
+    db.execute("update customers set status = 'suspended'")
+    due.begin(due.claim())
+    assert listed(db) == ["autopay-skipped"]
+    due.answer(first)
+
+    assert only(due)["status"] == "succeeded"
+    assert listed(db) == []
+    assert broken_invariants(db) == {}
+
+
 def test_a_failed_try_that_comes_back_to_life_stops_the_next_one(due: Autopay, db) -> None:
     (first,) = due.run("soft")
     due.answer(first, "processing")

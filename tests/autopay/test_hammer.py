@@ -29,6 +29,15 @@ def hammer(url: str, tenants: list[Tenant], work: Any) -> list[Any]:
         return list(pool.map(run, range(THREADS)))
 
 
+def begun(town: Town) -> list[dict[str, Any]]:
+    """Begin every customer's charge when it is due."""
+    town.at(DUE)
+    with town.connect() as db:
+        autopay = Autopay(db, Money(db, town.tenant.session), town.tenant)
+        autopay.materialise()
+        return autopay.begin(autopay.claim())
+
+
 def a_worker(autopay: Autopay, _: int) -> int:
     """Tick both crons until nothing is left, a transaction a step."""
     done = 0
@@ -123,11 +132,7 @@ def test_pauses_cancellations_setups_and_charges_do_not_wait_in_a_ring(database:
 @pytest.mark.parametrize("outcomes", [("soft", "paid"), ("hard", "paid"), ("soft", "hard")])
 def test_contrary_answers_at_once_end_in_one_state(database: str, outcomes: Any) -> None:
     town = Town(database, payers=4)
-    town.at(DUE)
-    with town.connect() as db:
-        autopay = Autopay(db, Money(db, town.tenant.session), town.tenant)
-        autopay.materialise()
-        orders = autopay.begin(autopay.claim())
+    orders = begun(town)
 
     def work(autopay: Autopay, thread: int) -> None:
         for order in orders:
@@ -146,11 +151,7 @@ def test_contrary_answers_at_once_end_in_one_state(database: str, outcomes: Any)
 def test_answers_kept_together_and_webhooks_do_not_wait_in_a_ring(database: str) -> None:
     """Half of the threads keep answers in parts that overlap; half hear of the same, one by one."""
     town = Town(database, payers=48)
-    town.at(DUE)
-    with town.connect() as db:
-        autopay = Autopay(db, Money(db, town.tenant.session), town.tenant)
-        autopay.materialise()
-        orders = autopay.begin(autopay.claim())
+    orders = begun(town)
 
     def work(autopay: Autopay, thread: int) -> None:
         turned = orders[thread * 3 :] + orders[: thread * 3]

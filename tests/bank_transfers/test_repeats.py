@@ -79,7 +79,8 @@ def test_a_match_is_rejected_once(db: Connection, counter: Counter, account: Row
     refused = counter.by("chandan").refused("call", "reject_bank_transfer", **other)
     assert refused == "transfer-decided"
     counter.match(transfer, order)
-    assert counter.approve(transfer)["amount_used"] == order["amount"]
+    approved = counter.approve(transfer)
+    assert (approved["amount_used"], approved["reason"]) == (order["amount"], None)
 
 
 def test_an_account_is_opened_and_closed_once(

@@ -8,7 +8,7 @@ import pytest
 from books import broken_invariants
 from credit_shop import Shop, faults
 
-from sandbox import journey
+from sandbox import queues
 
 QUEUE = "select announce_at from credit_lots where remaining > held and announce_at is not null"
 
@@ -188,7 +188,7 @@ def test_the_queue_of_what_is_to_be_announced_is_due_a_week_before(shop) -> None
 
 
 def test_the_queue_of_announcements_is_the_index_of_the_clock(db) -> None:
-    found = {(row["table_name"], row["due_at"]) for row in db.execute(journey.QUEUES).fetchall()}
+    found = {(row["table_name"], row["due_at"]) for row in db.execute(queues.QUEUES).fetchall()}
 
     assert ("credit_lots", "announce_at") in found
 

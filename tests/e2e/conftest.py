@@ -1,6 +1,7 @@
 """The whole product, running: Postgres, engine, simulator and service, each its own process."""
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def without_crons(directory: Path) -> Path:
+    """Copy the metadata without its crons: a test that calls one is to find its work undone."""
+    metadata = shutil.copytree(world.METADATA, directory / "metadata")
+    (metadata / "cron_triggers.yaml").write_text("[]\n")
+    return metadata
+
+
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     directory = tmp_path_factory.mktemp("world")
@@ -44,7 +52,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         migrations.apply(postgres.url, world.MIGRATIONS, report=lambda _: None)
         seeds.apply(postgres.url, world.SEEDS)
         others = [
-            Process(supervisor.engine_service(ports, postgres.url), directory),
+            Process(
+                supervisor.engine_service(ports, postgres.url, without_crons(directory)), directory
+            ),
             Process(supervisor.gateways_service(ports, directory), directory),
         ]
         running = World(ports, postgres.url, directory, web, to_hasura, to_stripe)

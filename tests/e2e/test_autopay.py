@@ -1,6 +1,8 @@
 """Autopay over real parts: a page that saves a card, and crons that charge it."""
 
+from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -8,7 +10,6 @@ from e2e.product import World, until
 
 from sandbox import tokens, world
 
-GRACE = tokens.find("grace")
 HEDY = tokens.find("hedy")
 
 STATE = """
@@ -27,6 +28,19 @@ mutation ($id: uuid!) {
 }
 """
 CHANGE = "mutation ($id: uuid!) { %sAutopay(autopay_mandate_id: $id) { status next_due_on } }"
+
+
+@pytest.fixture
+def payer(product: World) -> tokens.User:
+    """A customer of Tiger Campus Services whom no other test charges in this month."""
+    user = replace(tokens.ADA, id=str(uuid4()), customer_id=str(uuid4()), email="new@tiger.example")
+    with psycopg.connect(product.database_url) as db:
+        db.execute(
+            "insert into customers (id, organization_id, livemode, user_id, email)"
+            " values (%s, %s, false, %s, %s)",
+            [user.customer_id, user.organization_id, user.id, user.email],
+        )
+    return user
 
 
 def set_up(product: World, user: tokens.User, card: str) -> str:
@@ -72,31 +86,31 @@ def tick(product: World) -> dict[str, int]:
     return done
 
 
-def test_a_saved_card_is_charged_once_and_credits_come(product: World) -> None:
-    before = product.balance(GRACE)
-    mandate_id = set_up(product, GRACE, "4242424242424242")
+def test_a_saved_card_is_charged_once_and_credits_come(product: World, payer: tokens.User) -> None:
+    before = product.balance(payer)
+    mandate_id = set_up(product, payer, "4242424242424242")
     fall_due(product, mandate_id)
 
     assert tick(product) == {"claimed": 1, "paid": 1}
     assert tick(product) == {}
 
-    assert product.balance(GRACE) == before + 250
+    assert product.balance(payer) == before + 250
     product.tick("check_autopay_setups")  # the message did not say what was saved; Stripe does
-    found = state(product, GRACE, mandate_id)
+    found = state(product, payer, mandate_id)
     assert found["payment_method"] == {"type": "card", "status": "active"}
     (charge,) = found["autopay_charges"]
     assert (charge["status"], charge["payment_intent"]["status"]) == ("succeeded", "paid")
     (row,) = product.graphql(
-        "{ tcs_payment_methods { user_id type auto_pay_amount auto_pay_enabled } }", GRACE
+        "{ tcs_payment_methods { user_id type auto_pay_amount auto_pay_enabled } }", payer
     )["data"]["tcs_payment_methods"]
     assert (row["type"], row["auto_pay_amount"], row["auto_pay_enabled"]) == ("card", "2500", True)
-    paused = product.graphql(CHANGE % "pause", GRACE, id=mandate_id)["data"]["pauseAutopay"]
+    paused = product.graphql(CHANGE % "pause", payer, id=mandate_id)["data"]["pauseAutopay"]
     assert paused == {"status": "paused", "next_due_on": None}
-    resumed = product.graphql(CHANGE % "resume", GRACE, id=mandate_id)["data"]["resumeAutopay"]
+    resumed = product.graphql(CHANGE % "resume", payer, id=mandate_id)["data"]["resumeAutopay"]
     assert resumed["status"] == "active"
     strange = product.graphql(CHANGE % "cancel", HEDY, id=mandate_id)
     assert strange["errors"][0]["extensions"]["code"] == "not-found"
-    product.graphql(CHANGE % "cancel", GRACE, id=mandate_id)
+    product.graphql(CHANGE % "cancel", payer, id=mandate_id)
     assert product.broken() == {}
 
 
@@ -108,48 +122,50 @@ def test_a_saved_card_is_charged_once_and_credits_come(product: World) -> None:
     ],
 )
 def test_each_kind_of_decline_leads_to_its_state(
-    product: World, card: str, charge_status: str, mandate_status: str
+    product: World, payer: tokens.User, card: str, charge_status: str, mandate_status: str
 ) -> None:
-    before = product.balance(HEDY)
-    mandate_id = set_up(product, HEDY, card)
+    before = product.balance(payer)
+    mandate_id = set_up(product, payer, card)
     fall_due(product, mandate_id)
     assert tick(product) == {"claimed": 1, "failed": 1}
 
-    found = state(product, HEDY, mandate_id)
+    found = state(product, payer, mandate_id)
     (charge,) = found["autopay_charges"]
     assert (charge["status"], found["status"]) == (charge_status, mandate_status)
-    assert product.balance(HEDY) == before
+    assert product.balance(payer) == before
 
     if charge_status == "action_required":
-        page = product.graphql(PAY, HEDY, id=charge["id"])["data"]["payAutopayCharge"]
+        page = product.graphql(PAY, payer, id=charge["id"])["data"]["payAutopayCharge"]
         assert (page["amount"], page["credits_amount"]) == ("2500", "250.0000")
         product.pay(page["session_id"])
-        until(lambda: product.balance(HEDY) == before + 250, "the credits")
-        (charge,) = state(product, HEDY, mandate_id)["autopay_charges"]
+        until(lambda: product.balance(payer) == before + 250, "the credits")
+        (charge,) = state(product, payer, mandate_id)["autopay_charges"]
         assert charge["status"] == "succeeded"
-    product.graphql(CHANGE % "cancel", HEDY, id=mandate_id)
+    product.graphql(CHANGE % "cancel", payer, id=mandate_id)
     assert product.broken() == {}
 
 
-def test_a_gateway_that_acts_and_does_not_answer_charges_once(product: World) -> None:
-    before = product.balance()
-    mandate_id = set_up(product, tokens.ADA, "4242424242424242")
+def test_a_gateway_that_acts_and_does_not_answer_charges_once(
+    product: World, payer: tokens.User
+) -> None:
+    before = product.balance(payer)
+    mandate_id = set_up(product, payer, "4242424242424242")
     fall_due(product, mandate_id)
     product.fault("payment_intents.create", "lost_answer")
     done = tick(product)
 
     assert done in ({"claimed": 1, "silent": 1}, {"claimed": 1, "paid": 1})
-    until(lambda: product.balance() == before + 250, "the webhook that told of it")
-    (charge,) = state(product, tokens.ADA, mandate_id)["autopay_charges"]
+    until(lambda: product.balance(payer) == before + 250, "the webhook that told of it")
+    (charge,) = state(product, payer, mandate_id)["autopay_charges"]
     assert (charge["status"], charge["tries"]) == ("succeeded", 1)
     assert tick(product) == {}
-    product.graphql(CHANGE % "cancel", id=mandate_id)
+    product.graphql(CHANGE % "cancel", payer, id=mandate_id)
     assert product.broken() == {}
 
 
 def test_a_setup_with_a_day_that_no_month_has_is_refused(product: World) -> None:
     asked = "mutation { setupAutopay(amount: 2500, day_of_month: 32) { checkout_url } }"
-    answer = product.graphql(asked, GRACE)
+    answer = product.graphql(asked, HEDY)
 
     assert answer["errors"][0]["extensions"]["code"] == "invalid-input"
     assert product.sql("select 1 from autopay_mandates where day_of_month > 31") == []

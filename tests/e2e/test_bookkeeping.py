@@ -13,7 +13,7 @@ def test_what_was_paid_is_sealed_and_the_chain_is_proved(product: World) -> None
     until(lambda: product.sql("select from ledger_transactions where kind = 'credit_purchase'"))
 
     def all_sealed() -> chain.Chain | None:
-        product.tick("seal_ledger")  # or the cron itself has been here
+        product.tick("seal_ledger")
         found = asyncio.run(chain.verify(product.database_url))
         return found if found.unsealed == 0 else None
 

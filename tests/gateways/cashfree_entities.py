@@ -40,3 +40,31 @@ def refund(**changes: Any) -> dict[str, Any]:
         "refund_arn": None,
         "status_description": "bank account closed",
     } | changes
+
+
+def dispute(**changes: Any) -> dict[str, Any]:
+    """As the documentation shows an answer's: no zones, and an end that is far away."""
+    return {
+        "dispute_id": 433447817,
+        "dispute_type": "CHARGEBACK",
+        "reason_code": 1401,
+        "reason_description": "Fraud Transaction",
+        "dispute_amount": 2500,
+        "created_at": "2026-09-21T19:43:20",
+        "respond_by": "2026-09-28T00:00:00",
+        "updated_at": "2026-09-21T19:43:20",
+        "resolved_at": "9999-09-09T00:00:00",
+        "dispute_status": "CHARGEBACK_CREATED",
+        "cf_dispute_remarks": "",
+        "preferred_evidence": [],
+        "dispute_evidence": [],
+        "order_details": {
+            "order_id": ATTEMPT,
+            "order_currency": "INR",
+            "order_amount": 2500,
+            "cf_payment_id": 1453002795,
+            "payment_currency": "INR",
+            "payment_amount": 2500,
+        },
+        "customer_details": {"customer_name": "Asha Rao", "customer_phone": 9812345670},
+    } | changes

@@ -44,6 +44,7 @@ class CashfreeWorld:
             Ask.REFUND: "refunds.create",
             Ask.FIND_REFUND: "refunds.get",
             Ask.FIND_PAYMENTS: "orders.payments",
+            Ask.FIND_PAYMENT_DISPUTES: "disputes.list",
             Ask.SETTLEMENTS: "settlement.recon",
         }
     )

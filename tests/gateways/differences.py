@@ -44,6 +44,14 @@ DIFFERENCES: dict[tuple[str, str], Difference] = {
         "UPI is for saved methods of Indian accounts there, and its code is on Stripe's own page",
         "https://docs.stripe.com/india-recurring-payments",
     ),
+    ("stripe", "payment_disputes"): Difference(
+        "what is disputed is in the list of disputes, which is read since a time",
+        "https://docs.stripe.com/api/disputes/list",
+    ),
+    ("razorpay", "payment_disputes"): Difference(
+        "what is disputed is in the list of disputes, which is read since a time",
+        "https://razorpay.com/docs/api/disputes/fetch-all/",
+    ),
     ("razorpay", "cancel"): Difference(
         "what nobody captures is given back after five days at most, not on demand",
         "https://razorpay.com/docs/payments/payments/capture-settings/",
@@ -171,6 +179,10 @@ DIFFERENCES: dict[tuple[str, str], Difference] = {
         "a txnid is one try",
         "https://docs.payu.in/reference/payment-state-explanations",
         payu.a_link_that_was_declined_is_the_end_of_the_payment,
+    ),
+    ("payu", "payment_disputes"): Difference(
+        "what is disputed is in the list of disputes, which is read since a time",
+        "https://docs.payu.in/reference/read-chargeback-api",
     ),
     ("cashfree", "disputes"): Difference(
         "disputes are looked up by an order, a payment or their own id: no call lists them by time",

@@ -430,6 +430,66 @@ def a_dispute_of_another_day_is_not_listed(world: World) -> None:
     assert listed(world, dispute) == []
 
 
+def disputes_of(world: World, payment: Finding) -> list[Finding]:
+    found = world.adapter.find_payment_disputes(str(payment.gateway_payment_id))
+    return sorted(found, key=lambda one: one.outcome)
+
+
+def _is_of(one: Finding, payment: Finding, dispute: Finding) -> bool:
+    """Whether a look-up tells of the dispute, its outcome aside, what the webhook told."""
+    facts = (one.subject, one.gateway_dispute_id, one.amount, one.opened_at, one.reason)
+    wanted = (
+        *(Subject.DISPUTE, dispute.gateway_dispute_id, payment.amount, dispute.opened_at),
+        dispute.reason,
+    )
+    named = (one.gateway_payment_id, one.evidence_due_at)
+    return facts == wanted and named == (payment.gateway_payment_id, dispute.evidence_due_at)
+
+
+@scenario(
+    Subject.DISPUTE, Capability.PAYMENT_DISPUTES, each=["opened", "under_review", "won", "lost"]
+)
+def a_dispute_of_a_payment_is_found_as_it_stands(world: World, outcome: str) -> None:
+    payment, dispute = disputed(world)
+    if outcome != "opened":
+        world.decide(dispute, Outcome(outcome))
+    world.stage.advance(30 * DAY)
+
+    (found,) = disputes_of(world, payment)
+    assert found.outcome == outcome
+    assert _is_of(found, payment, dispute)
+    assert disputes_of(world, payment) == [found]  # the same words again change nothing
+
+
+@scenario(Subject.DISPUTE, Capability.PAYMENT_DISPUTES)
+def every_dispute_of_a_payment_is_found(world: World) -> None:
+    payment, first = disputed(world)
+    world.decide(first, Outcome.WON)
+    world.dispute(payment)
+
+    second, decided = disputes_of(world, payment)
+    assert (second.outcome, decided.outcome) == (Outcome.OPENED, Outcome.WON)
+    assert decided.gateway_dispute_id == first.gateway_dispute_id != second.gateway_dispute_id
+
+
+@scenario(Subject.DISPUTE, Capability.PAYMENT_DISPUTES)
+def a_payment_that_nobody_disputes_has_no_disputes(world: World) -> None:
+    disputed(world)
+    _, _, payment = paid(world)
+
+    assert disputes_of(world, payment) == []
+
+
+@scenario(Subject.DISPUTE, Capability.PAYMENT_DISPUTES, each=[*NO_ANSWER[:-3], "nonsense", "empty"])
+def a_look_up_of_disputes_without_an_answer_is_not_nothing(world: World, kind: str) -> None:
+    payment, _ = disputed(world)
+    world.stage.fault(world.operations[Ask.FIND_PAYMENT_DISPUTES], kind)
+    with pytest.raises(GatewayUnavailableError):
+        disputes_of(world, payment)
+
+    assert len(disputes_of(world, payment)) == 1
+
+
 # Coming back from a page
 
 

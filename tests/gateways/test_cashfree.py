@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,13 +15,14 @@ from gateways.cashfree_entities import (
     ORDER,
     REFUND,
     SECRET,
+    dispute,
     payment,
     refund,
 )
 
 from app.config import ConfigError, read
 from app.errors import GatewayRefusedError, GatewayUnavailableError, SignatureInvalidError
-from app.gateways import Charge, Method, Outcome, Query, RefundOrder, Return, Settled
+from app.gateways import Charge, Method, Outcome, Query, RefundOrder, Return, Settled, Subject
 from app.gateways.cashfree import Adapter, Settings
 from app.money import Money
 
@@ -351,6 +352,74 @@ def test_an_order_without_payments_is_open(
     found = adapter.find(Query(payment_attempt_id=ATTEMPT, since=NOW))
     assert found is not None
     assert found.outcome is Outcome.REQUIRES_ACTION
+
+
+# Disputes
+
+
+PAYMENT = f"{ATTEMPT}:1453002795"
+LIST = f"{API}/orders/{ATTEMPT}/disputes"
+
+
+def test_disputes_are_those_of_the_payments_order(
+    adapter: Adapter, answers: responses.RequestsMock
+) -> None:
+    answers.get(LIST, json=[dispute()])
+    (found,) = adapter.find_payment_disputes(PAYMENT)
+
+    assert (found.subject, found.outcome) == (Subject.DISPUTE, Outcome.OPENED)
+    assert (found.payment_attempt_id, found.gateway_payment_id) == (ATTEMPT, PAYMENT)
+    assert (found.gateway_dispute_id, found.amount) == ("433447817", INR_2500)
+    assert (found.opened_at, found.reason) == (NOW - timedelta(seconds=5), "Fraud Transaction")
+    assert found.evidence_due_at == datetime(2026, 9, 27, 18, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("resolved_at", "outcome"),
+    [
+        ("9999-09-09T00:00:00", Outcome.UNDER_REVIEW),
+        (None, Outcome.UNDER_REVIEW),
+        ("", Outcome.UNDER_REVIEW),
+        ("2026-09-30T11:26:58", Outcome.LOST),
+        ("2026-09-30T11:26:58+05:30", Outcome.LOST),
+    ],
+)
+def test_papers_that_were_not_enough_lose_once_the_dispute_is_resolved(
+    adapter: Adapter, answers: responses.RequestsMock, resolved_at: str | None, outcome: Outcome
+) -> None:
+    status = "CHARGEBACK_INSUFFICIENT_EVIDENCE"
+    answers.get(LIST, json=[dispute(dispute_status=status, resolved_at=resolved_at)])
+
+    assert [one.outcome for one in adapter.find_payment_disputes(PAYMENT)] == [outcome]
+
+
+def test_an_order_that_cashfree_does_not_know_has_no_disputes(
+    adapter: Adapter, answers: responses.RequestsMock
+) -> None:
+    answers.get(LIST, status=404, json={"code": "order_not_found", "message": "no such order"})
+
+    assert adapter.find_payment_disputes(PAYMENT) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"disputes": []},
+        ["a dispute"],
+        [dispute(order_details=None)],
+        [dispute(order_details={"order_id": "another", "cf_payment_id": 1})],
+        [dispute(), dispute(order_details={"order_id": "another", "cf_payment_id": 1})],
+        [dispute(dispute_amount="much")],
+    ],
+    ids=["an object", "words", "of no order", "another order's", "of two orders", "no amount"],
+)
+def test_disputes_of_another_order_say_nothing(
+    adapter: Adapter, answers: responses.RequestsMock, said: object
+) -> None:
+    answers.get(LIST, json=said)
+
+    with pytest.raises(GatewayUnavailableError):
+        adapter.find_payment_disputes(PAYMENT)
 
 
 # Returns and settlements

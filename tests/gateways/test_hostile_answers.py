@@ -334,6 +334,10 @@ CALLS: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
         lambda g: g.refund(refund_order(f"{cf.ATTEMPT}:1453002795", cf.REFUND)),
         [cf.refund(refund_amount=1000)],
     ),
+    "cashfree disputes": (
+        lambda g: g.find_payment_disputes(f"{cf.ATTEMPT}:1453002795"),
+        [[cf.dispute()]],
+    ),
     "cashfree settlements": (lambda g: list(g.settlements(DAY)), [CF_RECON]),
     "payu find": (lambda g: g.find(payu_query(is_over=True)), [known()]),
     "payu refund": (

@@ -410,6 +410,7 @@ ASKED: dict[str, Callable[[Gateway], object]] = {
     "cancel": lambda gateway: gateway.cancel(str(uuid4()), "123456789"),
     "expire": lambda gateway: gateway.expire(str(uuid4()), "order_Sample0001"),
     "find_disputes": lambda gateway: list(gateway.find_disputes(datetime.now(UTC))),
+    "find_payment_disputes": lambda gateway: gateway.find_payment_disputes("123456789"),
     "receipt_url": lambda gateway: gateway.receipt_url("123456789"),
 }
 SILENCE: list[Sample] = [

@@ -172,10 +172,12 @@ def cashfree(stories: Stories) -> None:
         stories.decide(stories.world.stage.control(path, {"type": kind})["dispute_id"], outcome)
 
 
-def told_at_cashfree(_: Stories, notices: list[Notice], __: datetime) -> list[Finding]:
-    """What webhooks alone tell: the last of each dispute, and each payment of an order."""
-    last = {one.gateway_dispute_id: one for one in notices if one.subject is Subject.DISPUTE}
-    return [*last.values(), *(one for one in notices if one.outcome is Outcome.PAID)]
+def told_at_cashfree(stories: Stories, notices: list[Notice], _: datetime) -> list[Finding]:
+    """The disputes of each payment that is disputed; and each payment of an order."""
+    names = {str(one.gateway_payment_id) for one in notices if one.subject is Subject.DISPUTE}
+    asked = (stories.world.adapter.find_payment_disputes(name) for name in sorted(names))
+    paid = [one for one in notices if one.outcome is Outcome.PAID]
+    return [*(found for each in asked for found in each), *paid]
 
 
 TALES = {

@@ -83,6 +83,7 @@ class Ask(StrEnum):
     FIND_REFUND = "find_refund"
     SETTLEMENTS = "settlements"
     FIND_DISPUTES = "find_disputes"  # where Capability.DISPUTES is declared
+    FIND_PAYMENT_DISPUTES = "find_payment_disputes"  # where Capability.PAYMENT_DISPUTES is
     FIND_PAYMENTS = "find_payments"  # where Capability.PAYMENTS is declared
 
 

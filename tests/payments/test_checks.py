@@ -184,7 +184,7 @@ def test_a_question_without_an_answer_does_not_count_and_is_asked_again_in_an_ho
     for wait in WAITS[:4]:
         advance(db, wait)
         claim(money)
-    (again,) = money.call("ask_payment_again", payment_attempt_id=attempt)
+    (again,) = money.call("ask_payments_again", payment_attempt_ids=[str(attempt)])
     assert again["checks"] == 3
 
     advance(db, timedelta(minutes=59))
@@ -200,7 +200,7 @@ def test_a_gateway_that_is_silent_for_a_week_does_not_keep_an_attempt_off_the_li
     for _ in range(24 * 20):
         advance(db, timedelta(hours=1))
         if claim(money):
-            money.call("ask_payment_again", payment_attempt_id=attempt)
+            money.call("ask_payments_again", payment_attempt_ids=[str(attempt)])
 
     (exception,) = listed(db)
     assert exception["class"] == "payment-unresolved"
@@ -212,7 +212,7 @@ def test_early_questions_keep_their_times_without_an_answer(db, money) -> None:
     advance(db, WAITS[0])
     claim(money)
 
-    assert money.call("ask_payment_again", payment_attempt_id=attempt) == []
+    assert money.call("ask_payments_again", payment_attempt_ids=[str(attempt)]) == []
     advance(db, WAITS[1])
     assert [row["checks"] for row in claim(money)] == [2]
 

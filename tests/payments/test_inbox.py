@@ -6,7 +6,8 @@ import bank_statement
 import mandates
 import psycopg
 import pytest
-from books import Connection, Money, broken_invariants
+from books import Connection, Money, broken_invariants, settle
+from psycopg.rows import dict_row
 
 
 def balance(db: Connection, tenant) -> int:
@@ -64,6 +65,31 @@ def test_a_message_that_cannot_be_applied_is_kept_as_nobodys_and_tried_again(db,
     assert (kept["status"], kept["tries"]) == ("received", 1)
     assert (kept["organization_id"], kept["payment_attempt_id"]) == (None, None)
     assert kept["next_try_at"] > kept["created_at"]
+
+
+def test_a_message_that_waits_too_long_leaves_nothing_and_counts_when_it_comes_again(
+    database: str,
+) -> None:
+    with (
+        psycopg.connect(database, row_factory=dict_row) as db,
+        psycopg.connect(database, row_factory=dict_row) as late,
+    ):
+        tenant = settle(db)
+        attempt = Money(db, tenant.session).open()["payment_attempt_id"]
+        db.commit()
+        db.execute("select from payment_intents for no key update")
+        late.execute("set lock_timeout = '100ms'")
+        late.commit()
+        money = Money(late, tenant.session)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            money.receive(attempt, event_id="evt_1")
+        late.rollback()
+        assert late.execute("select from gateway_events").fetchall() == []
+
+        db.rollback()
+        assert money.receive(attempt, event_id="evt_1")["status"] == "applied"
+        assert balance(late, tenant) == 250
+        assert broken_invariants(late) == {}
 
 
 def test_a_message_whose_reference_is_no_id_of_ours_is_kept(db, money) -> None:

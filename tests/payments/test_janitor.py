@@ -21,24 +21,24 @@ class House:
         self.due = [attempt(number, wait) for number, wait in enumerate(waits)]
         self.seconds, self.time = seconds, 1000.0
         self.is_silent = False
+        self.breaks_at = ""
         self.limits: list[int] = []
         self.found: list[str] = []
         self.again: list[str] = []
 
     def run(self, name: str, **asked: Any) -> list[dict[str, Any]]:
-        if name == "AskPaymentAgain":
-            self.again.append(asked["attemptId"])
+        if name == "AskPaymentsAgain":
+            self.again += asked["attemptIds"]
             return []
         assert name == "ClaimPaymentChecks"
         self.limits.append(asked["limit"])
         claimed, self.due = self.due[: asked["limit"]], self.due[asked["limit"] :]
         return claimed
 
-    def one(self, _: str, **__: Any) -> dict[str, Any]:
-        return {"status": "ignored"}
-
     def find(self, query: Query) -> None:
         self.time += self.seconds
+        if query.payment_attempt_id == self.breaks_at:
+            raise ZeroDivisionError
         if self.is_silent:
             message = "no answer"
             raise GatewayUnavailableError(message)
@@ -61,6 +61,7 @@ def attempt(number: int, wait: timedelta | None) -> dict[str, Any]:
         "created_at": NOW.isoformat(),
         "updated_at": NOW.isoformat(),
         "next_check_at": wait and (NOW + wait).isoformat(),
+        "not_found_is_believed_at": (NOW + timedelta(hours=1)).isoformat(),
         "checkout_session": None,
         "payment_method": None,
     }
@@ -82,7 +83,16 @@ def test_quick_gateways_are_asked_about_all_that_is_due(clock) -> None:
     clock.append(house)
 
     assert house.tick() == {"asked": 23, "answered": 23}
-    assert house.limits == [4] * 7  # the last finds nothing
+    assert house.limits == [4, 8, 16]  # and the last is not full
+
+
+def test_gateways_that_are_not_quick_are_asked_about_fewer_at_once(clock) -> None:
+    house = House([DAY] * 23, seconds=2)
+    clock.append(house)
+
+    assert house.tick() == {"asked": 20, "answered": 20}
+    assert house.limits == [4, 3, 2, 2, *[1] * 9]
+    assert house.again == []
 
 
 def test_slow_gateways_are_asked_about_no_more_than_there_is_time_for(clock) -> None:
@@ -109,3 +119,13 @@ def test_after_silence_only_what_is_far_off_is_asked_about_sooner(clock) -> None
 
     assert house.tick() == {"asked": 4, "answered": 0}
     assert house.again == ["attempt-0"]
+
+
+def test_one_that_nobody_foresaw_keeps_none_of_the_others_waiting(clock) -> None:
+    house = House([DAY] * 4)
+    house.breaks_at = "attempt-0"
+    clock.append(house)
+
+    assert house.tick() == {"asked": 4, "answered": 3}
+    assert house.found == ["attempt-1", "attempt-2", "attempt-3"]
+    assert house.again == []

@@ -65,6 +65,7 @@ def test_it_is_asked_about_when_it_has_closed_and_then_no_more(db, money) -> Non
     assert (claimed["id"], claimed["status"]) == (attempt, "captured")
 
     assert end(money, attempt)
+    assert end(money, attempt)  # said again: nothing more
     assert asked_at(db, money, 10, None) == []
     assert broken_invariants(db) == {}
 
@@ -109,11 +110,22 @@ def test_who_dies_with_the_question_leaves_it_to_the_next_day(db, money) -> None
     assert broken_invariants(db) == {}
 
 
+def test_a_payment_that_came_after_a_week_is_looked_past_as_long_as_any(db, money) -> None:
+    attempt = money.open()["payment_attempt_id"]
+    money.record(attempt, takes_several=True)
+    money.receive(attempt, "expired")
+    advance(db, 8 * DAY)
+    now = db.execute("select clock_now() as now").fetchone()["now"]
+    money.receive(attempt, gateway_payment_id="pi_1", occurred_at=now)
+
+    assert asked_at(db, money, 20, lambda _: None) == [1, 25, 49, 73, 97, 121, 145, 169]
+
+
 def test_silence_is_asked_again_within_the_hour(db, money) -> None:
     attempt = paid_page(money)
     advance(db, CLOSED)
     claim(money)
-    assert money.call("ask_payment_again", payment_attempt_id=attempt)
+    assert money.call("ask_payments_again", payment_attempt_ids=[str(attempt)])
 
     advance(db, HOUR)
     assert [row["id"] for row in claim(money)] == [attempt]
@@ -128,20 +140,14 @@ def test_a_page_that_is_not_paid_is_not_ended(db, money) -> None:
     assert [row["id"] for row in claim(money)] == [attempt]
 
 
-def test_a_charge_of_a_saved_method_has_no_page_to_ask_about(db, money) -> None:
-    attempt = paid_page(money)
-    (intent,) = db.execute("select payment_intent_id from payment_attempts").fetchall()
-    assert intent
+@pytest.mark.parametrize(
+    "change", ["payment_method_id = gen_random_uuid()", "gateway = 'bank_transfer'"]
+)
+def test_what_was_paid_without_a_page_is_not_asked_about(db, money, change) -> None:
+    paid_page(money)
 
-    with (
-        pytest.raises(psycopg.errors.CheckViolation, match="only_a_page_is_checked"),
-        db.transaction(),
-    ):
-        db.execute(
-            "update payment_attempts set gateway = 'bank_transfer', next_check_at = clock_now()"
-            " where id = %s",
-            [attempt],
-        )
+    with pytest.raises(psycopg.errors.CheckViolation, match="only_a_page_is_checked"):
+        db.execute(f"update payment_attempts set {change}, next_check_at = clock_now()")
 
 
 # What is found goes through the one door

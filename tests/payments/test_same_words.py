@@ -1,9 +1,10 @@
 """A gateway that is asked twice may say the same twice, and mean how things stand now."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
+import pytest
 from books import Money, broken_invariants, settle
 from in_process import Fault, Hasura, context
 from psycopg.rows import dict_row
@@ -13,12 +14,13 @@ from app.payments import checks
 from app.refunds import sending
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 class House:
     """An attempt in a real database, and a gateway that says the same of it whenever asked."""
 
-    def __init__(self, url: str, outcome: Outcome) -> None:
+    def __init__(self, url: str, outcome: Outcome | None) -> None:
         self.url = url
         with psycopg.connect(url, row_factory=dict_row) as db:
             tenant = settle(db)
@@ -26,18 +28,18 @@ class House:
         self.session = tenant.session
         self.outcome = outcome
 
-    def find(self, _: Query) -> Finding:
-        return Finding(
+    def find(self, _: Query) -> Finding | None:
+        return self.outcome and Finding(
             subject=Subject.PAYMENT,
             outcome=self.outcome,
             payment_attempt_id=str(self.attempt_id),
             gateway_payment_id="pi_1",
         )
 
-    def check(self) -> str:
+    def check(self, now: datetime = NOW) -> str:
         """Ask as the janitor does. Answers what became of the gateway's word."""
         hasura = Hasura(self.url, self.session, Fault())
-        ctx = context(hasura=hasura, gateway=lambda _: self, now=lambda: NOW)
+        ctx = context(hasura=hasura, gateway=lambda _: self, now=lambda: now)
         attempt: dict[str, Any] = {
             "id": str(self.attempt_id),
             "status": self.status(),
@@ -46,6 +48,8 @@ class House:
             "gateway_payment_id": "pi_1",
             "amount_to_capture": None,
             "created_at": NOW.isoformat(),
+            "updated_at": NOW.isoformat(),
+            "not_found_is_believed_at": (NOW + HOUR).isoformat(),
             "checkout_session": None,
             "payment_method": None,
         }
@@ -58,6 +62,12 @@ class House:
                 self.attempt_id, outcome, gateway_payment_id="pi_1"
             )
             return str(said["status"])
+
+    def kept(self) -> int:
+        """Count the answers in the inbox."""
+        with psycopg.connect(self.url, row_factory=dict_row) as db:
+            row = db.execute("select count(*) as n from gateway_events where type = 'look-up'")
+            return int(row.fetchone()["n"])
 
     def status(self) -> str:
         with psycopg.connect(self.url, row_factory=dict_row) as db:
@@ -80,9 +90,37 @@ def test_the_same_words_of_an_attempt_that_stands_as_before_are_kept_once(databa
     house.check()
     house.check()
 
-    with psycopg.connect(database) as db:
-        row = db.execute("select count(*) from gateway_events where type = 'look-up'").fetchone()
-    assert row == (1,)
+    assert house.kept() == 1
+
+
+@pytest.mark.parametrize(
+    ("heard", "found"),
+    [
+        ("requires_action", Outcome.REQUIRES_ACTION),
+        ("failed", Outcome.FAILED),
+        ("expired", Outcome.EXPIRED),
+        ("canceled", Outcome.CANCELED),
+        ("failed", None),
+        ("expired", None),
+        ("requires_action", None),
+    ],
+)
+def test_what_says_no_more_than_is_known_is_not_kept(database, heard, found) -> None:
+    house = House(database, found)
+    house.hear(heard)
+    stood = house.status()
+
+    assert house.check() == "ignored"
+    assert (house.status(), house.kept()) == (stood, 0)
+
+
+def test_that_nothing_is_found_is_kept_from_when_it_is_believed(database) -> None:
+    house = House(database, None)
+    house.check(NOW + HOUR - timedelta(seconds=1))
+    assert house.kept() == 0
+
+    house.check(NOW + HOUR)
+    assert house.kept() == 1
 
 
 class Refunds:

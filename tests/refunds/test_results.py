@@ -405,6 +405,18 @@ def test_checks_come_by_the_schedule_and_end_with_a_person(db, desk, paid) -> No
     assert listed(db) == set()
 
 
+def test_what_its_gateway_has_late_is_asked_about_as_often_as_what_is_new(db, desk, paid) -> None:
+    refund = desk.refund(paid["payment_intent_id"])
+    for hours in (0.01, 0.04, 0.2, 1.1, 6.1):
+        wait(db, hours)
+        desk.call("claim_refund_checks", limit=5)
+
+    desk.say(refund, "pending")  # until now its gateway knew nothing of it
+    for hours in (0.01, 0.04, 0.2, 1.1, 6.1):
+        wait(db, hours)
+        assert len(desk.call("claim_refund_checks", limit=5)) == 1
+
+
 def test_a_question_about_a_refund_without_an_answer_is_asked_again_in_an_hour(
     db, desk, paid
 ) -> None:

@@ -18,7 +18,8 @@ from psycopg.rows import dict_row
 
 from sandbox import clock, commands, running
 from sandbox.clock import Mover
-from sandbox.journey import WATCHERS, Journey, crons, on_the_minute
+from sandbox.journey import WATCHERS, Cron, Journey, crons, on_the_minute
+from sandbox.queues import Queues, crons_of
 from sandbox.world import Ports, WorldError
 
 BATCH = 100
@@ -45,6 +46,8 @@ class App:
         self.done: list[datetime] = []
         self.timers: list[datetime] = []  # of the simulator
         self.works = True
+        self.pair: set[str] = set()  # whose first calls wait for each other
+        self.meeting = threading.Barrier(2, timeout=30)
         app = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -75,7 +78,11 @@ class App:
         if path == "/_sandbox/clock":
             self.skews.append(body["skew_seconds"])
             return 200
-        self.calls.append(path.removeprefix("/crons/"))
+        name = path.removeprefix("/crons/")
+        self.calls.append(name)
+        if name in self.pair:
+            self.pair.remove(name)
+            self.meeting.wait()
         if not self.works:
             return 503
         if path == "/crons/apply_gateway_events":
@@ -200,12 +207,69 @@ def test_the_queues_of_the_product_are_found(app: App) -> None:
     found: list[str] = []
 
     async def look(mover: Mover) -> None:
-        found.extend(
-            queue.table for queue in await Journey(mover.database, mover.web, app.ports).due()
-        )
+        found.extend(queue.table for queue in await Queues(mover.database).due())
 
     move(app, look)
     assert {"chores", "gateway_events"} <= set(found)
+
+
+def test_a_cron_is_called_on_the_way_only_where_it_may_find_work(app: App) -> None:
+    app.database.execute("comment on index chores_to_do is 'Queue of apply_gateway_events.'")
+    chore(app, now(app) + timedelta(hours=1))
+
+    assert stops(app, timedelta(days=1)) == 2
+    assert app.calls.count("apply_gateway_events") == 2  # there, and at the end as every other
+    assert app.calls.count("seal_ledger") == 2  # which no queue names
+    assert app.calls.count("check_refunds") == 1
+
+
+def test_a_queue_that_names_no_cron_is_anybodys(app: App) -> None:
+    chore(app, now(app) + timedelta(hours=1))
+
+    assert stops(app, timedelta(days=1)) == 2
+    assert app.calls.count("check_refunds") == 2
+
+
+def test_what_ticks_together_is_called_together(app: App) -> None:
+    app.pair = {"one", "other"}
+    chore(app, now(app) + timedelta(hours=1))
+
+    async def go(mover: Mover) -> None:
+        journey = Journey(mover.database, mover.web, app.ports)
+        names = ("first", "one", "other")
+        journey.crons = [Cron(name, f"/crons/{name}", "* * * * *") for name in names]
+        await journey.go(now(app) + timedelta(hours=2), lambda _now, _story: None)
+
+    move(app, go)
+    assert app.calls[0] == "first"  # alone: then the service knows the time
+    assert app.pair == set()
+    assert not app.meeting.broken
+
+
+@pytest.mark.parametrize(
+    ("about", "named"),
+    [
+        ("Queue of check_refunds.", {"check_refunds"}),
+        ("Queue of one, two and three. It is long.", {"one", "two", "three"}),
+        ("A queue of nobody.", set()),
+        ("", set()),
+    ],
+)
+def test_a_queues_comment_names_its_crons(about: str, named: set[str]) -> None:
+    assert crons_of(about) == named
+
+
+def test_the_queues_of_the_product_name_crons_that_there_are(app: App) -> None:
+    found: dict[str, frozenset[str]] = {}
+
+    async def look(mover: Mover) -> None:
+        found.update({queue.name: queue.crons for queue in await Queues(mover.database).due()})
+
+    move(app, look)
+    assert frozenset().union(*found.values()) <= {cron.name for cron in crons()}
+    # People decide about transfers; and expire_credits looks for more than what has expired.
+    nobodys = {"bank_transfers_to_decide", "chores_to_do", "credit_lots_to_expire"}
+    assert {name for name, named in found.items() if not named} == nobodys
 
 
 def test_time_goes_back_while_nothing_is_recorded(app: App) -> None:

@@ -55,6 +55,7 @@ ASKED_BACK: Mapping[tuple[int, ...], int] = {
     (30, 30): 4,
     (50, 30, 20): 2,
 }
+DISPUTED = 1  # of 100 orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def plan(seed: int, number: int) -> Plan:
         asks_back=_weighted(dice, ASKED_BACK),
         asks_back_after=dice.randrange(10 * MINUTE, 6 * HOUR),
         asks_twice=dice.random() < 0.3,
-        disputes=dice.choice(("won", "lost")) if dice.random() < 0.01 else None,
+        disputes=dice.choice(("won", "lost")) if dice.random() * 100 < DISPUTED else None,
     )
 
 

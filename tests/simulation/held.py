@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from proof.ledgers import LEDGERS, SentBack
 from simulation.houses import Houses
 
-WON = {"won", "Closed in Merchant favour", "MERCHANT_WON"}
+# Each gateway's word for how a dispute was decided, in ours.
+DECIDED = {
+    "won": "won",
+    "lost": "lost",
+    "Closed in Merchant favour": "won",
+    "Closed in Customer favour": "lost",
+    "MERCHANT_WON": "won",
+    "MERCHANT_LOST": "lost",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A dispute in a gateway's books."""
+
+    name: str
+    amount: int
+    fee: int  # that the gateway keeps for it; only Stripe's books have one
+    status: str  # opened, won or lost
+    moved_at: float  # when it came to that, in Unix seconds
+    is_told: bool  # a webhook about it came through
+
+    @property
+    def taken(self) -> int:
+        """What the payer's bank has taken back, in minor units."""
+        return 0 if self.status == "won" else self.amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +45,7 @@ class Held:
     charges: Mapping[str, int]  # payments that took money, by our name of them
     since: Mapping[str, int]  # when the payer began each, in Unix seconds
     refunds: Mapping[str, list[SentBack]]  # by our id of them
-    disputed: int  # what the payers' banks have taken back, in minor units
-    fees: int  # and what the gateway keeps for it
+    disputes: Sequence[Dispute]
 
 
 def read(houses: Houses, gateway: str) -> Held:
@@ -38,8 +62,8 @@ def read(houses: Houses, gateway: str) -> Held:
     found = (one for one in houses.objects(gateway, "refund") if not _is_void(one, houses))
     for one in map(ledger.sent_back, found):
         refunds[str(one.refund_id)].append(one)
-    disputes = list(houses.objects(gateway, "dispute"))
-    return Held(charges, began, refunds, *_taken_back(disputes))
+    disputes = [_dispute(houses, gateway, one) for one in houses.objects(gateway, "dispute")]
+    return Held(charges, began, refunds, disputes)
 
 
 def _is_void(refund: Mapping[str, Any], houses: Houses) -> bool:
@@ -50,10 +74,15 @@ def _is_void(refund: Mapping[str, Any], houses: Houses) -> bool:
     return not (payment and payment["captured"])
 
 
-def _taken_back(disputes: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
-    """Sum what disputes hold back now, and the fees; only Stripe's books have fees."""
-    taken = fees = 0
-    for one in disputes:
-        taken += 0 if WON & {one.get("status"), one.get("state")} else one["amount"]
-        fees += sum(entry["fee"] for entry in one.get("balance_transactions", ()))
-    return taken, fees
+def _dispute(houses: Houses, gateway: str, one: Mapping[str, Any]) -> Dispute:
+    """Read a dispute; when it moved is when its last webhook was written, come what may of that."""
+    webhooks = houses.webhooks(gateway, "%dispute%", one["id"])
+    decided = {DECIDED.get(one.get(name, ""), "") for name in ("status", "state")} - {""}
+    return Dispute(
+        name=one["id"],
+        amount=one["amount"],
+        fee=sum(entry["fee"] for entry in one.get("balance_transactions", ())),
+        status=min(decided, default="opened"),
+        moved_at=max(webhook["created"] for webhook in webhooks),
+        is_told=any(webhook["state"] != "dropped" for webhook in webhooks),
+    )

@@ -133,6 +133,15 @@ class Houses:
         for row in rows.fetchall():
             yield json.loads(row["body"])
 
+    def webhooks(self, gateway: str, type_: str, name: str) -> list[dict[str, Any]]:
+        """List the webhooks of a type that name something, and what became of each."""
+        rows = self.store.db.execute(
+            "select state, created from deliveries"
+            " where gateway = ? and type like ? and instr(body, cast(? as blob)) > 0",
+            (gateway, type_, name),
+        )
+        return [dict(row) for row in rows.fetchall()]
+
 
 def _options(name: str, ports: world.Ports) -> Options:
     key, secret = world.SIMULATED[name]

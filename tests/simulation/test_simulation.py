@@ -41,6 +41,13 @@ begin
 end;
 $$;
 """
+NOBODY_IS_ASKED = """
+create or replace function claim_dispute_check(
+    hasura_session json, p_gateway text, p_asked_before timestamptz
+) returns setof disputes
+language sql volatile security definer
+as $$ select * from disputes where false $$;
+"""
 
 
 @pytest.fixture
@@ -56,8 +63,8 @@ def city(postgres: Postgres) -> Iterator[str]:
         admin.execute(f"drop database {name} with (force)")
 
 
-def play(url: str, folder: Path, payments: int) -> Told:
-    task = Task(SEED, 0, payments, payments // 2, url, folder)
+def play(url: str, folder: Path, payments: int, waves: int = 2) -> Told:
+    task = Task(SEED, 0, payments, payments // waves, url, folder)
     return Run(task, lambda _: None).play()
 
 
@@ -67,7 +74,7 @@ def test_four_hundred_payments_end_the_same_in_both_books_within_a_day(city, tmp
 
     assert told.faults == []
     assert told.payments == 400
-    assert told.slowest.keys() == {"payment", "refund"}
+    assert told.slowest.keys() >= {"payment", "refund"}
     seen = (
         *("answers lost before the effect", "answers lost after the effect", "late effects"),
         *("webhooks never sent", "webhooks sent twice", "webhooks delayed"),
@@ -88,6 +95,35 @@ def test_the_judge_sees_a_bug_that_was_planted(city, tmp_path, bug, said) -> Non
 
     told = play(city, tmp_path, payments=240)
     assert [fault for fault in told.faults if said in fault]
+
+
+@pytest.fixture
+def quarrels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every payment that goes well is disputed, and a third of all webhooks are lost."""
+    monkeypatch.setattr(dice, "DISPUTED", 100)
+    monkeypatch.setattr(dice, "NEVER_SENT", 30)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("quarrels")
+def test_disputes_end_the_same_in_both_books_within_a_day(city, tmp_path) -> None:
+    told = play(city, tmp_path, payments=90, waves=1)
+
+    assert told.faults == []
+    assert told.counts["disputes"] > 30
+    assert told.counts["disputes nobody told of"] < told.counts["disputes"] / 4
+    assert told.slowest["dispute"] > 0  # some were found by asking
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("quarrels")
+def test_the_judge_sees_that_nobody_asks_about_open_disputes(city, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(dice, "GATEWAYS", {"cashfree": 1})
+    with psycopg.connect(city) as connection:
+        connection.execute(NOBODY_IS_ASKED)
+
+    told = play(city, tmp_path, payments=80, waves=1)
+    assert [fault for fault in told.faults if "; here opened" in fault]
 
 
 def test_a_seed_repeats_its_payers() -> None:

@@ -20,7 +20,7 @@ from simulation.town import Town
 
 CRONS = ("apply_gateway_events", "check_payments", "check_refunds", "store_missing_receipts")
 RARE_CRONS = ("check_disputes", "seal_ledger")
-RARELY = 6 * HOUR
+RARELY = 2 * HOUR
 # What a cron that did something answers more than nothing of.
 DONE = ("tried", "asked", "missing")
 

@@ -96,7 +96,7 @@ class Adapter:
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {
             *(Capability.AUTHORIZE, Capability.CANCEL, Capability.EXPIRE, Capability.UPI),
-            Capability.PAYMENTS,
+            *(Capability.PAYMENTS, Capability.PAYMENT_DISPUTES),
         }
     )
     methods: ClassVar[frozenset[Method]] = frozenset(OFFERS)
@@ -165,7 +165,7 @@ class Adapter:
             found = as_object(self.http.send(path, wanted).body)
         except RefusedReplyError as refusal:
             if code_of(refusal) not in KNOWN_REFUND:
-                return _not_refunded(order, refused(refusal))
+                return findings.not_refunded(order, refused(refusal))
             return self._refunded_before(order, refusal)
         return translated(
             lambda: findings.of_refund_called(order.id, order.gateway_payment_id, found)
@@ -188,6 +188,13 @@ class Adapter:
             return None
         body = as_object(found.body)
         return translated(lambda: findings.of_refund_called(refund_id, gateway_payment_id, body))
+
+    def find_payment_disputes(self, gateway_payment_id: str) -> Sequence[Finding]:
+        """Ask for the disputes of the payment's order: one question."""
+        order_id = findings.order_of(gateway_payment_id)
+        found = look_up(lambda: self.http.get(f"/orders/{order_id}/disputes"))
+        disputes = as_list(found.body) if found else []
+        return translated(lambda: findings.of_disputes(order_id, disputes))
 
     def read(self, delivery: Delivery, now: datetime) -> Notice:
         sent_at = verify(delivery, self.settings.client_secret, now)
@@ -286,15 +293,3 @@ class Adapter:
 def refund_name(refund_id: str) -> str:
     """Write a refund's id with letters and digits alone, as the documentation wants it."""
     return UUID(refund_id).hex
-
-
-def _not_refunded(order: RefundOrder, refusal: GatewayRefusedError) -> Finding:
-    return Finding(
-        subject=Subject.REFUND,
-        outcome=Outcome.FAILED,
-        refund_id=order.id,
-        gateway_payment_id=order.gateway_payment_id,
-        amount=order.amount,
-        failure_code=refusal.code,
-        failure_message=refusal.message,
-    )

@@ -67,6 +67,9 @@ DISPUTES = {
     "MERCHANT_LOST": Outcome.LOST,
     "MERCHANT_ACCEPTED": Outcome.LOST,
 }
+# What is not resolved is so on 9999-09-09.
+# https://www.cashfree.com/docs/api-reference/payments/latest/disputes/get-disputes-by-order-id
+NEVER = 9999
 
 # `payment_group` of a payment.
 # https://www.cashfree.com/docs/api-reference/payments/latest/payments/get
@@ -158,3 +161,8 @@ def dispute_outcome(status: str, *, is_closed: bool) -> Outcome:
                 return Outcome.LOST
             return DISPUTES.get(state, Outcome.UNKNOWN)
     return Outcome.UNKNOWN
+
+
+def is_resolved(dispute: Object) -> bool:
+    resolved_at = time(dispute.get("resolved_at"))
+    return resolved_at is not None and resolved_at.year != NEVER

@@ -90,6 +90,9 @@ create function seal_ledger_block(hasura_session json, p_limit integer default 1
 returns setof ledger_blocks
 language plpgsql volatile security definer
 set search_path = public, pg_temp
+-- Each transaction's entries and accounts are found by key. A session keeps the plans that it made
+-- while the ledger was small, and those would look through all accounts for each.
+set enable_seqscan = off
 as $$
 declare
     v_last ledger_blocks;

@@ -83,6 +83,7 @@ comment on column event_publications.due_at is
 
 create index event_publications_to_send on event_publications (due_at, destination)
 where due_at is not null;
+comment on index event_publications_to_send is 'Queue of publish_events.';
 
 create function record_event(
     p_organization_id uuid,

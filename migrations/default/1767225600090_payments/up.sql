@@ -240,6 +240,7 @@ create index payment_attempts_by_method on payment_attempts (payment_method_id)
 where payment_method_id is not null;
 create index payment_attempts_to_check on payment_attempts (next_check_at)
 where next_check_at is not null;
+comment on index payment_attempts_to_check is 'Queue of check_payments.';
 create index payment_attempts_without_receipt on payment_attempts (captured_at)
 where status = 'captured' and receipt_url is null;
 
@@ -403,6 +404,61 @@ end;
 comment on function not_found_is_believed_at is
 'From when on a gateway that knows nothing of an attempt is right: its look-up may lag, and a lost '
 'request may still arrive, but not after a day.';
+grant execute on function not_found_is_believed_at to munim_hasura;
+
+create function page_is_left_at(p_expires_at timestamptz) returns timestamptz
+language sql immutable
+begin atomic
+select p_expires_at + interval '16 minutes';
+end;
+comment on function page_is_left_at is
+'When nobody is paying any more who began on a page before it closed: they have a quarter of an hour at '
+'their bank.';
+
+create function next_payment_check(p_attempt payment_attempts) returns timestamptz
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_now constant timestamptz := clock_now();
+    v_by_schedule constant timestamptz := v_now + check_delay(p_attempt.checks + 1);
+    v_believed_at constant timestamptz := not_found_is_believed_at(p_attempt);
+begin
+    case
+        when p_attempt.status = 'captured' then
+            -- Until end_page_check: who asks may die, and a bank say yes to another payment.
+            return case
+                when greatest(p_attempt.created_at, p_attempt.captured_at)
+                    > v_now - interval '7 days'
+                    then v_now + interval '1 day'
+            end;
+        when p_attempt.status in ('failed', 'expired', 'canceled') then
+            return case
+                when p_attempt.created_at > v_now - interval '2 days' then v_now + interval '1 day'
+            end;
+        when v_by_schedule is null then
+            return null;
+        else
+            -- A page closes just before not_found is believed, and another day would be lost.
+            return least(
+                v_by_schedule,
+                (
+                    select page_is_left_at(expires_at)
+                    from checkout_sessions
+                    where payment_attempt_id = p_attempt.id
+                        and page_is_left_at(expires_at) > v_now
+                ),
+                case
+                    when p_attempt.status in ('created', 'unknown') and v_believed_at > v_now
+                        then v_believed_at
+                end
+            );
+    end case;
+end;
+$$;
+comment on function next_payment_check is
+'When an attempt that is asked about now is asked about again: by the schedule of check_delay, or sooner '
+'if its page closes before; null when this is the last time.';
 
 create function claim_payment_checks(hasura_session json, p_limit integer)
 returns setof payment_attempts
@@ -417,37 +473,7 @@ begin
 
     for v_attempt in
         update payment_attempts
-        set
-            checks = checks + 1,
-            next_check_at = case
-                -- Until end_page_check: who asks may die, and a bank say yes to another payment.
-                when status = 'captured' then case
-                    when created_at > clock_now() - interval '7 days'
-                        then clock_now() + interval '1 day'
-                end
-                when status not in ('created', 'unknown', 'pending', 'processing', 'authorized')
-                    then case
-                        when created_at > clock_now() - interval '2 days'
-                            then clock_now() + interval '1 day'
-                    end
-                when check_delay(checks + 1) is not null
-                    then least(
-                        clock_now() + check_delay(checks + 1),
-                        -- Who began just before the page closed has a quarter of an hour more.
-                        (
-                            select expires_at + interval '16 minutes'
-                            from checkout_sessions
-                            where payment_attempt_id = payment_attempts.id
-                                and expires_at > clock_now() - interval '16 minutes'
-                        ),
-                        -- A page closes just before that, and another day would be lost.
-                        case
-                            when status in ('created', 'unknown')
-                                and not_found_is_believed_at(payment_attempts) > clock_now()
-                                then not_found_is_believed_at(payment_attempts)
-                        end
-                    )
-            end
+        set checks = checks + 1, next_check_at = next_payment_check(payment_attempts)
         where id in (
             select id
             from payment_attempts
@@ -477,11 +503,15 @@ comment on function claim_payment_checks is
 'dies with them loses nothing. After the last time a person must look: see exceptions.';
 grant execute on function claim_payment_checks to munim_hasura;
 
-create function ask_payment_again(hasura_session json, p_payment_attempt_id uuid)
+create function ask_payments_again(hasura_session json, p_payment_attempt_ids jsonb)
 returns setof payment_attempts
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
+declare
+    v_ids constant uuid[] := array(
+        select value::uuid from jsonb_array_elements_text(p_payment_attempt_ids)
+    );
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
@@ -489,17 +519,23 @@ begin
     return query
     update payment_attempts
     set checks = checks - 1, next_check_at = clock_now() + interval '1 hour'
-    where id = p_payment_attempt_id
-        and next_check_at > clock_now() + interval '1 hour'
-        and checks > 0
-        and created_at > clock_now() - interval '7 days'
+    where id in (
+        select id
+        from payment_attempts
+        where id = any(v_ids)
+            and next_check_at > clock_now() + interval '1 hour'
+            and checks > 0
+            and greatest(created_at, captured_at) > clock_now() - interval '7 days'
+        order by id
+        for no key update
+    )
     returning *;
 end;
 $$;
-comment on function ask_payment_again is
-'The gateway gave no answer to a question: that was none of those that count, and it is asked again '
+comment on function ask_payments_again is
+'The gateway gave no answer to questions: they were none of those that count, and are asked again '
 'within the hour; after a week as the schedule has it, so that a person hears of it at last.';
-grant execute on function ask_payment_again to munim_hasura;
+grant execute on function ask_payments_again to munim_hasura;
 
 create function end_page_check(
     hasura_session json, p_payment_attempt_id uuid, p_is_undecided boolean
@@ -521,7 +557,7 @@ begin
             or not exists (
                 select from checkout_sessions
                 where payment_attempt_id = payment_attempts.id
-                    and expires_at > clock_now() - interval '3 days 16 minutes'
+                    and page_is_left_at(expires_at) > clock_now() - interval '3 days'
             )
         )
     returning *;
@@ -652,6 +688,25 @@ end;
 comment on function attempt_status is
 'The status that a gateway''s word leads to; null where the word settles nothing yet.';
 
+create function reason_not_to_settle(p_attempt payment_attempts, p_status text) returns text
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+begin
+    if p_status is null then
+        return 'the gateway does not know it yet';
+    end if;
+    if not exists (
+        select from payment_attempt_steps where before = p_attempt.status and after = p_status
+    ) then
+        return format('the attempt is %s already', p_attempt.status);
+    end if;
+    return null;
+end;
+$$;
+comment on function reason_not_to_settle is
+'Why a status that a gateway''s word leads to changes nothing; null where it is a step.';
+
 create function settle_payment_attempt(
     p_attempt payment_attempts, p_finding jsonb, p_occurred_at timestamptz
 ) returns text
@@ -659,16 +714,11 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_outcome text := p_finding ->> 'outcome';
-    v_status text := attempt_status(p_attempt, v_outcome);
+    v_status constant text := attempt_status(p_attempt, p_finding ->> 'outcome');
+    v_reason constant text := reason_not_to_settle(p_attempt, v_status);
 begin
-    if v_status is null then
-        return 'the gateway does not know it yet';
-    end if;
-    if not exists (
-        select from payment_attempt_steps where before = p_attempt.status and after = v_status
-    ) then
-        return format('the attempt is %s already', p_attempt.status);
+    if v_reason is not null then
+        return v_reason;
     end if;
 
     if v_status = 'captured' then
@@ -749,7 +799,7 @@ begin
         next_check_at = case
             when p_attempt.payment_method_id is null and not is_by_hand(p_attempt.gateway)
                 then (
-                    select greatest(expires_at, clock_now()) + interval '16 minutes'
+                    select page_is_left_at(greatest(expires_at, clock_now()))
                     from checkout_sessions
                     where payment_attempt_id = p_attempt.id and takes_several
                 )

@@ -41,6 +41,7 @@ comment on column gateway_events.status is
 'says why; parked: a person must look, see exceptions.';
 
 create index gateway_events_to_apply on gateway_events (next_try_at) where status = 'received';
+comment on index gateway_events_to_apply is 'Queue of apply_gateway_events.';
 create index gateway_events_by_attempt on gateway_events (payment_attempt_id);
 create index gateway_events_of_nobody on gateway_events ((notice ->> 'gateway_payment_id'))
 where status = 'parked' and payment_attempt_id is null;
@@ -71,6 +72,7 @@ as $$
 declare
     v_event gateway_events;
     v_attempt payment_attempts;
+    v_known text;
     v_now timestamptz := clock_now();
 begin
     perform require_service(hasura_session);
@@ -86,23 +88,25 @@ begin
     v_event.notice := p_notice;
     if p_notice ->> 'payment_attempt_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
         v_attempt := attempt_of_notice(v_event);
+        v_known := reason_to_ignore(v_event, v_attempt) where v_attempt.id is not null;
     end if;
 
     -- The row is written as what will most likely come of it, so that it is written once: whatever
     -- else comes of it is noted below, and nobody sees the row before.
     insert into gateway_events (
         gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice, status,
-        organization_id, payment_attempt_id, next_try_at, created_at, updated_at
+        reason, organization_id, payment_attempt_id, next_try_at, created_at, updated_at
     )
     values (
         p_gateway, p_gateway_account, p_livemode, p_event_id, p_type, p_occurred_at, p_payload,
-        p_notice, 'applied', v_attempt.organization_id, v_attempt.id, v_now, v_now, v_now
+        p_notice, case when v_known is null then 'applied' else 'ignored' end, v_known,
+        v_attempt.organization_id, v_attempt.id, v_now, v_now, v_now
     )
     on conflict on constraint gateway_event_is_received_once do nothing
     returning * into v_event;
 
     if v_event.id is not null then
-        perform carry_out_gateway_event(v_event);
+        perform carry_out_gateway_event(v_event) where v_known is null;
     else
         select * into strict v_event
         from gateway_events
@@ -257,6 +261,33 @@ begin
 end;
 $$;
 comment on function attempt_of_notice is 'The attempt that a message is about, or a null row.';
+
+create function reason_to_ignore(p_event gateway_events, p_attempt payment_attempts) returns text
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+declare
+    v_outcome constant text := p_event.notice ->> 'outcome';
+    v_reason text;
+begin
+    if v_outcome = 'unknown' or coalesce(p_event.notice ->> 'subject', 'payment') <> 'payment' then
+        return null;
+    end if;
+
+    -- Without a lock: if somebody is at the attempt, this message came before what they do.
+    v_reason := reason_not_to_settle(p_attempt, attempt_status(p_attempt, v_outcome));
+    if v_reason is not null and mismatch_of_notice(p_event, p_attempt) is not null then
+        return null;
+    end if;
+    return v_reason;
+exception
+    when data_exception then
+        return null;  -- an amount that is none: the row is kept, and says so
+end;
+$$;
+comment on function reason_to_ignore is
+'Why a message changes nothing of its attempt, so that nothing need be locked; null where it may. Most '
+'payments are told of several times.';
 
 create function apply_gateway_event(p_event gateway_events) returns void
 language plpgsql volatile

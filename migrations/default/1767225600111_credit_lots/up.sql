@@ -103,6 +103,7 @@ where remaining > held;
 create index credit_lots_to_expire on credit_lots (expires_at, id) where remaining > held;
 create index credit_lots_to_announce on credit_lots (announce_at)
 where remaining > held and announce_at is not null;
+comment on index credit_lots_to_announce is 'Queue of announce_expiring_credits.';
 create index credit_lots_of_money_only on credit_lots (id)
 where remaining = 0 and amount_remaining > 0;
 

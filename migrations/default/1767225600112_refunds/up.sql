@@ -267,6 +267,7 @@ create index refunds_by_attempt on refunds (payment_attempt_id);
 create index refunds_by_intent on refunds (payment_intent_id);
 create index refunds_by_organization on refunds (organization_id, created_at);
 create index refunds_to_check on refunds (next_check_at) where next_check_at is not null;
+comment on index refunds_to_check is 'Queue of check_refunds.';
 
 create trigger refund_takes_legal_steps
 before update of status on refunds
@@ -1002,9 +1003,9 @@ begin
         ),
         failure_message = p_finding ->> 'failure_message',
         succeeded_at = case p_status when 'succeeded' then p_occurred_at else succeeded_at end,
-        checks = case when v_is_late then 0 else checks end,
-        next_check_at = case when p_status = 'pending'
-            then coalesce(next_check_at, clock_now() + check_delay(checks)) end
+        -- Asked about as often as a new one: the gateway may have it only now, after many questions.
+        checks = case p_status when 'pending' then 0 else checks end,
+        next_check_at = case p_status when 'pending' then clock_now() + check_delay(0) end
     where id = p_refund.id
     returning * into strict v_refund;
 

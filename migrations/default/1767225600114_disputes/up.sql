@@ -28,6 +28,7 @@ create table disputes (
     reason text,
     status text not null default 'opened',
     evidence_due_at timestamptz,
+    asked_at timestamptz not null default clock_now(),
     opened_at timestamptz not null,
     closed_at timestamptz,
     created_at timestamptz not null default clock_now(),
@@ -60,6 +61,8 @@ comment on column disputes.covered_amount is
 comment on column disputes.fee_amount is 'What the gateway charges for it, won or lost.';
 comment on column disputes.reason is 'The gateway''s word: fraudulent, product_not_received, …';
 comment on column disputes.evidence_due_at is 'Until when the gateway takes evidence.';
+comment on column disputes.asked_at is
+'When its gateway was last asked about it by name, or told of it first.';
 
 create index disputes_by_attempt on disputes (payment_attempt_id);
 create index disputes_by_organization on disputes (organization_id, created_at);

@@ -7,12 +7,15 @@ create table dispute_polls (
     primary key (gateway, livemode)
 );
 comment on table dispute_polls is
-'How far each gateway''s list of disputes has been read: a dispute is nobody''s answer to a call of '
-'ours, so what no webhook told of is found in this list only.';
-comment on column dispute_polls.ask_since is 'From when on the gateway''s list is read this time.';
-comment on column dispute_polls.begun_at is 'When the gateway was last asked for its list.';
+'How far each gateway has been asked for disputes: a dispute is nobody''s answer to a call of ours, so '
+'what no webhook told of is found only by asking for its list, or, where there is none, about each '
+'dispute that is open.';
+comment on column dispute_polls.ask_since is
+'From when on the gateway''s list is read this time, where it has one.';
+comment on column dispute_polls.begun_at is 'When the gateway was last asked.';
 comment on column dispute_polls.complete_until is
-'Everything that was opened before is in our books; null while no list was read to its end.';
+'When the last poll that came to its end began: what the gateway can be asked for was in our books '
+'then; null while none did.';
 
 create function gateways_of_payments(p_livemode boolean) returns setof text
 language sql stable
@@ -102,7 +105,40 @@ begin
 end;
 $$;
 comment on function end_dispute_poll is
-'A gateway''s list was read to its end, and every dispute of it is kept.';
+'A gateway''s list was read to its end, or it was asked about everything that is open, and all that it '
+'said is kept.';
 grant execute on function end_dispute_poll to munim_hasura;
+
+create function claim_dispute_check(
+    hasura_session json, p_gateway text, p_asked_before timestamptz
+) returns setof disputes
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    return query
+    update disputes
+    set asked_at = clock_now()
+    where id = (
+        select id
+        from disputes
+        where gateway = p_gateway
+            and livemode::text = hasura_session ->> 'x-hasura-livemode'
+            and status in ('opened', 'under_review')
+            and asked_at < p_asked_before
+        order by asked_at, id
+        limit 1
+        for no key update skip locked
+    )
+    returning *;
+end;
+$$;
+comment on function claim_dispute_check is
+'Answers the open dispute that its gateway has not been asked about for the longest, and puts it last '
+'in the line, so that one that cannot be asked about keeps no other waiting. None is answered twice in '
+'a poll: it was asked about before the poll began.';
+grant execute on function claim_dispute_check to munim_hasura;
 
 revoke insert, update, delete, truncate on dispute_polls from public, munim_hasura;

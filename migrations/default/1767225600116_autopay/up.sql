@@ -219,8 +219,10 @@ create unique index customer_sets_up_one_autopay_mandate
 on autopay_mandates (customer_id, currency) where status = 'pending_setup';
 create index autopay_mandates_to_announce on autopay_mandates (next_notice_at)
 where next_notice_at is not null;
+comment on index autopay_mandates_to_announce is 'Queue of materialise_autopay.';
 create index autopay_setups_to_check on autopay_mandates (next_check_at)
 where next_check_at is not null;
+comment on index autopay_setups_to_check is 'Queue of check_autopay_setups.';
 create index autopay_mandates_by_method on autopay_mandates (payment_method_id)
 where payment_method_id is not null;
 
@@ -334,10 +336,13 @@ comment on column autopay_charges.lease_until is
 comment on column autopay_charges.silences is 'How often the gateway gave no answer about the open attempt.';
 
 create index autopay_charges_to_try on autopay_charges (next_try_at) where status = 'due';
+comment on index autopay_charges_to_try is 'Queue of run_autopay and materialise_autopay.';
 create index autopay_charges_to_take_over on autopay_charges (lease_until)
 where lease_until is not null;
+comment on index autopay_charges_to_take_over is 'Queue of run_autopay.';
 create index autopay_charges_to_give_up on autopay_charges (next_try_at)
 where status = 'action_required';
+comment on index autopay_charges_to_give_up is 'Queue of materialise_autopay.';
 create index autopay_charges_by_customer on autopay_charges (customer_id, period);
 
 create trigger autopay_charge_takes_legal_steps

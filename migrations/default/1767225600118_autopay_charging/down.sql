@@ -8,6 +8,8 @@ drop function keep_autopay_answers;
 drop function capture_autopay_payments;
 drop function finish_autopay_charges;
 drop function book_autopay_payments;
+drop function post_autopay_payments;
+drop function autopay_postings;
 drop function lock_autopay_payments;
 drop function release_autopay_charges;
 drop function postpone_autopay_charge;

@@ -671,18 +671,22 @@ end;
 $$;
 comment on function lock_autopay_payments is 'Lock order: intents, attempts, each by id.';
 
-create function book_autopay_payments(p_attempts payment_attempts[]) returns void
+create function autopay_postings(
+    p_attempts payment_attempts[], out owners uuid[], out postings ledger_posting[]
+)
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
-declare
-    v_postings ledger_posting[];
-    v_transaction_ids uuid[];
-    v_purchases credit_purchases[];
 begin
     select
-        array_agg(posting order by attempt.payment_intent_id, paid.place)
-    into v_postings
+        array_agg(
+            attempt.organization_id
+            order by attempt.organization_id, attempt.payment_intent_id, paid.place
+        ),
+        array_agg(
+            posting order by attempt.organization_id, attempt.payment_intent_id, paid.place
+        )
+    into owners, postings
     from unnest(p_attempts) as attempt
     inner join payment_intents on payment_intents.id = attempt.payment_intent_id
     cross join lateral (
@@ -694,26 +698,75 @@ begin
         union all
         select 2 as place, credit_grant_posting(payment_intents, attempt.captured_at) as posting
     ) as paid;
-    v_transaction_ids := array(
-        select post_ledger_transactions(
-            p_attempts[1].organization_id, p_attempts[1].livemode, v_postings
-        )
-    );
+end;
+$$;
+comment on function autopay_postings is
+'What is to be booked of these captures, and in whose ledger: one organisation after the other.';
 
-    update payment_intents set status = 'paid'
-    where id in (select payment_intent_id from unnest(p_attempts));
+create function post_autopay_payments(p_attempts payment_attempts[])
+returns table (credit_purchase_id uuid, ledger_transaction_id uuid)
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_owner uuid;
+    v_owners uuid[];
+    v_part ledger_posting[];
+    v_postings ledger_posting[];
+    v_ids uuid[] := '{}';
+begin
+    -- All accounts are opened before any is locked: who opens one may wait for one that we locked.
+    select owners, postings into v_owners, v_postings from autopay_postings(p_attempts);
 
+    for v_owner, v_part in
+        select
+            owned.owner,
+            array_agg(
+                (
+                    owned.key, owned.kind, owned.reference_type, owned.reference_id,
+                    owned.occurred_at, owned.lines
+                )::ledger_posting
+                order by owned.place
+            )
+        from rows from (unnest(v_owners), unnest(v_postings)) with ordinality
+            as owned (owner, key, kind, reference_type, reference_id, occurred_at, lines, place)
+        group by owned.owner
+        order by owned.owner
+    loop
+        v_ids := v_ids || array(
+            select post_ledger_transactions(v_owner, p_attempts[1].livemode, v_part)
+        );
+    end loop;
+
+    return query
+    select booked.reference_id, booked.id
+    from unnest(v_ids, v_postings)
+        as booked (id, key, kind, reference_type, reference_id, occurred_at, lines)
+    where booked.reference_type = 'credit_purchase';
+end;
+$$;
+comment on function post_autopay_payments is
+'Books captures and what they grant, each organisation''s in one call, in order of organisation. Answers '
+'by which transactions the purchases were granted.';
+
+create function book_autopay_payments(p_attempts payment_attempts[]) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_purchases credit_purchases[];
+begin
     with granted as (
         update credit_purchases
-        set ledger_transaction_id = booked.id, granted_at = clock_now()
-        from unnest(v_transaction_ids, v_postings) as booked (
-            id, key, kind, reference_type, reference_id, occurred_at, lines
-        )
-        where booked.reference_type = 'credit_purchase' and credit_purchases.id = booked.reference_id
+        set ledger_transaction_id = booked.ledger_transaction_id, granted_at = clock_now()
+        from post_autopay_payments(p_attempts) as booked
+        where credit_purchases.id = booked.credit_purchase_id
         returning credit_purchases
     )
 
     select array_agg(credit_purchases) into v_purchases from granted;
+    update payment_intents set status = 'paid'
+    where id in (select payment_intent_id from unnest(p_attempts));
     perform open_credit_lots(v_purchases);
 
     perform record_events(array(
@@ -732,8 +785,8 @@ begin
 end;
 $$;
 comment on function book_autopay_payments is
-'Books what was captured of purchases of one organisation as pay_payment_intent does one by one, in '
-'statements for all of them: what a statement costs is the most of what a booking costs.';
+'Books what was captured of purchases as pay_payment_intent does one by one, in statements for all of '
+'them: what a statement costs is the most of what a booking costs.';
 
 create function finish_autopay_charges(p_attempts payment_attempts[]) returns void
 language plpgsql volatile
@@ -756,7 +809,7 @@ begin
     with finished as (
         update autopay_charges
         set status = 'succeeded', reason = null, next_try_at = null, lease_until = null
-        where id = any(v_ids) and status <> 'succeeded'
+        where id = any(v_ids)
         returning autopay_charges as charge
     )
 
@@ -772,7 +825,8 @@ begin
 end;
 $$;
 comment on function finish_autopay_charges is
-'The months of these payments are paid. Lock order: mandates, charges, each by id.';
+'The months of these payments, which are being charged, are paid. Lock order: mandates, charges, each by '
+'id.';
 
 create function capture_autopay_payments(p_event_ids uuid[]) returns void
 language plpgsql volatile
@@ -780,7 +834,6 @@ set search_path = public, pg_temp
 as $$
 declare
     v_attempts payment_attempts[];
-    v_part payment_attempts[];
 begin
     with captured as (
         update payment_attempts
@@ -798,13 +851,7 @@ begin
 
     select array_agg(payment_attempts) into v_attempts from captured;
 
-    for v_part in
-        select array_agg(attempt) from unnest(v_attempts) as attempt
-        group by attempt.organization_id, attempt.livemode
-        order by attempt.organization_id
-    loop
-        perform book_autopay_payments(v_part);
-    end loop;
+    perform book_autopay_payments(v_attempts);
     perform finish_autopay_charges(v_attempts);
 
     perform
@@ -863,7 +910,8 @@ begin
     select array_agg(id), array_agg(payment_attempt_id) into v_ids, v_attempt_ids from kept;
     perform lock_autopay_payments(v_attempt_ids);
 
-    -- What needs more than its own accounts is left to receive_gateway_event, which comes alone.
+    -- What is no plain success of a charge under way is left to receive_gateway_event, which comes
+    -- alone: it may need more than its own accounts.
     delete from gateway_events
     using payment_attempts, payment_intents
     where gateway_events.id = any(v_ids)
@@ -871,11 +919,13 @@ begin
         and payment_intents.id = payment_attempts.payment_intent_id
         and (
             mismatch_of_notice(gateway_events, payment_attempts) is not null
+            or cardinality(array_positions(v_attempt_ids, payment_attempts.id)) > 1
             or payment_attempts.status <> 'captured' and (
                 payment_intents.status in ('paid', 'canceled')
                 or not exists (
                     select from autopay_charges
                     where autopay_charges.payment_intent_id = payment_intents.id
+                        and autopay_charges.status = 'charging'
                 )
             )
         );
@@ -950,18 +1000,21 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 begin
-    if p_charge.tries > 1 then
+    if p_charge.tries > 1 or p_charge.reason is not null then
         perform resolve_exception(class, 'autopay_charge', p_charge.id)
         from unnest(array['autopay-missed', 'autopay-skipped', 'autopay-refused']) as class;
     end if;
 end;
 $$;
-comment on function resolve_autopay_exceptions is 'What a person was told of a month is settled.';
+comment on function resolve_autopay_exceptions is
+'What a person was told of a month is settled: of one that was tried again, or has a reason not to be.';
 
 create function finish_autopay_charge(p_charge autopay_charges) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
+declare
+    v_charge autopay_charges;
 begin
     if p_charge.status = 'succeeded' then
         return;  -- the money that came now is a surplus, and goes back
@@ -969,9 +1022,9 @@ begin
     update autopay_charges
     set status = 'succeeded', reason = null, next_try_at = null, lease_until = null
     where id = p_charge.id
-    returning * into strict p_charge;
-    perform tell_of_autopay_charge(p_charge, 'autopay.succeeded');
-    perform resolve_autopay_exceptions(p_charge);
+    returning * into strict v_charge;
+    perform tell_of_autopay_charge(v_charge, 'autopay.succeeded');
+    perform resolve_autopay_exceptions(p_charge);  -- as it stood: the reason is gone now
 end;
 $$;
 comment on function finish_autopay_charge is 'The month is paid.';

@@ -416,6 +416,7 @@ language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
+    v_now timestamptz := clock_now();  -- once, and not for every attempt that there is
     v_ids uuid[];
 begin
     perform require_service(hasura_session);
@@ -424,13 +425,13 @@ begin
         select payment_attempts.id
         from payment_attempts
         inner join order_charges on order_charges.id = payment_attempts.id
-        where payment_attempts.updated_at < clock_now() - interval '1 minute'
+        where payment_attempts.updated_at < v_now - interval '1 minute'
             and payment_attempts.livemode::text = hasura_session ->> 'x-hasura-livemode'
         order by payment_attempts.updated_at
         limit p_limit
         for no key update of payment_attempts skip locked
     );
-    update payment_attempts set updated_at = clock_now() where id = any(v_ids);
+    update payment_attempts set updated_at = v_now where id = any(v_ids);
     return query select * from order_charges where id = any(v_ids);
 end;
 $$;

@@ -70,7 +70,8 @@ begin
             using errcode = '22B28';
     end if;
     if v_transfer.payment_intent_id is distinct from v_intent.id then
-        update bank_transfers set payment_intent_id = v_intent.id, matched_by = v_user_id
+        update bank_transfers
+        set payment_intent_id = v_intent.id, matched_by = v_user_id, reason = null
         where id = v_transfer.id
         returning * into strict v_transfer;
         perform tell_bank_transfer(v_transfer, 'matched');

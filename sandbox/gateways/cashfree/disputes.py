@@ -9,7 +9,7 @@ from sandbox.gateways.cashfree.events import Events
 from sandbox.gateways.cashfree.payments import Payments
 from sandbox.gateways.cashfree.refunds import taken
 from sandbox.gateways.cashfree.rupees import rupees
-from sandbox.gateways.cashfree.shapes import dispute_entity
+from sandbox.gateways.cashfree.shapes import dispute_entity, dispute_shown
 from sandbox.gateways.server.state import Document, Slice
 
 TYPES = ("RETRIEVAL", "DISPUTE", "CHARGEBACK", "PRE_ARBITRATION", "ARBITRATION")
@@ -72,11 +72,14 @@ class Disputes:
         self._tell(dispute, "DISPUTE_CLOSED" if is_over else "DISPUTE_UPDATED")
 
     def _tell(self, dispute: Document, kind: str) -> None:
+        self.events.emit(kind, {"dispute": dispute_entity(dispute), **self._about(dispute)})
+
+    def _about(self, dispute: Document) -> dict[str, Any]:
+        """Tell whose it is. In a webhook it stands beside the dispute, in an answer inside it."""
         order = self.payments.orders.find(dispute["order"])
         payment = self.books.get("payment", dispute["payment"])
         customer = order["customer"]
-        data = {
-            "dispute": dispute_entity(dispute),
+        return {
             "order_details": {
                 "order_id": order["id"],
                 "order_amount": rupees(order["amount"]),
@@ -90,15 +93,17 @@ class Disputes:
                 for name in ("customer_name", "customer_phone", "customer_email")
             },
         }
-        self.events.emit(kind, data)
+
+    def _shown(self, dispute: Document) -> dict[str, Any]:
+        return dispute_shown(dispute) | self._about(dispute)
 
     def _get(self, call: Call) -> dict[str, Any]:
         dispute = self.books.find("dispute", call.path["dispute"])
         if dispute is None:
             raise errors.no_such("dispute", "Dispute does not exist")
-        return dispute_entity(dispute)
+        return self._shown(dispute)
 
     def _list(self, call: Call) -> list[dict[str, Any]]:
         order = self.payments.orders.find(call.path["id"])
         found = self.books.page("dispute", Slice(limit=100, equals={"order": order["id"]}))[0]
-        return [dispute_entity(one) for one in found]
+        return [self._shown(one) for one in found]

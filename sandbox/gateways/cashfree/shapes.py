@@ -120,3 +120,19 @@ def dispute_entity(dispute: Document) -> dict[str, Any]:
         "cf_dispute_remarks": dispute["remarks"],
         "dispute_action_on": "MERCHANT",
     }
+
+
+def dispute_shown(dispute: Document) -> dict[str, Any]:
+    """Write a dispute as an answer has it: its times without a zone, the last one in any case.
+
+    https://www.cashfree.com/docs/api-reference/payments/previous/v2023-08-01/dispute/disputes-for-payment
+    """
+    return {
+        **dispute_entity(dispute),
+        "created_at": times.zoneless(dispute["created"]),
+        "updated_at": times.zoneless(dispute["updated"]),
+        "resolved_at": times.zoneless(dispute["resolved"]) if dispute["resolved"] else times.NEVER,
+        "respond_by": times.zoneless(dispute["respond_by"]),
+        "preferred_evidence": [],
+        "dispute_evidence": [],
+    }

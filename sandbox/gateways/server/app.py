@@ -28,9 +28,9 @@ def build_house(state: Path, origin: str) -> House:
     return House(store, faults, Outbox(store, faults), origin.rstrip("/"))
 
 
-def build_app(house: House, simulators: Mapping[str, Simulator]) -> Starlette:
+def build_app(house: House, simulators: Mapping[str, Simulator], *, lead: float = 0.0) -> Starlette:
     """Mount every simulator at its name, and the control calls beside them."""
-    worker = Worker(house.store, house.outbox, simulators)
+    worker = Worker(house.store, house.outbox, simulators, lead=lead)
     pages = Pages()
 
     async def index(_: Request) -> Response:

@@ -1,6 +1,8 @@
 """The control calls under `/_sandbox`: faults, the log of deliveries, the clock."""
 
+import asyncio
 import re
+from contextlib import suppress
 from typing import Any
 
 from starlette.requests import Request
@@ -10,6 +12,8 @@ from starlette.routing import BaseRoute, Route
 from sandbox.faults import BadFaultError
 from sandbox.gateways.server.simulator import House
 from sandbox.gateways.server.worker import Worker
+
+ARRIVE_SECONDS_MAX = 3.0
 
 
 class Control:
@@ -26,6 +30,7 @@ class Control:
             Route("/deliveries/release", self.release, methods=["POST"]),
             Route("/clock", self.read_clock, methods=["GET"]),
             Route("/clock", self.move_clock, methods=["POST"]),
+            Route("/clock/quiet", self.wait_until_quiet, methods=["GET"]),
         ]
 
     async def add_fault(self, request: Request) -> Response:
@@ -86,6 +91,16 @@ class Control:
                 "next_due": min(due, default=None),
             }
         )
+
+    async def wait_until_quiet(self, request: Request) -> Response:
+        """Answer as `clock` does, once no webhook is on its way any more, or a while has passed.
+
+        For who moves the time: what is signed before it and arrives after it would be refused.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ARRIVE_SECONDS_MAX):
+                await self.worker.send_all()
+        return await self.read_clock(request)
 
     async def move_clock(self, request: Request) -> Response:
         """Set how many seconds the simulated time is ahead of the real one.

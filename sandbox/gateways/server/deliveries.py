@@ -127,11 +127,12 @@ class Outbox:
             ),
         )
 
-    def due(self, limit: int) -> list[Delivery]:
+    def due(self, limit: int, since: float = 0.0) -> list[Delivery]:
+        """List what is to be sent, and has been for so many seconds."""
         rows = self.store.db.execute(
             "select * from deliveries where state = 'pending' and due <= ?"
             " order by due, id limit ?",
-            (self.store.exact_now(), limit),
+            (self.store.exact_now() - since, limit),
         )
         return [_delivery(row) for row in rows.fetchall()]
 
@@ -141,6 +142,14 @@ class Outbox:
             "select min(due) as due from deliveries where state = 'pending'"
         ).fetchone()
         return None if row["due"] is None else float(row["due"])
+
+    def has_due(self) -> bool:
+        """Tell whether a webhook is on its way, or about to be."""
+        row = self.store.db.execute(
+            "select exists (select 1 from deliveries where state = 'pending' and due <= ?) as it",
+            (self.store.exact_now(),),
+        ).fetchone()
+        return bool(row["it"])
 
     def held(self, name: str | None = None) -> list[Delivery]:
         """List held deliveries, oldest first; the name is a delivery's id, an event or a type."""

@@ -19,7 +19,11 @@ NOT_THE_SECRET = "wrong-on-purpose"  # noqa: S105  # it opens nothing
 
 
 class Worker:
-    """Sends what is due, several at a time, and never twice at once."""
+    """Sends what is due, several at a time, and never twice at once.
+
+    `lead` is how many seconds a webhook stays behind what made it: a real gateway's hardly ever
+    overtakes the answer to the call that it tells of.
+    """
 
     def __init__(
         self,
@@ -27,6 +31,8 @@ class Worker:
         outbox: Outbox,
         simulators: Mapping[str, Simulator],
         poster: Post | None = None,
+        *,
+        lead: float = 0.0,
     ) -> None:
         self.store = store
         self.outbox = outbox
@@ -34,11 +40,24 @@ class Worker:
         self._wake = asyncio.Event()
         self._sending: dict[int, asyncio.Task[None]] = {}
         self._poster = poster or Poster()
-        outbox.on_post = self.wake
+        self.lead = lead
+        outbox.on_post = self._wake_later if lead else self.wake
 
     def wake(self) -> None:
         """Look at the queue now; for new work and for a moved clock."""
         self._wake.set()
+
+    def _wake_later(self) -> None:
+        asyncio.get_running_loop().call_later(self.lead, self.wake)
+
+    async def send_all(self) -> None:
+        """Wait until everything that is due has been tried."""
+        while self.outbox.has_due():
+            self._send_due()
+            if self._sending:
+                await asyncio.wait(self._sending.values(), return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.sleep(self.lead)
 
     def catch_up(self) -> None:
         """Fire what is due now, before anybody asks; for a moved clock."""
@@ -84,7 +103,7 @@ class Worker:
         room = AT_ONCE - len(self._sending)
         if room <= 0:
             return
-        for delivery in self.outbox.due(AT_ONCE + room):
+        for delivery in self.outbox.due(AT_ONCE + room, self.lead):
             if delivery.id not in self._sending and len(self._sending) < AT_ONCE:
                 task = asyncio.create_task(self._deliver(delivery))
                 self._sending[delivery.id] = task

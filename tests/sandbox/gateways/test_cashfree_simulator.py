@@ -563,8 +563,20 @@ def test_a_dispute_is_opened_and_decided(till: Till) -> None:
         (told,) = till.sent(order, kind)
         assert told.event["data"]["dispute"]["dispute_id"] == made["dispute_id"]
     assert "error" in till.control(path, outcome="lost")
-    assert till.get(f"/disputes/{made['dispute_id']}")["resolved_at"]
-    assert len(till.get(f"/orders/{order['order_id']}/disputes")) == 1
+    assert till.get(f"/disputes/{made['dispute_id']}")["resolved_at"] < "9999"
+
+
+def test_an_answer_tells_whose_dispute_it_is_and_its_times_without_a_zone(till: Till) -> None:
+    """https://www.cashfree.com/docs/api-reference/payments/previous/v2023-08-01/dispute/disputes-for-payment"""
+    order = till.paid()
+    till.paid()
+    made = till.control(f"/orders/{order['order_id']}/dispute", type="CHARGEBACK")
+    (listed,) = till.get(f"/orders/{order['order_id']}/disputes")
+
+    assert listed == till.get(f"/disputes/{made['dispute_id']}")
+    assert listed["order_details"]["order_id"] == order["order_id"]
+    assert listed["resolved_at"] == "9999-09-09T00:00:00"
+    assert f"{listed['created_at']}+05:30" == made["created_at"]
 
 
 @pytest.mark.parametrize(

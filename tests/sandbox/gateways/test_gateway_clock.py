@@ -33,6 +33,40 @@ def test_webhooks_are_stamped_by_the_simulated_clock(bench: Bench) -> None:
     assert abs(seconds - time.time() - 3600) < 60
 
 
+def test_a_webhook_stays_behind_what_made_it_and_can_be_waited_for(
+    state: Path, receiver: Receiver
+) -> None:
+    lead = 0.4
+    server = Server(state, receiver.url, options=("--lead", str(lead)))
+    try:
+        made = server.control("/stripe/customers", {})["customers"][0]
+        form = {"amount": 2500, "currency": "usd", "confirm": "true", "off_session": "true"}
+        began = time.time()
+        intent = server.raw("POST", "/v1/payment_intents", {**form, **made}).json()["id"]
+        server.control("/clock/quiet", method="GET")
+    finally:
+        server.stop()
+
+    (webhook,) = receiver.about(intent, "payment_intent.succeeded")
+    assert webhook.at - began >= lead
+
+
+def test_nobody_waits_for_ever_for_webhooks_that_an_endpoint_does_not_take(
+    state: Path, receiver: Receiver
+) -> None:
+    server = Server(state, receiver.url)
+    receiver.refusals += [("payment_intent.succeeded", 503)]
+    try:
+        made = server.control("/stripe/customers", {})["customers"][0]
+        form = {"amount": 2500, "currency": "usd", "confirm": "true", "off_session": "true"}
+        server.raw("POST", "/v1/payment_intents", {**form, **made})
+        found = server.control("/clock/quiet", method="GET")
+    finally:
+        server.stop()
+
+    assert found["next_due"] > found["now"]
+
+
 def test_an_endpoint_may_want_some_events_only(state: Path, receiver: Receiver) -> None:
     wanted = "payment_intent.succeeded"
     server = Server(state, receiver.url, events=(wanted,))
