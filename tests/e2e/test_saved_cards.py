@@ -7,8 +7,12 @@ from uuid import uuid4
 import pytest
 from e2e.browser import SIZES, Browser, needs_chromium
 from e2e.product import World, until
-from e2e.test_autopay import GRACE, set_up
+from e2e.test_autopay import set_up
 from e2e.test_orders import status
+
+from sandbox import tokens
+
+GRACE = tokens.find("grace")
 
 INITIATE = """
 mutation ($order: String!) {
