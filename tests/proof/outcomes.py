@@ -88,10 +88,9 @@ def is_lost(case: Case) -> list[str]:
     return [] if fine else [f"the books say {rows}"]
 
 
-def second_is_listed(case: Case) -> list[str]:
-    """What was paid on one page beyond the order is listed, payment by payment, once."""
-    rows, charges = rows_of(case), case.charges()
-    listed = case.sql(
+def listed_duplicates(case: Case) -> list[dict[str, Any]]:
+    """Read which second payments of one page a person is told of, and how often each."""
+    return case.sql(
         "select count(*) as times from exceptions"
         " join gateway_events on gateway_events.id = object_id"
         " join payment_attempts on payment_attempts.id = payment_attempt_id"
@@ -100,6 +99,12 @@ def second_is_listed(case: Case) -> list[str]:
         " group by notice ->> 'gateway_payment_id'",
         case.key,
     )
+
+
+def second_is_listed(case: Case) -> list[str]:
+    """What was paid on one page beyond the order is listed, payment by payment, once."""
+    rows, charges = rows_of(case), case.charges()
+    listed = listed_duplicates(case)
     booked = [row["status"] for row in rows if row["attempt"] == "captured"]
     complaints = []
     if len(charges) < 2 and not case.faults:
@@ -112,12 +117,16 @@ def second_is_listed(case: Case) -> list[str]:
 
 
 def paid_twice(first: str, case: Case) -> list[str]:
-    """All that was taken is booked: the order is paid once, and a surplus is listed."""
+    """All that was taken is booked: the order is paid once, and a surplus is listed.
+
+    Where the choice of another gateway was lost, all was paid on one page.
+    """
     rows, charges = rows_of(case), case.charges()
     captured = [row for row in rows if row["amount_captured"]]
     surplus = [row["gateway"] for row in captured if row["is_surplus"]]
     complaints = []
-    if len(captured) != len(charges) or surplus != [first] * (len(charges) - 1):
+    found = len(captured) + len(listed_duplicates(case))
+    if found != len(charges) or surplus != [first] * (len(captured) - 1):
         complaints.append(f"the gateways took {charges}, the books say {rows}")
     if len(charges) < 2 and not case.faults:
         complaints.append("nobody paid twice")
