@@ -74,7 +74,9 @@ def _is_answered(ctx: Context, attempt: dict[str, Any], give_up: float, silent: 
         if isinstance(failure, GatewayUnavailableError) and _is_put_off(attempt):
             silent.append(attempt["id"])
         return False
-    except Exception:  # the others that are claimed need not wait for this one
+    except Exception:
+        # A fault of ours, in the log with its trace. The others are claimed, so nobody else asks
+        # about them for up to a day; this one comes again by its schedule.
         log.exception("not checked", extra={"attempt_id": attempt["id"]})
         return False
     return True
