@@ -893,6 +893,7 @@ comment on column disputes.asked_at is 'When its gateway was last asked about it
 CREATE INDEX disputes_by_attempt ON public.disputes USING btree (payment_attempt_id);
 CREATE INDEX disputes_by_organization ON public.disputes USING btree (organization_id, created_at);
 CREATE INDEX disputes_that_are_open ON public.disputes USING btree (gateway, livemode, opened_at) WHERE (status = ANY (ARRAY['opened'::text, 'under_review'::text]));
+CREATE INDEX open_disputes_by_last_question ON public.disputes USING btree (gateway, livemode, asked_at, id) WHERE (status = ANY (ARRAY['opened'::text, 'under_review'::text]));
 CREATE TRIGGER dispute_takes_legal_steps BEFORE UPDATE OF status ON disputes FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('dispute_steps');
 CREATE TRIGGER dispute_updated_at BEFORE UPDATE ON disputes FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on disputes to munim_hasura;
@@ -4651,6 +4652,8 @@ CREATE OR REPLACE FUNCTION public.claim_dispute_check(hasura_session json, p_gat
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+declare
+    v_livemode boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
@@ -4661,7 +4664,7 @@ begin
         select id
         from disputes
         where gateway = p_gateway
-            and livemode::text = hasura_session ->> 'x-hasura-livemode'
+            and livemode = v_livemode
             and status in ('opened', 'under_review')
             and asked_at < p_asked_before
         order by asked_at, id

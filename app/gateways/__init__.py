@@ -7,13 +7,13 @@ in its settings' prefix, in its webhook's path. Listing the modules lists the ga
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from enum import StrEnum
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol
 
 from app import config
+from app.capabilities import Capability
 from app.errors import NotFoundError
 from app.findings import (
     DeclineClass,
@@ -54,28 +54,6 @@ __all__ = [
     "names",
     "parse",
 ]
-
-
-class Capability(StrEnum):
-    """What not every gateway can do, and the methods that an adapter has for it."""
-
-    methods: frozenset[str]
-
-    AUTHORIZE = "authorize", "capture"  # of a Charge with authorize_only
-    CANCEL = "cancel", "cancel"
-    EXPIRE = "expire", "expire"
-    SAVE = "save", "open_setup", "find_setup", "charge"
-    RECEIPT = "receipt", "receipt_url"
-    DISPUTES = "disputes", "find_disputes"  # it lists them by time
-    PAYMENT_DISPUTES = "payment_disputes", "find_payment_disputes"  # it lists a payment's
-    UPI = "upi", "open_upi"
-    PAYMENTS = "payments", "find_payments"  # its page may be paid more than once
-
-    def __new__(cls, value: str, *methods: str) -> Self:
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.methods = frozenset(methods)
-        return member
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +120,20 @@ class RefundOrder:
     gateway_payment_id: str
     amount: Money
     reason: str  # ours; the adapter finds the gateway's nearest word
+
+    def answered(
+        self, outcome: Outcome, code: str | None = None, message: str | None = None
+    ) -> Finding:
+        """Write down what the gateway answered to it: with a code and words where that is no."""
+        return Finding(
+            subject=Subject.REFUND,
+            outcome=outcome,
+            refund_id=self.id,
+            gateway_payment_id=self.gateway_payment_id,
+            amount=self.amount,
+            failure_code=code,
+            failure_message=message,
+        )
 
 
 @dataclass(frozen=True, slots=True)

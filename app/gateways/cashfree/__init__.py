@@ -165,7 +165,8 @@ class Adapter:
             found = as_object(self.http.send(path, wanted).body)
         except RefusedReplyError as refusal:
             if code_of(refusal) not in KNOWN_REFUND:
-                return findings.not_refunded(order, refused(refusal))
+                no = refused(refusal)
+                return order.answered(Outcome.FAILED, no.code, no.message)
             return self._refunded_before(order, refusal)
         return translated(
             lambda: findings.of_refund_called(order.id, order.gateway_payment_id, found)

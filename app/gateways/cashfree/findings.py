@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from app.errors import GatewayRefusedError, GatewayUnavailableError
-from app.gateways import Finding, Method, Outcome, RefundOrder, Subject
+from app.errors import GatewayUnavailableError
+from app.gateways import Finding, Method, Outcome, Subject
 from app.gateways.cashfree.declines import decline_class, reason
 from app.gateways.cashfree.words import (
     INDIA,
@@ -172,18 +172,6 @@ def of_refund_called(refund_id: str, gateway_payment_id: str, refund: Object) ->
     if refund["order_id"] != order_of(gateway_payment_id):
         raise ValueError("a refund of another order")
     return of_refund(refund)
-
-
-def not_refunded(order: RefundOrder, refusal: GatewayRefusedError) -> Finding:
-    return Finding(
-        subject=Subject.REFUND,
-        outcome=Outcome.FAILED,
-        refund_id=order.id,
-        gateway_payment_id=order.gateway_payment_id,
-        amount=order.amount,
-        failure_code=refusal.code,
-        failure_message=refusal.message,
-    )
 
 
 def of_disputes(order_id: str, disputes: Sequence[Object]) -> list[Finding]:

@@ -145,7 +145,7 @@ class Adapter:
         meaning, said = REFUND_CODES.get(code, (Answer.NOT_NOW, "its answer is not known"))
         if meaning in ACCEPTED:
             request = findings.text(answer.get("request_id"))
-            return replace(_refund(order, ACCEPTED[meaning]), gateway_refund_id=request)
+            return replace(order.answered(ACCEPTED[meaning]), gateway_refund_id=request)
         if meaning in {Answer.REPEATED, Answer.REFUSED}:
             # A refusal, too, may be the second answer: of a refund that left nothing to refund.
             found = self.find_refund(order.id, order.gateway_payment_id)
@@ -268,22 +268,8 @@ def _says(answer: Mapping[str, Any], words: str) -> bool:
     return words in str(answer.get("msg")).lower()
 
 
-def _refund(order: RefundOrder, outcome: Outcome) -> Finding:
-    return Finding(
-        subject=Subject.REFUND,
-        outcome=outcome,
-        refund_id=order.id,
-        gateway_payment_id=order.gateway_payment_id,
-        amount=order.amount,
-    )
-
-
 def _not_refunded(order: RefundOrder, code: str) -> Finding:
-    return replace(
-        _refund(order, Outcome.FAILED),
-        failure_code=code,
-        failure_message=REFUND_CODES[code][1],
-    )
+    return order.answered(Outcome.FAILED, code, REFUND_CODES[code][1])
 
 
 def _expired(txnid: str) -> Finding:

@@ -194,15 +194,8 @@ def not_refunded(order: RefundOrder, refusal: GatewayRefusedError) -> Finding:
     """Translate a no to a refund, in Razorpay's words."""
     error = error_of(refusal)
     reason = error.get("reason")
-    return Finding(
-        subject=Subject.REFUND,
-        outcome=Outcome.FAILED,
-        refund_id=order.id,
-        gateway_payment_id=order.gateway_payment_id,
-        amount=order.amount,
-        failure_code=reason if reason and reason != "NA" else error.get("code") or refusal.code,
-        failure_message=refusal.message,
-    )
+    code = reason if reason and reason != "NA" else error.get("code") or refusal.code
+    return order.answered(Outcome.FAILED, code, refusal.message)
 
 
 def of_dispute(dispute: Entity) -> Finding:

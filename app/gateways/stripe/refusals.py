@@ -27,13 +27,5 @@ def declined(charge: SavedCharge, refusal: GatewayRefusedError) -> Finding:
 
 
 def not_refunded(order: RefundOrder, refusal: GatewayRefusedError) -> Finding:
-    error = error_of(refusal)
-    return Finding(
-        subject=Subject.REFUND,
-        outcome=Outcome.FAILED,
-        refund_id=order.id,
-        gateway_payment_id=order.gateway_payment_id,
-        amount=order.amount,
-        failure_code=error.get("code") or refusal.code,
-        failure_message=refusal.message,
-    )
+    code = error_of(refusal).get("code") or refusal.code
+    return order.answered(Outcome.FAILED, code, refusal.message)

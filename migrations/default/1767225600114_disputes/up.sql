@@ -68,6 +68,8 @@ create index disputes_by_attempt on disputes (payment_attempt_id);
 create index disputes_by_organization on disputes (organization_id, created_at);
 create index disputes_that_are_open on disputes (gateway, livemode, opened_at)
 where status in ('opened', 'under_review');
+create index open_disputes_by_last_question on disputes (gateway, livemode, asked_at, id)
+where status in ('opened', 'under_review');
 
 create trigger dispute_takes_legal_steps
 before update of status on disputes

@@ -115,6 +115,8 @@ create function claim_dispute_check(
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
+declare
+    v_livemode boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
@@ -125,7 +127,7 @@ begin
         select id
         from disputes
         where gateway = p_gateway
-            and livemode::text = hasura_session ->> 'x-hasura-livemode'
+            and livemode = v_livemode
             and status in ('opened', 'under_review')
             and asked_at < p_asked_before
         order by asked_at, id

@@ -82,14 +82,10 @@ class Adapter:
             return _refund(_object(self.http.send(path, body, method="PUT")))
         except RefusedReplyError as refusal:
             error = refusal.reply.body if isinstance(refusal.reply.body, dict) else {}
-            return Finding(
-                subject=Subject.REFUND,
-                outcome=Outcome.FAILED,
-                refund_id=order.id,
-                gateway_payment_id=order.gateway_payment_id,
-                amount=order.amount,
-                failure_code=error.get("error", refusal.code),
-                failure_message=error.get("message", refusal.message),
+            return order.answered(
+                Outcome.FAILED,
+                error.get("error", refusal.code),
+                error.get("message", refusal.message),
             )
 
     def find(self, query: Query) -> Finding | None:
