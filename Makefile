@@ -34,11 +34,12 @@ reset: .installed-for-run ## delete the sandbox's data
 .PHONY: test
 test: .installed-for-test ## run the tests that a change needs
 	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist loadgroup -m "not thorough" \
-	  --randomly-seed $(SEED)
+	  --hypothesis-seed $(SEED) --randomly-seed $(SEED)
 
 .PHONY: thorough
 thorough: .installed-for-test ## run the others: machines, races, kills, fuzz, bugs on purpose
-	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist loadgroup -m thorough --randomly-seed $(SEED)
+	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist loadgroup -m thorough \
+	  --hypothesis-seed $(SEED) --randomly-seed $(SEED)
 
 .PHONY: fuzz-engine
 fuzz-engine: .installed-for-test ## ask the engine random queries; EXAMPLES=1000 by default

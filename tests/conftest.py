@@ -1,12 +1,14 @@
 """What every test may ask for: a migrated Postgres, one tenant in it, and a clean connection."""
 
 import re
+import time
 from collections.abc import Iterator
 from uuid import uuid4
 
 import psycopg
 import pytest
 from books import MIGRATIONS, Connection, Money, Tenant, settle
+from hypothesis import HealthCheck, settings
 from psycopg.rows import dict_row
 
 from sandbox import migrations
@@ -25,19 +27,49 @@ THOROUGH = re.compile(
     r"|/(reconciliation/test_invariants|refunds/test_sending)\.py"
 )
 
+# How long an example takes, or takes to be thought of, says something of the machine alone.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell what `make thorough` runs from what `make test` does."""
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Iterator[None]:
+    """Tell what `make thorough` runs from what `make test` does; then name groups to xdist."""
     for item in items:
         if THOROUGH.search(item.path.as_posix()):
             item.add_marker(pytest.mark.thorough)
+    yield
+    if getattr(config.option, "loadgroup", False):
+        for item in items:
+            keep_together(item)
+
+
+def keep_together(item: pytest.Item) -> None:
+    """Name a test's group in its id, where xdist 3.8 looks for it and pytest 9.2 lets it put none.
+
+    Without it a group's tests run at the same time, each worker in a world of its own.
+    """
+    groups = sorted({mark.args[0] for mark in item.iter_markers("xdist_group")})
+    suffix = f"@{'_'.join(groups)}"
+    if groups and not item.nodeid.endswith(suffix):
+        item._id = type(item.id).parse(f"{item.nodeid}{suffix}")  # noqa: SLF001  # there is no other way
+
+
+TEMPLATE = "untouched"  # a copy of `munim`: only what nobody is connected to can be copied
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A server with every migration applied to its database `munim`, which stays empty."""
+    others = "select from pg_stat_activity where datname = 'munim' and pid <> pg_backend_pid()"
     with Postgres(tmp_path_factory.mktemp("postgres"), fsync=False) as server:
         migrations.apply(server.url, MIGRATIONS)
+        with psycopg.connect(server.url, autocommit=True) as admin:
+            while admin.execute(others).fetchall():  # who has left, and is still seen
+                time.sleep(0.01)
+            admin.execute(f"create database {TEMPLATE} template munim allow_connections false")
         yield server
     server.destroy()
 
@@ -47,7 +79,7 @@ def database(postgres: Postgres) -> Iterator[str]:
     """The URL of a database of the test's own, for what several connections must see."""
     name = f"test_{uuid4().hex[:12]}"
     with psycopg.connect(postgres.url, autocommit=True) as admin:
-        admin.execute(f"create database {name} template munim")
+        admin.execute(f"create database {name} template {TEMPLATE}")
     url = postgres.url.rsplit("/", 1)[0] + f"/{name}"
     yield url
     with psycopg.connect(postgres.url, autocommit=True) as admin:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from threading import Lock
 from typing import Any
 from uuid import UUID
 
@@ -54,10 +55,12 @@ class Fault:
     at: int = 0
     is_after: bool = False
     calls: list[str] = field(default_factory=list)
+    _counting: Lock = field(default_factory=Lock)
 
     def around(self, name: str, call: Callable[[], Any]) -> Any:
-        self.calls.append(name)
-        number = len(self.calls)
+        with self._counting:  # several threads of the service may call at once
+            self.calls.append(name)
+            number = len(self.calls)
         if self.at and (number > self.at or (number == self.at and not self.is_after)):
             raise CrashError
         answer = call()

@@ -59,6 +59,14 @@ BREACHES = {
 }
 
 
+def move_clock(db: Connection, moment: str | datetime) -> None:
+    """Move the database's clock to a moment, in UTC unless it says otherwise."""
+    db.execute(
+        "update clock set skew_seconds = ceil(extract(epoch from %s::timestamptz - now()))",
+        [moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)],
+    )
+
+
 @dataclass
 class Autopay:
     """One customer's autopay. Every `at` is a moment of the database's clock."""
@@ -68,11 +76,7 @@ class Autopay:
     tenant: Tenant
 
     def at(self, moment: str | datetime) -> None:
-        """Move the database's clock to a moment, in UTC unless it says otherwise."""
-        self.db.execute(
-            "update clock set skew_seconds = ceil(extract(epoch from %s::timestamptz - now()))",
-            [moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)],
-        )
+        move_clock(self.db, moment)
 
     def now(self) -> datetime:
         return self.db.execute("select clock_now() as now").fetchone()["now"].astimezone(UTC)

@@ -11,7 +11,7 @@ from books import Money, Tenant, broken_invariants, settle
 from graphql import FieldNode, FragmentDefinitionNode
 from in_process import Fault, context, root_field
 from in_process import Hasura as InProcess
-from mandates import Autopay
+from mandates import Autopay, move_clock
 from psycopg.rows import dict_row
 
 from app.autopay.crons import materialise_autopay, run_autopay
@@ -110,10 +110,10 @@ class Town:
         self.url = url
         self.fault = Fault()
         self.bank = Bank(self.fault)
+        self.at("2027-06-01T12:00Z")
         with self.connect() as db:
             self.tenant = settle(db)
             self.tenants = [self.tenant, *(neighbour(db, self.tenant) for _ in range(payers - 1))]
-        self.at("2027-06-01T12:00Z")
         with self.connect() as db:
             for tenant in self.tenants:
                 Autopay(db, Money(db, tenant.session), tenant).set_up()
@@ -132,7 +132,7 @@ class Town:
 
     def at(self, moment: str) -> None:
         with self.connect() as db:
-            Autopay(db, Money(db, {}), self.tenant).at(moment)
+            move_clock(db, moment)
 
     def tick(self) -> dict[str, int]:
         materialise_autopay(self.context())

@@ -56,6 +56,16 @@ def a_worker(autopay: Autopay, _: int) -> int:
             return done
 
 
+def set_up(autopay: Autopay) -> None:
+    """Set a mandate of the 20th up, a transaction a step."""
+    setup = autopay.open(day_of_month=20)
+    autopay.db.commit()
+    autopay.record(setup["id"])
+    autopay.db.commit()
+    assert autopay.hear(setup["id"])["status"] == "applied"
+    autopay.db.commit()
+
+
 def test_16_workers_charge_100_mandates_once_each(database: str) -> None:
     town = Town(database, payers=100)
     town.at(DUE)
@@ -113,8 +123,7 @@ def test_pauses_cancellations_setups_and_charges_do_not_wait_in_a_ring(database:
         for what in ("pause", "resume", "pause", "cancel"):
             autopay.money.call(f"{what}_autopay", autopay_mandate_id=mandate["id"])
             autopay.db.commit()
-        autopay.set_up(day_of_month=20)
-        autopay.db.commit()
+        set_up(autopay)
 
     hammer(database, town.tenants, work)  # a deadlock would be raised here
 

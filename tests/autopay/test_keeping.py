@@ -43,7 +43,7 @@ class Patient(ThreadPoolExecutor):
         return super().submit(self.begin, work, *given)
 
     def begin(self, work: Callable[..., Any], *given: Any) -> Any:
-        assert self.all_wait.wait(20)
+        assert self.all_wait.wait(60)
         return work(*given)
 
 

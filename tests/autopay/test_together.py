@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 from books import Connection, Money, Tenant, broken_invariants, settle
-from mandates import Autopay
+from mandates import Autopay, move_clock
 from payers import neighbour
 from psycopg.rows import dict_row
 
@@ -105,6 +105,7 @@ def test_two_answers_about_one_attempt_are_left_to_be_kept_alone(
 def test_all_accounts_are_opened_before_any_is_locked(database: str) -> None:
     """Who opens an account in one organisation may wait for an account of another."""
     with psycopg.connect(database, row_factory=dict_row) as db:
+        move_clock(db, "2027-06-01T12:00Z")
         tenants = sorted((settle(db), settle(db)), key=lambda each: each.organization_id)
         payers = crowd(db, tenants)
         orders = payers[0].begin(claimed(payers))
@@ -122,8 +123,9 @@ def test_all_accounts_are_opened_before_any_is_locked(database: str) -> None:
         )
         keeping = pool.submit(keep)
         db.execute(
-            "set local statement_timeout = '20s';"
-            "do $$ begin while not exists (select from pg_locks where not granted) loop"
+            "set local statement_timeout = '60s';"
+            "do $$ begin while not exists (select from pg_locks where not granted"
+            " and pg_backend_pid() = any(pg_blocking_pids(pid))) loop"
             " perform pg_sleep(0.01); end loop; end $$"
         )
         db.execute("select from ledger_accounts for no key update nowait")  # they are not locked

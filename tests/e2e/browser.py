@@ -17,15 +17,33 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-SECONDS_MAX = 20.0
+SECONDS_MAX = 60.0
 SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
 KEYS = {"Escape": 27, "Tab": 9}
+PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 QUIET = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-port=0"),
 )
+# What the browser says where the page that it was asked about has just gone, or is just coming.
+GONE = (
+    "Cannot find context",
+    "Execution context was destroyed",
+    "Inspected target navigated or closed",
+    "No frame for given id found",
+)
+# A paid page goes back to the shop by itself after some seconds, or closes its window. Here it does
+# when it is told to, so that however slow a test is, it finds the page.
+STAY = """
+(() => {
+  const real = window.setTimeout, leaving = [];
+  window.setTimeout = (go, after, ...more) =>
+    String(go).includes("(back)") ? leaving.push(go) : real(go, after, ...more);
+  window.leave = () => leaving.length && real(() => leaving.splice(0).forEach((go) => go()), 0);
+})();
+"""
 
 
 @dataclass
@@ -42,7 +60,7 @@ class Browser:
         while True:
             said = json.loads(self.socket.recv(SECONDS_MAX))
             if said.get("id") == number:
-                if "Cannot find context" in str(said.get("error")):  # the page has just gone
+                if any(gone in str(said.get("error")) for gone in GONE):
                     return {"exceptionDetails": said["error"]}
                 assert "error" not in said, said
                 return dict(said["result"])
@@ -60,8 +78,9 @@ class Browser:
         self.ask("Emulation.setEmulatedMedia", features=features)
 
     def go(self, url: str) -> None:
+        self.run("window.isLeft = true")
         self.ask("Page.navigate", url=url)
-        self.wait("document.readyState === 'complete'")
+        self.wait("!window.isLeft && document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:
         """Evaluate a script; None while the page is being replaced by the next."""
@@ -71,6 +90,8 @@ class Browser:
             if not frames:
                 return None
             world = self.ask("Page.createIsolatedWorld", frameId=frames[0]["frame"]["id"])
+            if "exceptionDetails" in world:
+                return None
             where = {"contextId": world["executionContextId"]}
         # As if the payer had clicked: else no frame leads its window anywhere.
         said = self.ask(
@@ -111,7 +132,12 @@ class Browser:
 
     def press(self, selector: str) -> None:
         """Click what a selector finds, as soon as it is there."""
-        self.wait(f"document.querySelector({json.dumps(selector)})?.click() ?? true")
+        found = f"document.querySelector({json.dumps(selector)})"
+        self.wait(f"(found => found && (found.click(), true))({found})")
+
+    def leave(self) -> None:
+        """Let a paid page go where it goes by itself."""
+        self.wait("leave()")
 
     def draw(self, path: Path, *, is_whole: bool = True) -> None:
         """Take a picture of the whole page, or of what the window shows."""
@@ -140,6 +166,7 @@ def tab(profile: Path, address: str) -> Iterator[Browser]:
     with connect(_socket(profile, address), max_size=None, open_timeout=SECONDS_MAX) as socket:
         browser = Browser(socket, count(1))
         browser.ask("Page.enable")
+        browser.ask("Page.addScriptToEvaluateOnNewDocument", source=STAY)
         yield browser
 
 
@@ -149,7 +176,9 @@ def tabs(profile: Path) -> list[dict[str, str]]:
     lines = written.read_text().split() if written.exists() else []
     if not lines:
         return []
-    found = httpx.get(f"http://127.0.0.1:{lines[0]}/json/list", trust_env=False).json()
+    found = httpx.get(
+        f"http://127.0.0.1:{lines[0]}/json/list", trust_env=False, timeout=SECONDS_MAX
+    ).json()
     return [each for each in found if each["type"] == "page"]
 
 

@@ -2,34 +2,33 @@
 
 import os
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from e2e.browser import Browser, browse
-from e2e.product import SECONDS_MAX, World
+from e2e.product import SECONDS_MAX, Patient, World
 from e2e.proxy import Proxy
+from ports import free_port
 
 from sandbox import migrations, seeds, supervisor, world
 from sandbox.postgres import Postgres
 from sandbox.processes import Process
 from sandbox.world import Ports
 
+TEST_SECONDS_MAX = 5 * SECONDS_MAX  # whoever waits says sooner, and better, what did not come
 
+
+@pytest.hookimpl(tryfirst=True)  # else xdist, asked for this folder alone, reads no groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep one world: with several workers, all of these run in the same one."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             needs_world = "running" in getattr(item, "fixturenames", ())
             item.add_marker(pytest.mark.xdist_group("e2e" if needs_world else item.path.stem))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(TEST_SECONDS_MAX))
 
 
 def without_crons(directory: Path) -> Path:
@@ -45,7 +44,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     ports = Ports(free_port(), free_port(), free_port())
     with (
         Postgres(directory / "postgres", fsync=False) as postgres,
-        httpx.Client(timeout=SECONDS_MAX) as web,
+        httpx.Client(timeout=SECONDS_MAX, transport=Patient()) as web,
         Proxy(ports.hasura) as to_hasura,
         Proxy(ports.gateways) as to_stripe,
     ):
@@ -74,7 +73,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def product(running: World) -> Iterator[World]:
-    """The running product, without faults, and whole again after the test."""
+    """The running product, with a payer of the test's own, and whole again after the test."""
+    running.welcome()
     yield running
     running.control("DELETE", "faults")
     running.to_hasura.clear()

@@ -27,6 +27,7 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self.target = target
         self.traps: list[Trap] = []
+        self._taking = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
@@ -50,10 +51,11 @@ class Proxy:
         self.traps.clear()
 
     def take(self, said: str, when: str) -> Trap | None:
-        found = next((t for t in self.traps if t.when == when and t.text in said), None)
-        if found:
-            self.traps.remove(found)
-        return found
+        with self._taking:
+            found = next((t for t in self.traps if t.when == when and t.text in said), None)
+            if found:
+                self.traps.remove(found)
+            return found
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         proxy = self
@@ -79,7 +81,7 @@ class Proxy:
             do_GET = do_POST = do_DELETE = pass_on  # noqa: N815  # the names are http.server's
 
             def ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-                upstream = http.client.HTTPConnection("127.0.0.1", proxy.target, timeout=30)
+                upstream = http.client.HTTPConnection("127.0.0.1", proxy.target, timeout=60)
                 headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP_BY_HOP}
                 try:
                     upstream.request(self.command, self.path, body, headers)

@@ -9,7 +9,6 @@ from e2e.product import World, until
 from sandbox import tokens
 from sandbox.world import HASURA_ADMIN_SECRET
 
-GRACE = tokens.find("grace")
 HEDY = tokens.find("hedy")
 
 SPEND = """
@@ -51,17 +50,14 @@ HISTORY = """
 
 def ask(product: World, role: str, query: str, **variables: object) -> Any:
     """Ask as somebody of the organisation who acts in a role."""
-    return product.web.post(
-        product.ports.graphql_url,
-        json={"query": query, "variables": variables},
-        headers={
-            "x-hasura-admin-secret": HASURA_ADMIN_SECRET,
-            "x-hasura-role": role,
-            "x-hasura-user-id": f"the-{role}",
-            "x-hasura-organization-id": tokens.TIGER_CAMPUS,
-            "x-hasura-livemode": "false",
-        },
-    ).json()
+    session = {
+        "x-hasura-admin-secret": HASURA_ADMIN_SECRET,
+        "x-hasura-role": role,
+        "x-hasura-user-id": f"the-{role}",
+        "x-hasura-organization-id": tokens.TIGER_CAMPUS,
+        "x-hasura-livemode": "false",
+    }
+    return product.ask(query, session, variables)
 
 
 def code(answer: Any) -> str:
@@ -69,28 +65,28 @@ def code(answer: Any) -> str:
 
 
 def available(product: World) -> float:
-    answer = product.graphql("{ credit_wallets { available } }", GRACE)
+    answer = product.graphql("{ credit_wallets { available } }")
     return float(answer["data"]["credit_wallets"][0]["available"])
 
 
 @pytest.fixture
 def bought(product: World) -> World:
-    before = product.balance(GRACE)
-    product.pay(product.create_payment(GRACE).json()["session_id"])
-    until(lambda: product.balance(GRACE) > before, "the credits")
+    payment = product.create_payment().json()
+    product.pay(payment["session_id"])
+    until(lambda: product.has_granted(payment), "the credits")
     return product
 
 
 @pytest.mark.parametrize("role", ["service", "owner", "dispatcher"])
 def test_the_shop_spends_and_returns_and_the_customer_reads_it(bought: World, role: str) -> None:
     before, key = available(bought), str(uuid4())
-    asked = {"customer": GRACE.customer_id, "amount": "12.5", "key": key}
+    asked = {"customer": bought.payer.customer_id, "amount": "12.5", "key": key}
     spends = [ask(bought, role, SPEND, **asked)["data"]["spendCredits"] for _ in range(2)]
 
     assert spends[0] == spends[1]
     left = spends[0]["credit_spend"]["credit_wallet"]["available"]
     assert float(left) == available(bought) == before - 12.5
-    history = bought.graphql(HISTORY, GRACE)["data"]
+    history = bought.graphql(HISTORY)["data"]
     newest = history["credit_entries"][0]
     assert (newest["kind"], float(newest["amount"])) == ("credit_spend", -12.5)
     assert (newest["reference"], newest["description"]) == ("order-7", "Laundry")
@@ -104,7 +100,7 @@ def test_the_shop_spends_and_returns_and_the_customer_reads_it(bought: World, ro
 
 
 def test_too_much_is_refused_with_what_there_is(bought: World) -> None:
-    asked = {"customer": GRACE.customer_id, "amount": "99999999", "key": str(uuid4())}
+    asked = {"customer": bought.payer.customer_id, "amount": "99999999", "key": str(uuid4())}
     answer = ask(bought, "owner", SPEND, **asked)
 
     assert code(answer) == "insufficient-credits"
@@ -115,7 +111,7 @@ def test_too_much_is_refused_with_what_there_is(bought: World) -> None:
     "amount", ["0", "-1", "0.00001", "1e3", "NaN", "1,000", "١٢٣", "1000000000001", 1.00001, True]
 )
 def test_what_is_no_number_of_credits_is_refused(product: World, amount: object) -> None:
-    asked = {"customer": GRACE.customer_id, "amount": amount, "key": str(uuid4())}
+    asked = {"customer": product.payer.customer_id, "amount": amount, "key": str(uuid4())}
     answer = ask(product, "owner", SPEND, **asked)
 
     known = {"invalid-input", "amount-out-of-range", "parse-failed", "validation-failed"}
@@ -129,16 +125,16 @@ def test_a_customer_of_another_organisation_is_not_there(product: World) -> None
 
 
 def test_customers_neither_spend_nor_give_by_themselves(product: World) -> None:
-    asked = {"customer": GRACE.customer_id, "amount": 1, "key": str(uuid4())}
+    asked = {"customer": product.payer.customer_id, "amount": 1, "key": str(uuid4())}
 
     for mutation in (SPEND, GRANT):
-        assert code(product.graphql(mutation, GRACE, **asked)) == "validation-failed"
+        assert code(product.graphql(mutation, **asked)) == "validation-failed"
 
 
 def test_aliases_of_one_request_spend_once_with_one_key(bought: World) -> None:
-    before, key = available(bought), str(uuid4())
+    before, key, customer = available(bought), str(uuid4()), bought.payer.customer_id
     spend = (
-        f'spendCredits(customer_id: "{GRACE.customer_id}", amount: 1, idempotency_key: "{key}",'
+        f'spendCredits(customer_id: "{customer}", amount: 1, idempotency_key: "{key}",'
         ' description: "Tea") { credit_spend_id }'
     )
     query = "mutation { " + " ".join(f"a{n}: {spend}" for n in range(8)) + " }"
@@ -150,7 +146,7 @@ def test_aliases_of_one_request_spend_once_with_one_key(bought: World) -> None:
 
 def test_finance_gives_credits_and_is_written_down(product: World) -> None:
     before, key = available(product), str(uuid4())
-    asked = {"customer": GRACE.customer_id, "amount": 5, "key": key}
+    asked = {"customer": product.payer.customer_id, "amount": 5, "key": key}
     grants = [ask(product, "finance", GRANT, **asked)["data"]["grantCredits"] for _ in range(2)]
 
     assert grants[0] == grants[1]

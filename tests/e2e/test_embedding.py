@@ -28,6 +28,8 @@ PAGE = """<!doctype html>
 <script nonce="shop">
 document.body.style.cssText = "font: 18px/1.6 system-ui; padding: 40px; height: 3000px";
 window.told = [];
+window.heard = [];
+addEventListener("message", (event) => heard.push(event.data.munim));
 for (const name of ["result", "close"])
   addEventListener("munim:" + name, (event) => told.push([name, event.detail]));
 </script></body></html>"""
@@ -109,6 +111,7 @@ def visit(browser: Browser, shop: Shop, size: str, scheme: str = "light") -> Bro
     browser.press("#pay")
     inside = browser.inside()
     inside.read("How would you like to pay?")
+    browser.wait("heard.length > 0 && document.activeElement.tagName === 'IFRAME'")
     return inside
 
 
@@ -140,6 +143,7 @@ def test_a_payer_pays_beside_the_shop(product, browser, profile, shop, order, al
         beside.read("Paid. Thank you!")
         beside.draw(album / "embedded-beside.png")
         assert "You can close this window" in beside.text()
+        beside.leave()
 
     browser.wait("told.length === 2")
     assert told(browser) == [("result", "paid"), ("close", "paid")]
@@ -157,6 +161,7 @@ def test_on_a_phone_the_payer_goes_there_and_comes_back(product, browser, shop, 
     browser.wait(FILL % "4242424242424242")
     browser.read("Paid. Thank you!")
 
+    browser.leave()
     browser.wait("location.pathname.endsWith('/payment-success')")
     assert status(product, order["transaction_id"]) == "success"
 
@@ -202,7 +207,7 @@ def test_what_others_say_is_not_listened_to(browser: Browser, shop: Shop, order)
         f" {{srcdoc: '<script nonce=shop>parent.postMessage({forged}, \"*\")</script>'}}))"
     )
     inside.run("postMessage({munim: {close: true}}, '*')")
-    browser.run("new Promise((go) => setTimeout(go, 300))")
+    browser.wait("heard.filter((said) => said?.final).length === 2")
     browser.press("dialog button")
 
     browser.wait("told.length === 1")

@@ -81,13 +81,18 @@ def test_what_a_bus_that_is_down_did_not_take_the_sweeper_brings(shop: World) ->
     assert came(shop, order) == {}
 
     shop.control("DELETE", "faults")
+    until(lambda: swept(shop, order) == [], "the end of the silence")
+    assert set(came(shop, order)) == {"default", "the plain address"}
+    assert shop.broken() == {}
+
+
+def swept(shop: World, order: dict[str, Any]) -> list[int]:
+    """Sweep; what is left may have been tried in vain by Hasura a moment before, and put off."""
     shop.sql(
         "update event_publications set due_at = clock_now() where due_at is not null returning 1"
     )
     shop.tick("publish_events")
-    assert set(came(shop, order)) == {"default", "the plain address"}
-    assert waiting(shop, order) == []
-    assert shop.broken() == {}
+    return waiting(shop, order)
 
 
 def waiting(product: World, order: dict[str, Any]) -> list[int]:

@@ -30,8 +30,9 @@ CREATE = "checkout.sessions.create"
 def test_the_same_call_again_completes_what_stripe_spoiled(product: World, kind: str) -> None:
     key = f"trouble-{kind}"
     before = product.balance()
-    product.fault(CREATE, kind)
+    product.fault(CREATE, kind, times=None)
     failed = product.create_payment(idempotency_key=key)
+    product.control("DELETE", "faults")
     assert failed.status_code == 424
     assert failed.json()["extensions"]["code"] == "gateway-unavailable"
 
@@ -50,8 +51,9 @@ def test_the_same_call_again_completes_what_stripe_spoiled(product: World, kind:
 
 
 def test_a_slow_stripe_is_given_up_and_asked_again(product: World) -> None:
-    product.fault(CREATE, "slow", seconds=9)
+    product.fault(CREATE, "slow", seconds=14, times=None)  # the service waits for eight
     failed = product.create_payment(idempotency_key="slow")
+    product.control("DELETE", "faults")
 
     assert failed.json()["extensions"]["code"] == "gateway-unavailable"
     # Stripe may still be busy with the first one, and says so: that is no answer either.
@@ -115,14 +117,13 @@ def test_200_concurrent_replays_of_one_webhook_make_one_credit_entry(product: Wo
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: post(product, body, headers), range(200)))
 
-    # A 503 is a promise kept: not stored, so Stripe would send it again.
-    assert {answer.status_code for answer in answers} <= {200, 503}
-    assert sum(answer.status_code == 200 for answer in answers) >= 190
+    # What is answered with 503 was not stored, and is sent again as Stripe would.
+    assert {answer.status_code for answer in answers} == {200}
     assert entries(product, payment) == 1
     assert product.broken() == {}
 
 
-@pytest.mark.parametrize("skew", [-305, 305])
+@pytest.mark.parametrize("skew", [-400, 400])
 def test_a_webhook_signed_at_another_time_changes_nothing(product: World, skew: int) -> None:
     payment, attempt_id = opened(product)
     answer = post(product, *signed(completed(payment, attempt_id), skew))
@@ -144,7 +145,11 @@ def test_another_amount_is_held_and_listed_for_a_person(product: World) -> None:
 
     assert answer.json() == {"received": True, "status": "parked"}
     assert entries(product, payment) == 0
-    listed = product.sql("select class, amount from exceptions order by created_at desc limit 1")
+    listed = product.sql(
+        "select class, exceptions.amount from exceptions"
+        " join gateway_events on gateway_events.id = object_id where event_id = %s",
+        f"evt_{payment['session_id']}",
+    )
     assert listed == [{"class": "amount-mismatch", "amount": 2400}]
     assert product.broken() == {}
 
@@ -203,4 +208,5 @@ def test_a_spoiled_webhook_is_sent_again_and_counts_once(product: World, fault) 
     product.pay(payment["session_id"])
 
     until(lambda: product.balance() == before + 250, "the credits")
+    product.control("GET", "clock/quiet")  # whatever else was sent has arrived
     assert entries(product, payment) == 1

@@ -9,6 +9,7 @@ import pytest
 from e2e.line import Line, Verb
 
 ANSWER = b"0123456789"
+SECONDS_MAX = 60
 
 
 class Echo:
@@ -45,7 +46,7 @@ class Echo:
         with socket.create_connection(("127.0.0.1", self.port)) as last:
             last.sendall(b"stop")
             last.recv(1)
-        self.thread.join(5)
+        self.thread.join()
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def line(echo: Echo) -> Iterator[Line]:
 
 def ask(line: Line, said: bytes = b"hello") -> bytes:
     """Say one thing and hear it out; a ConnectionResetError is raised as it comes."""
-    with socket.create_connection(("127.0.0.1", line.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", line.port), timeout=SECONDS_MAX) as client:
         client.sendall(said)
         heard = b""
         while len(heard) < len(ANSWER) and (more := client.recv(1000)):
@@ -122,6 +123,8 @@ def test_a_line_that_swallows_is_silent(line: Line, echo: Echo) -> None:
         client.sendall(b"hello")
         with pytest.raises(TimeoutError):
             client.recv(1)
+        while not line.hits:  # the machine may be so slow that nothing has been swallowed yet
+            time.sleep(0.01)
     assert echo.asked == []
 
 

@@ -75,7 +75,7 @@ def test_finance_refunds_a_part_and_the_customer_sees_it(product: World) -> None
     assert product.balance() == before + 150
     seen = {"refunds": [{"amount": "1000", "status": "succeeded"}]}
     for user, rows in [
-        (tokens.ADA, seen),
+        (product.payer, seen),
         (VICTOR, seen),
         (GRACE, {"refunds": []}),
         (HEDY, {"refunds": []}),
@@ -125,7 +125,7 @@ def test_plain_http_is_for_those_who_may(product: World) -> None:
     body = {"reason": "duplicate", "idempotency_key": "k"}
     customer = {
         "x-hasura-role": "customer",
-        "x-hasura-user-id": tokens.ADA.id,
+        "x-hasura-user-id": product.payer.id,
     }
     answers = [
         post(product, intent, body, **{"ACTION-SECRET": "wrong"}),
@@ -257,8 +257,13 @@ def test_a_dispute_whose_webhooks_are_lost_is_found_by_the_cron(product: World) 
         product.fault(f"webhook:charge.dispute.{kind}", "drop")
     opened = product.control("POST", f"stripe/charges/{payment}/dispute", json={}).json()
 
-    assert product.tick("check_disputes")["kept"] >= 1
-    (dispute,) = product.sql("select * from disputes where payment_intent_id = %s", intent)
+    (dispute,) = until(
+        lambda: (
+            product.tick("check_disputes")
+            and product.sql("select * from disputes where payment_intent_id = %s", intent)
+        ),
+        "the dispute",
+    )
     assert (dispute["gateway_dispute_id"], dispute["status"]) == (opened["id"], "opened")
     assert dispute["fee_amount"] == 1500
     assert product.broken() == {}

@@ -10,10 +10,6 @@ from e2e.product import World, until
 from e2e.test_autopay import set_up
 from e2e.test_orders import status
 
-from sandbox import tokens
-
-GRACE = tokens.find("grace")
-
 INITIATE = """
 mutation ($order: String!) {
   initiatePayment(order_reference: $order, amount: 4200, currency: "USD", title: "A desk") {
@@ -21,30 +17,28 @@ mutation ($order: String!) {
   }
 }
 """
-# Of all that Grace has saved, the newest.
 CARDS = """
 select payment_methods.id::text as id, last4, brand, expires_on
 from payment_methods
 join customers on customers.id = payment_methods.customer_id
 where user_id = %s
-order by payment_methods.created_at desc limit 1
 """
 
 
 @pytest.fixture
 def order(product: World) -> dict[str, Any]:
     """An order of somebody whose card is saved, and known by its last digits."""
-    set_up(product, GRACE, "4242424242424242")
+    set_up(product, product.payer, "4242424242424242")
 
     def looked_up() -> dict[str, Any] | None:
         product.tick("check_autopay_setups")
-        (card,) = product.sql(CARDS, GRACE.id)
+        (card,) = product.sql(CARDS, product.payer.id)
         return card if card["last4"] else None
 
     card = until(looked_up, "the card's last digits")
     assert (card["last4"], card["brand"], card["expires_on"].day) == ("4242", "visa", 31)
     product.sql("update page_tries set tries = 0 returning 1 as it")
-    answer = product.graphql(INITIATE, GRACE, order=f"ORD-{uuid4().hex[:8]}")
+    answer = product.graphql(INITIATE, order=f"ORD-{uuid4().hex[:8]}")
     return dict(answer["data"]["initiatePayment"])
 
 
@@ -65,9 +59,9 @@ def test_a_saved_card_pays(product: World, browser: Browser, order, album: Path)
     assert product.broken() == {}
 
     # Who has but the address of another order of theirs sees nothing of it, nor goes on with it.
-    other = product.graphql(INITIATE, GRACE, order=f"ORD-{uuid4().hex[:8]}")
+    other = product.graphql(INITIATE, order=f"ORD-{uuid4().hex[:8]}")
     pages = other["data"]["initiatePayment"]
-    (card,) = product.sql(CARDS, GRACE.id)
+    (card,) = product.sql(CARDS, product.payer.id)
     asked = {"payer": pages["payer_url"].rpartition("=")[2], "saved": card["id"]}
     there = product.web.post(f"{pages['payment_url']}/methods/card", data=asked)
     place = f"{product.ports.app_url}{there.headers['location']}"

@@ -68,7 +68,8 @@ def age(product: World, link: str, minutes: int = 10) -> None:
 
 
 def fault(product: World, gateway: str, operation: str, kind: str) -> None:
-    wanted = {"gateway": gateway, "operation": operation, "kind": kind}
+    """Spoil an operation until faults are cleared, however often it is tried."""
+    wanted = {"gateway": gateway, "operation": operation, "kind": kind, "times": None}
     product.control("POST", "faults", json=wanted)
 
 
@@ -169,6 +170,7 @@ def test_a_link_for_another_amount_is_never_shown(product: World, gateway: str) 
     fault(product, gateway, OPERATIONS[gateway], "other_link")
     there = place(product, chosen(product, order, "upi"))
     shown = product.web.get(there, follow_redirects=True).text
+    product.control("DELETE", "faults")
 
     assert "upi://" not in shown
     assert "does not answer just now" in shown
@@ -183,6 +185,7 @@ def test_a_lost_answer_is_asked_for_again(product: World, gateway: str, kind: st
     fault(product, gateway, OPERATIONS[gateway], kind)
     there = place(product, chosen(product, order, "upi"))
     silent = product.web.get(there, follow_redirects=True).text
+    product.control("DELETE", "faults")
     assert "does not answer just now" in silent
     assert opened(product, link_at(product, code_of(product, order)), GOOD[gateway]).is_success
 

@@ -20,13 +20,13 @@ class Asked:
 
 @dataclass
 class Authority:
-    """Answers every request with `status`, `headers` and `content`, after `wait_s`."""
+    """Answers every request with `status`, `headers` and `content`, once `speaks` is set."""
 
     url: str = ""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes = b"{}"
-    wait_s: float = 0.0
+    speaks: threading.Event = field(default_factory=threading.Event)
     asked: list[Asked] = field(default_factory=list)
 
     def say(self, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
@@ -37,6 +37,7 @@ class Authority:
 @contextmanager
 def authority() -> Iterator[Authority]:
     kept = Authority()
+    kept.speaks.set()
 
     class Endpoint(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -45,7 +46,7 @@ def authority() -> Iterator[Authority]:
             sent = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             kept.asked.append(Asked(self.command, headers, json.loads(sent) if sent else None))
-            threading.Event().wait(kept.wait_s)
+            kept.speaks.wait(60)
             self.send_response(kept.status)
             for name, value in kept.headers.items():
                 self.send_header(name, value)
@@ -69,6 +70,7 @@ def authority() -> Iterator[Authority]:
     try:
         yield kept
     finally:
+        kept.speaks.set()
         web.shutdown()
         worker.join()
         web.server_close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 import yaml
-from engine import harness
+from engine import harness, wire
 
 from sandbox.postgres import Postgres
 
@@ -105,13 +106,36 @@ def shop(shop_url: str) -> Iterator[psycopg.Connection[Any]]:
 @contextmanager
 def _fresh(url: str, world: Path) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("set lock_timeout = '10s'")
-        try:
-            connection.execute((world / "data.sql").read_text())
-        except psycopg.errors.LockNotAvailable:
-            pytest.fail(f"somebody holds the rows: {connection.execute(HOLDERS).fetchall()}")
+        _put_back(connection, (world / "data.sql").read_text())
+        connection.execute("set lock_timeout = '30s'")
         TOUCHED.add(url)
         yield connection
+
+
+def _put_back(connection: psycopg.Connection[Any], rows: str) -> None:
+    """Write the rows, giving way to readers before Postgres calls that a deadlock."""
+    connection.execute("set lock_timeout = '500ms'")
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            connection.execute(rows)
+        except psycopg.errors.LockNotAvailable:
+            if time.monotonic() > deadline:
+                pytest.fail(f"somebody holds the rows: {connection.execute(HOLDERS).fetchall()}")
+        else:
+            return
+
+
+ENGINES = ("served", "stringified", "watched", "atlas", "atlas_stringified", "atlas_renamed")
+
+
+@pytest.fixture(autouse=True)
+def _nobody_listens(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave no subscription of a test's to the next, whose statements may be counted."""
+    names = [name for name in ENGINES if name in request.fixturenames]
+    engines = [request.getfixturevalue(name).engine for name in names]
+    yield
+    wire.eventually(lambda: not any(engine.subscriptions.tasks for engine in engines))
 
 
 TOUCHED: set[str] = set()  # worlds whose rows a test may have changed
@@ -200,8 +224,18 @@ def watched(
         "HASURA_GRAPHQL_LIVE_QUERIES_MULTIPLEXED_BATCH_SIZE": "10",
         "HASURA_GRAPHQL_STREAMING_QUERIES_MULTIPLEXED_REFETCH_INTERVAL": "100",
         "HASURA_GRAPHQL_WEBSOCKET_KEEPALIVE": "1",
-        "HASURA_GRAPHQL_WEBSOCKET_CONNECTION_INIT_TIMEOUT": "1",
         "HASURA_GRAPHQL_WEBSOCKET_OPERATIONS_LIMIT": "5",
+    }
+    with harness.serve(shop_url, shop_directory, environ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def hasty(shop_url: str, shop_directory: Path) -> Iterator[harness.Served]:
+    """The engine over the shop, which soon gives up a client that does not greet."""
+    environ = {
+        "HANDLER_URL": "http://127.0.0.1:1",
+        "HASURA_GRAPHQL_WEBSOCKET_CONNECTION_INIT_TIMEOUT": "1",
     }
     with harness.serve(shop_url, shop_directory, environ) as running:
         yield running

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -20,11 +21,17 @@ import yaml
 from sandbox.engine import settings
 from sandbox.engine.engine import Engine
 from sandbox.engine.transport import connection, http
+from sandbox.postgres import Postgres, PostgresError
 
 SHOP = Path(__file__).parent / "shop"
 ATLAS = Path(__file__).parent / "atlas"
 SECRET = "an admin secret"
-ENVIRONMENT = {"HASURA_GRAPHQL_ADMIN_SECRET": SECRET, "ACTION_SECRET": "for handlers"}
+ENVIRONMENT = {
+    "HASURA_GRAPHQL_ADMIN_SECRET": SECRET,
+    "ACTION_SECRET": "for handlers",
+    # A machine that stands still for some seconds makes no client a silent one.
+    "HASURA_GRAPHQL_WEBSOCKET_CONNECTION_INIT_TIMEOUT": "600",
+}
 
 
 def write_metadata(document: dict[str, Any], directory: Path) -> Path:
@@ -79,6 +86,29 @@ def _sdl(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def port_of_its_own() -> int:
+    """Return a free port that no client is given before it is used, or used again.
+
+    Systems take the ports of clients from 32768 on, or higher.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def started_on_a_port_of_its_own(directory: Path) -> Postgres:
+    """Start a server that can be started again where it was."""
+    while True:
+        server = Postgres(directory, port=port_of_its_own(), fsync=False)
+        try:
+            return server.start()
+        except PostgresError as error:
+            if "is taken" not in str(error):
+                raise
+
+
 @dataclass
 class Served:
     """A running engine. Requests speak as the admin unless headers say otherwise."""
@@ -106,7 +136,7 @@ class Served:
 
     def run(self, awaitable: Any) -> Any:
         """Run a coroutine in the engine's loop."""
-        return asyncio.run_coroutine_threadsafe(awaitable, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(awaitable, self.loop).result(60)
 
 
 @contextmanager
@@ -152,15 +182,15 @@ def serve(url: str, metadata: Path, environ: Mapping[str, str]) -> Iterator[Serv
     worker = threading.Thread(target=thread)
     worker.start()
     try:
-        assert started.wait(30)
+        assert started.wait(60)
         if failures:
             raise failures[0]
-        with httpx.Client(timeout=20) as client:
+        with httpx.Client(timeout=60) as client:
             port = listener.getsockname()[1]
             yield Served(f"http://127.0.0.1:{port}", engine, loop, client)
     finally:
         web.should_exit = True
-        worker.join(30)
+        worker.join(60)
         listener.close()
 
 
@@ -170,6 +200,16 @@ class Handler:
 
     url: str = ""
     calls: list[dict[str, Any]] = field(default_factory=list)
+    answers: threading.Event = field(default_factory=threading.Event)  # those that are held
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Answer no call whose answer is `held` before `answers` is set, or the block ends."""
+        self.answers.clear()
+        try:
+            yield
+        finally:
+            self.answers.set()
 
     @property
     def last(self) -> dict[str, Any]:
@@ -180,8 +220,8 @@ class Handler:
 def handler() -> Iterator[Handler]:
     """Serve action handlers until the block ends.
 
-    The action's input may hold `answer: {status, body, text, headers, sleep}`; without it the
-    body is a good top-up, or for /quote two prices.
+    The action's input may hold `answer: {status, body, text, headers, sleep, held}`; without it
+    the body is a good top-up, or for /quote two prices.
     """
     kept = Handler()
 
@@ -199,6 +239,8 @@ def handler() -> Iterator[Handler]:
                 content = json.dumps(given.get("body", default) if "body" in given else default)
             if given.get("sleep"):
                 threading.Event().wait(given["sleep"])
+            if given.get("held"):
+                kept.answers.wait(60)
             self.send_response(given.get("status", 200))
             for name, value in given.get("headers", {}).items():
                 self.send_header(name, value)

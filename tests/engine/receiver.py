@@ -15,7 +15,7 @@ import psycopg
 
 from sandbox.postgres import Postgres
 
-SECONDS_MAX = 30.0
+SECONDS_MAX = 60.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     wait_s: float = 0.0
     text: str = "{}"
+    after: asyncio.Event | None = None  # the answer waits for it
 
 
 class Receiver:
@@ -69,6 +70,8 @@ class Receiver:
         pairs = tuple((name, value) for name, _, value in parted)
         self.requests.append(Request(path, headers, given, now, method, text, pairs))
         await asyncio.sleep(answer.wait_s)
+        if answer.after is not None:
+            await answer.after.wait()
         extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
         body = answer.text.encode()
         head = f"HTTP/1.1 {answer.status} X\r\nContent-Length: {len(body)}\r\n{extra}\r\n"

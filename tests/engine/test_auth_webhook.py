@@ -171,9 +171,10 @@ def test_the_hook_bounds_a_session(
     hook: Authority, more: dict[str, str], seconds: int | None
 ) -> None:
     hook.say(USER | more)
+    before = time.time()
     ends = decide(authenticator(hook.url), {}).expires_at
     assert ends is not None
-    assert ends == 200 if seconds is None else abs(ends - time.time() - seconds) < 5
+    assert ends == 200 if seconds is None else before <= ends - seconds <= time.time()
 
 
 def test_a_hook_that_says_no_is_a_denial(hook: Authority) -> None:
@@ -229,7 +230,7 @@ def test_a_hook_that_takes_too_long_or_says_too_much_is_given_up(
 
     monkeypatch.setattr(webhook, "TIMEOUT_SECONDS", 0.05)
     hook.say(USER)
-    hook.wait_s = 0.5
+    hook.speaks.clear()
     assert refusal(authenticator(hook.url))[1] == text
 
 

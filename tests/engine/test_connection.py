@@ -120,7 +120,7 @@ def test_many_requests_in_one_packet_are_answered_in_order(served: harness.Serve
         ).encode()
         for number in range(10)
     ]
-    with socket.create_connection((host, int(port)), 10) as connection:
+    with socket.create_connection((host, int(port)), 60) as connection:
         connection.sendall(b"".join(requests))
         received = b""
         while part := connection.recv(65_536):
@@ -153,7 +153,7 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2"
 def test_a_head_that_does_not_end_is_cut(served: harness.Served, begun: bytes, more: bytes) -> None:
     host, port = served.url.removeprefix("http://").split(":")
     with (
-        socket.create_connection((host, int(port)), timeout=10) as client,
+        socket.create_connection((host, int(port)), timeout=60) as client,
         pytest.raises(ConnectionError),
     ):
         client.sendall(begun + more * 500)
@@ -166,7 +166,7 @@ def test_requests_that_follow_each_other_are_not_one_head(served: harness.Served
     one = HEAD + b"x-hasura-admin-secret: %s\r\nContent-Length: %d\r\n\r\n" % (secret, len(query))
     host, port = served.url.removeprefix("http://").split(":")
     sent = (one + query) * 8
-    with socket.create_connection((host, int(port)), timeout=10) as client:
+    with socket.create_connection((host, int(port)), timeout=60) as client:
         found = b""
         for at in range(0, len(sent), 70_001):
             client.sendall(sent[at : at + 70_001])

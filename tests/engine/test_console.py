@@ -95,7 +95,7 @@ def test_the_page_reads_the_schema_in_a_browser(console: harness.Served, tmp_pat
         [*command, "--dump-dom", f"{console.url}/console"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=True,
     )
 

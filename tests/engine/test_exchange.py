@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,15 +15,26 @@ import pytest
 from sandbox.engine import exchange
 from sandbox.engine.exchange import Transport
 
+PAUSE = b""
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "KEPT_SECONDS_MAX", 600)
 
 
 @dataclass
 class Server:
-    """Says the next script to each request, and hangs up after one that ends with None."""
+    """Says the next script to each request, and hangs up after one that ends with None.
+
+    An empty part is a pause until it `may_go_on`; `said` counts the scripts that were said.
+    """
 
     scripts: list[list[bytes | None]]
     url: str = ""
+    said: int = 0
+    may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
     connections: int = 0
     ended: int = 0
     heard: list[bytes] = field(default_factory=list)
@@ -32,17 +43,29 @@ class Server:
         self.connections += 1
         try:
             while self.scripts and await self.hear(reader):
-                for part in self.scripts.pop(0):
-                    if part is None:
-                        return
-                    writer.write(part)
-                    await asyncio.sleep(0.01)
+                if not await self.say(self.scripts.pop(0), writer):
+                    return
             await reader.read()
         except ConnectionError:
             pass
         finally:
-            self.ended += 1
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            self.ended += 1
+
+    async def say(self, script: list[bytes | None], writer: asyncio.StreamWriter) -> bool:
+        """Say a script; False when it ends with a farewell."""
+        for part in script:
+            if part is None:
+                writer.close()
+            elif part == PAUSE:
+                await self.may_go_on.wait()
+            else:
+                writer.write(part)
+                await asyncio.sleep(0.01)
+        self.said += 1
+        return script[-1] is not None
 
     async def hear(self, reader: asyncio.StreamReader) -> bool:
         try:
@@ -55,6 +78,19 @@ class Server:
         return True
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not holds():  # noqa: ASYNC110 -- the other end, in the same loop
+            await asyncio.sleep(0.002)
+
+
+async def heard_out(server: Server, number: int) -> None:
+    """Wait until so many scripts were said, and the loop has read them."""
+    await until(lambda: server.said == number)
+    for _ in range(5):
+        await asyncio.sleep(0.001)
+
+
 @asynccontextmanager
 async def serving(*scripts: list[bytes | None]) -> AsyncIterator[Server]:
     found = Server(list(scripts))
@@ -64,12 +100,13 @@ async def serving(*scripts: list[bytes | None]) -> AsyncIterator[Server]:
         yield found
     finally:
         server.close()
-        await asyncio.sleep(0.02)  # until both sides have seen the end
+        await until(lambda: found.ended == found.connections)
+        await asyncio.sleep(0)  # the loop closes the client's sockets in its next turn
 
 
 def client(hosts_max: int = 4) -> httpx.AsyncClient:
     transport = Transport(httpx.create_ssl_context(trust_env=False), hosts_max)
-    return httpx.AsyncClient(transport=transport, timeout=10, trust_env=False)
+    return httpx.AsyncClient(transport=transport, timeout=60, trust_env=False)
 
 
 Scene = Callable[[Server, httpx.AsyncClient], Awaitable[Any]]
@@ -78,7 +115,7 @@ Scene = Callable[[Server, httpx.AsyncClient], Awaitable[Any]]
 def play(scene: Scene, *scripts: list[bytes | None]) -> Any:
     async def main() -> Any:
         async with serving(*scripts) as server, client() as asking:
-            return await asyncio.wait_for(scene(server, asking), 10)
+            return await asyncio.wait_for(scene(server, asking), 60)
 
     return asyncio.run(main())
 
@@ -201,7 +238,7 @@ def test_a_connection_is_used_again() -> None:
 def test_a_connection_that_is_no_good_is_not_used_again(farewell: list[bytes | None]) -> None:
     async def scene(server: Server, asking: httpx.AsyncClient) -> tuple[str, int]:
         await post(server, asking)
-        await asyncio.sleep(0.05)
+        await heard_out(server, 1)
         return (await post(server, asking)).text, server.connections
 
     other = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother"
@@ -214,10 +251,11 @@ def test_a_farewell_that_the_loop_has_not_seen_yet_is_noticed() -> None:
         transport: Any = asking._transport  # noqa: SLF001 -- the moment cannot be made from outside
         (connection,) = transport._idle.values()  # noqa: SLF001 -- the same
         connection._transport.pause_reading()  # noqa: SLF001 -- the same
-        await asyncio.sleep(0.05)
+        server.may_go_on.set()
+        await heard_out(server, 1)
         return (await post(server, asking)).text, server.connections
 
-    assert play(scene, [GOOD, None], [GOOD]) == ("ok", 2)
+    assert play(scene, [GOOD, PAUSE, None], [GOOD]) == ("ok", 2)
 
 
 def test_a_connection_that_was_idle_for_long_is_not_used_again(
@@ -236,11 +274,11 @@ def test_a_connection_that_was_idle_for_long_is_not_used_again(
 
 def test_an_exchange_that_is_given_up_leaves_nothing_for_the_next() -> None:
     async def scene(server: Server, asking: httpx.AsyncClient) -> tuple[str, int]:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.03):
-                await post(server, asking)
-        await asyncio.sleep(0.05)
-        assert server.ended == 1
+        given_up = asyncio.create_task(post(server, asking))
+        await heard_out(server, 1)
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+        await until(lambda: server.ended == 1)
         return (await post(server, asking)).text, server.connections
 
     assert play(scene, [b"HTTP/1.1 200 OK\r\n"], [GOOD]) == ("ok", 2)

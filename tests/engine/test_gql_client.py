@@ -30,6 +30,7 @@ mutation ($id: Int!, $by: bigint!) {
 }
 """
 LIVE = "subscription { wallet_by_pk(id: 3) { active } }"
+PATIENCE = 60
 BOBS = {"where": {"owner_id": {"_eq": "bob"}}, "limit": 5}
 BOBS_WALLETS = {"wallet": [{"id": 3, "owner": {"name": "Bob"}}]}
 
@@ -41,9 +42,13 @@ def asked(text: str, **variables: Any) -> GraphQLRequest:
 @contextmanager
 def connected(kind: type, served: harness.Served, headers: dict[str, str]) -> Iterator[Any]:
     """A session whose client has fetched the schema, and checks documents by it."""
-    transport = kind(url=f"{served.url}/v1/graphql", headers=headers)
-    with Client(transport=transport, fetch_schema_from_transport=True) as session:
+    transport = kind(url=f"{served.url}/v1/graphql", headers=headers, timeout=PATIENCE)
+    with patient(transport) as session:
         yield session
+
+
+def patient(transport: Any) -> Client:
+    return Client(transport=transport, fetch_schema_from_transport=True, execute_timeout=PATIENCE)
 
 
 both = pytest.mark.parametrize("kind", [RequestsHTTPTransport, HTTPXTransport])
@@ -84,8 +89,10 @@ def test_gql_raises_the_errors_of_the_engine(kind: type, served: harness.Served)
 @pytest.mark.usefixtures("shop")
 def test_gql_asks_without_blocking(served: harness.Served) -> None:
     async def ask() -> Any:
-        transport = HTTPXAsyncTransport(url=f"{served.url}/v1/graphql", headers=ADMIN)
-        async with Client(transport=transport, fetch_schema_from_transport=True) as session:
+        transport = HTTPXAsyncTransport(
+            url=f"{served.url}/v1/graphql", headers=ADMIN, timeout=PATIENCE
+        )
+        async with patient(transport) as session:
             answers = [session.execute(asked(WALLETS, **BOBS)) for _ in range(5)]
             return await asyncio.gather(*answers)
 
@@ -101,9 +108,11 @@ def test_gql_subscribes_by_either_protocol(
             url=f"{served.url.replace('http', 'ws', 1)}/v1/graphql",
             init_payload={"headers": ADMIN},
             subprotocols=[protocol],
+            connect_timeout=PATIENCE,
+            ack_timeout=PATIENCE,
         )
         seen: list[bool] = []
-        async with Client(transport=transport, fetch_schema_from_transport=True) as session:
+        async with patient(transport) as session:
             async for found in session.subscribe(gql(LIVE)):
                 seen.append(found["wallet_by_pk"]["active"])
                 if len(seen) == 2:
@@ -113,4 +122,4 @@ def test_gql_subscribes_by_either_protocol(
                 )
         return seen
 
-    assert asyncio.run(asyncio.wait_for(follow(), 30)) == [False, True]
+    assert asyncio.run(asyncio.wait_for(follow(), 100)) == [False, True]

@@ -71,10 +71,10 @@ def test_a_template_is_not_nested_without_end(opening: str) -> None:
 
 def test_a_template_that_multiplies_its_work_is_stopped() -> None:
     loop = "{{ range _, x := $ }} "
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(KritiError, match="too much work"):
         run(loop * 6 + '"x"' + " {{ end }}" * 6, **{"$": list(range(1000))})
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_text_that_doubles_itself_is_stopped() -> None:

@@ -15,6 +15,7 @@ from sandbox.engine.settings import Settings
 
 SIZE = 8
 MOST = SIZE - leases.LEFT_TO_OTHERS
+PATIENCE = 60.0
 Scene = Callable[[Leases], Awaitable[Any]]
 
 
@@ -25,7 +26,7 @@ async def leasing(url: str, size: int = SIZE) -> AsyncIterator[Leases]:
     try:
         yield found
         await found.close()
-        await asyncio.wait_for(pool.close(), 5)  # it waits for every connection that is out
+        await asyncio.wait_for(pool.close(), PATIENCE)  # it waits for every connection that is out
     finally:
         pool.terminate()
 
@@ -33,7 +34,7 @@ async def leasing(url: str, size: int = SIZE) -> AsyncIterator[Leases]:
 def play(url: str, scene: Scene, size: int = SIZE) -> Any:
     async def main() -> Any:
         async with leasing(url, size) as found:
-            return await asyncio.wait_for(scene(found), 20)
+            return await asyncio.wait_for(scene(found), PATIENCE)
 
     return asyncio.run(main())
 
@@ -77,7 +78,7 @@ def test_requests_leave_connections_to_others_when_they_are_done(shop_url: str) 
         for connection in [await found.take() for _ in range(SIZE)]:
             await found.give(connection, failed=False)
 
-        others = [await found.pool.acquire(timeout=2) for _ in range(leases.LEFT_TO_OTHERS)]
+        others = [await found.pool.acquire(timeout=PATIENCE) for _ in range(leases.LEFT_TO_OTHERS)]
         with pytest.raises(TimeoutError):
             await found.pool.acquire(timeout=0.1)
         for connection in others:
@@ -98,7 +99,8 @@ def test_others_get_a_connection_while_requests_crowd(shop_url: str) -> None:
         crowd = [asyncio.create_task(ask()) for _ in range(SIZE * 4)]
         await asyncio.sleep(0.5)
         try:
-            others = [await found.pool.acquire(timeout=5) for _ in range(leases.LEFT_TO_OTHERS)]
+            acquired = [found.pool.acquire(timeout=PATIENCE) for _ in range(leases.LEFT_TO_OTHERS)]
+            others = [await item for item in acquired]
         finally:
             is_over = True
             await asyncio.gather(*crowd)
@@ -119,7 +121,7 @@ def test_one_who_comes_too_late_to_the_pool_is_handed_what_is_given(
         late = asyncio.create_task(found.take())
         await asyncio.sleep(0.05)
         await found.give(out.pop(), failed=False)
-        out.append(await asyncio.wait_for(late, 5))
+        out.append(await asyncio.wait_for(late, PATIENCE))
         for connection in out:
             await found.give(connection, failed=False)
         for connection in others:
@@ -131,10 +133,9 @@ def test_one_who_comes_too_late_to_the_pool_is_handed_what_is_given(
 def test_who_has_waited_for_too_long_is_told(
     shop_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "WAIT_SECONDS_MAX", 0.1)
-
     async def scene(found: Leases) -> None:
         out = [await found.take() for _ in range(SIZE)]
+        monkeypatch.setattr(leases, "WAIT_SECONDS_MAX", 0.1)
         with pytest.raises(TimeoutError):
             await found.take()
         for connection in out:
@@ -148,10 +149,17 @@ def test_a_small_pool_is_not_divided(shop_url: str) -> None:
         connection = await found.take()
         await found.give(connection, failed=False)
 
-        other = await found.pool.acquire(timeout=2)
+        other = await found.pool.acquire(timeout=PATIENCE)
         await found.pool.release(other)
 
     play(shop_url, scene, size=1)
+
+
+def is_lost(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:  # it has left the pool by itself
+        return True
 
 
 def test_a_connection_that_was_cut_is_replaced(shop_url: str) -> None:
@@ -162,7 +170,9 @@ def test_a_connection_that_was_cut_is_replaced(shop_url: str) -> None:
         other = await found.pool.acquire()
         await other.execute("select pg_terminate_backend($1)", pid)
         await found.pool.release(other)
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(PATIENCE):
+            while not is_lost(cut):  # noqa: ASYNC110 -- until asyncpg has read of it
+                await asyncio.sleep(0.01)
 
         connection = await found.take()
         answer = await connection.fetchval("select 1")
@@ -220,7 +230,7 @@ def test_one_that_stops_waiting_loses_no_connection(shop_url: str) -> None:
         with pytest.raises(asyncio.CancelledError):
             await waiting
 
-        out.append(await asyncio.wait_for(found.take(), 2))
+        out.append(await asyncio.wait_for(found.take(), PATIENCE))
         for connection in out:
             await found.give(connection, failed=False)
 
@@ -258,7 +268,7 @@ def test_closing_lets_the_pool_close_at_once(shop_url: str) -> None:
         await found.close()
         await found.give(out[1], failed=False)  # a request that ended after the close began
         try:
-            await asyncio.wait_for(pool.close(), 2)
+            await asyncio.wait_for(pool.close(), PATIENCE)
         finally:
             pool.terminate()
 

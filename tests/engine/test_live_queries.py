@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from engine import harness
 from engine.conftest import create_shop
-from engine.wire import CURRENT, LEGACY, Wire, eventually, initialised, role
+from engine.wire import CURRENT, LEGACY, PATIENCE, Wire, eventually, initialised, role
 
 from sandbox.engine.compile.steps import Sql
 from sandbox.engine.subscriptions.multiplex import statement
@@ -41,10 +41,23 @@ async def clients(served: harness.Served, *headers: dict[str, str]) -> AsyncIter
         ]
 
 
-@pytest.fixture
-def statements(watched: harness.Served, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+class Statements(list[int]):
     """How many watchers each statement of a subscription was for."""
-    plain, seen = watched.engine.executor.fetch, []
+
+    async def settle_at(self, *numbers: int) -> None:
+        """Wait until those who are asked for are asked for in statements of just these numbers.
+
+        A watcher who has just come, or whom a slow machine has made a slow one, is read apart.
+        """
+        async with asyncio.timeout(PATIENCE):
+            rounds = 3
+            while sorted(self[-rounds * len(numbers) :]) != sorted(numbers * rounds):  # noqa: ASYNC110 -- the engine, in a thread of its own
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def statements(watched: harness.Served, monkeypatch: pytest.MonkeyPatch) -> Statements:
+    plain, seen = watched.engine.executor.fetch, Statements()
 
     async def fetch(sql: str, arguments: Any) -> Any:
         seen.append(len(arguments[0]))
@@ -67,7 +80,7 @@ def test_a_frame_comes_at_once_and_then_only_when_the_answer_changes(
             await client.nothing(0.4)
             shop.execute("update owner set name = 'Bo' where id = 'bob'")
             assert await client.data() == {"owner": [{"name": n} for n in ("Ann", "Bo", "Cid")]}
-            await client.say("complete" if subprotocol == CURRENT else "stop", id="1")
+            await client.stop("1")
             shop.execute("update owner set name = 'Bea' where id = 'bob'")
             await client.nothing(0.4)
 
@@ -87,7 +100,7 @@ def test_every_kind_of_root_can_be_watched(watched: harness.Served, shop: Shop) 
         for query, answer in roots.items():
             await client.run("1", f"subscription {{ {query} }}")
             assert await client.data() == answer
-            await client.say("complete", id="1")
+            await client.stop("1")
 
     play(watched, scene)
 
@@ -135,7 +148,7 @@ def test_one_top_level_field_may_come_from_a_fragment(watched: harness.Served, s
 
 
 def test_sessions_see_their_own_rows_and_share_one_statement(
-    watched: harness.Served, shop: Shop, statements: list[int]
+    watched: harness.Served, shop: Shop, statements: Statements
 ) -> None:
     async def scene() -> None:
         people = [role("user", user_id=name) for name in ("ann", "bob", "cid")]
@@ -144,10 +157,12 @@ def test_sessions_see_their_own_rows_and_share_one_statement(
                 await wire.run("1", MINE)
             answers = [[row["owner_id"] for row in (await wire.data())["wallet"]] for wire in wires]
             assert answers == [["ann", "ann"], ["bob"], []]
+            began = time.monotonic()
             statements.clear()
             await asyncio.sleep(0.55)
-            assert 3 <= len(statements) <= 7
-            assert set(statements) == {3}
+            await statements.settle_at(3)
+            most = (time.monotonic() - began) / 0.1 + 2
+            assert statements.count(3) <= most
             shop.execute("insert into wallet (id, owner_id) values (9, 'cid')")
             assert await wires[2].data() == {"wallet": [{"id": 9, "owner_id": "cid"}]}
             await wires[0].nothing(0.3)
@@ -156,15 +171,13 @@ def test_sessions_see_their_own_rows_and_share_one_statement(
 
 
 def test_variables_of_one_document_share_one_statement(
-    watched: harness.Served, shop: Shop, statements: list[int]
+    watched: harness.Served, shop: Shop, statements: Statements
 ) -> None:
     async def scene(client: Wire) -> None:
         for name in ("ann", "bob", "cid"):
             await client.run(name, ONE, id=name)
             assert await client.data() == {"owner_by_pk": {"name": name.title()}}
-        statements.clear()
-        await asyncio.sleep(0.35)
-        assert set(statements) == {3}
+        await statements.settle_at(3)
         shop.execute("update owner set name = 'Bo' where id = 'bob'")
         heard = await client.hear()
         assert (heard["id"], heard["payload"]["data"]) == ("bob", {"owner_by_pk": {"name": "Bo"}})
@@ -174,7 +187,7 @@ def test_variables_of_one_document_share_one_statement(
 
 
 def test_lists_of_variables_share_one_statement(
-    watched: harness.Served, shop: Shop, statements: list[int]
+    watched: harness.Served, shop: Shop, statements: Statements
 ) -> None:
     query = (
         "subscription ($l: [String!]) { owner(where: {id: {_in: $l}}, order_by: {id: asc}) { id } }"
@@ -186,15 +199,13 @@ def test_lists_of_variables_share_one_statement(
             await client.run(str(at), query, l=wanted)
             found = [row["id"] for row in (await client.data())["owner"]]
             assert found == [name for name in ("ann", "bob", "cid") if name in wanted]
-        statements.clear()
-        await asyncio.sleep(0.25)
-        assert set(statements) == {len(lists)}
+        await statements.settle_at(len(lists))
 
     play(watched, scene)
 
 
 def test_equal_watchers_are_one_row_and_a_batch_has_its_size(
-    watched: harness.Served, shop: Shop, statements: list[int]
+    watched: harness.Served, shop: Shop, statements: Statements
 ) -> None:
     async def scene() -> None:
         async with clients(watched, *[role("admin")] * 4) as wires:
@@ -202,27 +213,23 @@ def test_equal_watchers_are_one_row_and_a_batch_has_its_size(
                 for name in ("ann", "bob", "cid"):
                     await wire.run(name, ONE, id=name)
                     await wire.data()
-            statements.clear()
-            await asyncio.sleep(0.35)
-            assert set(statements) == {3}
+            await statements.settle_at(3)
             for at in range(8):
                 await wires[at % 4].run(f"more {at // 4}", ONE, id=f"nobody {at}")
                 await wires[at % 4].data()
-            statements.clear()
-            await asyncio.sleep(0.35)
-            assert set(statements) == {10, 1}
+            await statements.settle_at(10, 1)
 
     asyncio.run(scene())
 
 
 def test_nothing_is_asked_when_nobody_listens(
-    watched: harness.Served, shop: Shop, statements: list[int]
+    watched: harness.Served, shop: Shop, statements: Statements
 ) -> None:
     async def scene(client: Wire) -> None:
         await client.run("1", NAMES)
         await client.data()
-        await client.say("complete", id="1")
-        await asyncio.sleep(0.25)
+        await client.stop("1")
+        await asyncio.to_thread(eventually, lambda: not watched.engine.subscriptions.tasks)
         statements.clear()
         await asyncio.sleep(0.3)
         assert statements == []
@@ -234,17 +241,15 @@ def test_nothing_is_asked_when_nobody_listens(
 def test_a_newcomer_is_answered_at_once_and_the_others_hear_nothing(
     shop_url: str, shop_directory: Path, shop: Shop
 ) -> None:
-    environ = {"HASURA_GRAPHQL_LIVE_QUERIES_MULTIPLEXED_REFETCH_INTERVAL": "60000"}
+    environ = {"HASURA_GRAPHQL_LIVE_QUERIES_MULTIPLEXED_REFETCH_INTERVAL": "600000"}
 
     async def scene(served: harness.Served) -> None:
         async with clients(served, role("admin"), role("admin")) as (one, two):
-            began = time.monotonic()
             await one.run("1", NAMES)
             await one.data()
             shop.execute("update owner set age = 4")
             await two.run("1", NAMES)
-            await two.data()
-            assert time.monotonic() - began < 5
+            await two.data()  # the next look is ten minutes away
             await one.nothing(0.2)
 
     with harness.serve(shop_url, shop_directory, environ) as served:
@@ -348,13 +353,14 @@ def test_an_outage_is_told_and_ends(
         with psycopg.connect(bare_postgres.url, autocommit=True) as admin:
             admin.execute(f"alter database {name} allow_connections false")
             admin.execute(KILL, (name,))
-            heard = [await client.hear() for _ in range(4)]
+            heard = [await client.hear() for _ in range(2)]
+            while {item["id"] for item in heard} != {"1", "2"}:
+                heard.append(await client.hear())
             admin.execute(f"alter database {name} allow_connections true")
         error = {
             "message": "connection error",
             "extensions": {"path": "$", "code": "postgres-error"},
         }
-        assert {item["id"] for item in heard} == {"1", "2"}
         assert all(item["payload"] == {"errors": [error]} for item in heard)
         while "errors" in (again := await client.hear())["payload"]:
             pass

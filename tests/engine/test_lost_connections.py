@@ -24,7 +24,7 @@ ADMIN = Session("admin", {"x-hasura-role": "admin"})
 QUERY = '{ owner_by_pk(id: "ann") { id } }'
 MOVE = "mutation { move_money(args: {p_from: 1, p_to: 3, p_amount: 1}) { id } }"
 TWO_MOVES = "mutation { a: move_money(args: {p_from: 1, p_to: 3, p_amount: 1}) { id } __typename }"
-CUT = """select pg_terminate_backend(pid, 5000) from pg_stat_activity
+CUT = """select pg_terminate_backend(pid, 30000) from pg_stat_activity
   where pid <> pg_backend_pid() and datname = current_database()"""
 
 
@@ -34,6 +34,7 @@ class Relay:
     def __init__(self, upstream: int) -> None:
         self.upstream = upstream
         self.tasks: list[asyncio.Task[None]] = []
+        self.answers: list[asyncio.Task[None]] = []
         self.writers: list[asyncio.StreamWriter] = []
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,10 +42,18 @@ class Relay:
         self.writers += [writer, asked]
         for source, sink in ((reader, asked), (answers, writer)):
             self.tasks.append(asyncio.create_task(self._pass_on(source, sink)))
+        self.answers.append(self.tasks[-1])
 
     async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         while data := await source.read(65536):
             sink.write(data)
+
+    async def passed_on(self) -> None:
+        """Wait until Postgres has hung up, and asyncpg has read what it said before."""
+        async with asyncio.timeout(60):
+            await asyncio.gather(*self.answers)
+        for _ in range(10):
+            await asyncio.sleep(0.01)
 
     async def close(self) -> None:
         for task in self.tasks:
@@ -55,7 +64,7 @@ class Relay:
 
 
 @asynccontextmanager
-async def relayed(url: str, metadata: Path) -> AsyncIterator[Engine]:
+async def relayed(url: str, metadata: Path) -> AsyncIterator[tuple[Engine, Relay]]:
     """An engine that reaches its database through a relay."""
     parts = urlsplit(url)
     relay = Relay(int(parts.port or 0))
@@ -65,7 +74,7 @@ async def relayed(url: str, metadata: Path) -> AsyncIterator[Engine]:
     engine = Engine(settings.read(harness.ENVIRONMENT, flags))
     try:
         await engine.open(listening=False)
-        yield engine
+        yield engine, relay
     finally:
         engine.pool.terminate()
         await engine.close()
@@ -83,11 +92,11 @@ def test_a_request_on_a_connection_that_is_being_lost_is_answered_once(
     url = create_shop(bare_postgres)
 
     async def scene() -> Any:
-        async with relayed(url, shop_directory) as engine:
+        async with relayed(url, shop_directory) as (engine, relay):
             await engine.answer(Request(QUERY, {}, None), ADMIN)
             with psycopg.connect(url, autocommit=True) as postgres:
                 assert postgres.execute(CUT).fetchall() == [(True,)]
-            await asyncio.sleep(0.1)  # until asyncpg has read the notice, and no end after it
+            await relay.passed_on()
             return await engine.answer(Request(query, {}, None), ADMIN)
 
     answer, _ = asyncio.run(scene())

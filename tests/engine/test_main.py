@@ -31,30 +31,28 @@ def command(*flags: str, **environ: str) -> subprocess.Popen[str]:
 def refused(*flags: str) -> str:
     """Return the one line that a start which fails ends with."""
     with command(*flags) as process:
-        _, text = process.communicate(timeout=60)
+        _, text = process.communicate(timeout=100)
     assert process.returncode == 1
     assert text.count("\n") == 1, text
     return text.strip()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def port_flag() -> list[str]:
+    return ["--port", str(harness.port_of_its_own())]
 
 
 def test_it_serves_until_it_is_told_to_stop(shop_url: str, shop_directory: Path) -> None:
-    port = free_port()
+    port = harness.port_of_its_own()
     flags = ["--metadata", str(shop_directory), "--database-url", shop_url, "--port", str(port)]
     with command(*flags, HANDLER_URL="http://127.0.0.1:1") as process:
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == f"engine: http://127.0.0.1:{port}/v1/graphql\n"
-            answer = httpx.get(f"http://127.0.0.1:{port}/v1/version")
+            answer = httpx.get(f"http://127.0.0.1:{port}/v1/version", timeout=60)
             assert answer.status_code == 200
         finally:
             process.send_signal(signal.SIGTERM)
-            _, text = process.communicate(timeout=30)
+            _, text = process.communicate(timeout=100)
     assert (process.returncode, text) == (0, "")
 
 
@@ -64,7 +62,7 @@ def test_settings_may_come_from_the_environment(shop_url: str, shop_directory: P
         "HASURA_GRAPHQL_METADATA_DIRECTORY": str(shop_directory),
     }
     with command("--print-schema", "user", **environ) as process:
-        text, _ = process.communicate(timeout=60)
+        text, _ = process.communicate(timeout=100)
     assert process.returncode == 0
     schema = build_schema(text)
     good = parse("query ($w: wallet_bool_exp!) { wallet(where: $w) { id owner { name } } }")
@@ -85,8 +83,15 @@ def test_a_taken_port_is_told_in_one_line(shop_url: str, shop_directory: Path) -
 
 
 def test_an_unreachable_database_is_told_in_one_line(shop_directory: Path) -> None:
-    url = f"postgresql://a:secret@127.0.0.1:{free_port()}/x"
-    flags = ["--metadata", str(shop_directory), "--database-url", url, "--port", str(free_port())]
+    url = "postgresql://a:secret@127.0.0.1:1/x"
+    flags = [
+        "--metadata",
+        str(shop_directory),
+        "--database-url",
+        url,
+        "--port",
+        str(harness.port_of_its_own()),
+    ]
     text = refused(*flags)
     assert text.startswith("engine: the database cannot be reached")
     assert "secret" not in text
@@ -94,7 +99,14 @@ def test_an_unreachable_database_is_told_in_one_line(shop_directory: Path) -> No
 
 def test_a_missing_metadata_directory_is_told_in_one_line(shop_url: str, tmp_path: Path) -> None:
     missing = str(tmp_path / "nothing")
-    flags = ["--metadata", missing, "--database-url", shop_url, "--port", str(free_port())]
+    flags = [
+        "--metadata",
+        missing,
+        "--database-url",
+        shop_url,
+        "--port",
+        str(harness.port_of_its_own()),
+    ]
     assert refused(*flags) == f"engine: there is no metadata directory {missing}"
 
 

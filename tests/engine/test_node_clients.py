@@ -30,11 +30,16 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.xdist_group("node clients")
 @pytest.mark.parametrize("part", ["http", "live"])
 def test_the_clients_of_javascript_work(
-    part: str, clients: Path, served: harness.Served, shop: psycopg.Connection[Any]
+    part: str,
+    clients: Path,
+    served: harness.Served,
+    hasty: harness.Served,
+    shop: psycopg.Connection[Any],
 ) -> None:
     files = sorted(str(file) for file in (clients / part).glob("*.test.mjs"))
     environment = os.environ | {
         "ENGINE_URL": f"{served.url}/v1/graphql",
+        "HASTY_ENGINE_URL": f"{hasty.url}/v1/graphql",
         "ENGINE_SECRET": harness.SECRET,
     }
     done = subprocess.run(
@@ -43,7 +48,7 @@ def test_the_clients_of_javascript_work(
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=300,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr

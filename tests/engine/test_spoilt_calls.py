@@ -97,6 +97,7 @@ def action(**definition: Any) -> tuple[str, Any, int]:
     return "create_action", {"name": "ping", "definition": whole}, 1
 
 
+@pytest.mark.timeout(600)
 @settings(
     max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
 )

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from engine import harness
-from engine.wire import Wire, eventually, initialised, role
+from engine.wire import PATIENCE, Wire, eventually, initialised, role
 
 Shop = psycopg.Connection[Any]
 
@@ -54,7 +54,7 @@ def test_rows_come_in_batches_then_as_they_are_inserted(
         while len(heard) < 3:
             heard += await ids(client)
         assert heard == [5, 6, 7]
-        await client.say("complete", id="1")
+        await client.stop("1")
         shop.execute(INSERT, (1,))
         await client.nothing(0.3)
 
@@ -167,15 +167,16 @@ def test_each_watcher_stands_at_its_own_place(
             rows = message["payload"]["data"]["entry_stream"]
             found.setdefault(message["id"], []).extend(row["id"] for row in rows)
         assert found == {"0": [1, 2, 3, 4], "2": [3, 4], "3": [4]}
-        await asyncio.sleep(0.3)
         seen.clear()
-        await asyncio.sleep(0.25)
+        async with asyncio.timeout(PATIENCE):
+            while len(seen) < 3:  # noqa: ASYNC110 -- the engine, in a thread of its own
+                await asyncio.sleep(0.01)
         assert set(seen) == {1}  # all stand at the end now, and are one
         shop.execute(INSERT, (1,))
         heard = [await client.hear() for _ in range(4)]
         assert sorted(item["id"] for item in heard) == ["0", "2", "3", "4"]
         assert all(item["payload"]["data"]["entry_stream"] == [{"id": 5}] for item in heard)
-        await client.say("complete", id="0")
+        await client.stop("0")
         shop.execute(INSERT, (1,))
         assert sorted([(await client.hear())["id"] for _ in range(3)]) == ["2", "3", "4"]
 

@@ -21,7 +21,7 @@ FAST = {
     "HASURA_GRAPHQL_EVENTS_FETCH_INTERVAL": "20",
     "HASURA_GRAPHQL_SCHEDULED_EVENTS_FETCH_SECONDS": "0.02",
 }
-RETRY = {"num_retries": 1, "interval_sec": 0, "timeout_sec": 5}
+RETRY = {"num_retries": 1, "interval_sec": 0, "timeout_sec": 60}
 INSERT = "insert into paid values (1, 150.50)"
 DUE = (
     f"insert into {CRONS} (trigger_name, scheduled_time)"
@@ -50,7 +50,7 @@ class Play:
         return EventTriggers(self.pool, {"sources": [{"tables": tables}]}, self.environ)
 
     def crons(self, **changes: Any) -> CronTriggers:
-        item = {"name": "nightly", "webhook": "{{HOOKS}}/cron", "schedule": "0 2 * * *"} | changes
+        item = {"name": "nightly", "webhook": "{{HOOKS}}/cron", "schedule": "0 0 1 1 *"} | changes
         return CronTriggers(self.pool, {"cron_triggers": [item]}, self.environ)
 
     async def settled(self, table: str, state: str) -> None:

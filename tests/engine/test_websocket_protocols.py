@@ -175,19 +175,19 @@ def reason(code: int, text: str) -> str:
     return json.dumps({"server_error_msg": f"{code}: {text}"}, separators=(",", ":"))
 
 
-def test_a_client_that_does_not_initialise_is_closed_with_4408(watched: harness.Served) -> None:
-    code, text, said = first_words(watched, Wire.end)
+def test_a_client_that_does_not_initialise_is_closed_with_4408(hasty: harness.Served) -> None:
+    code, text, said = first_words(hasty, Wire.end)
     assert (code, said) == (4408, [])
     assert text == reason(4408, "Connection initialisation timeout")
 
 
-def test_a_legacy_client_may_take_its_time(watched: harness.Served) -> None:
+def test_a_legacy_client_may_take_its_time(hasty: harness.Served) -> None:
     async def scene(client: Wire) -> None:
         await client.nothing(1.5)
         await client.say("connection_init", payload={"headers": ADMIN})
         assert await client.hear() == {"type": "connection_ack"}
 
-    first_words(watched, scene, LEGACY)
+    first_words(hasty, scene, LEGACY)
 
 
 def test_an_operation_before_connection_init_is_closed_with_4401(watched: harness.Served) -> None:

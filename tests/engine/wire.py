@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 CURRENT, LEGACY = "graphql-transport-ws", "graphql-ws"
 ADMIN = {"x-hasura-admin-secret": harness.SECRET}
 KEEPALIVES = ("ka", "ping")
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class Wire:
@@ -35,6 +35,13 @@ class Wire:
         """Start an operation, by the word of the protocol in use."""
         word = "subscribe" if self.subprotocol == CURRENT else "start"
         await self.say(word, id=identifier, payload={"query": query, "variables": variables})
+
+    async def stop(self, identifier: str) -> None:
+        """Stop an operation; when this returns, the engine has."""
+        await self.say("complete" if self.subprotocol == CURRENT else "stop", id=identifier)
+        await self.run("after the stop", "{ __typename }")
+        while (await self.hear()) != {"type": "complete", "id": "after the stop"}:
+            pass
 
     async def hear(self) -> dict[str, Any]:
         """Return the next message; keepalives are passed over."""
@@ -79,7 +86,9 @@ async def dialled(
     """A connection that has said nothing yet."""
     address = served.url.replace("http://", "ws://") + path
     chosen = [Subprotocol(subprotocol)] if subprotocol else None
-    async with connect(address, subprotocols=chosen, **options) as connection:
+    async with connect(
+        address, subprotocols=chosen, **{"open_timeout": PATIENCE} | options
+    ) as connection:
         yield Wire(connection)
 
 

@@ -1,5 +1,6 @@
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,52 +9,86 @@ import requests
 # The simulator's own tests share it: a running server, and somebody who receives its webhooks.
 sys.path.insert(0, str(Path(__file__).parents[1] / "sandbox" / "gateways"))
 
-from gateway_bench import Receiver, Server, connect, wait_for
+from gateway_bench import Receiver, connect
 from gateways import worlds
+from gateways.standing import StandingServer
 from gateways.stripe_world import StripeWorld
 from gateways.world import Stage, World
+
+from app import http
+from app.gateways import stripe
+
+SECONDS_MAX = 60.0
 
 
 @pytest.fixture(scope="session")
 def receivers() -> Iterator[dict[str, Receiver]]:
     """Whoever receives the webhooks of each gateway that has a world."""
+    with _listening() as found:
+        yield found
+
+
+@contextmanager
+def _listening() -> Iterator[dict[str, Receiver]]:
     found = {name: Receiver() for name in worlds.names()}
-    https = [receiver.start() for receiver in found.values()]
-    yield found
-    for http in https:
-        http.shutdown()
-        http.server_close()
+    servers = [receiver.start() for receiver in found.values()]
+    try:
+        yield found
+    finally:
+        for each in servers:
+            each.shutdown()
+            each.server_close()
 
 
 @pytest.fixture(scope="session")
 def gateway_server(
     tmp_path_factory: pytest.TempPathFactory, receivers: dict[str, Receiver]
-) -> Iterator[Server]:
+) -> Iterator[StandingServer]:
     """All simulators, in one process for the whole session."""
-    options = [option for name in receivers for option in worlds.options(name)]
-    hooks = [part for name, one in receivers.items() for part in ("--webhook", f"{name}={one.url}")]
-    server = Server(tmp_path_factory.mktemp("gateways"), options=(*options, *hooks))
+    server = _serve(tmp_path_factory.mktemp("gateways"), receivers)
     yield server
     server.stop()
 
 
-def _clear(server: Server) -> None:
+def _serve(state: Path, receivers: dict[str, Receiver]) -> StandingServer:
+    options = [option for name in receivers for option in worlds.options(name)]
+    hooks = [part for name, one in receivers.items() for part in ("--webhook", f"{name}={one.url}")]
+    return StandingServer(state, (*options, *hooks))
+
+
+def _clear(server: StandingServer) -> None:
     """Leave nothing to the next test: what is on its way arrives before the clock is put back."""
     server.control("/faults", method="DELETE")
     server.control("/deliveries/release", {})
-    wait_for(lambda: True if _is_quiet(server) else None, "the webhooks")
+    server.wait_until_quiet()
     server.move_clock(0)
 
 
-def _is_quiet(server: Server) -> bool:
-    now = server.control("/clock", method="GET")["now"]
-    log = server.control("/deliveries?limit=100", method="GET")["deliveries"]
-    return not any(one["state"] == "pending" and one["due"] <= now for one in log)
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a simulator as long as a busy machine takes: silence is what its faults play."""
+    for each in (http, stripe):
+        monkeypatch.setattr(each, "CONNECT_SECONDS_MAX", SECONDS_MAX)
+        monkeypatch.setattr(each, "ANSWER_SECONDS_MAX", SECONDS_MAX)
+
+
+@pytest.fixture
+def stage_alone(tmp_path: Path, patience: None) -> Iterator[Callable[[str], Stage]]:
+    """Make the stage of a gateway with books of its own, in which nobody else's tests have been."""
+    with _listening() as receivers:
+        server = _serve(tmp_path, receivers)
+        try:
+            yield lambda name: Stage(name, server, receivers[name])
+        finally:
+            server.stop()
 
 
 @pytest.fixture
 def world(
-    request: pytest.FixtureRequest, gateway_server: Server, receivers: dict[str, Receiver]
+    request: pytest.FixtureRequest,
+    gateway_server: StandingServer,
+    receivers: dict[str, Receiver],
+    patience: None,
 ) -> Iterator[World]:
     """The world of the gateway that the test is parametrised with."""
     name: str = request.param
@@ -65,10 +100,13 @@ def world(
 
 
 @pytest.fixture
-def stripe_world(gateway_server: Server, receivers: dict[str, Receiver]) -> Iterator[StripeWorld]:
+def stripe_world(
+    gateway_server: StandingServer, receivers: dict[str, Receiver], patience: None
+) -> Iterator[StripeWorld]:
     with requests.Session() as session:
         client = connect(gateway_server, session)
         world = StripeWorld(gateway_server, receivers["stripe"], client)
         yield world
         world.close()
+    receivers["stripe"].refusals.clear()
     _clear(gateway_server)

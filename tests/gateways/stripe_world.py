@@ -1,13 +1,14 @@
 """The adapter before a running simulator, which stands in for Stripe and for the payers."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
 import stripe
-from gateway_bench import KEY, SECRET, Received, Receiver, Server, wait_for
+from gateway_bench import KEY, SECRET, Received, Receiver
+from gateways.standing import StandingServer
 from gateways.world import Ask, Payer, Refunds, Stage
 
 from app.gateways import (
@@ -34,7 +35,7 @@ URLS = {"success_url": "http://shop.example/ok", "cancel_url": "http://shop.exam
 
 @dataclass
 class StripeWorld:
-    server: Server
+    server: StandingServer
     receiver: Receiver
     client: stripe.StripeClient
     skew: float = 0
@@ -47,11 +48,12 @@ class StripeWorld:
         self.adapter.http.close()
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self.skew)
+        return self.server.now(self.skew)
 
     def advance(self, seconds: float) -> None:
+        self.server.wait_until_quiet()  # what was signed before is heard before
         self.skew += seconds
-        self.server.control("/clock", {"skew_seconds": self.skew})
+        self.server.move_clock(self.skew)
 
     def order(self, amount: int = 2500, **changes: Any) -> Charge:
         wanted = {
@@ -111,12 +113,8 @@ class StripeWorld:
 
     def notices(self, about: str) -> list[Notice]:
         """Read every webhook about a subject, once nothing is on its way any more."""
-        wait_for(lambda: True if self.is_quiet() else None, "the webhooks")
+        self.server.wait_until_quiet()
         return [self.read(one) for one in self.receiver.about(about)]
-
-    def is_quiet(self) -> bool:
-        log = self.server.control("/deliveries?limit=50", method="GET")["deliveries"]
-        return all(one["state"] != "pending" for one in log)
 
 
 def payments(notices: list[Notice]) -> list[Outcome]:

@@ -29,6 +29,7 @@ from app.gateways import (
 
 FIFTH = Path(__file__).parent / "fifth"
 SECRET = "a-secret-of-pigeons-for-the-tests"
+SECONDS_MAX = 500
 DROPPED_IN = f"""
 from sandbox import gateways
 gateways.__path__.append({str(FIFTH / "sandbox")!r})
@@ -44,11 +45,12 @@ def promises(**environ: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{FIFTH}", **environ},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=SECONDS_MAX,
         check=False,
     )
 
 
+@pytest.mark.timeout(SECONDS_MAX)
 def test_a_fifth_gateway_is_held_to_every_promise() -> None:
     run = promises(MUNIM_SAMPLES=str(FIFTH / "samples"))
     summary = run.stdout.splitlines()[-1]
@@ -58,6 +60,7 @@ def test_a_fifth_gateway_is_held_to_every_promise() -> None:
     assert "skipped" not in summary
 
 
+@pytest.mark.timeout(SECONDS_MAX)
 def test_a_fifth_gateway_without_samples_fails() -> None:
     run = promises()
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import requests
 from books import Connection, Tenant, broken_invariants
-from gateway_bench import Received, wait_for
+from gateway_bench import Received, connect
 from gateways.stripe_world import DAY, StripeWorld
+from gateways.world import Stage
 from money_back import Desk
 
 from app.gateways import Charge, Checkout, Delivery, Finding, Notice, RefundOrder, Subject
@@ -76,7 +78,7 @@ class Stories:
 
     def collect(self) -> list[Notice]:
         """Every webhook about these stories, in the order in which they were sent."""
-        wait_for(lambda: True if self.world.is_quiet() else None, "the webhooks")
+        self.world.server.wait_until_quiet()
         for subject in self.subjects:
             for sent in self.world.receiver.about(subject):
                 notice = self.world.adapter.read(Delivery(sent.headers, sent.body), signed_at(sent))
@@ -170,8 +172,14 @@ def end_of(db: Connection, tenant: Tenant) -> dict[str, Any]:
 
 
 @pytest.fixture
-def stories(stripe_world: StripeWorld, db: Connection, tenant: Tenant) -> Stories:
-    return Stories(stripe_world, Desk(db, tenant.session))
+def stories(
+    stage_alone: Callable[[str], Stage], db: Connection, tenant: Tenant
+) -> Iterator[Stories]:
+    stage = stage_alone("stripe")
+    with requests.Session() as session:
+        world = StripeWorld(stage.server, stage.receiver, connect(stage.server, session))
+        yield Stories(world, Desk(db, tenant.session))
+        world.close()
 
 
 def ask_about_everything(stories: Stories, found: list[Finding]) -> None:
@@ -190,7 +198,7 @@ def disputes_of(notices: list[Notice]) -> list[Finding]:
     return list(last.values())
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_any_order_of_messages_ends_in_the_same_books(
     stories: Stories, db: Connection, tenant: Tenant
 ) -> None:

@@ -14,12 +14,13 @@ What a gateway does otherwise is declared in `differences.py`, never skipped.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import uuid4
 
-from gateway_bench import Receiver, Server, wait_for
+from gateway_bench import Receiver
+from gateways.standing import StandingServer
 
 from app.gateways import (
     Charge,
@@ -92,7 +93,7 @@ class Stage:
     """One gateway of the running server of simulators, with the clock that all there go by."""
 
     gateway: str
-    server: Server
+    server: StandingServer
     receiver: Receiver
     skew: float = 0
     taken: int = field(init=False)  # how many of the receiver's webhooks we have
@@ -108,13 +109,13 @@ class Stage:
         return f"{self.server.url}/{self.gateway}"
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self.skew)
+        return self.server.now(self.skew)
 
     def advance(self, seconds: float) -> None:
         """Move the simulated clock; what comes due by it has happened when this answers."""
         self.deliveries()
         self.skew += seconds
-        self.server.control("/clock", {"skew_seconds": self.skew})
+        self.server.move_clock(self.skew)
 
     def control(self, path: str, order: dict[str, Any] | None = None) -> dict[str, Any]:
         """Make a control call of this gateway's simulator: below `/_sandbox/<gateway>`."""
@@ -132,29 +133,22 @@ class Stage:
 
     def release(self) -> None:
         """Send the webhooks that the fault `hold` kept, newest first."""
-        log = self._log("held")
-        self.server.control("/deliveries/release", {"order": [one["id"] for one in log]})
+        path = f"/deliveries?limit=1000&gateway={self.gateway}"
+        log = self.server.control(path, method="GET")["deliveries"]
+        held = [one["id"] for one in log if one["state"] == "held"]
+        self.server.control("/deliveries/release", {"order": held})
 
     def deliveries(self) -> list[tuple[Delivery, datetime]]:
         """Give every webhook since the world began, and when it came.
 
         Waits for what is on its way, not for what is due later.
         """
-        wait_for(lambda: None if self._on_their_way() else True, "the webhooks")
+        self.server.wait_until_quiet()
         with self.receiver.lock:
             came = self.receiver.received[self.taken :]
         self.taken += len(came)
         self.heard += [(Delivery(one.headers, one.body), self.now()) for one in came]
         return list(self.heard)
-
-    def _on_their_way(self) -> list[dict[str, Any]]:
-        now = self.now().timestamp()
-        return [one for one in self._log("pending") if one["due"] <= now]
-
-    def _log(self, state: str) -> list[dict[str, Any]]:
-        path = f"/deliveries?limit=100&gateway={self.gateway}"
-        log = self.server.control(path, method="GET")["deliveries"]
-        return [one for one in log if one["state"] == state]
 
     def order(self, currency: str, amount: int = AMOUNT, **changes: Any) -> Charge:
         wanted: dict[str, Any] = {

@@ -113,7 +113,9 @@ def expire(customer: Customer) -> None:
 
 def sweep(customer: Customer) -> None:
     customer.desk.call("apply_due_gateway_event")
+    customer.desk.db.commit()  # each has a transaction of its own, and so its own order of locks
     customer.desk.call("claim_payment_checks", limit=3)
+    customer.desk.db.commit()
     customer.desk.call("claim_refund_checks", limit=3)
 
 

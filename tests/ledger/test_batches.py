@@ -50,7 +50,7 @@ def entries(db: Connection) -> list[dict[str, Any]]:
 @settings(
     max_examples=60,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(facts=st.lists(FACT, max_size=8, unique_by=lambda fact: fact[0]), before=st.integers(0, 8))
 def test_a_batch_is_as_good_as_one_by_one(db, tenant, accounts, post, facts, before) -> None:

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 
 from sandbox import chain
 
-THREADS, SECONDS = 12, 5.0
+THREADS, SECONDS, PIECES_MIN = 12, 5.0, 20
 POST = (
     "select post_ledger_transaction(%s, false, %s, 's', 't', gen_random_uuid(), clock_now(), {})"
     " as id"
@@ -123,12 +123,12 @@ class Writer:
         self.db.execute('select seal_ledger_block(\'{"x-hasura-role": "service"}\', 20)')
 
     def run(self, until: float) -> list[str]:
-        """Work until then; returns the states of what was refused."""
+        """Work until then, and a little at least; returns the states of what was refused."""
         pieces: list[Callable[[], None]] = [
             self.post, self.post_what_others_post, self.batch, self.hold, self.reverse, self.seal,
         ]  # fmt: skip
         refusals = []
-        while time.monotonic() < until:
+        while time.monotonic() < until or self.count < PIECES_MIN:
             self.count += 1
             try:
                 self.chance.choice(pieces)()
@@ -276,11 +276,13 @@ def test_a_posting_takes_its_accounts_in_order_of_id(database, tenant, four, leg
 
 
 def _wait_for_a_waiter(db: Connection) -> None:
-    deadline = time.monotonic() + 20
+    """Wait until somebody waits for a lock of this connection."""
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if (
             db.execute(
-                "select from pg_locks where not granted and pid <> pg_backend_pid()"
+                "select from pg_locks where not granted"
+                " and pg_backend_pid() = any(pg_blocking_pids(pid))"
             ).fetchone()
             is not None
         ):

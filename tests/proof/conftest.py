@@ -9,13 +9,32 @@ import pytest
 # The gateways' worlds, which play the payers here too, stand on the simulators' own tests.
 sys.path.insert(0, str(Path(__file__).parents[1] / "sandbox" / "gateways"))
 
-from e2e.conftest import free_port
+from ports import free_port
 from proof.stage import Stage, open_stage
 
-from app import clock, graphql
+from app import clock, graphql, http
+from app.autopay import crons as autopay_crons
+from app.credits import crons as credit_crons
+from app.gateways import stripe
+from app.payments import crons as payment_crons
+from app.webhooks import crons as webhook_crons
 from sandbox.world import Ports
 
+LONG = 600.0
+# A service that has time: on a slow machine, too, its calls are the same each time they are made.
+TIMES = (
+    (graphql, {"PAUSE_SECONDS_MAX": 0.0, "ANSWER_SECONDS_MAX": LONG, "TRIES_SECONDS_MAX": LONG}),
+    (clock, {"BELIEVED_SECONDS": 0.0}),  # days go by between two of its calls
+    (http, {"CONNECT_SECONDS_MAX": LONG, "ANSWER_SECONDS_MAX": LONG}),
+    (stripe, {"CONNECT_SECONDS_MAX": LONG, "ANSWER_SECONDS_MAX": LONG}),
+    (autopay_crons, {"SEND_SECONDS_MAX": LONG}),
+    (credit_crons, {"SECONDS_MAX": LONG}),
+    (payment_crons, {"QUICK_SECONDS": LONG}),
+    (webhook_crons, {"SWEEP_SECONDS_MAX": LONG}),
+)
 
+
+@pytest.hookimpl(tryfirst=True)  # else xdist, asked for this folder alone, reads no groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep one stage: with several workers, all of these run in the same one."""
     for item in items:
@@ -32,12 +51,11 @@ def open_stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture
 def stage(open_stages: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    """The stage as at its beginning, with a service that does not pause before it tries again.
-
-    Nor does it believe for a second what time it is: days go by between two of its calls.
-    """
-    monkeypatch.setattr(graphql, "PAUSE_SECONDS_MAX", 0.0)
-    monkeypatch.setattr(clock, "BELIEVED_SECONDS", 0.0)
+    """The stage as at its beginning, with a service that gives up nothing because of the time."""
+    for module, seconds in TIMES:
+        for name, value in seconds.items():
+            monkeypatch.setattr(module, name, value)
+    open_stages.restart()
     with open_stages.seam:  # around a test only: the worker has tests of others to run
         yield open_stages
     open_stages.empty()

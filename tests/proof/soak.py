@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from e2e.conftest import free_port
+from ports import free_port
 from proof.counters import Counters
 from proof.town import open_town, slice_of
 

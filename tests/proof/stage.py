@@ -34,7 +34,7 @@ from sandbox.postgres import Postgres
 from sandbox.processes import Process
 from sandbox.world import Ports
 
-WELL_SECONDS_MAX = 30.0
+WELL_SECONDS_MAX = 90.0
 EVENT_TRIGGERS = (
     world.METADATA / "databases" / "default" / "tables" / "public_receipt_requests.yaml"
 )
@@ -63,7 +63,7 @@ class Stage:
         self.environment = world.app_environment(ports) | {"LOG_LEVEL": "critical"}
         self.database = psycopg.connect(postgres.url, autocommit=True, row_factory=dict_row)
         gateway_books = f"file:{state / 'gateways' / 'gateways.sqlite3'}?mode=ro"
-        self.gateway_books = sqlite3.connect(gateway_books, uri=True)
+        self.gateway_books = sqlite3.connect(gateway_books, WELL_SECONDS_MAX, uri=True)
         self.bags = couriers.Bags(self.gateway_books, state / "signing")
         self.gateway = gateways.finder(self.environment)  # only to read what was delivered
         self.web = httpx.Client(timeout=WELL_SECONDS_MAX, trust_env=False)

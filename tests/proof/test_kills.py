@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from e2e.conftest import free_port
+from ports import free_port
 from proof.counters import Counters
 from proof.town import open_town, slice_of
 
@@ -12,10 +12,10 @@ from sandbox.world import Ports
 
 SECONDS = 20  # of trouble; `make soak` goes on for as long as one likes
 CYCLES_MIN = 8  # each trouble once
-RECOVERY_SECONDS_MAX = 30  # ten on an idle machine
+RECOVERY_SECONDS_MAX = 90  # ten on an idle machine, several times as long on a busy one
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_nothing_that_was_promised_is_lost_whoever_is_killed(tmp_path: Path) -> None:
     counters = Counters()
     ends = time.monotonic() + SECONDS

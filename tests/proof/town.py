@@ -54,7 +54,7 @@ class Town:
         self.directory = directory
         self.postgres = postgres
         self.ports = ports
-        self.web = httpx.Client(timeout=20, trust_env=False)
+        self.web = httpx.Client(timeout=WELL_SECONDS_MAX, trust_env=False)
         self.heard = Acknowledged(directory / "acknowledged.jsonl")
         self.paid: set[str] = set()
         self.answers: Counter[str] = Counter()
@@ -146,7 +146,7 @@ class Town:
 
     def buy(self, ended: threading.Event, chance: random.Random) -> None:
         """Buy again and again until it is over; a purchase that was begun is brought to its end."""
-        with httpx.Client(timeout=20, trust_env=False) as web:
+        with httpx.Client(timeout=WELL_SECONDS_MAX, trust_env=False) as web:
             while not ended.is_set():
                 user = chance.choice([tokens.ADA, tokens.USERS[1]])
                 key = f"town-{uuid4()}"
@@ -199,7 +199,7 @@ class Town:
 
     def charges(self) -> list[dict[str, Any]]:
         file = f"file:{self.directory / 'gateways' / 'gateways.sqlite3'}?mode=ro"
-        with contextlib.closing(sqlite3.connect(file, uri=True)) as books:
+        with contextlib.closing(sqlite3.connect(file, WELL_SECONDS_MAX, uri=True)) as books:
             rows = books.execute("select body from objects where kind = 'payment_intent'")
             found = [json.loads(body) for (body,) in rows.fetchall()]
         return [one for one in found if one["status"] == "succeeded"]

@@ -28,9 +28,11 @@ PARTS = (
     "app", "docs", "hasura", "migrations", "sandbox", "tests",
     ".env.example", "CONTRIBUTING.md", "Makefile", "README.md", "pyproject.toml", "serverless.yml",
 )  # fmt: skip
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules", "engine")
+# Bytecode halves a start; what another process is just writing of it is gone a moment later.
+HALF_WRITTEN = shutil.ignore_patterns("*.pyc.*")
+OF_TESTS = shutil.ignore_patterns("__pycache__", "node_modules", "engine")
 FAILED = re.compile(r"^FAILED ", re.MULTILINE)
-SECONDS_MAX = 300
+SECONDS_MAX = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ def copied() -> Iterator[Path]:
         for part in PARTS:
             source = ROOT / part
             if source.is_dir():
-                shutil.copytree(source, copy / part, ignore=LEFT_OUT if part == "tests" else None)
+                left_out = OF_TESTS if part == "tests" else HALF_WRITTEN
+                shutil.copytree(source, copy / part, ignore=left_out)
             else:
                 shutil.copy(source, copy / part)
         yield copy

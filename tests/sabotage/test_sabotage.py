@@ -9,12 +9,14 @@ BUGS = breaking.bugs()
 A_DAY = 6
 
 
-def todays() -> list[breaking.Bug]:
-    first = date.today().toordinal() * A_DAY % len(BUGS)  # noqa: DTZ011 -- any day will do
-    return (BUGS + BUGS)[first : first + A_DAY]
+def todays(place: int) -> breaking.Bug:
+    """Tell a bug of this day, which is in no test's name: workers may start around midnight."""
+    day = date.today().toordinal()  # noqa: DTZ011 -- any day will do
+    return BUGS[(day * A_DAY + place) % len(BUGS)]
 
 
-@pytest.mark.timeout(breaking.SECONDS_MAX)
-@pytest.mark.parametrize("bug", todays(), ids=lambda bug: bug.name)
-def test_a_bug_is_caught(bug: breaking.Bug) -> None:
-    assert breaking.is_caught(bug)
+@pytest.mark.timeout(breaking.SECONDS_MAX + 60)
+@pytest.mark.parametrize("place", range(A_DAY))
+def test_a_bug_is_caught(place: int) -> None:
+    bug = todays(place)
+    assert breaking.is_caught(bug), f"nobody notices this bug: {bug.name}"

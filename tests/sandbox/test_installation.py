@@ -40,6 +40,7 @@ def install(checkout: Path, purpose: str = "run") -> subprocess.CompletedProcess
     )
 
 
+@pytest.mark.timeout(600)
 def test_an_environment_is_made_once_and_changes_when_it_must(checkout: Path) -> None:
     first = install(checkout)
     again = install(checkout)

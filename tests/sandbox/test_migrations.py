@@ -13,6 +13,8 @@ from sandbox import migrations
 from sandbox.migrations import MigrationError
 from sandbox.postgres import Postgres
 
+PATIENCE = 60.0
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
@@ -26,7 +28,7 @@ def url(cluster: Postgres) -> Iterator[str]:
     """Give each test a database of its own."""
     ask(cluster.url, "create database one_test")
     yield cluster.url.replace("/munim", "/one_test")
-    ask(cluster.url, "drop database one_test")
+    ask(cluster.url, "drop database one_test with (force)")
 
 
 def ask(url: str, query: str) -> Any:
@@ -163,7 +165,7 @@ def test_a_missing_directory_is_an_error(tmp_path: Path) -> None:
 
 def test_an_unreachable_database_is_named_without_its_password() -> None:
     with pytest.raises(MigrationError, match=r"127\.0\.0\.1:1/munim cannot be reached") as failure:
-        migrations.check("postgresql://postgres:secret@127.0.0.1:1/munim", 2)
+        migrations.check("postgresql://postgres:secret@127.0.0.1:1/munim", PATIENCE)
 
     assert "secret" not in str(failure.value)
     assert "\n" not in str(failure.value)
@@ -179,11 +181,11 @@ def test_a_database_that_does_not_answer_is_given_up() -> None:
 
 
 def test_a_good_database_passes_the_check(url: str) -> None:
-    migrations.check(url, 5)
+    migrations.check(url, PATIENCE)
 
 
 def test_an_old_database_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     old = SimpleNamespace(major=13)
     monkeypatch.setattr(asyncpg.Connection, "get_server_version", lambda _: old)
     with pytest.raises(MigrationError, match="is Postgres 13: 14 or newer is needed"):
-        migrations.check(url, 5)
+        migrations.check(url, PATIENCE)

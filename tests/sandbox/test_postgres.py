@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -15,12 +16,14 @@ from typing import Any
 
 import asyncpg
 import pytest
+from ports import free_port
 
 from sandbox import postgres_host
 from sandbox.postgres import Postgres, PostgresError
 
 ROOT = Path(__file__).parents[2]
 IS_ROOT = os.geteuid() == 0
+PATIENCE = 60.0
 
 # What another program does with a cluster: it says where it is, and then waits to be killed.
 OWNER = """
@@ -91,8 +94,8 @@ def is_alive(process_id: int) -> bool:
     return False
 
 
-def wait_until_gone(process_id: int, seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
+def wait_until_gone(process_id: int) -> bool:
+    deadline = time.monotonic() + PATIENCE
     while is_alive(process_id) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not is_alive(process_id)
@@ -163,6 +166,20 @@ def test_a_taken_port_is_named(cluster: Postgres, tmp_path: Path) -> None:
     with pytest.raises(PostgresError, match=f"port {cluster.port} is taken by another program"):
         late.start()
     late.destroy()
+
+
+def test_a_free_port_that_is_lost_meanwhile_is_replaced_by_another(
+    cluster: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        lost = other.getsockname()[1]
+        ports = iter([lost, free_port()])
+        monkeypatch.setattr("sandbox.postgres._free_port", lambda: next(ports))
+        monkeypatch.setattr("sandbox.postgres.LOCK_SECONDS_MAX", 0.0)  # as on a slow machine
+        cluster.start()
+
+    assert cluster.port != lost
+    assert ask(cluster.url, "select 1") == 1
 
 
 def test_a_cluster_in_use_is_neither_started_again_nor_destroyed(cluster: Postgres) -> None:

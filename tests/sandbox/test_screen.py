@@ -1,9 +1,17 @@
 import io
+from types import SimpleNamespace
 from typing import Self
 
 import pytest
 
+from sandbox import screen
 from sandbox.screen import RED, Screen
+
+
+@pytest.fixture(autouse=True)
+def _no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes 0.0 s, however slow the machine is."""
+    monkeypatch.setattr(screen, "time", SimpleNamespace(monotonic=lambda: 7.0))
 
 
 class Terminal(io.StringIO):
@@ -21,8 +29,7 @@ class Closed(io.StringIO):
 
 def test_a_file_gets_neither_colour_nor_moving_lines() -> None:
     file = io.StringIO()
-    screen = Screen(file, {})
-    with screen.step("database") as step:
+    with Screen(file, {}).step("database") as step:
         step.result = "ready"
 
     assert file.getvalue() == "  database       0.0 s  ready\n"

@@ -38,7 +38,7 @@ class Lambda:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate(timeout=10)  # the end of its input ends it
+        self._process.communicate(timeout=60)  # the end of its input ends it
 
     def answer(self, event: Event) -> Event:
         assert self._process.stdin

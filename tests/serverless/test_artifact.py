@@ -8,7 +8,6 @@ import os
 import platform
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 from serverless.conftest import ROOT, Hasura, runtime_packages, settings
 from serverless.lambdas import DOORS, Event, Lambda
 from serverless.test_handler import GENUINE, NAMES, cold_start, webhook
@@ -205,7 +205,7 @@ def ask(port: int, path: str, seconds: float) -> int:
         try:
             connection.request("GET", path)
             return connection.getresponse().status
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):
             assert time.monotonic() < deadline, "nobody answers"
             time.sleep(0.1)
         finally:
@@ -213,10 +213,7 @@ def ask(port: int, path: str, seconds: float) -> int:
 
 
 def test_osls_serves_the_app_on_this_machine_only(tmp_path: Path, hasura: Hasura) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
+    port = free_port()
     with served(port, environment(**settings(hasura)), tmp_path):
         assert ask(port, "/healthz", seconds=60) == 200
         assert ask(port, "/nothing", seconds=1) == 404

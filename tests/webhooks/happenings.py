@@ -5,7 +5,7 @@ from typing import Any
 from bank_transfers.conftest import staffed
 from books import Connection, Money, settle
 from credit_shop import Shop
-from mandates import Autopay
+from mandates import Autopay, move_clock
 from money_back import Desk
 from orders.conftest import Office, stock
 
@@ -80,9 +80,9 @@ def wait(db: Connection, *, days: int) -> None:
 
 
 def charge_by_itself(db: Connection) -> None:
+    move_clock(db, "2027-06-01T12:00Z")  # first: a price holds from when it is set
     tenant = settle(db)
     autopay = Autopay(db, Money(db, tenant.session), tenant)
-    autopay.at("2027-06-01T12:00Z")
     closed = autopay.record(autopay.open()["id"])["id"]
     autopay.hear(closed, "failed")
     mandate = {"autopay_mandate_id": autopay.set_up(day_of_month=15)}

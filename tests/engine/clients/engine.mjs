@@ -3,6 +3,9 @@
 export const URL = process.env.ENGINE_URL;
 export const SOCKET = URL.replace(/^http/, "ws");
 
+/** Of an engine that soon gives up who does not greet. */
+export const HASTY_SOCKET = process.env.HASTY_ENGINE_URL.replace(/^http/, "ws");
+
 export const ADMIN = { "x-hasura-admin-secret": process.env.ENGINE_SECRET };
 export const ANN = { ...ADMIN, "x-hasura-role": "user", "x-hasura-user-id": "ann" };
 export const NOBODY = { ...ADMIN, "x-hasura-role": "nobody" };
@@ -32,7 +35,7 @@ export class Mailbox {
   }
 
   take(what) {
-    return within(10, what, (resolve) => {
+    return within(60, what, (resolve) => {
       if (this.letters.length > 0) resolve(this.letters.shift());
       else this.waiting.push(resolve);
     });

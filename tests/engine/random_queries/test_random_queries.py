@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -21,6 +22,8 @@ from engine.random_queries.worlds import World
 from hypothesis import HealthCheck, Phase, given, settings
 
 from sandbox.postgres import Postgres
+
+pytestmark = pytest.mark.timeout(0 if "FUZZ_EXAMPLES" in os.environ else 600)
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 SHRINKS = bool(os.environ.get("FUZZ_SHRINK"))
@@ -45,10 +48,11 @@ TWICE = "ON CONFLICT DO UPDATE command cannot affect row a second time"
 
 @pytest.fixture(scope="module")
 def stage(bare_postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    name = f"random_queries_{uuid4().hex[:12]}"
     with psycopg.connect(bare_postgres.url, autocommit=True) as admin:
-        admin.execute("create database random_queries")
-        admin.execute("alter database random_queries set timezone to 'UTC'")
-    url = bare_postgres.url.rsplit("/", 1)[0] + "/random_queries"
+        admin.execute(f"create database {name}")
+        admin.execute(f"alter database {name} set timezone to 'UTC'")
+    url = bare_postgres.url.rsplit("/", 1)[0] + f"/{name}"
     empty: dict[str, Any] = {"sources": [{"name": "default", "kind": "postgres", "tables": []}]}
     directory = harness.write_metadata(empty, tmp_path_factory.mktemp("random") / "metadata")
     with (

@@ -10,6 +10,7 @@ import stripe
 sys.path.insert(0, str(Path(__file__).parent))
 
 from gateway_bench import Bench, Receiver, Server, connect
+from gateways.standing import StandingServer
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +29,17 @@ def server(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iter
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def standing(
+    tmp_path_factory: pytest.TempPathFactory, receiver: Receiver
+) -> Iterator[StandingServer]:
+    """A server whose time moves when a test moves it: what is to come in two seconds waits."""
+    hook = ("--webhook", f"stripe={receiver.url}")
+    server = StandingServer(tmp_path_factory.mktemp("standing"), hook)
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _without_telemetry() -> None:
     stripe.enable_telemetry = False
@@ -35,6 +47,15 @@ def _without_telemetry() -> None:
 
 @pytest.fixture
 def bench(server: Server, receiver: Receiver) -> Iterator[Bench]:
+    yield from _bench(server, receiver)
+
+
+@pytest.fixture
+def standing_bench(standing: StandingServer, receiver: Receiver) -> Iterator[Bench]:
+    yield from _bench(standing, receiver)
+
+
+def _bench(server: Server, receiver: Receiver) -> Iterator[Bench]:
     with requests.Session() as session:
         yield Bench(server, receiver, connect(server, session))
     server.control("/faults", method="DELETE")

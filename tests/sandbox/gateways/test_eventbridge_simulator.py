@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 import requests
-from gateway_bench import Receiver, Server, wait_for
+from gateway_bench import PATIENCE, Receiver, Server, wait_for
 
 from app.webhooks.address import signature
 from app.webhooks.sigv4 import Credentials, sign
@@ -55,14 +55,16 @@ class Bus:
         now = changes.pop("now", datetime.now(UTC))
         headers = sign(who, self.url, HEADERS, body, now) | changes.pop("headers", {})
         answer = self.server.http.post(
-            self.url, data=changes.pop("body", body), headers=headers, timeout=20
+            self.url, data=changes.pop("body", body), headers=headers, timeout=PATIENCE
         )
         said: Said = answer.json()
         return answer.status_code, said
 
     def kept(self, **query: str) -> list[Said]:
         url = f"{self.server.url}/_sandbox/eventbridge/events"
-        found: list[Said] = self.server.http.get(url, params=query, timeout=5).json()["events"]
+        found: list[Said] = self.server.http.get(url, params=query, timeout=PATIENCE).json()[
+            "events"
+        ]
         return found
 
     def about(self, said: Said) -> list[Said]:
@@ -261,27 +263,28 @@ def post(bus: Bus, secret: str = SECRET, **changes: Any) -> requests.Response:
     now = changes.get("now", datetime.now(UTC))
     headers = signature(secret, event_id, now, body)
     url = f"{bus.url}consumer"
-    return bus.server.http.post(url, data=body, headers=headers, timeout=5)
+    return bus.server.http.post(url, data=body, headers=headers, timeout=PATIENCE)
 
 
 def test_the_plain_address_checks_signatures(bus: Bus) -> None:
-    before = len(bus.kept())
+    before = len(bus.kept(limit="10000"))
 
     assert post(bus).text == "thank you"
-    assert len(bus.kept()) == before + 1
+    assert len(bus.kept(limit="10000")) == before + 1
     assert post(bus, "whsec_" + "b3RoZXI=").status_code == 401
     for minutes in (-6, 6):
         assert post(bus, now=datetime.now(UTC) + timedelta(minutes=minutes)).status_code == 401
-    assert len(bus.kept()) == before + 1
+    assert len(bus.kept(limit="10000")) == before + 1
 
 
 def test_what_came_can_be_looked_at(bus: Bus) -> None:
     bus.put(entry(DetailType="<b>bold</b>"))
-    page = bus.server.http.get(f"{bus.url}events", timeout=5)
+    page = bus.server.http.get(f"{bus.url}events", timeout=PATIENCE)
 
     assert page.status_code == 200
     assert "&lt;b&gt;bold&lt;/b&gt;" in page.text
-    assert "/eventbridge/events" in bus.server.http.get(f"{bus.server.url}/", timeout=5).text
+    index = bus.server.http.get(f"{bus.server.url}/", timeout=PATIENCE)
+    assert "/eventbridge/events" in index.text
 
 
 def test_the_list_can_be_read_on(bus: Bus) -> None:

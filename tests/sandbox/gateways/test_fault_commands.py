@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from gateway_bench import Bench, Server, free_port
+from gateway_bench import Bench, Server
+from ports import free_port
 
 from sandbox import commands, running
 from sandbox.fault_commands import MEANINGS
@@ -88,13 +89,13 @@ def test_held_webhooks_are_sent_in_the_order_that_is_asked_for(
     faults("set", "stripe", "hold", "--always")
     for _ in range(2):
         bench.charge()
-    log = server.control("/deliveries?limit=100", method="GET")["deliveries"]
+    faults("clear")  # from here on nothing more is held
+    log = server.control("/deliveries?limit=9999", method="GET")["deliveries"]
     held = [one["id"] for one in log if one["state"] == "held"]
     assert len(held) >= 2
-    faults("clear")
 
     assert faults("release", "--newest-first") == f"{len(held)} released\n"
-    log = server.control("/deliveries?limit=100", method="GET")["deliveries"]
+    log = server.control("/deliveries?limit=9999", method="GET")["deliveries"]
     sent = sorted(
         (one for one in log if one["id"] in held), key=lambda one: one["attempts"][0]["at"]
     )

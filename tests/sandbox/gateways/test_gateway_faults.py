@@ -143,9 +143,9 @@ COMPLETED = "checkout.session.completed"
 def test_a_dropped_webhook_never_comes(bench: Bench) -> None:
     bench.server.fault(f"webhook:{COMPLETED}", "drop")
     session = bench.paid()
-    bench.receiver.wait(str(session.payment_intent), "charge.updated")
-    time.sleep(0.3)
-    assert bench.receiver.about(session.id, COMPLETED) == []
+    told = bench.told(str(session.payment_intent))
+    assert "charge.updated" in told
+    assert COMPLETED not in told
 
 
 def test_a_duplicate_is_the_same_event_again(bench: Bench) -> None:
@@ -196,7 +196,7 @@ def test_held_webhooks_come_in_the_order_of_their_release(bench: Bench) -> None:
     bench.server.fault("webhook:*", "hold", times=None)
     session = bench.paid()
     intent = str(session.payment_intent)
-    time.sleep(0.3)
+    bench.server.wait_until_quiet()
     assert bench.receiver.about(intent) == []
 
     newest = bench.client.v1.events.list(params={"limit": 20}).data

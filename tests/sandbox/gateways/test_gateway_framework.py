@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 from typing import Any
 
-from gateway_bench import ROOT, Receiver, Server, wait_for
+from gateway_bench import PATIENCE, ROOT, Receiver, Server, wait_for
 
 from sandbox import gateways
 from sandbox.gateways.stripe import money
@@ -79,13 +79,13 @@ def test_a_simulator_is_added_by_adding_a_file(tmp_path: Path) -> None:
     program = PROGRAM.format(folder=str(tmp_path), webhook=f"acme={receiver.url}")
     server = Server(tmp_path / "state", program=program)
 
-    health = server.http.request("GET", f"{server.url}/healthz", timeout=5).json()
+    health = server.http.request("GET", f"{server.url}/healthz", timeout=PATIENCE).json()
     assert health["simulators"] == sorted(["acme", *gateways.names()])
-    assert server.http.request("POST", f"{server.url}/acme/orders", timeout=5).ok
+    assert server.http.request("POST", f"{server.url}/acme/orders", timeout=PATIENCE).ok
     received: Any = receiver.wait("o1", "order.created")[0]
     assert len(received.headers["x-acme-signature"]) == 64
     receiver.wait("o1", "order.shipped")
-    index = server.http.request("GET", f"{server.url}/", timeout=5).text
+    index = server.http.request("GET", f"{server.url}/", timeout=PATIENCE).text
     wait_for(lambda: "Acme Pay" in index or None, "the overview")
     server.stop()
     http.shutdown()

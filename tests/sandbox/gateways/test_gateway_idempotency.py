@@ -2,11 +2,12 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
 import stripe
-from gateway_bench import Bench, order
+from gateway_bench import KEY, Bench, order
 
 CUSTOMER = {"email": "a@b.example"}
 
@@ -62,16 +63,16 @@ def test_a_key_is_free_again_after_a_day(bench: Bench) -> None:
 
 
 def test_a_key_in_use_is_a_conflict_and_the_effect_happens_once(bench: Bench) -> None:
-    bench.server.fault("customers.create", "slow", seconds=0.5)
-    headers = {"Idempotency-Key": str(uuid4())}
+    bench.server.fault("customers.create", "slow", seconds=1)
     email = f"{uuid4()}@b.example"
-
-    def call(_: int) -> tuple[int, str | None]:
-        answer = bench.server.raw("POST", "/v1/customers", {"email": email}, **headers)
-        return answer.status_code, answer.json().get("error", {}).get("code")
-
-    with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(call, range(6)))
+    headers = {
+        "Authorization": f"Bearer {KEY}",
+        "Idempotency-Key": str(uuid4()),
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    form = urlencode({"email": email})
+    found = bench.server.at_once(6, f"{bench.server.api}/v1/customers", form, headers)
+    answers = [(status, said.get("error", {}).get("code")) for status, said in found]
 
     assert answers.count((200, None)) == 1
     assert answers.count((409, "idempotency_key_in_use")) == 5

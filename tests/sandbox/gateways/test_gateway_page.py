@@ -255,8 +255,9 @@ def test_a_confirmed_challenge_can_still_be_declined(bench: Bench) -> None:
     ],
 )
 def test_a_delayed_payment_completes_unpaid_and_is_paid_later(
-    bench: Bench, currency: str, account: str, method: str
+    standing_bench: Bench, currency: str, account: str, method: str
 ) -> None:
+    bench = standing_bench
     session = bench.open(**order(currency=currency))
     assert bench.pay(session.url, **bank(account)).status_code == 303
     done = bench.get(session.id, "payment_intent.latest_charge").to_dict()

@@ -24,25 +24,19 @@ def own_receiver() -> Iterator[Receiver]:
 
 def test_a_kill_loses_no_session_no_key_and_no_webhook(state: Path, own_receiver: Receiver) -> None:
     with requests.Session() as http:
-        first = Server(state, own_receiver.url)
-        bench = Bench(first, own_receiver, connect(first, http))
+        server = Server(state, own_receiver.url)
+        bench = Bench(server, own_receiver, connect(server, http))
         key = str(uuid4())
         create = bench.client.v1.checkout.sessions.create
         same: Any = order()
         unpaid = create(params=same, options={"idempotency_key": key})
-        own_receiver.refusals[:] = [("evt_", 503)] * 100
+        own_receiver.refusals[:] = [("evt_", 503)] * 10_000
         delayed = bench.open()
         pay = f"/stripe/sessions/{delayed.id}/pay"
-        assert first.control(pay, {"bank": True})["outcome"] == "done"
+        assert server.control(pay, {"bank": True})["outcome"] == "done"
         paid = bench.paid()
         own_receiver.wait(paid.id, "checkout.session.completed")
-        first.kill()
-
-        own_receiver.refusals.clear()
-        own_receiver.received.clear()
-        second = Server(state, own_receiver.url, port=first.port)
-        bench = Bench(second, own_receiver, connect(second, http))
-        create = bench.client.v1.checkout.sessions.create
+        server.kill_and_start(between=own_receiver.forget)
         assert create(params=same, options={"idempotency_key": key}).id == unpaid.id
         assert bench.get(paid.id).payment_status == "paid"
         construct(own_receiver.wait(paid.id, "checkout.session.completed")[0])
@@ -50,16 +44,16 @@ def test_a_kill_loses_no_session_no_key_and_no_webhook(state: Path, own_receiver
         assert bench.get(delayed.id).payment_status == "paid"
         assert bench.pay(unpaid.url).status_code == 303
         assert len(bench.client.v1.webhook_endpoints.list().data) == 1
-        second.stop()
+        server.stop()
 
 
 def test_a_kill_amid_payments_leaves_the_books_whole(state: Path, own_receiver: Receiver) -> None:
-    first = Server(state, own_receiver.url)
+    server = Server(state, own_receiver.url)
     answered: list[str] = []
 
     def pay(_: int) -> None:
         with suppress(requests.RequestException), requests.Session() as http:
-            bench = Bench(first, own_receiver, connect(first, http))
+            bench = Bench(server, own_receiver, connect(server, http))
             with suppress(stripe.APIConnectionError):
                 for _ in range(200):
                     session = bench.open()
@@ -69,13 +63,13 @@ def test_a_kill_amid_payments_leaves_the_books_whole(state: Path, own_receiver: 
     with ThreadPoolExecutor(4) as pool:
         paying = [pool.submit(pay, number) for number in range(4)]
         wait_for(lambda: len(answered) > 20 or None, "some payments")
-        first.kill()
+        server.process.kill()
         for one in paying:
             one.result()
 
-    second = Server(state, own_receiver.url, port=first.port)
+    server.kill_and_start()
     with requests.Session() as http:
-        bench = Bench(second, own_receiver, connect(second, http))
+        bench = Bench(server, own_receiver, connect(server, http))
         for identifier in answered:
             session = bench.get(identifier, "payment_intent.latest_charge").to_dict()
             charge = session["payment_intent"]["latest_charge"]
@@ -85,7 +79,7 @@ def test_a_kill_amid_payments_leaves_the_books_whole(state: Path, own_receiver: 
         entries = bench.client.v1.balance_transactions.list(params={"limit": 100}).data
         assert [one.source for one in entries] == [one.id for one in charged]
         own_receiver.wait(answered[-1], "checkout.session.completed")
-    second.stop()
+    server.stop()
 
 
 def test_a_moved_clock_outlives_a_restart(state: Path) -> None:
@@ -97,4 +91,4 @@ def test_a_moved_clock_outlives_a_restart(state: Path) -> None:
     after = second.control("/clock", method="GET")["now"]
     second.stop()
 
-    assert 0 <= after - before < 60
+    assert 0 <= after - before < 1000

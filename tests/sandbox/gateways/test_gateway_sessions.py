@@ -236,7 +236,7 @@ VALUES = st.one_of(
 @settings(
     max_examples=60,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     database=None,
 )
 def test_no_form_whatever_breaks_the_server(bench: Bench, pairs: list[tuple[str, str]]) -> None:

@@ -39,7 +39,7 @@ def newest(bench: Bench, kind: str) -> dict[str, Any]:
     elif kind == "dispute":
         bench.server.control(f"/stripe/charges/{session.payment_intent}/dispute", {})
     elif kind == "payout":
-        bench.server.control("/stripe/payouts", {})
+        bench.server.control("/stripe/payouts", {"debit": True})  # others' refunds may weigh more
     elif kind == "setup_intent":
         bench.saving()
     answer = bench.server.raw("GET", f"{KINDS[kind]}?limit=1")

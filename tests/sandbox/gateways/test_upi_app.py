@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from gateway_bench import Receiver, Server
+from gateway_bench import PATIENCE, Receiver, Server
 
 from sandbox.gateways.server import upi
 
@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def asked(server: Server, path: str, body: object) -> requests.Response:
     url = f"{server.url}/cashfree/pg{path}"
-    return server.http.request("POST", url, json=body, headers=HEADERS, timeout=10)
+    return server.http.request("POST", url, json=body, headers=HEADERS, timeout=PATIENCE)
 
 
 def tried(server: Server, session: str) -> requests.Response:
@@ -49,11 +49,11 @@ def link(server: Server) -> str:
 
 
 def submitted(server: Server, **form: str) -> requests.Response:
-    return server.http.request("POST", f"{server.url}/upi", data=form, timeout=10)
+    return server.http.request("POST", f"{server.url}/upi", data=form, timeout=PATIENCE)
 
 
 def test_the_app_asks_for_a_link(server: Server) -> None:
-    page = server.http.request("GET", f"{server.url}/upi", timeout=10)
+    page = server.http.request("GET", f"{server.url}/upi", timeout=PATIENCE)
 
     assert page.status_code == 200
     assert 'name="link"' in page.text
@@ -63,7 +63,7 @@ def test_the_app_lists_what_waits_to_be_paid(server: Server, link: str) -> None:
     reference = upi.read(link).reference
 
     def listed() -> bool:
-        page = server.http.request("GET", f"{server.url}/upi", timeout=10)
+        page = server.http.request("GET", f"{server.url}/upi", timeout=PATIENCE)
         return f"for {reference}" in page.text
 
     assert listed()
@@ -72,7 +72,7 @@ def test_the_app_lists_what_waits_to_be_paid(server: Server, link: str) -> None:
 
 
 def test_the_app_shows_who_asks_for_how_much(server: Server, link: str) -> None:
-    page = server.http.request("GET", f"{server.url}/upi", params={"link": link}, timeout=10)
+    page = server.http.request("GET", f"{server.url}/upi", params={"link": link}, timeout=PATIENCE)
 
     assert "₹2450.10" in page.text
     assert "Munim Sandbox Store" in page.text

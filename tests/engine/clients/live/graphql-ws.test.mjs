@@ -7,7 +7,7 @@ import { createClient as createOld } from "graphql-ws";
 import { createClient } from "graphql-ws-6";
 import WebSocket from "ws";
 
-import { ADMIN, ANN, Mailbox, SOCKET, run, within } from "../engine.mjs";
+import { ADMIN, ANN, HASTY_SOCKET, Mailbox, SOCKET, run, within } from "../engine.mjs";
 
 const LIVE = "subscription ($id: Int!) { wallet_by_pk(id: $id) { id active } }";
 const set = (to) =>
@@ -84,7 +84,7 @@ for (const [version, create] of Object.entries({ 6: createClient, 5: createOld }
 
     it("is closed with 4400 for a wrong secret", async () => {
       const wrong = { "x-hasura-admin-secret": "wrong" };
-      const closed = within(10, "the close", (resolve) => {
+      const closed = within(60, "the close", (resolve) => {
         const client = connect(wrong, { on: { closed: resolve } });
         listen(client, { query: LIVE, variables: { id: 1 } });
       });
@@ -94,10 +94,9 @@ for (const [version, create] of Object.entries({ 6: createClient, 5: createOld }
 }
 
 describe("a socket of the current protocol", () => {
-  const dial = () => new WebSocket(SOCKET, "graphql-transport-ws");
-  const closeAfter = (...messages) =>
-    within(10, "the close", (resolve) => {
-      const socket = dial();
+  const closeAfter = (messages, address = SOCKET) =>
+    within(60, "the close", (resolve) => {
+      const socket = new WebSocket(address, "graphql-transport-ws");
       socket.on("close", (code) => resolve(code));
       socket.on("open", () => messages.forEach((item) => socket.send(JSON.stringify(item))));
     });
@@ -106,22 +105,22 @@ describe("a socket of the current protocol", () => {
   const subscribe = { type: "subscribe", id: "1", payload };
 
   it("closes with 4401 for a subscription before the greeting", async () => {
-    assert.equal(await closeAfter(subscribe), 4401);
+    assert.equal(await closeAfter([subscribe]), 4401);
   });
 
   it("closes with 4429 for a second greeting", async () => {
-    assert.equal(await closeAfter(init, init), 4429);
+    assert.equal(await closeAfter([init, init]), 4429);
   });
 
   it("closes with 4409 for an id that is in use", async () => {
-    assert.equal(await closeAfter(init, subscribe, subscribe), 4409);
+    assert.equal(await closeAfter([init, subscribe, subscribe]), 4409);
   });
 
   it("closes with 4400 for a message it does not know", async () => {
-    assert.equal(await closeAfter(init, { type: "nope" }), 4400);
+    assert.equal(await closeAfter([init, { type: "nope" }]), 4400);
   });
 
   it("closes with 4408 when no greeting comes", async () => {
-    assert.equal(await closeAfter(), 4408);
+    assert.equal(await closeAfter([], HASTY_SOCKET), 4408);
   });
 });
