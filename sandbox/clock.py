@@ -21,7 +21,7 @@ import asyncpg
 import httpx
 
 from sandbox import running
-from sandbox.journey import Journey, Story, set_clock_back, tell_simulator
+from sandbox.journey import ANSWER_SECONDS_MAX, Journey, Story, set_clock_back, tell_simulator
 from sandbox.queues import Queues
 from sandbox.screen import Screen
 from sandbox.world import SEEDS, WorldError
@@ -30,6 +30,7 @@ UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"
 DURATION = re.compile("".join(rf"(?:([0-9]{{1,6}}){unit})?" for unit in UNITS))
 FARTHEST = timedelta(days=50 * 366)
 PROGRESS_SECONDS = 1.0
+CONNECT_SECONDS_MAX = 20.0
 ADVISORY_LOCK = 6_310_417_240_281_133_202  # any number, but not the migrations' own
 
 # What is written down as the time at which it was written: the columns that clock_now() fills.
@@ -90,17 +91,18 @@ class Mover:
             self.screen.say(f"  {cron} failed at last: {failure}")
 
     async def reset(self) -> None:
-        await self._back(datetime.now(UTC))
+        await self._back(None)
 
-    async def _back(self, target: datetime) -> None:
+    async def _back(self, target: datetime | None) -> None:
+        """Go back to a moment, or to the world's time, which goes on while we look."""
         await self._hold()
         name, newest = await self._newest()
-        if newest and newest > target:
+        if newest and newest > (target or datetime.now(UTC)):
             raise WorldError(
                 f"{name} has a row of {text_of(newest)}, and time does not go below what is"
                 " recorded: make reset empties the sandbox"
             )
-        skew = round((target - datetime.now(UTC)).total_seconds())
+        skew = round((target - datetime.now(UTC)).total_seconds()) if target else 0
         now = await set_clock_back(self.database, skew)
         await tell_simulator(self.database, self.web, self.ports)
         self.screen.say(f"it is {text_of(now)}")
@@ -144,7 +146,7 @@ async def do(found: running.Running, move: Move) -> None:
     """Make a move, with the time held for ourselves. Raises WorldError."""
     async with (
         _connected(found.database_url) as database,
-        httpx.AsyncClient(trust_env=False) as web,
+        httpx.AsyncClient(trust_env=False, timeout=ANSWER_SECONDS_MAX) as web,
     ):
         await move(Mover(database, web, found))
 
@@ -152,7 +154,7 @@ async def do(found: running.Running, move: Move) -> None:
 @asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[Any]:
     try:
-        database = await asyncpg.connect(url, timeout=5)
+        database = await asyncpg.connect(url, timeout=CONNECT_SECONDS_MAX)
     except (OSError, asyncpg.PostgresError, TimeoutError) as failure:
         raise WorldError(
             f"the sandbox's database does not answer: is it up? ({failure})"

@@ -41,7 +41,8 @@ __all__ = ["Postgres", "PostgresError"]
 DATABASE = "munim"
 
 START_SECONDS_MAX = 30.0  # crash recovery of a large cluster takes a while
-LOCK_SECONDS_MAX = 3.0  # how long a killed server's children may still hold the cluster
+LOCK_SECONDS_MAX = 3.0  # how long a killed server may still hold the cluster
+CHILDREN_SECONDS_MAX = 30.0  # and its children, each until it has ended what it was doing
 STOP_SIGNALS = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 
 # Text is ordered by code point and letters are Unicode's, on every system alike.
@@ -171,14 +172,18 @@ class Postgres:
 
     def _serve(self, home: Path, binaries: Path, account: Account) -> None:
         """Launch until the server is ready, as a killed one may hold its lock a little longer."""
-        deadline = time.monotonic() + LOCK_SECONDS_MAX
+        began = time.monotonic()
         drop_stale_lock(home / "data")
         while (refusal := self._launch(home, binaries, account)) is not None:
             port_is_lost = "could not bind" in refusal
             if port_is_lost and self._wanted_port:
                 raise PostgresError(f"port {self.port} is taken by another program")
-            held = port_is_lost or "postmaster.pid" in refusal or "shared memory" in refusal
-            if not held or time.monotonic() > deadline:
+            has_children = "shared memory" in refusal
+            held = port_is_lost or "postmaster.pid" in refusal or has_children
+            # A lost port is no fault of ours: the next one is another.
+            is_passing = has_children or port_is_lost
+            patience = CHILDREN_SECONDS_MAX if is_passing else LOCK_SECONDS_MAX
+            if not held or time.monotonic() - began > patience:
                 raise PostgresError(f"Postgres cannot start in {self.directory}: {refusal}")
             time.sleep(0.1)
 

@@ -11,6 +11,10 @@ from sandbox.gateways.server.app import build_app, build_house
 from sandbox.gateways.server.connection import Protocol
 from sandbox.gateways.server.simulator import Options
 
+# As nginx has it, and what stands before a gateway: a client that kept a connection for some
+# seconds does not meet its end.
+KEEP_ALIVE_SECONDS = 75
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
@@ -27,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         http=Protocol,
         ws="none",
         log_level="warning",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=2,
     )
 
