@@ -9,4 +9,4 @@ RUN python -m compileall -q app
 
 USER nobody
 EXPOSE 5000
-CMD ["python", "-m", "waitress", "--listen=0.0.0.0:5000", "--threads=8", "--connection-limit=1000", "app.wsgi:app"]
+CMD ["python", "-m", "waitress", "--listen=0.0.0.0:5000", "--threads=32", "--connection-limit=1000", "app.wsgi:app"]

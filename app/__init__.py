@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WsgiResponse
 
-from app import config, endpoints, gateways, log
+from app import config, endpoints, gateways, inbox, log
 from app.clock import Clock
 from app.context import Context
 from app.errors import (
@@ -57,7 +58,8 @@ def create_app(environ: Mapping[str, str] | None = None, hasura: Hasura | None =
     flask.register_error_handler(HTTPException, _refuse_http)
     flask.register_error_handler(Exception, _fail)
 
-    contexts = partial(_context, settings, hasura, gateways.finder(environ), clock)
+    finder = gateways.finder(environ)
+    contexts = partial(_acting, Context(settings, hasura, finder, clock.now, inbox.messages()))
     for endpoint in endpoints.discover(sys.modules[__name__]):
         view = partial(_serve, endpoint, contexts, settings.action_secret)
         for path in endpoint.paths:
@@ -81,14 +83,8 @@ def _read_skew(hasura: Hasura) -> int:
     return int(hasura.one("ReadClock")["skew_seconds"])
 
 
-def _context(
-    settings: config.Settings,
-    hasura: Hasura,
-    gateway: Callable[[str], gateways.Gateway],
-    clock: Clock,
-    session_variables: dict[str, str],
-) -> Context:
-    return Context(settings, hasura.acting_for(session_variables), gateway, clock.now)
+def _acting(ctx: Context, session_variables: dict[str, str]) -> Context:
+    return replace(ctx, hasura=ctx.hasura.acting_for(session_variables))
 
 
 def _serve(

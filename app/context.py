@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from app.batches import Batches
 from app.config import Settings
 from app.gateways import Gateway
 from app.graphql import Hasura
@@ -17,3 +19,4 @@ class Context:
     hasura: Hasura
     gateway: Callable[[str], Gateway]
     now: Callable[[], datetime]
+    inbox: Batches[dict[str, Any], dict[str, Any]]  # what all requests together bring to it

@@ -3348,6 +3348,19 @@ $function$;
 comment on function ask_refund_again(json,uuid) is 'The gateway gave no answer to a question about a refund: it is asked again within the hour, for a week.';
 grant execute on function ask_refund_again(json,uuid) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.attempt_named_in(p_notice jsonb)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((p_notice ->> 'payment_attempt_id'::text) ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'::text) THEN ((p_notice ->> 'payment_attempt_id'::text))::uuid
+             ELSE NULL::uuid
+         END AS "case";
+END;
+comment on function attempt_named_in(jsonb) is 'Our own reference, where a message carries one.';
+
 CREATE OR REPLACE FUNCTION public.attempt_of_notice(p_event gateway_events)
  RETURNS payment_attempts
  LANGUAGE plpgsql
@@ -3464,36 +3477,6 @@ BEGIN ATOMIC
    WHERE (autopay_mandates.id = (autopay_obstacle.p_charge).autopay_mandate_id);
 END;
 comment on function autopay_obstacle(autopay_charges) is 'Why a charge must not begin now though it was due when it was claimed; null when it may.';
-
-CREATE OR REPLACE FUNCTION public.autopay_postings(p_attempts payment_attempts[], OUT owners uuid[], OUT postings ledger_posting[])
- RETURNS record
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-begin
-    select
-        array_agg(
-            attempt.organization_id
-            order by attempt.organization_id, attempt.payment_intent_id, paid.place
-        ),
-        array_agg(
-            posting order by attempt.organization_id, attempt.payment_intent_id, paid.place
-        )
-    into owners, postings
-    from unnest(p_attempts) as attempt
-    inner join payment_intents on payment_intents.id = attempt.payment_intent_id
-    cross join lateral (
-        select
-            1 as place,
-            capture_posting(
-                attempt, attempt.amount_captured, 'payments_received', attempt.captured_at
-            ) as posting
-        union all
-        select 2 as place, credit_grant_posting(payment_intents, attempt.captured_at) as posting
-    ) as paid;
-end;
-$function$;
-comment on function autopay_postings(payment_attempts[]) is 'What is to be booked of these captures, and in whose ledger: one organisation after the other.';
 
 CREATE OR REPLACE FUNCTION public.autopay_rule(p_currency text, p_on date)
  RETURNS autopay_rules
@@ -3834,7 +3817,7 @@ end;
 $function$;
 comment on function begin_publications_again(text,uuid) is 'Parked events are due now, as if they were new.';
 
-CREATE OR REPLACE FUNCTION public.book_autopay_payments(p_attempts payment_attempts[])
+CREATE OR REPLACE FUNCTION public.book_payments(p_attempts payment_attempts[])
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -3845,7 +3828,7 @@ begin
     with granted as (
         update credit_purchases
         set ledger_transaction_id = booked.ledger_transaction_id, granted_at = clock_now()
-        from post_autopay_payments(p_attempts) as booked
+        from post_payments(p_attempts) as booked
         where credit_purchases.id = booked.credit_purchase_id
         returning credit_purchases
     )
@@ -3870,7 +3853,7 @@ begin
     ));
 end;
 $function$;
-comment on function book_autopay_payments(payment_attempts[]) is 'Books what was captured of purchases as pay_payment_intent does one by one, in statements for all of them: what a statement costs is the most of what a booking costs.';
+comment on function book_payments(payment_attempts[]) is 'Books what was captured as pay_payment_intent does one by one, in statements for all of them: what a statement costs is the most of what a booking costs.';
 
 CREATE OR REPLACE FUNCTION public.book_receipt(p_transfer bank_transfers)
  RETURNS void
@@ -4005,41 +3988,6 @@ end;
 $function$;
 comment on function cancel_order(orders,payment_intents,json) is 'An order is off: what was paid goes back, what was not is not taken any more. The intent is locked.';
 
-CREATE OR REPLACE FUNCTION public.capture_autopay_payments(p_event_ids uuid[])
- RETURNS void
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_attempts payment_attempts[];
-begin
-    with captured as (
-        update payment_attempts
-        set
-            status = 'captured', captured_at = event.occurred_at,
-            amount_captured
-            = coalesce((event.notice ->> 'captured_amount')::bigint, payment_attempts.amount),
-            gateway_payment_id = event.notice ->> 'gateway_payment_id', next_check_at = null,
-            receipt_url = event.notice ->> 'receipt_url',
-            failure_code = null, failure_message = null, decline_class = null
-        from gateway_events as event
-        where event.id = any(p_event_ids) and payment_attempts.id = event.payment_attempt_id
-        returning payment_attempts
-    )
-
-    select array_agg(payment_attempts) into v_attempts from captured;
-
-    perform book_autopay_payments(v_attempts);
-    perform finish_autopay_charges(v_attempts);
-
-    perform
-        request_receipt(attempt), requeue_gateway_events(attempt),
-        resolve_exception('payment-unresolved', 'payment_attempt', attempt.id)
-    from unnest(v_attempts) as attempt;
-end;
-$function$;
-comment on function capture_autopay_payments(uuid[]) is 'Does what messages that say paid call for, as settle_payment_attempt does one by one. Their intents and attempts are locked, and nothing speaks against them.';
-
 CREATE OR REPLACE FUNCTION public.capture_payment_attempt(p_attempt payment_attempts, p_gateway_payment_id text, p_amount bigint, p_occurred_at timestamp with time zone, p_receipt_url text DEFAULT NULL::text)
  RETURNS void
  LANGUAGE plpgsql
@@ -4054,16 +4002,7 @@ begin
     update payment_attempts
     set
         status = 'captured', captured_at = p_occurred_at, amount_captured = p_amount,
-        gateway_payment_id = p_gateway_payment_id,
-        -- On some pages a payer may pay again, in another tab, and the message of it be lost.
-        next_check_at = case
-            when p_attempt.payment_method_id is null and not is_by_hand(p_attempt.gateway)
-                then (
-                    select page_is_left_at(greatest(expires_at, clock_now()))
-                    from checkout_sessions
-                    where payment_attempt_id = p_attempt.id and takes_several
-                )
-        end,
+        gateway_payment_id = p_gateway_payment_id, next_check_at = page_check_at(p_attempt),
         receipt_url = p_receipt_url, is_surplus = v_intent.status in ('paid', 'canceled'),
         failure_code = null, failure_message = null, decline_class = null
     where id = p_attempt.id
@@ -4072,12 +4011,48 @@ begin
     if v_attempt.is_surplus then
         perform keep_surplus(v_attempt, p_occurred_at);
     else
-        perform pay_payment_intent(v_intent, v_attempt, p_occurred_at);
+        perform pay_payment_intent(v_intent, v_attempt);
     end if;
     perform requeue_gateway_events(v_attempt);
 end;
 $function$;
 comment on function capture_payment_attempt(payment_attempts,text,bigint,timestamp with time zone,text) is 'The gateway has the money: it is booked, and what was owed is paid.';
+
+CREATE OR REPLACE FUNCTION public.capture_payments(p_event_ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempts payment_attempts[];
+begin
+    with captured as (
+        update payment_attempts
+        set
+            status = 'captured', captured_at = event.occurred_at,
+            amount_captured
+            = coalesce((event.notice ->> 'captured_amount')::bigint, payment_attempts.amount),
+            gateway_payment_id = event.notice ->> 'gateway_payment_id',
+            next_check_at = page_check_at(payment_attempts),
+            receipt_url = event.notice ->> 'receipt_url',
+            failure_code = null, failure_message = null, decline_class = null
+        from gateway_events as event
+        where event.id = any(p_event_ids) and payment_attempts.id = event.payment_attempt_id
+        returning payment_attempts
+    )
+
+    select array_agg(payment_attempts) into v_attempts from captured;
+
+    perform book_payments(v_attempts);
+    perform finish_autopay_charges(v_attempts);
+
+    perform
+        request_receipt(attempt), requeue_gateway_events(attempt),
+        resolve_exception('payment-unresolved', 'payment_attempt', attempt.id)
+    from unnest(v_attempts) as attempt;
+end;
+$function$;
+comment on function capture_payments(uuid[]) is 'Does what messages that say paid call for, as settle_payment_attempt does one by one. Their intents and attempts are locked, and nothing speaks against them.';
 
 CREATE OR REPLACE FUNCTION public.capture_posting(p_attempt payment_attempts, p_amount bigint, p_code text, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting
@@ -5677,6 +5652,9 @@ declare
     );
     v_charges autopay_charges[];
 begin
+    if cardinality(v_ids) = 0 then
+        return;
+    end if;
     perform from autopay_mandates
     where id in (select autopay_mandate_id from autopay_charges where id = any(v_ids))
     order by id
@@ -6371,88 +6349,6 @@ end;
 $function$;
 comment on function keep_autopay_agreement() is 'Refuses to change what a customer agreed to.';
 
-CREATE OR REPLACE FUNCTION public.keep_autopay_answers(hasura_session json, p_answers jsonb)
- RETURNS SETOF gateway_events
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'public', 'pg_temp'
- SET plan_cache_mode TO 'force_generic_plan'
- SET enable_seqscan TO 'off'
- SET jit TO 'off'
-AS $function$
-declare
-    v_ids uuid[];
-    v_attempt_ids uuid[];
-    v_paid uuid[];
-    v_event gateway_events;
-begin
-    perform require_service(hasura_session);
-    perform require_read_committed();
-
-    -- Two calls with the same answers wait for each other in one order, and before they lock more.
-    with kept as (
-        insert into gateway_events (
-            gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice,
-            status, organization_id, payment_attempt_id
-        )
-        select
-            payment_attempts.gateway, payment_attempts.gateway_account, payment_attempts.livemode,
-            answer.event_id, 'answer', answer.occurred_at, answer.finding, answer.finding,
-            'applied', payment_attempts.organization_id, payment_attempts.id
-        from jsonb_to_recordset(p_answers) as answer (
-            gateway text, gateway_account text, event_id text, occurred_at timestamptz,
-            finding jsonb
-        )
-        inner join payment_attempts
-            on payment_attempts.id = (answer.finding ->> 'payment_attempt_id')::uuid
-            and payment_attempts.gateway = answer.gateway
-            and payment_attempts.gateway_account = answer.gateway_account
-            and payment_attempts.livemode::text = hasura_session ->> 'x-hasura-livemode'
-        where answer.finding ->> 'outcome' = 'paid'
-        order by answer.event_id
-        on conflict on constraint gateway_event_is_received_once do nothing
-        returning id, payment_attempt_id
-    )
-
-    select array_agg(id), array_agg(payment_attempt_id) into v_ids, v_attempt_ids from kept;
-    perform lock_autopay_payments(v_attempt_ids);
-
-    -- What is no plain success of a charge under way is left to receive_gateway_event, which comes
-    -- alone: it may need more than its own accounts.
-    delete from gateway_events
-    using payment_attempts, payment_intents
-    where gateway_events.id = any(v_ids)
-        and payment_attempts.id = gateway_events.payment_attempt_id
-        and payment_intents.id = payment_attempts.payment_intent_id
-        and (
-            mismatch_of_notice(gateway_events, payment_attempts) is not null
-            or cardinality(array_positions(v_attempt_ids, payment_attempts.id)) > 1
-            or payment_attempts.status <> 'captured' and (
-                payment_intents.status in ('paid', 'canceled')
-                or not exists (
-                    select from autopay_charges
-                    where autopay_charges.payment_intent_id = payment_intents.id
-                        and autopay_charges.status = 'charging'
-                )
-            )
-        );
-    v_paid := array(
-        select gateway_events.id from gateway_events
-        inner join payment_attempts on payment_attempts.id = gateway_events.payment_attempt_id
-        where gateway_events.id = any(v_ids) and payment_attempts.status <> 'captured'
-    );
-    for v_event in select * from gateway_events where id = any(v_ids) and id <> all(v_paid) loop
-        perform apply_gateway_event(v_event);  -- a webhook was first, and nothing is left to do
-    end loop;
-    if cardinality(v_paid) > 0 then
-        perform capture_autopay_payments(v_paid);
-    end if;
-    return query select * from gateway_events where id = any(v_ids);
-end;
-$function$;
-comment on function keep_autopay_answers(json,jsonb) is 'Keeps many answers at once, as [{"gateway": ..., "gateway_account": ..., "event_id": ..., "occurred_at": ..., "finding": ...}], each as receive_gateway_event would: all that they lock is locked first, kind after kind and by id. Only charges that went well are kept here, and either all of them or none: what is not among the rows of the answer is to be kept alone.';
-grant execute on function keep_autopay_answers(json,jsonb) to munim_hasura;
-
 CREATE OR REPLACE FUNCTION public.keep_credit_rate()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -6736,21 +6632,6 @@ end;
 $function$;
 comment on function lock_autopay_charges(uuid[]) is 'Lock order: intents, mandates, charges, each by id.';
 
-CREATE OR REPLACE FUNCTION public.lock_autopay_payments(p_attempt_ids uuid[])
- RETURNS void
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-begin
-    perform from payment_intents
-    where id in (select payment_intent_id from payment_attempts where id = any(p_attempt_ids))
-    order by id
-    for no key update;
-    perform from payment_attempts where id = any(p_attempt_ids) order by id for no key update;
-end;
-$function$;
-comment on function lock_autopay_payments(uuid[]) is 'Lock order: intents, attempts, each by id.';
-
 CREATE OR REPLACE FUNCTION public.lock_bank_account(p_session json, p_id uuid)
  RETURNS bank_accounts
  LANGUAGE plpgsql
@@ -6807,6 +6688,21 @@ BEGIN ATOMIC
  SELECT pg_advisory_xact_lock(hashtextextended(((('order:'::text || p_organization_id) || ':'::text) || p_reference), (0)::bigint)) AS pg_advisory_xact_lock;
 END;
 comment on function lock_order(uuid,text) is 'All that is asked and said of one order is worked on one after the other, known here or not. It is the first of all locks.';
+
+CREATE OR REPLACE FUNCTION public.lock_payments(p_attempt_ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform from payment_intents
+    where id in (select payment_intent_id from payment_attempts where id = any(p_attempt_ids))
+    order by id
+    for no key update;
+    perform from payment_attempts where id = any(p_attempt_ids) order by id for no key update;
+end;
+$function$;
+comment on function lock_payments(uuid[]) is 'Lock order: intents, attempts, each by id.';
 
 CREATE OR REPLACE FUNCTION public.lock_refundable_attempt(p_session json, p_payment_intent_id uuid, p_payment_attempt_id uuid)
  RETURNS payment_attempts
@@ -7308,6 +7204,35 @@ BEGIN ATOMIC
    WHERE ((gateway_events.id = note_gateway_event.p_id) AND ((((gateway_events.status IS DISTINCT FROM note_gateway_event.p_status) OR (gateway_events.reason IS DISTINCT FROM note_gateway_event.p_reason)) OR (gateway_events.organization_id IS DISTINCT FROM (note_gateway_event.p_attempt).organization_id)) OR (gateway_events.payment_attempt_id IS DISTINCT FROM (note_gateway_event.p_attempt).id)));
 END;
 comment on function note_gateway_event(uuid,text,payment_attempts,text) is 'Closes an inbox row and says whom it was about.';
+
+CREATE OR REPLACE FUNCTION public.obstacle_to_capture(p_event gateway_events, p_event_ids uuid[])
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT COALESCE(mismatch_of_notice(obstacle_to_capture.p_event, attempt.*), reason_not_to_settle(attempt.*, 'captured'::text),
+         CASE
+             WHEN (payment_intents.status = ANY (ARRAY['paid'::text, 'canceled'::text])) THEN 'nothing is owed'::text
+             ELSE NULL::text
+         END,
+         CASE
+             WHEN (EXISTS ( SELECT
+                FROM (gateway_events other
+                  JOIN payment_attempts theirs ON ((theirs.id = other.payment_attempt_id)))
+               WHERE ((other.id = ANY (obstacle_to_capture.p_event_ids)) AND (other.id <> (obstacle_to_capture.p_event).id) AND (theirs.payment_intent_id = payment_intents.id)))) THEN 'another one pays the same'::text
+             ELSE NULL::text
+         END,
+         CASE
+             WHEN (EXISTS ( SELECT
+                FROM autopay_charges
+               WHERE ((autopay_charges.payment_intent_id = payment_intents.id) AND (autopay_charges.status <> 'charging'::text)))) THEN 'its month is not being charged'::text
+             ELSE NULL::text
+         END) AS "coalesce"
+    FROM (payment_attempts attempt
+      JOIN payment_intents ON ((payment_intents.id = attempt.payment_intent_id)))
+   WHERE (attempt.id = (obstacle_to_capture.p_event).payment_attempt_id);
+END;
+comment on function obstacle_to_capture(gateway_events,uuid[]) is 'Why a message that says paid cannot be carried out beside others, or null. Its payment is locked.';
 
 CREATE OR REPLACE FUNCTION public.open_autopay_attempt(p_charge autopay_charges)
  RETURNS void
@@ -7937,6 +7862,23 @@ end;
 $function$;
 comment on function order_of_display_id(bank_accounts,text) is 'What is owed for an order that a payer quoted, in the account''s currency and organisation. Banks take dashes out of remarks, and payers write small letters.';
 
+CREATE OR REPLACE FUNCTION public.page_check_at(p_attempt payment_attempts)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_attempt.payment_method_id is not null or is_by_hand(p_attempt.gateway) then
+        return null;
+    end if;
+    return page_is_left_at(greatest(expires_at, clock_now()))
+    from checkout_sessions
+    where payment_attempt_id = p_attempt.id and takes_several;
+end;
+$function$;
+comment on function page_check_at(payment_attempts) is 'When a captured attempt is asked about once more: on some pages a payer may pay again, in another tab, and the message of it be lost. Null where that cannot be.';
+
 CREATE OR REPLACE FUNCTION public.page_is_left_at(p_expires_at timestamp with time zone)
  RETURNS timestamp with time zone
  LANGUAGE sql
@@ -8095,27 +8037,16 @@ end;
 $function$;
 comment on function pay_by_receipts(payment_intents,bigint) is 'Makes one attempt of as many receipts as it takes, the oldest first, and captures it by the kernel''s own door: paid, or surplus where nothing is owed.';
 
-CREATE OR REPLACE FUNCTION public.pay_payment_intent(p_intent payment_intents, p_attempt payment_attempts, p_occurred_at timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.pay_payment_intent(p_intent payment_intents, p_attempt payment_attempts)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_postings ledger_posting[];
+    v_postings constant ledger_posting[] := payment_postings(p_intent, p_attempt);
     v_transaction_ids uuid[];
 begin
     -- What is captured and what it pays for are booked in one call, which takes all locks in order.
-    v_postings := case p_intent.purpose
-        when 'credit_purchase' then array[
-            capture_posting(
-                p_attempt, p_attempt.amount_captured, 'payments_received', p_occurred_at
-            ),
-            credit_grant_posting(p_intent, p_occurred_at)
-        ]
-        when 'order' then array[
-            capture_posting(p_attempt, p_attempt.amount_captured, 'merchant_balance', p_occurred_at)
-        ]
-    end;
     v_transaction_ids := array(
         select post_ledger_transactions(p_intent.organization_id, p_intent.livemode, v_postings)
     );
@@ -8131,7 +8062,7 @@ begin
     end if;
 end;
 $function$;
-comment on function pay_payment_intent(payment_intents,payment_attempts,timestamp with time zone) is 'What was owed is paid; what it was for is fulfilled.';
+comment on function pay_payment_intent(payment_intents,payment_attempts) is 'What was owed is paid; what it was for is fulfilled.';
 
 CREATE OR REPLACE FUNCTION public.pay_refund_by_hand(p_transfer bank_transfers)
  RETURNS void
@@ -8205,6 +8136,26 @@ BEGIN ATOMIC
          END, 'currency', (p_attempt).currency, 'failure_code', (p_attempt).failure_code, 'decline_class', (p_attempt).decline_class) AS jsonb_build_object;
 END;
 comment on function payment_facts(payment_attempts) is 'What an event about a payment tells.';
+
+CREATE OR REPLACE FUNCTION public.payment_postings(p_intent payment_intents, p_attempt payment_attempts)
+ RETURNS ledger_posting[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_amount constant bigint := p_attempt.amount_captured;
+    v_at constant timestamptz := p_attempt.captured_at;
+begin
+    return case p_intent.purpose
+        when 'credit_purchase' then array[
+            capture_posting(p_attempt, v_amount, 'payments_received', v_at),
+            credit_grant_posting(p_intent, v_at)
+        ]
+        when 'order' then array[capture_posting(p_attempt, v_amount, 'merchant_balance', v_at)]
+    end;
+end;
+$function$;
+comment on function payment_postings(payment_intents,payment_attempts) is 'What is booked of a captured attempt that pays what is owed: the money, then what it is for.';
 
 CREATE OR REPLACE FUNCTION public.payment_status_in(p_intent payment_intents, p_profile text)
  RETURNS text
@@ -8313,50 +8264,6 @@ BEGIN ATOMIC
    WHERE (payment_intents.id = (policy_of_attempt.p_attempt).payment_intent_id);
 END;
 comment on function policy_of_attempt(payment_attempts) is 'The policy that holds now for refunds of an attempt, or null.';
-
-CREATE OR REPLACE FUNCTION public.post_autopay_payments(p_attempts payment_attempts[])
- RETURNS TABLE(credit_purchase_id uuid, ledger_transaction_id uuid)
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_owner uuid;
-    v_owners uuid[];
-    v_part ledger_posting[];
-    v_postings ledger_posting[];
-    v_ids uuid[] := '{}';
-begin
-    -- All accounts are opened before any is locked: who opens one may wait for one that we locked.
-    select owners, postings into v_owners, v_postings from autopay_postings(p_attempts);
-
-    for v_owner, v_part in
-        select
-            owned.owner,
-            array_agg(
-                (
-                    owned.key, owned.kind, owned.reference_type, owned.reference_id,
-                    owned.occurred_at, owned.lines
-                )::ledger_posting
-                order by owned.place
-            )
-        from rows from (unnest(v_owners), unnest(v_postings)) with ordinality
-            as owned (owner, key, kind, reference_type, reference_id, occurred_at, lines, place)
-        group by owned.owner
-        order by owned.owner
-    loop
-        v_ids := v_ids || array(
-            select post_ledger_transactions(v_owner, p_attempts[1].livemode, v_part)
-        );
-    end loop;
-
-    return query
-    select booked.reference_id, booked.id
-    from unnest(v_ids, v_postings)
-        as booked (id, key, kind, reference_type, reference_id, occurred_at, lines)
-    where booked.reference_type = 'credit_purchase';
-end;
-$function$;
-comment on function post_autopay_payments(payment_attempts[]) is 'Books captures and what they grant, each organisation''s in one call, in order of organisation. Answers by which transactions the purchases were granted.';
 
 CREATE OR REPLACE FUNCTION public.post_ledger_hold(p_id uuid, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone, p_lines ledger_line[])
  RETURNS uuid
@@ -8545,6 +8452,63 @@ begin
 end;
 $function$;
 comment on function post_ledger_transactions(uuid,boolean,ledger_posting[]) is 'Books many facts of one organisation at once, as post_ledger_transaction would one by one. Answers their ids in the same order.';
+
+CREATE OR REPLACE FUNCTION public.post_payments(p_attempts payment_attempts[])
+ RETURNS TABLE(credit_purchase_id uuid, ledger_transaction_id uuid)
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_owner uuid;
+    v_part ledger_posting[];
+    v_owners uuid[];
+    v_postings ledger_posting[];
+    v_ids uuid[] := '{}';
+begin
+    -- All accounts are opened before any is locked: who opens one may wait for one that we locked.
+    select
+        array_agg(intent.organization_id order by intent.organization_id, intent.id, posting.place),
+        array_agg(
+            (
+                posting.key, posting.kind, posting.reference_type, posting.reference_id,
+                posting.occurred_at, posting.lines
+            )::ledger_posting
+            order by intent.organization_id, intent.id, posting.place
+        )
+    into v_owners, v_postings
+    from unnest(p_attempts) as attempt
+    inner join payment_intents as intent on intent.id = attempt.payment_intent_id
+    cross join lateral unnest(payment_postings(intent, attempt)) with ordinality
+        as posting (key, kind, reference_type, reference_id, occurred_at, lines, place);
+
+    for v_owner, v_part in
+        select
+            owned.owner,
+            array_agg(
+                (
+                    owned.key, owned.kind, owned.reference_type, owned.reference_id,
+                    owned.occurred_at, owned.lines
+                )::ledger_posting
+                order by owned.place
+            )
+        from rows from (unnest(v_owners), unnest(v_postings)) with ordinality
+            as owned (owner, key, kind, reference_type, reference_id, occurred_at, lines, place)
+        group by owned.owner
+        order by owned.owner
+    loop
+        v_ids := v_ids || array(
+            select post_ledger_transactions(v_owner, p_attempts[1].livemode, v_part)
+        );
+    end loop;
+
+    return query
+    select booked.reference_id, booked.id
+    from unnest(v_ids, v_postings)
+        as booked (id, key, kind, reference_type, reference_id, occurred_at, lines)
+    where booked.reference_type = 'credit_purchase';
+end;
+$function$;
+comment on function post_payments(payment_attempts[]) is 'Books captures and what they pay for, each organisation''s in one call, in order of organisation. Answers by which transactions purchases were granted.';
 
 CREATE OR REPLACE FUNCTION public.postpone_autopay_charge(hasura_session json, p_autopay_charge_id uuid, p_fence bigint, p_failure_message text)
  RETURNS SETOF autopay_charges
@@ -8884,7 +8848,7 @@ begin
     v_event.gateway_account := p_gateway_account;
     v_event.livemode := p_livemode;
     v_event.notice := p_notice;
-    if p_notice ->> 'payment_attempt_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+    if attempt_named_in(p_notice) is not null then
         v_attempt := attempt_of_notice(v_event);
         v_known := reason_to_ignore(v_event, v_attempt) where v_attempt.id is not null;
     end if;
@@ -8917,6 +8881,43 @@ end;
 $function$;
 comment on function receive_gateway_event(json,text,text,boolean,text,text,timestamp with time zone,jsonb,jsonb) is 'Stores a verified message and applies it. Called again with the same event id: the same row, no second effect. When applying fails, the row is kept and tried again later.';
 grant execute on function receive_gateway_event(json,text,text,boolean,text,text,timestamp with time zone,jsonb,jsonb) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.receive_gateway_events(hasura_session json, p_messages jsonb)
+ RETURNS SETOF gateway_events
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+declare
+    v_ids uuid[];
+    v_paid uuid[];
+    v_attempt_ids uuid[];
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    select
+        array_agg(id),
+        array_agg(id) filter (where status = 'applied'),
+        array_agg(payment_attempt_id) filter (where status = 'applied')
+    into v_ids, v_paid, v_attempt_ids
+    from write_gateway_events(p_messages, (hasura_session ->> 'x-hasura-livemode')::boolean);
+    perform lock_payments(v_attempt_ids);
+
+    -- What is no plain success, now that its payment is locked, is left to receive_gateway_event,
+    -- which comes alone: it may need more than its own accounts.
+    delete from gateway_events
+    where id = any(v_paid) and obstacle_to_capture(gateway_events, v_paid) is not null;
+    v_paid := array(select id from gateway_events where id = any(v_paid));
+    perform capture_payments(v_paid) where cardinality(v_paid) > 0;
+    return query select * from gateway_events where id = any(v_ids);
+end;
+$function$;
+comment on function receive_gateway_events(json,jsonb) is 'Keeps many messages at once, each as receive_gateway_event would, given as rows of gateway_events: all that they lock is locked first, kind after kind and by id. Only payments that went well and messages that say nothing new are kept here, and either all of them or none: what is not among the rows of the answer is to be kept alone.';
+grant execute on function receive_gateway_events(json,jsonb) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.receive_order_event(hasura_session json, p_event_id text, p_type text, p_reference text, p_customer_external_id text, p_amount bigint, p_currency text, p_detail jsonb, p_occurred_at timestamp with time zone)
  RETURNS SETOF order_charges
@@ -11518,6 +11519,40 @@ begin
 end;
 $function$;
 comment on function write_few_ledger_entries(uuid,boolean,timestamp with time zone,uuid[],ledger_posting[]) is 'The same for a few transactions: their accounts are changed line by line, in order of account.';
+
+CREATE OR REPLACE FUNCTION public.write_gateway_events(p_messages jsonb, p_livemode boolean)
+ RETURNS SETOF gateway_events
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    return query
+    insert into gateway_events (
+        gateway, gateway_account, livemode, event_id, type, occurred_at, payload, notice, status,
+        reason, organization_id, payment_attempt_id
+    )
+    select
+        message.gateway, message.gateway_account, message.livemode, message.event_id, message.type,
+        message.occurred_at, message.payload, message.notice,
+        case when known.reason is null then 'applied' else 'ignored' end, known.reason,
+        payment_attempts.organization_id, payment_attempts.id
+    from jsonb_populate_recordset(null::gateway_events, p_messages) as message
+    inner join payment_attempts
+        on payment_attempts.id = attempt_named_in(message.notice)
+        and payment_attempts.gateway = message.gateway
+        and payment_attempts.gateway_account = message.gateway_account
+        and payment_attempts.livemode = message.livemode
+    cross join lateral (select reason_to_ignore(message, payment_attempts) as reason) as known
+    where message.livemode = p_livemode
+        and coalesce(message.notice ->> 'subject', 'payment') = 'payment'
+        and (message.notice ->> 'outcome' = 'paid' or known.reason is not null)
+    -- Two calls with the same messages wait for each other in one order, before they lock more.
+    order by message.event_id
+    on conflict on constraint gateway_event_is_received_once do nothing
+    returning *;
+end;
+$function$;
+comment on function write_gateway_events(jsonb,boolean) is 'Writes down those of several messages that are plain: payments that went well, and what says nothing new of one. What was there before is not answered.';
 
 CREATE OR REPLACE FUNCTION public.write_ledger_entries(p_organization_id uuid, p_livemode boolean, p_now timestamp with time zone, p_ids uuid[], p_postings ledger_posting[])
  RETURNS void

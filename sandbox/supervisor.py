@@ -170,7 +170,7 @@ class Supervisor:
 
 
 def app_service(ports: Ports) -> Service:
-    server = ("-m", "waitress", f"--listen={HOST}:{ports.app}", "--threads=8")
+    server = ("-m", "waitress", f"--listen={HOST}:{ports.app}", "--threads=32")
     # Hasura alone may keep as many connections as waitress takes by default.
     arguments = (*server, "--connection-limit=1000", "app.wsgi:app")
     return Service("app", arguments, world.app_environment(ports), ports.app)

@@ -200,7 +200,7 @@ def engine_environment(ports: Ports, database_url: str) -> dict[str, str]:
         "HASURA_GRAPHQL_ENABLE_CONSOLE": "true",
         "HASURA_GRAPHQL_STRINGIFY_NUMERIC_TYPES": "true",
         "HASURA_GRAPHQL_INFER_FUNCTION_PERMISSIONS": "false",
-        "HASURA_GRAPHQL_EVENTS_HTTP_POOL_SIZE": "4",  # half of the service's threads
+        "HASURA_GRAPHQL_EVENTS_HTTP_POOL_SIZE": "4",  # the service has 32 threads, for people
         "APP_URL": f"http://{HOST}:{ports.app}",
         "ACTION_SECRET": ACTION_SECRET,
     }

@@ -1,10 +1,12 @@
 """The service's own code on a real database, with a gateway that is made up, and crashes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +16,7 @@ from graphql import FieldNode, OperationDefinitionNode
 from money_back import Desk, balances
 from psycopg.rows import dict_row
 
-from app import config
+from app import config, inbox
 from app.context import Context
 from app.errors import GatewayUnavailableError, from_database
 from app.gateways import Finding, Outcome, RefundOrder, Subject
@@ -39,9 +41,32 @@ def context(
     gateway: Any = None,
     now: Any = None,
     environ: Mapping[str, str] = ENVIRON,
+    messages: inbox.Messages | None = None,
 ) -> Context:
     """A context of what a test gives: whatever else is asked of it fails."""
-    return Context(config.load(environ), hasura, gateway, now)
+    settings = config.load(environ)
+    return Context(settings, hasura, gateway, now, messages or inbox.messages())
+
+
+@contextmanager
+def busy(messages: inbox.Messages, until: int) -> Iterator[None]:
+    """Have messages wait until so many do, or the block is over: the next call has them all."""
+    is_over, is_held = Event(), Event()
+
+    def hold(waiting: list[inbox.Message]) -> list[None]:
+        is_held.set()
+        while messages.size < until and not is_over.wait(0.005):
+            pass
+        return [None for _ in waiting]
+
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(messages.join, {}, hold)
+        assert is_held.wait(60)
+        try:
+            yield
+        finally:
+            is_over.set()
+    assert held.result() is None
 
 
 class CrashError(BaseException):

@@ -175,29 +175,23 @@ class Autopay:
         )
 
     def said(self, order: dict[str, Any], **changes: Any) -> dict[str, Any]:
-        """Word that the gateway charged an order, as answers that are kept together have it."""
-        finding = {
-            "subject": "payment",
-            "outcome": "paid",
-            "payment_attempt_id": str(order["payment_attempt_id"]),
-            "gateway_payment_id": f"pi_{order['payment_attempt_id']}",
-            "amount": order["amount"],
-            "currency": order["currency"],
-            "receipt_url": "https://pay.example/receipt",
-        }
-        answer = {
-            "gateway": "stripe",
-            "gateway_account": "",
-            "event_id": f"answer:{order['payment_attempt_id']}",
-            "occurred_at": self.now().isoformat(),
-        }
-        answer |= {name: value for name, value in changes.items() if name in answer}
-        finding |= {name: value for name, value in changes.items() if name in finding}
-        return answer | {"finding": finding}
+        """Word that the gateway charged an order."""
+        return self.money.message(
+            order["payment_attempt_id"],
+            **{
+                "amount": order["amount"],
+                "currency": order["currency"],
+                "receipt_url": "https://pay.example/receipt",
+                "event_id": f"answer:{order['payment_attempt_id']}",
+                "occurred_at": self.now().isoformat(),
+                "type": "answer",
+            }
+            | changes,
+        )
 
     def answer_together(self, orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Keep that the gateway charged each order, all in one call."""
-        return self.money.call("keep_autopay_answers", answers=[*map(self.said, orders)])
+        return self.money.receive_together(*map(self.said, orders))
 
     def run(self, outcome: str = "paid", **changes: Any) -> list[dict[str, Any]]:
         """Tick both crons, and let the gateway answer everything alike."""

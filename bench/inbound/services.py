@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import LiteralString
@@ -86,7 +86,10 @@ def wait_until_well(server: Server, path: str) -> None:
 def cpu_seconds(pid: int) -> float:
     """Return what a process and its workers have used."""
     process = psutil.Process(pid)
-    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    times = [process.cpu_times()]
+    for worker in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it ended since they were listed
+            times.append(worker.cpu_times())
     return float(sum(time.user + time.system for time in times))
 
 

@@ -94,7 +94,7 @@ def test_two_answers_about_one_attempt_are_left_to_be_kept_alone(
     twice = payers[0].said(orders[0])
     again = payers[0].said(orders[0], event_id="answer:again", gateway_payment_id="pi_other")
     said = [twice, again, *map(payers[0].said, orders[1:])]
-    kept = payers[0].money.call("keep_autopay_answers", answers=said)
+    kept = payers[0].money.receive_together(*said)
 
     ids = {order["payment_attempt_id"] for order in orders[1:]}
     assert {row["payment_attempt_id"] for row in kept} == ids

@@ -1,6 +1,7 @@
 """Many at once: exact counts, whatever the order the database takes them in."""
 
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from threading import Barrier
 from uuid import UUID
 
@@ -110,3 +111,33 @@ def test_sweeps_and_webhooks_do_not_wait_for_each_other_in_a_ring(database) -> N
     with connect(database) as db:
         assert db.execute("select balance from credit_wallets").fetchone()["balance"] == 48 * 250
         assert broken_invariants(db) == {}
+
+
+def test_messages_that_come_together_and_alone_pay_each_purchase_once(database) -> None:
+    """Every payment is told of by five threads, in calls of many and in calls of their own."""
+    tenants = [new_tenant(database) for _ in range(3)]
+    attempts = [opened(database, tenants[n % 3], key=f"key-{n}") for n in range(60)]
+
+    def tell(money: Money, number: int) -> int:
+        dice = Random(number)
+        chosen = dice.sample(attempts, 15)
+        together = [
+            money.message(each, event_id=f"evt_{each}_{dice.randrange(2)}") for each in chosen
+        ]
+        kept = {row["event_id"] for row in money.receive_together(*together)}
+        money.db.commit()
+        left = [message for message in together if message["event_id"] not in kept]
+        for message in left:
+            money.call("receive_gateway_event", **message)
+            money.db.commit()
+        return len(left)
+
+    left = hammer(database, tenants[0], 48, tell)
+    with connect(database) as db:
+        captured = db.execute("select from payment_attempts where status = 'captured'").fetchall()
+        events = db.execute("select from events where type = 'payment.succeeded'").fetchall()
+        wallets = db.execute("select balance from credit_wallets").fetchall()
+        assert len(captured) == len(events) == 60
+        assert [wallet["balance"] for wallet in wallets] == [20 * 250] * 3
+        assert broken_invariants(db) == {}
+    assert sum(left) < 48 * 15

@@ -17,7 +17,7 @@ SEED = int(os.environ.get("PROOF_SEED", "1"))
 
 # Sites that no flow comes through, with the reason.
 OUT_OF_TIME = "only for what a tick had no time to send: tests/autopay/test_charges"
-SEVERAL = "only for answers of several customers at once: tests/autopay/test_keeping"
+SEVERAL = "only for messages that come at the same time: tests/autopay/test_keeping"
 TOLD = "only where a webhook about an open dispute is lost: tests/disputes/test_open_ones"
 WATCHER = "reads a view a call, and moves no money: tests/reconciliation/test_invariants"
 WATCHES = (
@@ -29,7 +29,7 @@ WATCHES = (
 ELSEWHERE = {
     **{sites.Site("reconciliation/crons.py", *watch): WATCHER for watch in WATCHES},
     sites.Site("autopay/charging.py", "give_back", "ReleaseAutopayCharges"): OUT_OF_TIME,
-    sites.Site("autopay/keeping.py", "_keep_together", "KeepAutopayAnswers"): SEVERAL,
+    sites.Site("inbox.py", "receive_together", "ReceiveGatewayEvents"): SEVERAL,
     sites.Site("payments/disputes.py", "_of_payment", "find_payment_disputes"): TOLD,
 }
 

@@ -1,8 +1,10 @@
 drop function move_payment_attempt;
 drop function payment_facts;
 drop function pay_payment_intent;
+drop function payment_postings;
 drop function keep_surplus;
 drop function capture_payment_attempt;
+drop function page_check_at;
 drop function capture_posting;
 drop function settle_payment_attempt;
 drop function reason_not_to_settle;

@@ -775,6 +775,23 @@ comment on function capture_posting is
 'The gateway has the money, and we owe it to an account. What came to our own bank is booked there '
 'when two people have seen it, and is held as bank_transfers until it is used here.';
 
+create function page_check_at(p_attempt payment_attempts) returns timestamptz
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+begin
+    if p_attempt.payment_method_id is not null or is_by_hand(p_attempt.gateway) then
+        return null;
+    end if;
+    return page_is_left_at(greatest(expires_at, clock_now()))
+    from checkout_sessions
+    where payment_attempt_id = p_attempt.id and takes_several;
+end;
+$$;
+comment on function page_check_at is
+'When a captured attempt is asked about once more: on some pages a payer may pay again, in another tab, '
+'and the message of it be lost. Null where that cannot be.';
+
 create function capture_payment_attempt(
     p_attempt payment_attempts,
     p_gateway_payment_id text,
@@ -794,16 +811,7 @@ begin
     update payment_attempts
     set
         status = 'captured', captured_at = p_occurred_at, amount_captured = p_amount,
-        gateway_payment_id = p_gateway_payment_id,
-        -- On some pages a payer may pay again, in another tab, and the message of it be lost.
-        next_check_at = case
-            when p_attempt.payment_method_id is null and not is_by_hand(p_attempt.gateway)
-                then (
-                    select page_is_left_at(greatest(expires_at, clock_now()))
-                    from checkout_sessions
-                    where payment_attempt_id = p_attempt.id and takes_several
-                )
-        end,
+        gateway_payment_id = p_gateway_payment_id, next_check_at = page_check_at(p_attempt),
         receipt_url = p_receipt_url, is_surplus = v_intent.status in ('paid', 'canceled'),
         failure_code = null, failure_message = null, decline_class = null
     where id = p_attempt.id
@@ -812,7 +820,7 @@ begin
     if v_attempt.is_surplus then
         perform keep_surplus(v_attempt, p_occurred_at);
     else
-        perform pay_payment_intent(v_intent, v_attempt, p_occurred_at);
+        perform pay_payment_intent(v_intent, v_attempt);
     end if;
     perform requeue_gateway_events(v_attempt);
 end;
@@ -846,28 +854,38 @@ $$;
 comment on function keep_surplus is
 'Money that came though nothing was owed any more: booked, listed, and on its way back by a refund.';
 
+create function payment_postings(p_intent payment_intents, p_attempt payment_attempts)
+returns ledger_posting[]
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_amount constant bigint := p_attempt.amount_captured;
+    v_at constant timestamptz := p_attempt.captured_at;
+begin
+    return case p_intent.purpose
+        when 'credit_purchase' then array[
+            capture_posting(p_attempt, v_amount, 'payments_received', v_at),
+            credit_grant_posting(p_intent, v_at)
+        ]
+        when 'order' then array[capture_posting(p_attempt, v_amount, 'merchant_balance', v_at)]
+    end;
+end;
+$$;
+comment on function payment_postings is
+'What is booked of a captured attempt that pays what is owed: the money, then what it is for.';
+
 create function pay_payment_intent(
-    p_intent payment_intents, p_attempt payment_attempts, p_occurred_at timestamptz
+    p_intent payment_intents, p_attempt payment_attempts
 ) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_postings ledger_posting[];
+    v_postings constant ledger_posting[] := payment_postings(p_intent, p_attempt);
     v_transaction_ids uuid[];
 begin
     -- What is captured and what it pays for are booked in one call, which takes all locks in order.
-    v_postings := case p_intent.purpose
-        when 'credit_purchase' then array[
-            capture_posting(
-                p_attempt, p_attempt.amount_captured, 'payments_received', p_occurred_at
-            ),
-            credit_grant_posting(p_intent, p_occurred_at)
-        ]
-        when 'order' then array[
-            capture_posting(p_attempt, p_attempt.amount_captured, 'merchant_balance', p_occurred_at)
-        ]
-    end;
     v_transaction_ids := array(
         select post_ledger_transactions(p_intent.organization_id, p_intent.livemode, v_postings)
     );

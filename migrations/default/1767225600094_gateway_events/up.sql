@@ -50,6 +50,16 @@ create trigger gateway_event_updated_at
 before update on gateway_events
 for each row execute function touch_updated_at();
 
+create function attempt_named_in(p_notice jsonb) returns uuid
+language sql immutable
+begin atomic
+select case
+    when p_notice ->> 'payment_attempt_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+        then (p_notice ->> 'payment_attempt_id')::uuid
+end;
+end;
+comment on function attempt_named_in is 'Our own reference, where a message carries one.';
+
 create function receive_gateway_event(
     hasura_session json,
     p_gateway text,
@@ -86,7 +96,7 @@ begin
     v_event.gateway_account := p_gateway_account;
     v_event.livemode := p_livemode;
     v_event.notice := p_notice;
-    if p_notice ->> 'payment_attempt_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+    if attempt_named_in(p_notice) is not null then
         v_attempt := attempt_of_notice(v_event);
         v_known := reason_to_ignore(v_event, v_attempt) where v_attempt.id is not null;
     end if;
