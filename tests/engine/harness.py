@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,11 +16,12 @@ from typing import Any
 import httpx
 import uvicorn
 import yaml
+from ports import free_port
 
 from sandbox.engine import settings
 from sandbox.engine.engine import Engine
 from sandbox.engine.transport import connection, http
-from sandbox.postgres import Postgres, PostgresError
+from sandbox.postgres import Postgres
 
 SHOP = Path(__file__).parent / "shop"
 ATLAS = Path(__file__).parent / "atlas"
@@ -86,27 +86,9 @@ def _sdl(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def port_of_its_own() -> int:
-    """Return a free port that no client is given before it is used, or used again.
-
-    Systems take the ports of clients from 32768 on, or higher.
-    """
-    while True:
-        port = 20_000 + secrets.randbelow(12_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
 def started_on_a_port_of_its_own(directory: Path) -> Postgres:
     """Start a server that can be started again where it was."""
-    while True:
-        server = Postgres(directory, port=port_of_its_own(), fsync=False)
-        try:
-            return server.start()
-        except PostgresError as error:
-            if "is taken" not in str(error):
-                raise
+    return Postgres(directory, port=free_port(), fsync=False).start()
 
 
 @dataclass

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 from engine import harness
 from graphql import build_schema, parse, validate
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,11 +39,11 @@ def refused(*flags: str) -> str:
 
 
 def port_flag() -> list[str]:
-    return ["--port", str(harness.port_of_its_own())]
+    return ["--port", str(free_port())]
 
 
 def test_it_serves_until_it_is_told_to_stop(shop_url: str, shop_directory: Path) -> None:
-    port = harness.port_of_its_own()
+    port = free_port()
     flags = ["--metadata", str(shop_directory), "--database-url", shop_url, "--port", str(port)]
     with command(*flags, HANDLER_URL="http://127.0.0.1:1") as process:
         assert process.stdout is not None
@@ -90,7 +91,7 @@ def test_an_unreachable_database_is_told_in_one_line(shop_directory: Path) -> No
         "--database-url",
         url,
         "--port",
-        str(harness.port_of_its_own()),
+        str(free_port()),
     ]
     text = refused(*flags)
     assert text.startswith("engine: the database cannot be reached")
@@ -105,7 +106,7 @@ def test_a_missing_metadata_directory_is_told_in_one_line(shop_url: str, tmp_pat
         "--database-url",
         shop_url,
         "--port",
-        str(harness.port_of_its_own()),
+        str(free_port()),
     ]
     assert refused(*flags) == f"engine: there is no metadata directory {missing}"
 

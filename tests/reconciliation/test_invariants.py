@@ -1,5 +1,6 @@
 """Every invariant is read in the end, however much there is to read and whatever breaks off."""
 
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -84,8 +85,7 @@ class Office:
     def tick(self) -> dict[str, int]:
         house = House(self.url, self.tenant.session, self.fault)
         impatient = Impatient(self.url, self.tenant.session, self.fault)
-        ctx = house.ctx
-        return check_invariants(type(ctx)(ctx.settings, impatient, ctx.gateway, ctx.now))
+        return check_invariants(replace(house.ctx, hasura=impatient))
 
 
 @pytest.fixture
