@@ -19,12 +19,14 @@ THOROUGH = re.compile(
     r"/(proof/|sabotage/test_sabotage|simulation/|random_queries/|e2e/|sandbox/gateways/)"
     r"|/test_(machine|hammer|races|pairs|money_back_at_once|\w+_shuffle|spoilt_calls)\.py"
     r"|/sandbox/test_(clock|installation|migrations|postgres|processes|run|schema_text)\.py"
-    r"|/engine/test_(abuse|async_actions|background|changes|crons|events|gql_client|live_queries|main)\.py"
-    r"|/engine/test_(metadata_directory|node_clients|plans|slow_watchers|streams)\.py"
+    r"|/engine/test_(abuse|async_actions|background|calls|changes|crons|events|gql_client)\.py"
+    r"|/engine/test_(live_queries|main|metadata_directory|node_clients|plans|slow_watchers|streams)\.py"
     r"|/engine/test_(transactions|websocket_protocols|websocket_sessions)\.py"
     r"|/gateways/test_(scenarios|fifth_gateway|\w+_scenarios)\.py"
     r"|/(autopay/test_(keeping|service)|payments/test_pages_paid_twice|webhooks/test_publishing)\.py"
-    r"|/(reconciliation/test_invariants|refunds/test_sending)\.py"
+    r"|/payments/test_(checks|known_messages|same_words|webhooks_at_once)\.py"
+    r"|/(disputes/test_(open_ones|polls)|kernel/test_idempotency|ledger/test_blocks)\.py"
+    r"|/(gateways/test_promises|reconciliation/test_invariants|refunds/test_(criteria|sending))\.py"
 )
 
 # How long an example takes, or takes to be thought of, says something of the machine alone.
