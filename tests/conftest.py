@@ -29,34 +29,24 @@ THOROUGH = re.compile(
     r"|/(gateways/test_promises|reconciliation/test_invariants|refunds/test_(criteria|sending))\.py"
 )
 
+NAME_LENGTH_MAX = 200
+
 # How long an example takes, or takes to be thought of, says something of the machine alone.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> Iterator[None]:
-    """Tell what `make thorough` runs from what `make test` does; then name groups to xdist."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell what `make thorough` runs from what `make test` does."""
     for item in items:
         if THOROUGH.search(item.path.as_posix()):
             item.add_marker(pytest.mark.thorough)
-    yield
-    if getattr(config.option, "loadgroup", False):
-        for item in items:
-            keep_together(item)
 
 
-def keep_together(item: pytest.Item) -> None:
-    """Name a test's group in its id, where xdist 3.8 looks for it and pytest 9.2 lets it put none.
-
-    Without it a group's tests run at the same time, each worker in a world of its own.
-    """
-    groups = sorted({mark.args[0] for mark in item.iter_markers("xdist_group")})
-    suffix = f"@{'_'.join(groups)}"
-    if groups and not item.nodeid.endswith(suffix):
-        item._id = type(item.id).parse(f"{item.nodeid}{suffix}")  # noqa: SLF001  # there is no other way
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a long text by its length: people read the names of tests."""
+    is_long = isinstance(val, str | bytes) and len(val) > NAME_LENGTH_MAX
+    return f"{argname} of {len(val)}" if is_long else None
 
 
 TEMPLATE = "untouched"  # a copy of `munim`: only what nobody is connected to can be copied

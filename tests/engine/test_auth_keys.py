@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 from engine import harness
 from engine.authority import Authority, authority
+from engine.waiting import until
 
 from sandbox.engine import settings
 from sandbox.engine.auth import NAMESPACE, Authenticator, jwks, lifetimes
@@ -189,6 +190,7 @@ def test_keys_that_are_of_no_use_are_passed_over(keys: Authority) -> None:
         (json.dumps({"keys": [published(RSA)]}).encode(), 500),
         (b" " * BYTES_MAX + json.dumps({"keys": [published(RSA)]}).encode(), 200),
     ],
+    ids=["nothing", "a list", "no list", "a deep list", "a failure", "too much"],
 )
 def test_without_keys_no_token_is_good_and_the_engine_starts(
     keys: Authority, content: bytes, status: int
@@ -208,12 +210,6 @@ def test_the_start_does_not_wait_long_for_keys(
     assert refusal(found, bearer(RSA, "RS256")).endswith("NoUsableKeys")
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 -- plain, and fast enough
-            await asyncio.sleep(0.005)
-
-
 def test_keys_rotate_once_their_time_is_over(
     keys: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,7 +221,7 @@ def test_keys_rotate_once_their_time_is_over(
         keys.say({"keys": [published(RSA)]}, headers=KEPT)
         key_set = one.secrets[0].key_set
         assert key_set is not None
-        await _until(lambda: (key_set.expires_at or 0) > time.time() + 60)
+        await until(lambda: (key_set.expires_at or 0) > time.time() + 60)
         return await one.session(bearer(RSA, "RS256"))
 
     assert opened(found, rotate).role == "user"
@@ -241,7 +237,7 @@ def test_good_keys_outlive_a_fault_of_their_publisher(
     async def fail(one: Authenticator) -> Session:
         keys.say({"message": "down"}, 503)
         before = len(keys.asked)
-        await _until(lambda: len(keys.asked) > before + 2)
+        await until(lambda: len(keys.asked) > before + 2)
         return await one.session(bearer(RSA, "RS256"))
 
     assert opened(found, fail).role == "user"
