@@ -96,7 +96,7 @@ class Mover:
     async def _back(self, target: datetime | None) -> None:
         """Go back to a moment, or to the world's time, which goes on while we look."""
         await self._hold()
-        name, newest = await self._newest()
+        name, newest = await newest_row(self.database)
         if newest and newest > (target or datetime.now(UTC)):
             raise WorldError(
                 f"{name} has a row of {text_of(newest)}, and time does not go below what is"
@@ -106,20 +106,6 @@ class Mover:
         now = await set_clock_back(self.database, skew)
         await tell_simulator(self.database, self.web, self.ports)
         self.screen.say(f"it is {text_of(now)}")
-
-    async def _newest(self) -> tuple[str, datetime | None]:
-        """Find the youngest row of all tables but those that the seeds fill."""
-        seeds = "\n".join(path.read_text(encoding="utf-8") for path in SEEDS.glob("*.sql"))
-        seeded = re.findall(r"insert into (\w+)", seeds)
-        found = [
-            (table, await self.database.fetchval(f"select max({column}) from {table}"))  # noqa: S608  # names from the catalogue
-            for table, column in await self.database.fetch(RECORDED, seeded)
-        ]
-        return max(
-            (pair for pair in found if pair[1]),
-            key=lambda pair: pair[1],
-            default=("nothing", None),
-        )
 
     async def _hold(self) -> None:
         """Keep other movers out until this command ends."""
@@ -140,6 +126,21 @@ def run(options: argparse.Namespace) -> None:
         asyncio.run(do(running.find(options.state.absolute()), move))
     except KeyboardInterrupt:
         raise WorldError("stopped on the way: python -m sandbox clock says where") from None
+
+
+async def newest_row(database: Any) -> tuple[str, datetime | None]:
+    """Find the youngest row of all tables but those that the seeds fill."""
+    seeds = "\n".join(path.read_text(encoding="utf-8") for path in SEEDS.glob("*.sql"))
+    seeded = re.findall(r"insert into (\w+)", seeds)
+    found = [
+        (table, await database.fetchval(f"select max({column}) from {table}"))  # noqa: S608  # names from the catalogue
+        for table, column in await database.fetch(RECORDED, seeded)
+    ]
+    return max(
+        (pair for pair in found if pair[1]),
+        key=lambda pair: pair[1],
+        default=("nothing", None),
+    )
 
 
 async def do(found: running.Running, move: Move) -> None:

@@ -12,7 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 import yaml
-from engine import harness, wire
+from engine import harness, waiting
 
 from sandbox.postgres import Postgres
 
@@ -135,7 +135,7 @@ def _nobody_listens(request: pytest.FixtureRequest) -> Iterator[None]:
     names = [name for name in ENGINES if name in request.fixturenames]
     engines = [request.getfixturevalue(name).engine for name in names]
     yield
-    wire.eventually(lambda: not any(engine.subscriptions.tasks for engine in engines))
+    waiting.eventually(lambda: not any(engine.subscriptions.tasks for engine in engines))
 
 
 TOUCHED: set[str] = set()  # worlds whose rows a test may have changed

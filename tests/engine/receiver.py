@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import asyncpg
 import psycopg
+from engine import waiting
 
 from sandbox.postgres import Postgres
 
@@ -48,9 +49,7 @@ class Receiver:
         self.url = ""
 
     async def wait_for(self, number: int) -> list[Request]:
-        async with asyncio.timeout(SECONDS_MAX):
-            while len(self.requests) < number:  # noqa: ASYNC110  # plain, and fast enough
-                await asyncio.sleep(0.002)
+        await waiting.until(lambda: len(self.requests) >= number)
         return self.requests
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -125,12 +124,13 @@ async def running(*engines: Any) -> AsyncIterator[None]:
 
 async def until(pool: Any, query: str, expected: Any) -> None:
     """Wait until a query has the expected answer."""
-    answer = None
+
+    async def is_so() -> bool:
+        return bool(await pool.fetchval(query) == expected)
+
     with suppress(TimeoutError):
-        async with asyncio.timeout(SECONDS_MAX):
-            while (answer := await pool.fetchval(query)) != expected:  # noqa: ASYNC110  # a database
-                await asyncio.sleep(0.01)
-    assert answer == expected
+        await waiting.until(is_so)
+    assert await pool.fetchval(query) == expected
 
 
 def new_database(server: Postgres) -> str:

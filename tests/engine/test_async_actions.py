@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,6 +13,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from engine import harness
+from engine.waiting import eventually
 
 from sandbox.engine.errors import EngineError
 from sandbox.engine.execution import actions
@@ -64,7 +64,7 @@ def _every_call_is_made(request: pytest.FixtureRequest) -> Iterator[None]:
     shop = request.getfixturevalue("shop") if is_served else None
     yield
     if shop is not None:
-        until(lambda: shop.execute(WAITING).fetchone() == (0,))
+        eventually(lambda: shop.execute(WAITING).fetchone() == (0,))
 
 
 def given(answer: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -87,17 +87,6 @@ def told(served: harness.Served, identifier: str, query: str = TOLD, **session: 
     return next(iter(found["data"].values()))
 
 
-def until(look: Callable[[], Any]) -> Any:
-    """Look again until there is something."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not happen")
-
-
 def outcome(
     served: harness.Served, identifier: str, query: str = TOLD, **session: str
 ) -> dict[str, Any]:
@@ -105,7 +94,7 @@ def outcome(
         found = told(served, identifier, query, **session)
         return found if found["output"] is not None or found["errors"] is not None else None
 
-    found: dict[str, Any] = until(look)
+    found: dict[str, Any] = eventually(look)
     return found
 
 
@@ -114,7 +103,7 @@ def test_a_call_is_answered_with_its_id_and_made_at_once(
 ) -> None:
     before = len(handler.calls)
     identifier = call(later)
-    asked = until(lambda: handler.calls[before:])[0]
+    asked = eventually(lambda: handler.calls[before:])[0]
     found = outcome(later, identifier)
 
     assert asked["path"] == "/top-up"
@@ -353,7 +342,7 @@ def test_many_calls_are_made_ten_at_a_time(
     most = async_actions.BATCH_MAX
     with handler.holding():
         shop.execute(many)
-        until(lambda: len(handler.calls) >= before + most)
+        eventually(lambda: len(handler.calls) >= before + most)
         assert shop.execute(counted).fetchone() == (most, 0)
     seen: set[int] = set()
 
@@ -362,7 +351,7 @@ def test_many_calls_are_made_ten_at_a_time(
         seen.add(processing)
         return bool(completed == 25)
 
-    until(look)
+    eventually(look)
     assert max(seen) <= most
     assert len(handler.calls) == before + 25
 
@@ -388,7 +377,7 @@ def test_what_is_on_its_way_when_the_engine_stops_is_finished_or_given_back(
         before = len(handler.calls)
         with harness.serve(shop_url, metadata, {"HANDLER_URL": handler.url}) as running:
             identifier = call(running, {"held": True}, query)
-            until(lambda: len(handler.calls) > before)
+            eventually(lambda: len(handler.calls) > before)
         sql = "delete from hdb_catalog.hdb_action_log where id::text = %s returning status"
         return shop.execute(sql, [identifier]).fetchone()
 

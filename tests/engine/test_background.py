@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import yaml
 from engine import harness
 from engine.receiver import new_database, open_pool
+from engine.waiting import eventually
 
 from sandbox.engine.triggers.background import triggers
 from sandbox.postgres import Postgres
@@ -66,10 +66,7 @@ def count(connection: psycopg.Connection[Any], table: str) -> int:
 
 
 def wait_until_one(connection: psycopg.Connection[Any], table: str) -> None:
-    give_up = time.monotonic() + 60
-    while count(connection, table) != 1:
-        assert time.monotonic() < give_up, "it did not come"
-        time.sleep(0.02)
+    eventually(lambda: count(connection, table) == 1)
 
 
 def test_removed_triggers_write_nothing_and_leave_nothing_to_deliver(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 import pytest
 from engine import harness
 from engine.conftest import create_shop
+from engine.waiting import eventually
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -56,14 +56,6 @@ def call(engine: harness.Served, kind: str, path: str = "/v1/metadata", **args: 
     answer = engine.post(path, {"type": kind, "args": args})
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-def eventually(found: Callable[[], Any]) -> Any:
-    until = time.monotonic() + 60
-    while not (value := found()):
-        assert time.monotonic() < until, "it did not happen within a minute"
-        time.sleep(0.02)
-    return value
 
 
 def version(engine: harness.Served) -> int:
@@ -108,6 +100,46 @@ def test_a_refused_change_leaves_the_very_state_that_was_served(engine: harness.
     assert before.document == document
 
 
+class Readers:
+    """Threads that ask the same queries all the time, and count what each is told."""
+
+    def __init__(
+        self, engine: harness.Served, good: dict[str, Any], missing: dict[str, str]
+    ) -> None:
+        self.engine = engine
+        self.good, self.missing = good, missing
+        self.answers: Counter[tuple[str, str]] = Counter()
+        self.wrong: list[str] = []
+        self.done = threading.Event()
+        self.threads = [threading.Thread(target=self.read, args=(each,)) for each in [*good] * 2]
+
+    def __enter__(self) -> Self:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        for thread in self.threads:
+            thread.join()
+
+    def read(self, query: str) -> None:
+        while not self.done.is_set():
+            answer = self.engine.post("/v1/graphql", {"query": query})
+            body = answer.json()
+            if answer.status_code == 200 and body == self.good[query]:
+                self.answers[query, "good"] += 1
+            elif body.get("errors", [{}])[0].get("message") == self.missing[query]:
+                self.answers[query, "missing"] += 1
+            else:
+                self.wrong.append(answer.text)
+
+    def meet(self, *kinds: tuple[str, str]) -> None:
+        """Wait until each of these has been told once more, or something wrong was."""
+        before = Counter(self.answers)
+        eventually(lambda: self.wrong or all(self.answers[kind] > before[kind] for kind in kinds))
+
+
 def test_a_replacement_is_seen_by_each_request_as_a_whole(engine: harness.Served) -> None:
     """Readers ask while the document is replaced: every answer is of one of both schemas."""
     new = {
@@ -136,40 +168,16 @@ def test_a_replacement_is_seen_by_each_request_as_a_whole(engine: harness.Served
         asked: "field 'owner' not found in type: 'query_root'",
         wanted: "field 'people' not found in type: 'query_root'",
     }
-    answers: Counter[str] = Counter()
-    wrong: list[str] = []
-    done = threading.Event()
-
-    def read(query: str) -> None:
-        while not done.is_set():
-            answer = engine.post("/v1/graphql", {"query": query})
-            body = answer.json()
-            if answer.status_code == 200 and body == good[query]:
-                answers[f"good {query}"] += 1
-            elif body.get("errors", [{}])[0].get("message") == missing[query]:
-                answers[f"missing {query}"] += 1
-            else:
-                wrong.append(answer.text)
-
-    readers = [threading.Thread(target=read, args=(query,)) for query in (asked, wanted) * 2]
-    for reader in readers:
-        reader.start()
-    try:
+    with Readers(engine, good, missing) as readers:
         for turn in range(12):
-            before = Counter(answers)
             args = {"allow_inconsistent_metadata": True, "metadata": old if turn % 2 else new}
             body = {"type": "replace_metadata", "version": 2, "args": args}
             assert engine.post("/v1/metadata", body).status_code == 200
-            met = (f"missing {asked}", f"good {wanted}")
-            now = (f"good {asked}", f"missing {wanted}") if turn % 2 else met
-            eventually(lambda: wrong or all(answers[key] > before[key] for key in now))  # noqa: B023 -- called in this turn
-    finally:
-        done.set()
-        for reader in readers:
-            reader.join()
+            known, unknown = (asked, wanted) if turn % 2 else (wanted, asked)
+            readers.meet((known, "good"), (unknown, "missing"))
 
-    assert wrong == []
-    assert len(answers) == 4, f"both schemas have to be met by both readers: {answers}"
+    assert readers.wrong == []
+    assert len(readers.answers) == 4, f"both have to be met by both: {readers.answers}"
 
 
 def test_changes_that_come_together_are_all_made(engine: harness.Served) -> None:

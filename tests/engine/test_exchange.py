@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from engine.waiting import until
 
 from sandbox.engine import exchange
 from sandbox.engine.exchange import Transport
@@ -76,12 +77,6 @@ class Server:
         body = await reader.readexactly(int(length[0].split(b":")[1])) if length else b""
         self.heard.append(head + body)
         return True
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110 -- the other end, in the same loop
-            await asyncio.sleep(0.002)
 
 
 async def heard_out(server: Server, number: int) -> None:

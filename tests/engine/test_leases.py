@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from engine.waiting import until
 
 from sandbox.engine import database
 from sandbox.engine.execution import leases
@@ -170,9 +171,7 @@ def test_a_connection_that_was_cut_is_replaced(shop_url: str) -> None:
         other = await found.pool.acquire()
         await other.execute("select pg_terminate_backend($1)", pid)
         await found.pool.release(other)
-        async with asyncio.timeout(PATIENCE):
-            while not is_lost(cut):  # noqa: ASYNC110 -- until asyncpg has read of it
-                await asyncio.sleep(0.01)
+        await until(lambda: is_lost(cut))
 
         connection = await found.take()
         answer = await connection.fetchval("select 1")

@@ -13,7 +13,8 @@ import psycopg
 import pytest
 from engine import harness
 from engine.conftest import create_shop
-from engine.wire import CURRENT, LEGACY, PATIENCE, Wire, eventually, initialised, role
+from engine.waiting import eventually, until
+from engine.wire import CURRENT, LEGACY, Wire, initialised, role
 
 from sandbox.engine.compile.steps import Sql
 from sandbox.engine.subscriptions.multiplex import statement
@@ -49,10 +50,8 @@ class Statements(list[int]):
 
         A watcher who has just come, or whom a slow machine has made a slow one, is read apart.
         """
-        async with asyncio.timeout(PATIENCE):
-            rounds = 3
-            while sorted(self[-rounds * len(numbers) :]) != sorted(numbers * rounds):  # noqa: ASYNC110 -- the engine, in a thread of its own
-                await asyncio.sleep(0.01)
+        rounds = 3
+        await until(lambda: sorted(self[-rounds * len(numbers) :]) == sorted(numbers * rounds))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from engine.receiver import Answer, Receiver, receiving
+from engine.waiting import until
 
 from sandbox.engine import exchange
 from sandbox.engine.outgoing import Outgoing, Request
@@ -137,8 +138,7 @@ def test_an_answer_that_never_ends_is_cut_at_the_limit() -> None:
             with pytest.raises(TimeoutError):
                 await outgoing.post(url, {}, "{}", 0.3)
             took_s = asyncio.get_running_loop().time() - begun
-            while not ended:  # noqa: ASYNC110 -- until the server has seen the end
-                await asyncio.sleep(0.01)
+            await until(lambda: ended)
         return took_s
 
     assert 0.3 <= asyncio.run(run()) < 60  # the answer lasts for hours

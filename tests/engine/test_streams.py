@@ -9,7 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 from engine import harness
-from engine.wire import PATIENCE, Wire, eventually, initialised, role
+from engine.waiting import eventually, until
+from engine.wire import Wire, initialised, role
 
 Shop = psycopg.Connection[Any]
 
@@ -168,9 +169,7 @@ def test_each_watcher_stands_at_its_own_place(
             found.setdefault(message["id"], []).extend(row["id"] for row in rows)
         assert found == {"0": [1, 2, 3, 4], "2": [3, 4], "3": [4]}
         seen.clear()
-        async with asyncio.timeout(PATIENCE):
-            while len(seen) < 3:  # noqa: ASYNC110 -- the engine, in a thread of its own
-                await asyncio.sleep(0.01)
+        await until(lambda: len(seen) >= 3)
         assert set(seen) == {1}  # all stand at the end now, and are one
         shop.execute(INSERT, (1,))
         heard = [await client.hear() for _ in range(4)]

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from engine import harness
 from engine.conftest import create_shop
-from engine.wire import eventually
+from engine.waiting import eventually
 
 MOVE = "mutation { move_money(args: {p_from: 1, p_to: 3, p_amount: 1}) { id } }"
 # It waits until each of them has gone.

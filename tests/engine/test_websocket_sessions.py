@@ -15,14 +15,13 @@ from typing import Any
 import jwt
 import pytest
 from engine import harness
+from engine.waiting import eventually, until
 from engine.wire import (
     ADMIN,
     CURRENT,
     LEGACY,
-    PATIENCE,
     Wire,
     dialled,
-    eventually,
     initialised,
 )
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -110,7 +109,7 @@ def test_a_socket_ends_when_its_token_expires(
     """The hour until then is over when the test says so, not before its answer has come."""
     waits: list[float] = []
     is_over = threading.Event()
-    later = Socket._later  # noqa: SLF001 -- the clock of a socket
+    later = Socket.later
 
     def wait(socket: Socket, seconds: float, call: Any, *arguments: Any) -> None:
         if call != socket.give_up:
@@ -121,7 +120,7 @@ def test_a_socket_ends_when_its_token_expires(
             waits.append(seconds)
             later(socket, 0.01, wait, socket, seconds, call)
 
-    monkeypatch.setattr(Socket, "_later", wait)
+    monkeypatch.setattr(Socket, "later", wait)
 
     async def scene() -> Any:
         async with initialised(watched, subprotocol, headers=bearer("ann", 3600)) as client:
@@ -308,9 +307,7 @@ def test_sockets_are_bounded_in_number(shop_url: str, shop_directory: Path) -> N
             assert refused.value.response.status_code == 503
             assert b"too many websockets are open" in (refused.value.response.body or b"")
             await first.connection.close()
-            async with asyncio.timeout(PATIENCE):
-                while not await may_ask(served):  # noqa: ASYNC110 -- the server, when it has seen it
-                    await asyncio.sleep(0.02)
+            await until(lambda: may_ask(served))
 
     with harness.serve(shop_url, shop_directory, environ) as served:
         asyncio.run(scene(served))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -111,11 +110,3 @@ def role(name: str, **session: str) -> dict[str, str]:
     """Return headers of the admin who acts as somebody else."""
     more = {f"x-hasura-{key.replace('_', '-')}": value for key, value in session.items()}
     return {**ADMIN, "x-hasura-role": name, **more}
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    """Wait until the server has noticed something."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

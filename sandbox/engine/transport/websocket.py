@@ -149,20 +149,21 @@ class Socket:
         if self._closing is None:
             self._closing = {"type": "websocket.close", "code": code, "reason": reason}
             self._ready.set()
-            self._later(LAST_FRAMES_SECONDS, self.give_up)
+            self.later(LAST_FRAMES_SECONDS, self.give_up)
 
     def give_up(self) -> None:
         """End without a word."""
         if not self._over.done():
             self._over.set_result(None)
 
-    def _later(self, seconds: float, call: Any, *arguments: Any) -> None:
+    def later(self, seconds: float, call: Any, *arguments: Any) -> None:
+        """Call after a while, unless the socket has ended by then."""
         self._timers.append(self._loop.call_later(seconds, call, *arguments))
 
     async def serve(self, operations: Operations, receive: Receive) -> None:
         """Serve until either side has closed, or the client's proof has expired."""
         if operations.protocol.limits_init:
-            self._later(self.settings.init_timeout_seconds, self._check_init, operations)
+            self.later(self.settings.init_timeout_seconds, self._check_init, operations)
         tasks = [
             asyncio.create_task(self._read(operations, receive)),
             asyncio.create_task(self._write()),
@@ -209,16 +210,16 @@ class Socket:
 
     def _admitted(self, operations: Operations, *, first: bool) -> None:
         if first:
-            self._later(self.settings.keepalive_seconds, self._stay_alive, operations)
+            self.later(self.settings.keepalive_seconds, self._stay_alive, operations)
         expires_at = operations.session.expires_at if operations.session else None
         if expires_at is not None and expires_at < self._ends_at:
             self._ends_at = expires_at
-            self._later(max(0.0, expires_at - time.time()), self.give_up)
+            self.later(max(0.0, expires_at - time.time()), self.give_up)
 
     def _stay_alive(self, operations: Operations) -> None:
         operations.protocol.stay_alive()
         self._timers = [item for item in self._timers if item.when() > self._loop.time()]
-        self._later(self.settings.keepalive_seconds, self._stay_alive, operations)
+        self.later(self.settings.keepalive_seconds, self._stay_alive, operations)
 
     async def _write(self) -> None:
         """Send what waits; a client that is gone ends it."""
