@@ -9,10 +9,16 @@ import pytest
 from engine import harness
 
 from sandbox.engine.schema.actions import ActionTypes
-from sandbox.engine.tracking.tracked import Tracked
+from sandbox.engine.tracking.catalog import Column, Table
+from sandbox.engine.tracking.tracked import Tracked, TrackedTable
+from sandbox.engine.types import INTEGER
 
 QUERY = """mutation ($i: TopUpInput!) { topUp(input: $i) { payment_id } }"""
 GIVEN = {"i": {"wallet_id": 1, "amount": 5.5}}
+ID = Column("id", INTEGER, not_null=True, has_default=False, generated=False, comment=None)
+WALLET = TrackedTable(
+    Table(("public", "wallet"), "r", None, {"id": ID}), "wallet", {}, {}, None, {}
+)
 
 
 def ask(served: harness.Served, given: dict[str, object], **headers: str) -> harness.httpx.Response:
@@ -133,6 +139,19 @@ def test_the_admin_sees_why_an_answer_does_not_fit(served: harness.Served) -> No
                 "in value_from_env: HASURA_GRAPHQL_ADMIN_SECRET"
             ),
         ),
+        (
+            {"handler": "{{GONE}}/top-up"},
+            "environment variable GONE is not set, {{GONE}}/top-up needs it",
+        ),
+        (
+            {"headers": [{"name": "a", "value_from_env": "GONE"}]},
+            "environment variable GONE is not set, header a needs it",
+        ),
+        ({"output_type": "Gone!"}, "the answer has the type Gone, which is not defined"),
+        (
+            {"arguments": [{"name": "a", "type": "[Gone!]"}]},
+            "the argument a has the type Gone, which is not defined",
+        ),
     ],
 )
 def test_an_action_that_makes_no_sense_is_listed_and_not_served(
@@ -140,9 +159,40 @@ def test_an_action_that_makes_no_sense_is_listed_and_not_served(
 ) -> None:
     action = copy.deepcopy(shop_metadata["actions"][0])
     action["definition"] |= changes
-    tracked = Tracked()
-    types = ActionTypes([action], shop_metadata["custom_types"], tracked)
+    tracked = Tracked({WALLET.name: WALLET}, types=frozenset({"jsonb", "numeric"}))
+    types = ActionTypes(
+        [action], shop_metadata["custom_types"], tracked, {"HANDLER_URL": "", "ACTION_SECRET": ""}
+    )
 
     assert types.actions == []
     (found,) = tracked.inconsistent
     assert (found["type"], found["reason"]) == ("action", reason)
+
+
+@pytest.mark.parametrize(
+    ("link", "reason"),
+    [
+        ({"remote_table": "gone"}, 'table "gone" is not tracked'),
+        (
+            {"field_mapping": {"wallet_id": "gone"}},
+            'column "gone" does not exist in table "wallet"',
+        ),
+        ({"field_mapping": {"gone": "id"}}, 'the type has no field "gone" that holds one value'),
+        (
+            {"field_mapping": {"detail": "id"}},
+            'the type has no field "detail" that holds one value',
+        ),
+    ],
+)
+def test_an_action_whose_answer_leads_nowhere_is_listed(
+    shop_metadata: dict[str, Any], link: dict[str, Any], reason: str
+) -> None:
+    custom = copy.deepcopy(shop_metadata["custom_types"])
+    custom["objects"][0]["relationships"][0] |= link
+    tracked = Tracked({WALLET.name: WALLET}, types=frozenset({"jsonb", "numeric"}))
+    actions = [item for item in shop_metadata["actions"] if item["name"] == "topUp"]
+    types = ActionTypes(actions, custom, tracked, {"HANDLER_URL": "", "ACTION_SECRET": ""})
+
+    assert types.actions == []
+    (found,) = tracked.inconsistent
+    assert found["reason"] == f"the relationship wallet of TopUpResult: {reason}"

@@ -402,3 +402,37 @@ class _Away:
 
     def acquire(self) -> Any:
         raise ConnectionRefusedError
+
+
+@pytest.mark.parametrize(
+    ("kind", "retry", "where"),
+    [
+        ("create_scheduled_event", {"tolerance_seconds": "6h"}, ".tolerance_seconds"),
+        ("create_scheduled_event", {"num_retries": "3"}, ".num_retries"),
+        ("create_cron_trigger", {"timeout_seconds": -1}, ".timeout_seconds"),
+        ("create_cron_trigger", {"num_retries": True}, ".num_retries"),
+        ("create_cron_trigger", {"retry_interval_seconds": 1e300}, ".retry_interval_seconds"),
+        ("create_cron_trigger", [], ""),
+        ("pg_create_event_trigger", {"interval_sec": "1"}, ".interval_sec"),
+    ],
+)
+def test_a_retry_configuration_that_is_none_is_refused(
+    engine: harness.Served, kind: str, retry: object, where: str
+) -> None:
+    args = {
+        "name": "spoilt",
+        "webhook": "http://127.0.0.1:1/",
+        "schedule": "0 0 1 1 *",
+        "schedule_at": "2999-01-01T00:00:00Z",
+        "include_in_metadata": True,
+        "table": NOTE,
+        "insert": {"columns": "*"},
+        "retry_conf": retry,
+    }
+    answer = engine.post(
+        "/v1/metadata",
+        {"type": kind, "args": args},
+        {"x-hasura-admin-secret": harness.SECRET},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, "parse-failed")
+    assert answer.json()["path"] == f"$.args.retry_conf{where}"

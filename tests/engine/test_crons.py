@@ -401,3 +401,44 @@ def test_a_one_off_event_that_is_too_late_is_dead(play: Run) -> None:
         assert stage.receiver.requests == []
 
     play(scene)
+
+
+@pytest.mark.parametrize("retry", [{"tolerance_seconds": "6h"}, {"num_retries": "3"}, {"a": []}])
+def test_a_row_that_nobody_can_read_holds_up_no_other(play: Run, retry: dict[str, Any]) -> None:
+    async def scene(stage: Play) -> None:
+        async with running(stage.engine()):
+            for conf in (json.dumps(retry), "{}"):
+                await stage.pool.execute(
+                    "insert into hdb_catalog.hdb_scheduled_events"
+                    " (webhook_conf, scheduled_time, retry_conf)"
+                    " values (to_json($1::text), now(), $2::json)",
+                    f"{stage.receiver.url}/once",
+                    conf,
+                )
+            await stage.receiver.wait_for(1)
+            await stage.pool.execute(DUE, 5)
+            await stage.settled("delivered", 1)
+
+    play(scene)
+
+
+def test_a_fault_of_the_engine_itself_stops_no_delivery(
+    play: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = [ValueError("a fault nobody thought of")]
+    replan = CronTriggers.replan
+
+    async def spoilt(triggers: CronTriggers) -> None:
+        if faults:
+            raise faults.pop()
+        await replan(triggers)
+
+    async def scene(stage: Play) -> None:
+        monkeypatch.setattr(CronTriggers, "replan", spoilt)
+        monkeypatch.setattr("sandbox.engine.triggers.delivery.PAUSE_SECONDS", 0.01)
+        async with running(stage.engine()):
+            await stage.pool.execute(DUE, 5)
+            await stage.receiver.wait_for(1)
+        assert not faults
+
+    play(scene)

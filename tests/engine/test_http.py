@@ -83,6 +83,19 @@ def test_health_warns_of_inconsistent_metadata(served: harness.Served) -> None:
     assert (strict.status_code, strict.text) == (500, "ERROR: inconsistent objects in schema")
 
 
+def test_health_is_an_error_without_the_database(
+    served: harness.Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lost:
+        async def fetchval(self, _query: str) -> Any:
+            raise ConnectionRefusedError
+
+    monkeypatch.setattr(served.engine, "pool", Lost())
+    for path in ("/healthz", "/hasura/healthz?strict=true"):
+        answer = served.client.get(served.url + path)
+        assert (answer.status_code, answer.text) == (500, "ERROR")
+
+
 def test_the_version_is_told_to_everybody(served: harness.Served) -> None:
     answer = served.client.get(served.url + "/v1/version").json()
     assert answer["server_type"] == "ce"

@@ -53,7 +53,10 @@ class State:
         self.tracked = tracked
         self.permissions = Permissions(tracked, document.get("inherited_roles") or [])
         self.actions = ActionTypes(
-            document.get("actions") or [], document.get("custom_types") or {}, tracked
+            document.get("actions") or [],
+            document.get("custom_types") or {},
+            tracked,
+            settings.environ,
         )
         hidden = (document.get("graphql_schema_introspection") or {}).get("disabled_for_roles")
         self.options = Options(

@@ -12,6 +12,7 @@ from graphql import GraphQLError, parse_type
 
 from sandbox.engine.types import GRAPHQL_NAME
 
+AMOUNT_MAX = 10**10  # seconds, or tries: Postgres can add as many to a time
 NAMES = {dict: "Object", list: "Array", str: "String", bool: "Boolean", type(None): "Null"}
 
 
@@ -56,6 +57,18 @@ def kind(*kinds: type) -> Check:
     def run(value: Any, path: str) -> Iterator[Fault]:
         if not isinstance(value, kinds):
             yield _other_kind(value, path)
+
+    return run
+
+
+def amount(*kinds: type) -> Check:
+    """Check a number that counts or measures something: no truth value, and not below zero."""
+
+    def run(value: Any, path: str) -> Iterator[Fault]:
+        if type(value) not in kinds:
+            yield _other_kind(value, path)
+        elif not 0 <= value < AMOUNT_MAX:
+            yield Fault(path, f"parsing failed, {value} is not between 0 and {AMOUNT_MAX}")
 
     return run
 
@@ -199,15 +212,16 @@ PERMISSION = record(
 )  # fmt: skip
 PERMISSIONS = many(record(needs={"role": TEXT, "permission": PERMISSION}))
 OPERATION = record(needs={"columns": COLUMNS}, payload=COLUMNS)
+EVENT_RETRY = record(
+    num_retries=amount(int), interval_sec=amount(int, float), timeout_sec=amount(int, float)
+)
 EVENT_TRIGGERS = many(
     record(
         needs={
             "name": TEXT,
             "definition": record(insert=OPERATION, update=OPERATION, delete=OPERATION),
         },
-        retry_conf=record(
-            num_retries=kind(int), interval_sec=kind(int, float), timeout_sec=kind(int, float)
-        ),
+        retry_conf=EVENT_RETRY,
         webhook=TEXT,
         webhook_from_env=TEXT,
         headers=HEADERS,
@@ -267,13 +281,19 @@ CUSTOM_TYPES = record(
     scalars=many(record(needs=TYPE, description=TEXT)),
     enums=many(record(needs=TYPE | {"values": VALUES}, description=TEXT)),
 )
+CRON_RETRY = record(
+    num_retries=amount(int),
+    retry_interval_seconds=amount(int, float),
+    timeout_seconds=amount(int, float),
+    tolerance_seconds=amount(int, float),
+)
 CRON_TRIGGER = record(
     needs={
         "name": TEXT,
         "schedule": TEXT,
         "webhook": either(TEXT, record(needs={"from_env": TEXT})),
     },
-    retry_conf=OBJECT,
+    retry_conf=CRON_RETRY,
     headers=HEADERS,
     comment=TEXT,
 )

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from graphql import GraphQLError, ListTypeNode, NamedTypeNode, NonNullTypeNode, TypeNode, parse_type
+from graphql import ListTypeNode, NamedTypeNode, NonNullTypeNode, TypeNode, parse_type
 
 from sandbox.engine.tracking.tracked import Relationship, Tracked, name_of
-from sandbox.engine.transforms import TransformError, Transforms
+from sandbox.engine.transforms import Transforms
 from sandbox.engine.types import TEXT
 from sandbox.engine.values import to_json
 
 from . import builtin
+from .action_faults import Checks, CustomTypes
 from .action_log import UUID, QueuedRoot, log_field
 from .model import AnyType, Enum, Field, InputField, InputObject, Null, ObjectType, Ref, Scalar
 from .tables import row_arguments
 
 if TYPE_CHECKING:
     from .role import RoleSchema
-
-RESERVED = "HASURA_GRAPHQL_"  # how the names of the engine's own variables start
-
-BUILTIN = {
-    "Int": builtin.integer,
-    "Float": builtin.number,
-    "String": builtin.text,
-    "Boolean": builtin.boolean,
-    "ID": builtin.identifier,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,46 +57,22 @@ class ActionTypes:
     """The custom types by name, and the actions that use them."""
 
     def __init__(
-        self, actions: list[dict[str, Any]], custom: dict[str, Any], tracked: Tracked
+        self,
+        actions: list[dict[str, Any]],
+        custom: dict[str, Any],
+        tracked: Tracked,
+        environ: Mapping[str, str],
     ) -> None:
-        self.objects = _by_name(custom.get("objects"))
-        self.inputs = _by_name(custom.get("input_objects"))
-        self.enums = _by_name(custom.get("enums"))
-        self.scalars = _by_name(custom.get("scalars"))
+        self.custom = CustomTypes.read(custom)
         self.tracked = tracked
-        self.actions = [action for action in actions if self._is_served(action)]
+        checks = Checks(self.custom, tracked, environ)
+        self.actions = [action for action in actions if self._is_served(action, checks)]
 
-    def _is_served(self, action: dict[str, Any]) -> bool:
-        reason = None
-        definition = action["definition"]
-        try:
-            parse_type(definition.get("output_type") or "")
-        except GraphQLError:
-            reason = "the type of the action's answer is missing or is not a GraphQL type"
-        reason = reason or self._fault(definition)
+    def _is_served(self, action: dict[str, Any], checks: Checks) -> bool:
+        reason = checks.fault(action["definition"])
         if reason:
-            name = f"action {action['name']}"
-            self.tracked.refuse("action", name, reason, action)
+            self.tracked.refuse("action", f"action {action['name']}", reason, action)
         return reason is None
-
-    def _fault(self, definition: dict[str, Any]) -> str | None:
-        """Say what is wrong with a definition whose answer has a type."""
-        output = _type_name(definition["output_type"])
-        if output in self.inputs:
-            return f"the input type {output} cannot be the type of an answer"
-        for item in definition.get("arguments") or []:
-            if (name := _type_name(item["type"])) in self.objects:
-                return f"the object type {name} cannot be the type of the argument {item['name']}"
-        for header in definition.get("headers") or []:
-            name = str(header.get("value_from_env") or "")
-            if name.startswith(RESERVED):
-                text = f'environment variables starting with "{RESERVED}" are not allowed '
-                return f"{text}in value_from_env: {name}"
-        try:
-            Transforms.read(definition)
-        except TransformError as error:
-            return f"request transform validation failed: {error}"
-        return None
 
     @property
     def asynchronous(self) -> frozenset[str]:
@@ -163,35 +130,35 @@ class ActionTypes:
 
     def input_type(self, schema: RoleSchema, name: str) -> AnyType | None:
         """Return a custom input object or enum; None for every scalar."""
-        if name in self.inputs or name in self.enums:
+        if name in self.custom.inputs or name in self.custom.enums:
             return self.named_input(schema, name)
         return None
 
     def named_input(self, schema: RoleSchema, name: str) -> AnyType:
-        if name in self.inputs:
-            item = self.inputs[name]
+        if name in self.custom.inputs:
+            item = self.custom.inputs[name]
             build = partial(self._inputs, schema, item.get("fields") or [])
             kind = InputObject(name, build, item.get("description"))
             return _as_type(schema.remember(name, kind))
         return self._leaf(schema, name)
 
     def _leaf(self, schema: RoleSchema, name: str) -> AnyType:
-        if name in self.enums:
-            item = self.enums[name]
+        if name in self.custom.enums:
+            item = self.custom.enums[name]
             values = {value["value"]: value.get("description") for value in item["values"]}
             kind: AnyType = Enum(name, values, item.get("description"))
             return _as_type(schema.remember(name, kind))
-        custom = self.scalars.get(name, {})
-        kind = Scalar(name, TEXT, BUILTIN.get(name, _anything), custom.get("description"))
+        custom = self.custom.scalars.get(name, {})
+        kind = Scalar(name, TEXT, builtin.BY_NAME.get(name, _anything), custom.get("description"))
         return _as_type(schema.remember(f"action scalar {name}", kind))
 
     def _output(self, schema: RoleSchema, node: TypeNode) -> Ref:
         return _resolved(node, partial(self._named_output, schema))
 
     def _named_output(self, schema: RoleSchema, name: str) -> AnyType:
-        if name not in self.objects:
+        if name not in self.custom.objects:
             return self._leaf(schema, name)
-        item = self.objects[name]
+        item = self.custom.objects[name]
         build = partial(self._object_fields, schema, item)
         return _as_type(schema.remember(name, ObjectType(name, build, item.get("description"))))
 
@@ -217,10 +184,6 @@ def _is_asynchronous(action: dict[str, Any]) -> bool:
     return is_mutation and definition.get("kind") == "asynchronous"
 
 
-def _type_name(text: str) -> str:
-    return text.strip("[]! ")
-
-
 def _relation_field(schema: RoleSchema, entry: dict[str, Any]) -> Field | None:
     target = schema.readable(name_of(entry["remote_table"]))
     if target is None:
@@ -235,10 +198,6 @@ def _relation_field(schema: RoleSchema, entry: dict[str, Any]) -> Field | None:
         return Field(name, row, source, {}, "An object relationship")
     ref = Ref(Ref(row.of, non_null=True), non_null=True)
     return Field(name, ref, source, row_arguments(schema, target), "An array relationship")
-
-
-def _by_name(entries: Any) -> dict[str, dict[str, Any]]:
-    return {entry["name"]: entry for entry in entries or []}
 
 
 def _as_type(kind: AnyType) -> AnyType:

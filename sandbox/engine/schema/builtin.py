@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from sandbox.engine.errors import invalid, unparsed
-from sandbox.engine.values import INT4, described
+from sandbox.engine.values import INT4, Encoder, described
 
 WHOLE = re.compile(r"-?[0-9]{1,19}")  # what a text that stands for an offset may be
 
@@ -69,3 +69,13 @@ def identifier(value: Any, path: str) -> str:
     if type(value) is str or (isinstance(value, int) and not isinstance(value, bool)):
         return str(value)
     raise invalid(f"expected a String or Int for type 'ID', but found {described(value)}", path)
+
+
+# Of custom types, which name them as GraphQL does.
+BY_NAME: dict[str, Encoder] = {
+    "Int": integer,
+    "Float": number,
+    "String": text,
+    "Boolean": boolean,
+    "ID": identifier,
+}

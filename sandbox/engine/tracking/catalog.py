@@ -124,6 +124,7 @@ class Function:
 class Catalog:
     tables: dict[Name, Table]
     functions: dict[Name, list[Function]]
+    types: frozenset[str] = frozenset()
 
 
 class _Types:
@@ -161,7 +162,7 @@ async def read(connection: Any) -> Catalog:
     for row in await connection.fetch(FUNCTIONS):
         name = (row["nspname"], row["proname"])
         functions.setdefault(name, []).append(_function(row, types, of_type))
-    return Catalog(tables, functions)
+    return Catalog(tables, functions, frozenset(row["typname"] for row in rows))
 
 
 def _json_rows(texts: list[str] | None) -> list[dict[str, Any]]:

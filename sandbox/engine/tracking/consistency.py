@@ -6,11 +6,12 @@ It is listed and dropped, so a permission with a fault denies everything.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sandbox.engine.types import OPERATORS
+from sandbox.engine.types import TEXT
 
+from . import operands
 from .tracked import (
     PERMISSION_KINDS,
     Root,
@@ -20,9 +21,6 @@ from .tracked import (
     dotted,
     name_of,
 )
-
-COLUMN_OPERATORS = frozenset({"_ceq", "_cne", "_cneq", "_cgt", "_cgte", "_clt", "_clte"})
-KNOWN_OPERATORS = COLUMN_OPERATORS | OPERATORS.keys() | {"_ne"}
 
 
 def check_permissions(tracked: Tracked) -> None:
@@ -47,44 +45,51 @@ def _faults(tracked: Tracked, table: TrackedTable, permission: dict[str, Any]) -
         if name not in table.computed:
             yield f'computed field "{name}" does not exist'
     for key in ("filter", "check"):
-        yield from _in_expression(tracked, table, permission.get(key) or {})
+        yield from _Expression(tracked, table).faults(table, permission.get(key) or {})
 
 
-def _in_expression(tracked: Tracked, table: TrackedTable, expression: Any) -> Iterator[str]:
-    if not isinstance(expression, dict):
-        yield f"an object is expected in a boolean expression, not {expression!r}"
-        return
-    for key, value in expression.items():
-        name = "_" + key[1:] if key.startswith("$") else key
-        if name in ("_and", "_or"):
-            for item in value:
-                yield from _in_expression(tracked, table, item)
-        elif name == "_not":
-            yield from _in_expression(tracked, table, value)
-        elif name == "_exists":
-            yield from _in_exists(tracked, value)
+@dataclass(frozen=True, slots=True)
+class _Expression:
+    """A permission's boolean expression, on rows of `root`."""
+
+    tracked: Tracked
+    root: TrackedTable
+
+    def faults(self, table: TrackedTable, expression: Any) -> Iterator[str]:
+        if not isinstance(expression, dict):
+            yield f"an object is expected in a boolean expression, not {expression!r}"
+            return
+        for key, value in expression.items():
+            name = "_" + key[1:] if key.startswith("$") else key
+            if name in ("_and", "_or"):
+                for item in value:
+                    yield from self.faults(table, item)
+            elif name == "_not":
+                yield from self.faults(table, value)
+            elif name == "_exists":
+                yield from self._exists(value)
+            else:
+                yield from self._named(table, key, value)
+
+    def _exists(self, value: dict[str, Any]) -> Iterator[str]:
+        other = self.tracked.tables.get(name_of(value["_table"]))
+        if other is None:
+            yield f'table "{dotted(name_of(value["_table"]))}" is not tracked'
         else:
-            yield from _in_named(tracked, table, key, value)
+            yield from self.faults(other, value.get("_where") or {})
 
-
-def _in_exists(tracked: Tracked, value: dict[str, Any]) -> Iterator[str]:
-    other = tracked.tables.get(name_of(value["_table"]))
-    if other is None:
-        yield f'table "{dotted(name_of(value["_table"]))}" is not tracked'
-    else:
-        yield from _in_expression(tracked, other, value.get("_where") or {})
-
-
-def _in_named(tracked: Tracked, table: TrackedTable, key: str, value: Any) -> Iterator[str]:
-    if key in table.table.columns or key in table.computed:
-        for operator in value if isinstance(value, dict) else ():
-            if "_" + operator[1:] not in KNOWN_OPERATORS:
-                yield f'"{operator}" is not an operator'
-    elif key in table.relationships:
-        target = tracked.tables[table.relationships[key].target]
-        yield from _in_expression(tracked, target, value)
-    else:
-        yield f'"{key}" is no column and no relationship of table "{dotted(table.name)}"'
+    def _named(self, table: TrackedTable, key: str, value: Any) -> Iterator[str]:
+        if key in table.table.columns:
+            kind = table.table.columns[key].type
+            yield from operands.faults(self.root, table, kind, value)
+        elif key in table.computed:
+            kind = table.computed[key].function.type or TEXT
+            yield from operands.faults(self.root, table, kind, value)
+        elif key in table.relationships:
+            target = self.tracked.tables[table.relationships[key].target]
+            yield from self.faults(target, value)
+        else:
+            yield f'"{key}" is no column and no relationship of table "{dotted(table.name)}"'
 
 
 Place = tuple[str, str | None, str]

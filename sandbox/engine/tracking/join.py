@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sandbox.engine.types import GRAPHQL_NAME
+from sandbox.engine.types import GRAPHQL_NAME, PgType
 
 from .catalog import Catalog, Function, Name, Table
 from .consistency import check_permissions, check_roots
@@ -25,11 +25,21 @@ from .tracked import (
     root_of,
 )
 
+KINDS = frozenset({"postgres", "pg", "citus"})
+
 
 def track(sources: Iterable[dict[str, Any]], catalog: Catalog) -> Tracked:
-    """Join the metadata of every Postgres source with the catalog."""
-    tracked = Tracked()
+    """Join the metadata of the first Postgres source with the catalog; others are listed."""
+    tracked = Tracked(types=catalog.types)
+    served = None
     for source in sources:
+        reason = _unserved(source, served)
+        if reason is not None:
+            tracked.refuse(
+                "source", f"source {source['name']}", reason, source.get("configuration")
+            )
+            continue
+        served = source["name"]
         naming = _naming(tracked, source)
         for item in source.get("tables") or []:
             _track_table(tracked, item, catalog, naming)
@@ -42,6 +52,16 @@ def track(sources: Iterable[dict[str, Any]], catalog: Catalog) -> Tracked:
     check_permissions(tracked)
     check_roots(tracked)
     return tracked
+
+
+def _unserved(source: dict[str, Any], served: str | None) -> str | None:
+    """Return the reason why nothing of a source is served: there is one database, a Postgres."""
+    kind = source.get("kind") or "postgres"
+    if kind not in KINDS:
+        return f"a source of kind {kind} is not supported: this engine serves Postgres"
+    if served is not None:
+        return f"one source is served, which is {served}: this engine asks one database"
+    return None
 
 
 def _naming(tracked: Tracked, source: dict[str, Any]) -> Naming:
@@ -99,14 +119,23 @@ def _columns(table: Table, configuration: dict[str, Any]) -> dict[str, TrackedCo
 def _track_relationships(tracked: Tracked, table: TrackedTable) -> None:
     for kind in ("object", "array"):
         for item in table.metadata.get(f"{kind}_relationships") or []:
-            if item["name"] in table.relationships:
-                continue
-            found = _misnamed(item) or _relationship(tracked, table, item, is_array=kind == "array")
+            found = (
+                _misnamed(item)
+                or _taken(table, item)
+                or _relationship(tracked, table, item, is_array=kind == "array")
+            )
             if isinstance(found, str):
                 label = f"{kind}_relation {item['name']} in table {dotted(table.name)}"
                 tracked.refuse(f"{kind}_relation", label, found, item)
             else:
                 table.relationships[found.name] = found
+
+
+def _taken(table: TrackedTable, item: dict[str, Any]) -> str | None:
+    """Say it of a field that the table has already."""
+    name = item["name"]
+    taken = name in table.columns or name in table.relationships or name in table.computed
+    return f'field with name "{name}" exists in table "{dotted(table.name)}"' if taken else None
 
 
 def _misnamed(item: dict[str, Any]) -> str | None:
@@ -180,13 +209,13 @@ def _by_key(
 
 def _track_computed(tracked: Tracked, table: TrackedTable, catalog: Catalog) -> None:
     for item in table.metadata.get("computed_fields") or []:
-        if item["name"] in table.computed:
-            continue
         definition = item["definition"]
         function = _only_function(catalog, name_of(definition["function"]))
         label = f"computed_field {item['name']} in table {dotted(table.name)}"
         reason = function if isinstance(function, str) else _incomputable(function, tracked)
-        reason = reason or _misnamed(item)
+        if not isinstance(function, str):
+            reason = reason or _misfit(function, table, definition)
+        reason = reason or _misnamed(item) or _taken(table, item)
         if isinstance(function, str) or reason:
             text = f'the computed field "{item["name"]}" cannot be added to table '
             text += f'"{dotted(table.name)}" because {reason}'
@@ -219,6 +248,30 @@ def _incomputable(function: Function, tracked: Tracked) -> str | None:
     return None
 
 
+def _misfit(function: Function, table: TrackedTable, definition: dict[str, Any]) -> str | None:
+    """Return the reason why a function takes no row of this table, or no session."""
+    label, kinds = f'the function "{dotted(function.name)}"', _kinds(function)
+    row = definition.get("table_argument") or function.arguments[0].name
+    if row not in kinds:
+        return f'{label} has no argument "{row}"'
+    if kinds[row].sql.replace('"', "") != ".".join(table.name):
+        return f'argument "{row}" of {label} is not of the table\'s type "{dotted(table.name)}"'
+    return _no_session(function, definition.get("session_argument"))
+
+
+def _kinds(function: Function) -> dict[str, PgType]:
+    return {argument.name: argument.type for argument in function.arguments}
+
+
+def _no_session(function: Function, name: str | None) -> str | None:
+    """Return the reason why an argument cannot be given the session; without one there is none."""
+    kinds = _kinds(function)
+    if name is None or (name in kinds and kinds[name].name in ("json", "jsonb")):
+        return None
+    what = "is not of type json" if name in kinds else "is none of the input arguments"
+    return f'the session argument "{name}" {what}'
+
+
 def _only_function(catalog: Catalog, name: Name) -> Function | str:
     found = catalog.functions.get(name) or []
     if not found:
@@ -228,7 +281,7 @@ def _only_function(catalog: Catalog, name: Name) -> Function | str:
     return found[0]
 
 
-def _unservable(function: Function, tracked: Tracked) -> str | None:
+def _unservable(function: Function, tracked: Tracked, configuration: dict[str, Any]) -> str | None:
     label = f'the function "{dotted(function.name)}" cannot be tracked'
     if function.variadic:
         return f"{label} because function with VARIADIC parameters are not supported"
@@ -236,7 +289,10 @@ def _unservable(function: Function, tracked: Tracked) -> str | None:
         return f"{label} because the function does not return a table"
     if function.table not in tracked.tables:
         return f"{label} because the table it returns is not tracked"
-    return None
+    if configuration.get("exposed_as") == "mutation" and not function.volatile:
+        return f"{label} because it is to be a mutation, but is not marked VOLATILE"
+    reason = _no_session(function, configuration.get("session_argument"))
+    return reason and f"{label} because {reason}"
 
 
 def _track_function(
@@ -244,11 +300,13 @@ def _track_function(
 ) -> None:
     name = name_of(item["function"])
     function = _only_function(catalog, name)
-    reason = function if isinstance(function, str) else _unservable(function, tracked)
+    configuration = item.get("configuration") or {}
+    reason = (
+        function if isinstance(function, str) else _unservable(function, tracked, configuration)
+    )
     if isinstance(function, str) or function.table is None or reason:
         tracked.refuse("function", f"function {dotted(name)} in source default", str(reason), item)
         return
-    configuration = item.get("configuration") or {}
     base = configuration.get("custom_name") or base_name(name)
     custom = configuration.get("custom_root_fields") or {}
     exposed = configuration.get("exposed_as") or "mutation"

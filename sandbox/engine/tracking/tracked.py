@@ -135,6 +135,7 @@ class Tracked:
     tables: dict[Name, TrackedTable] = field(default_factory=dict)
     functions: list[TrackedFunction] = field(default_factory=list)
     inconsistent: list[dict[str, Any]] = field(default_factory=list)
+    types: frozenset[str] = frozenset()  # of the database, by the names that it gives them
 
     def refuse(self, kind: str, name: str, reason: str, definition: Any) -> None:
         self.inconsistent.append(

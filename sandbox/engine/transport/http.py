@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import asyncpg
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -33,6 +35,7 @@ from .websocket import Endpoint, Sockets, not_here
 
 JSON = b"application/json; charset=utf-8"
 WORTH_GZIP = 700
+HEALTH_SECONDS_MAX = 5.0  # for the database's answer
 
 
 def create(
@@ -179,12 +182,21 @@ class _Admin:
         self.engine = engine
 
     async def health(self, request: Request) -> Response:
+        if not await self._has_database():
+            return PlainTextResponse("ERROR", 500)
         if not self.engine.state.tracked.inconsistent:
             return PlainTextResponse("OK")
         text = "inconsistent objects in schema"
         if request.query_params.get("strict") == "true":
             return PlainTextResponse(f"ERROR: {text}", 500)
         return PlainTextResponse(f"WARN: {text}")
+
+    async def _has_database(self) -> bool:
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS_MAX):
+                return bool(await self.engine.pool.fetchval("select true"))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # a timeout is an OSError
+            return False
 
     async def calls(self, request: Request) -> Response:
         async def run() -> Any:

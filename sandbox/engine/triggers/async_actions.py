@@ -93,6 +93,10 @@ class AsyncActions:
                 logger.warning("asynchronous actions wait for the database: %s", error)
                 taken = 0
                 await asyncio.sleep(PAUSE_SECONDS)
+            except Exception:
+                logger.exception("some asynchronous actions could not be read")
+                taken = 0
+                await asyncio.sleep(PAUSE_SECONDS)
             if len(self._flying) >= BATCH_MAX:
                 await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
             elif not taken:

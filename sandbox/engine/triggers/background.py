@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
@@ -11,6 +12,8 @@ import asyncpg
 
 from .crons import CronTriggers
 from .events import EventTriggers
+
+logger = logging.getLogger(__name__)
 
 LANDING_SECONDS = 1.0  # that a change waits for deliveries of the triggers it replaces
 
@@ -115,7 +118,9 @@ class Background:
             self.events = trigger
         elif isinstance(trigger, CronTriggers):
             self.crons = trigger
-        self._tasks.add(asyncio.create_task(trigger.run()))
+        task = asyncio.create_task(trigger.run())
+        task.add_done_callback(_tell)
+        self._tasks.add(task)
 
     async def _end(self, seconds: float | None) -> None:
         """Claim no more, and wait so long for what is on its way; the rest lands by itself."""
@@ -131,6 +136,12 @@ class Background:
         self._landing |= pending
         for task in pending:
             task.add_done_callback(self._landing.discard)
+
+
+def _tell(task: asyncio.Task[None]) -> None:
+    """Say that triggers are at work no more, which nobody would hear before the engine stops."""
+    if not task.cancelled() and (fault := task.exception()) is not None:
+        logger.critical("triggers are not delivered any more", exc_info=fault)
 
 
 def _parts(document: dict[str, Any]) -> Iterable[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from croniter import CroniterError, croniter
 
 from sandbox.engine.kriti.values import decode, encode
-from sandbox.engine.metadata import MetadataError
+from sandbox.engine.metadata import MetadataError, shape
 
 from . import cron_log
 from .delivery import Job, Pace, Pump, Result, columns, setting
@@ -187,17 +187,19 @@ class _OneOffEvents:
             "payload": _decoded(row["payload"]),
             **({} if row["comment"] is None else {"comment": row["comment"]}),
         }
-        retry = _decoded(row["retry_conf"]) or {}
         item = {
             "name": row["id"],
             "webhook": _decoded(row["webhook_conf"]),
             "headers": _decoded(row["header_conf"]),
         }
+        retry = _decoded(row["retry_conf"]) or {}
+        hook = None
         try:
+            shape.check(retry, shape.CRON_RETRY, "retry_conf")  # rows are written by anybody
             hook = _hook(item, retry, self._environ)
-        except MetadataError as error:
+        except (MetadataError, shape.ShapeError) as error:
             logger.warning("scheduled event %s: %s", row["id"], error)
-            hook = None
+            retry = {}
         dead, text = row["late_s"] > _tolerance(retry), encode(body)
         return Job(row["id"], row["id"], row["tries"], text, hook, dead, LOG_VERSION)
 

@@ -153,6 +153,11 @@ class Pump:
             logger.warning("deliveries wait for the database: %s", error)
             await asyncio.sleep(PAUSE_SECONDS)
             return
+        except Exception:
+            # A row that cannot be read stays locked for a while; all others still go out.
+            logger.exception("some deliveries could not be read")
+            await asyncio.sleep(PAUSE_SECONDS)
+            return
         for job in jobs:
             task = asyncio.create_task(self._deliver(outgoing, job))
             self._flying.add(task)
@@ -224,6 +229,9 @@ class Pump:
                 self._results = results + self._results
                 self._has_results.set()
                 await asyncio.sleep(PAUSE_SECONDS)
+            except Exception:
+                logger.exception("results of deliveries cannot be recorded together")
+                await self._settle_singly(results)
             if not self._closing:
                 await asyncio.sleep(self.pace.gather_s)
 
@@ -232,7 +240,7 @@ class Pump:
         for result in results:
             try:
                 await self.queue.settle([result])
-            except DATABASE_FAULTS:
+            except Exception:
                 logger.exception("delivery %s stays locked until its lock runs out", result.job.id)
 
     async def _land(self, settling: asyncio.Task[None]) -> None:
