@@ -41,6 +41,11 @@ thorough: .installed-for-test ## run the others: machines, races, kills, fuzz, b
 	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist loadgroup -m thorough \
 	  --hypothesis-seed $(SEED) --randomly-seed $(SEED)
 
+.PHONY: browser
+browser: ## install Chromium by apt where there is none: the tests of pages need it, and are skipped without
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { apt-get update -qq \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || { echo "munim: Chromium is not there: apt install chromium, as root" >&2; exit 1; }
+
 .PHONY: fuzz-engine
 fuzz-engine: .installed-for-test ## ask the engine random queries; EXAMPLES=1000 by default
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),1000) $(PY) -m pytest tests/engine/random_queries \

@@ -126,6 +126,8 @@ def _is_whole() -> bool:
 
 
 def _make(screen: Screen) -> None:
+    if VENV.is_symlink():  # what is made here would be cleared there
+        raise InstallationError(".venv leads to another checkout's environment: remove the link")
     if importlib.util.find_spec("ensurepip") is None:
         raise InstallationError("this Python cannot make a venv: apt install python3-venv")
     with screen.step("environment", "making .venv") as step:

@@ -66,6 +66,19 @@ def test_an_environment_is_made_once_and_changes_when_it_must(checkout: Path) ->
     assert f" {checkout}/.venv\n" in marks.read_text()
 
 
+def test_the_environment_of_another_checkout_is_not_cleared(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    theirs = tmp_path_factory.mktemp("theirs")
+    (theirs / "kept").touch()
+    (checkout / ".venv").symlink_to(theirs)
+    refused = install(checkout)
+
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "remove the link" in refused.stderr
+    assert (theirs / "kept").exists()
+
+
 def test_every_package_that_the_sandbox_asks_for_is_looked_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["sandbox"]]
