@@ -146,11 +146,13 @@ def _column(c: Compiler, source: Source, item: Selected, meaning: ColumnOut) -> 
 
 
 def _json_path(c: Compiler, path: Given, place: str) -> str:
-    def encode(value: Any, _path: str) -> str:
-        return json_path(str(value), f"{place}.args")
+    def encode(value: Any, where: str) -> str:
+        return json_path(path.scalar.encode(value, where), f"{place}.args")
 
     bind = (
-        Constant(encode(path.value, "")) if path.index is None else Slot(path.index, encode, place)
+        Constant(encode(path.value, path.path))
+        if path.index is None
+        else Slot(path.index, encode, path.path)
     )
     return f"({c.statement.bind(bind)})::text[]"
 
