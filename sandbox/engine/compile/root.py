@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from graphql import DocumentNode, SelectionSetNode, print_ast
@@ -99,8 +100,11 @@ def _function(c: Compiler, item: Selected, root: FunctionRoot) -> Sql:
         called = f"SELECT {alias}.* FROM {called} AS {alias}{_some_row(root, alias)}"
         if root.aggregate:
             with_ = f"WITH {CALLED} AS MATERIALIZED ({called})"
-            return _step(c, item, f"{with_} {_called(c, item, root, CALLED)}")
-        return _step(c, item, _called(c, item, root, f"({called})"))
+            step = _step(c, item, f"{with_} {_called(c, item, root, CALLED)}")
+        else:
+            step = _step(c, item, _called(c, item, root, f"({called})"))
+        # Whatever it is exposed as, a volatile function may change something at each call.
+        return replace(step, mutation=tracked.function.volatile)
     # The function waits for the session: LATERAL and OFFSET 0 keep the planner from swapping them.
     gate = f'{SESSION}."value" IS NOT NULL'
     inner = f"SELECT {alias}.* FROM {called} AS {alias} WHERE {gate}"

@@ -14,6 +14,7 @@ from .sql import Bind
 class Sql:
     """One statement. `path` is where its database errors are reported.
 
+    `mutation` says that it may change something, so it is never sent a second time.
     `session_first` says that the statement cannot set the session by itself, and `follow` reads
     what the statement returned (its columns as the names n0, n1, ...) once it is done.
     """

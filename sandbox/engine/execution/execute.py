@@ -66,7 +66,7 @@ class Executor:
             else:
                 answers = [await self._step(state, step, call) for step in plan.steps]
         finally:
-            if plan.mutation:
+            if plan.changes:
                 self.on_change()
         return plan.joined(answers)
 
@@ -186,9 +186,10 @@ class _Acquired:
         # asyncpg lets Postgres parse a statement before it encodes the arguments. One that it can
         # not encode leaves Postgres waiting in a transaction, with locks: this ends it.
         try:
-            if kind is not None and issubclass(kind, Exception) and not self.connection.is_closed():
-                with suppress(*BROKEN):
-                    await self.connection.execute("SELECT")
+            if kind is not None and issubclass(kind, Exception):
+                with suppress(*BROKEN):  # one that was given up has left the pool by itself
+                    if not self.connection.is_closed():
+                        await self.connection.execute("SELECT")
         finally:
             await self.leases.give(self.connection, failed=kind is not None)
 
