@@ -15,8 +15,7 @@ class Sql:
     """One statement. `path` is where its database errors are reported.
 
     `mutation` says that it may change something, so it is never sent a second time.
-    `session_first` says that the statement cannot set the session by itself, and `follow` reads
-    what the statement returned (its columns as the names n0, n1, ...) once it is done.
+    `follow` reads what it returned (its columns as the names n0, n1, ...) once it is done.
     """
 
     key: str
@@ -24,7 +23,6 @@ class Sql:
     binds: tuple[Bind, ...]
     path: str = "$"
     mutation: bool = False
-    session_first: bool = False
     follow: Sql | None = None
     empty: str = "null"
 

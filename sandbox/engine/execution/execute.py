@@ -73,7 +73,7 @@ class Executor:
     async def _together(self, plan: Plan, call: Call) -> list[str]:
         """Run database steps as one transaction: a lone statement is one by itself."""
         steps = plan.steps
-        if len(steps) == 1 and isinstance(steps[0], Sql) and _is_alone(steps[0]):
+        if len(steps) == 1 and isinstance(steps[0], Sql) and steps[0].follow is None:
             return [await self._alone(steps[0], call)]
         for last in (False, True):
             async with _Acquired(self.leases) as connection:
@@ -104,7 +104,7 @@ class Executor:
             identifier = await self._alone(step.insert, call)
             self.actions.queued.set()
             return identifier
-        if isinstance(step, Sql) and _is_alone(step):
+        if isinstance(step, Sql) and step.follow is None:
             return await self._alone(step, call)
         return (await self._together(Plan((step,), mutation=True, together=True), call))[0]
 
@@ -194,10 +194,6 @@ class _Acquired:
             await self.leases.give(self.connection, failed=kind is not None)
 
 
-def _is_alone(step: Sql) -> bool:
-    return step.follow is None and not step.session_first
-
-
 def _arguments(step: Sql, call: Call, later: dict[str, Any]) -> list[Any]:
     return [
         later.get(bind.name) if isinstance(bind, Later) else bind(call.leaves, call.session)
@@ -234,9 +230,6 @@ async def _inside(connection: Any, step: Step, call: Call) -> str:
     if isinstance(step, Nested):
         return await _nested(connection, step, call)
     assert isinstance(step, Sql)  # noqa: S101 -- other steps never share a transaction
-    if step.session_first:
-        sql = "SELECT set_config('hasura.user', $1, true)"
-        await _send(connection.fetchval(sql, call.session.as_json), "$", sql, [])
     arguments = _arguments(step, call, {})
     if step.follow is None:
         sent = connection.fetchval(step.sql, *arguments)
