@@ -77,11 +77,16 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Introspection:
-    """A __schema or __type field; `document` asks for it alone, `text` is how it is written."""
+    """A __schema or __type field; `document` asks for it alone, `text` is how it is written.
+
+    `variables` names those that it uses, and `checks` refuse values of theirs that do not fit.
+    """
 
     key: str
     document: Any
     text: str
+    variables: frozenset[str]
+    checks: tuple[Bind, ...]
 
 
 @dataclass(frozen=True, slots=True)

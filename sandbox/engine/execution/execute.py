@@ -111,13 +111,14 @@ class Executor:
     async def _introspection(self, state: State, step: Introspection, call: Call) -> str:
         """Describe the schema in a thread, and once only for the same variables."""
         schema = state.schema(call.session.role, backend=call.session.backend)
-        key = schema, step.text, to_json(call.variables)
+        for check in step.checks:
+            check(call.leaves, call.session)
+        given = {name: call.variables[name] for name in step.variables & call.variables.keys()}
+        key = schema, step.text, to_json(dict(sorted(given.items())))
         known = state.descriptions.get(key)
         if known is None:
             built = await asyncio.to_thread(state.introspection, schema)
-            known = await asyncio.to_thread(
-                introspection.answer, built, step.document, call.variables
-            )
+            known = await asyncio.to_thread(introspection.answer, built, step.document, given)
             state.descriptions.keep(key, known)
         return known
 

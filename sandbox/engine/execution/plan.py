@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from sandbox.engine.compile.root import compile_root
-from sandbox.engine.compile.steps import Action, Queued, Sql, Step, length
+from sandbox.engine.compile.steps import Action, Introspection, Queued, Sql, Step, length
 from sandbox.engine.documents import bounds, parsing
 from sandbox.engine.documents.bounds import Size
 from sandbox.engine.documents.coerce import Coercion, Variables
@@ -173,7 +173,7 @@ def _plan(walk: Walk) -> Plan:
     mutation = found.kind == "mutation"
     steps = tuple(compile_root(walk, item) for item in selected)
     together = mutation and not any(
-        isinstance(step, (Action, Queued)) or item.field is None
+        isinstance(step, (Action, Queued, Introspection)) or item.field is None
         for step, item in zip(steps, selected, strict=True)
     )
     changes = mutation or any(isinstance(step, Sql) and step.mutation for step in steps)
