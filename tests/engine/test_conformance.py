@@ -10,6 +10,7 @@ and with `sql` and `rows` what is in the database afterwards.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,22 @@ KEYS = {"name", "section", "query", "variables", "role", "session", "headers", "
 KEYS |= {"engine", "status", "data", "error", "text", "answer", "sql", "rows", "operation"}
 
 
+CASES_MIN = 400  # a file that is not found would go unnoticed
+
+
+def test_every_case_names_the_section_it_proves_and_there_are_many() -> None:
+    assert len(CASES) >= CASES_MIN
+    for param in CASES:
+        case = param.values[0]
+        assert isinstance(case, dict)
+        assert re.fullmatch(r"\d+(\.\d+)?", case.get("section", "")), f"{param.id} has no section"
+        assert case.keys() <= KEYS, param.id
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_engine_answers_as_hasura_does(
     case: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
-    assert case.keys() <= KEYS
     name = case.get("engine", "served")
     engine: harness.Served = request.getfixturevalue(name)
     world = "atlas_rows" if name.startswith("atlas") else "shop"

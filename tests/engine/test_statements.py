@@ -119,6 +119,45 @@ def test_more_values_than_parameters_are_inserted(
     assert shop.execute(counted).fetchone() == (9000, 8999 * 4500, "n999")
 
 
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("number", [1, 50, 51, 120])
+def test_a_selection_of_an_aggregate_may_be_as_long_as_any_other(
+    served: harness.Served, number: int
+) -> None:
+    """More fields than a function of Postgres takes arguments, on each level that calls one."""
+    names = [f"n{at}" for at in range(number)]
+    sums = " ".join(f"{name}: balance_minor" for name in names)
+    counts = " ".join(f"{name}: count" for name in names)
+    nodes = " ".join(f"{name}: nodes {{ id }}" for name in names)
+    query = '{ wallet_aggregate(where: {owner_id: {_eq: "ann"}}, order_by: {id: asc}) { %s } }'
+
+    found = served.graphql(query % f"aggregate {{ sum {{ {sums} __typename }} }}")
+    assert list(found["data"]["wallet_aggregate"]["aggregate"]["sum"].items()) == [
+        *((name, 9_007_199_254_741_993) for name in names),
+        ("__typename", "wallet_sum_fields"),
+    ]
+    found = served.graphql(query % f"aggregate {{ {counts} }}")
+    assert list(found["data"]["wallet_aggregate"]["aggregate"].items()) == [
+        (name, 2) for name in names
+    ]
+    found = served.graphql(query % nodes)
+    assert list(found["data"]["wallet_aggregate"].items()) == [
+        (name, [{"id": 1}, {"id": 2}]) for name in names
+    ]
+
+
+@pytest.mark.usefixtures("shop")
+def test_many_long_names_are_written_as_they_are(served: harness.Served) -> None:
+    names = [f"{'n' * 70}{at}" for at in range(60)]
+    fields = " ".join(f"{name}: rate" for name in names)
+    query = f"{{ entry(where: {{id: {{_eq: 1}}}}) {{ {fields} }} }}"
+    answer = served.post("/v1/graphql", {"query": query})
+
+    (row,) = answer.json()["data"]["entry"]
+    assert list(row.items()) == [(name, 1.5) for name in names]
+    assert answer.text.count(": 1.50") + answer.text.count(":1.50") == 60
+
+
 def test_long_statements_are_not_kept_by_the_database(served: harness.Served) -> None:
     where = {"_or": [{"id": {"_eq": str(at)}} for at in range(1000)]}
     query = "query ($w: owner_bool_exp) { owner(where: $w) { id } }"

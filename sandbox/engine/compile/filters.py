@@ -162,7 +162,7 @@ def _compare(c: Compiler, left: str, kind: PgType, name: str, value: Any) -> str
     if operator is None:
         raise EngineError("unexpected", f'"{name}" in a permission is not an operator')
     if operator.operand is Operand.TRUTH:
-        return f"{left} IS NULL" if value in (True, "true") else f"{left} IS NOT NULL"
+        return f"{left} IS NULL" if _truth(name, value) else f"{left} IS NOT NULL"
     if operator.operand is Operand.CAST:
         text = value.get("String") or {}
         return all_of([_compare(c, f"({left})::text", TEXT, key, of) for key, of in text.items()])
@@ -174,6 +174,15 @@ def _compare(c: Compiler, left: str, kind: PgType, name: str, value: Any) -> str
     return operator.sql.format(
         left, preset(c, value, TEXT if operator.operand is Operand.TEXT else kind)
     )
+
+
+def _truth(name: str, value: Any) -> bool:
+    """Read a constant that chooses the SQL: anything else would let pass the opposite rows."""
+    if isinstance(value, bool):
+        return value
+    if value not in ("true", "false"):
+        raise EngineError("unexpected", f'"{name}" in a permission is neither true nor false')
+    return bool(value == "true")
 
 
 def _many(c: Compiler, value: Any, kind: PgType) -> str:

@@ -22,10 +22,10 @@ def insert(c: Compiler, item: Selected, root: InsertRoot) -> Sql | Nested | Text
         return nothing(c, item)
     if has_relations(objects):
         return nested(c, item, root, objects)
-    change, session_first = insert_sql(c, root.access, objects, {})
+    change = insert_sql(c, root.access, objects, {})
     conflict: Fields | None = item.arguments.get("on_conflict")
     clause, check = conflict_sql(c, root.access, conflict)
     change += clause
     step = finish(c, item, Change(root.access, change, check, root.one))
     path = f"$.selectionSet.{item.name}.args.{argument}"
-    return replace(step, path=path, session_first=session_first)
+    return replace(step, path=path)

@@ -12,19 +12,13 @@ from sandbox.engine.schema.access import Access
 
 from .compiler import Compiler, all_of, table_sql
 from .filters import permit, preset
-from .mutation import SESSION_IS_SET
 from .where import boolean
 
 ROW = '"_0"'
 
 
-def insert_sql(
-    c: Compiler, access: Access, objects: list[Fields], fixed: dict[str, str]
-) -> tuple[str, bool]:
-    """Return the statement, and whether no value of it could wait for the session.
-
-    `fixed` has SQL for columns that neither the client nor a preset decides.
-    """
+def insert_sql(c: Compiler, access: Access, objects: list[Fields], fixed: dict[str, str]) -> str:
+    """Return the statement. `fixed` has SQL for what neither the client nor a preset decides."""
     kinds = access.table.table.columns
     presets = access.insert.presets if access.insert else {}
     preset_sql = {
@@ -36,19 +30,14 @@ def insert_sql(
     columns = access.table.columns
     given = dict.fromkeys(name for item in objects for name in item.items if name in columns)
     names = [name for name in given if columns[name].name not in decided]
-    rows, waits = [], False
-    for item in objects:
-        values = [_value(c, access, item, name) for name in names] + list(decided.values())
-        for at, value in enumerate(values):
-            if not waits and value != "DEFAULT":
-                values[at] = f"CASE WHEN {SESSION_IS_SET} THEN {value} END"
-                waits = True
-        rows.append(values or ["DEFAULT"])
+    rows = [
+        [_value(c, access, item, name) for name in names] + list(decided.values())
+        for item in objects
+    ]
     targets = [columns[name].name for name in names] + list(decided)
     listed = ", ".join(map(ident, targets or [next(iter(kinds))]))
-    values_sql = ", ".join(f"({', '.join(values)})" for values in rows)
-    sql = f"INSERT INTO {table_sql(access)} AS {ROW} ({listed}) VALUES {values_sql}"
-    return sql, not waits
+    values_sql = ", ".join(f"({', '.join(values or ['DEFAULT'])})" for values in rows)
+    return f"INSERT INTO {table_sql(access)} AS {ROW} ({listed}) VALUES {values_sql}"
 
 
 def conflict_sql(c: Compiler, access: Access, conflict: Fields | None) -> tuple[str, str]:

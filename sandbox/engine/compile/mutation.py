@@ -1,7 +1,9 @@
 """The frame of every mutation: the session is set first, permission checks fail the statement.
 
-All in one statement, so that a mutation of one field is one round trip. A failed check raises by
-casting a text to an integer; errors.py knows the text.
+All in one statement, so that a mutation of one field is one round trip. The change is a part of
+WITH that only the answer reads, so it runs when the answer is read, and the answer waits for the
+session: defaults, triggers and policies find it set, on the first row and on rows without a value.
+A failed check raises by casting a text to an integer; errors.py knows the text.
 """
 
 # ruff: noqa: S608 -- this module writes SQL: names are quoted, clients' values are bound
@@ -33,6 +35,11 @@ def session(c: Compiler) -> str:
     return (
         f"{SESSION} AS MATERIALIZED (SELECT set_config('hasura.user', {bound}, true) AS \"value\")"
     )
+
+
+def waiting(value: str) -> str:
+    """Return the value, which is not looked at before the session is set."""
+    return f"CASE WHEN {SESSION_IS_SET} THEN {value} END"
 
 
 def guarded(value: str, kind: str) -> str:
@@ -67,7 +74,8 @@ def finish(c: Compiler, item: Selected, change: Change) -> Sql:
     value = answer_of(c, item, source, f"(SELECT count(*) FROM {CHANGED})", one=change.one)
     if change.check != "TRUE":
         value = guarded(value, "json")
-    return Sql(item.key, f"{with_} SELECT {value}", tuple(c.statement.binds), mutation=True)
+    sql = f"{with_} SELECT {waiting(value)}"
+    return Sql(item.key, sql, tuple(c.statement.binds), mutation=True)
 
 
 def _returned(c: Compiler, item: Selected, *, one: bool) -> list[Selected]:
@@ -96,7 +104,7 @@ def _two_statements(c: Compiler, item: Selected, change: Change, with_: str) -> 
     if change.check != "TRUE":
         count = guarded(count, "bigint")
     rows = f'(SELECT array_agg("_row")::text FROM {CHANGED})'
-    first = f"{with_} SELECT ({count})::text AS n0, {rows} AS n1"
+    first = f"{with_} SELECT {waiting(f'({count})::text')} AS n0, {waiting(rows)} AS n1"
     after = Compiler(c.walk)
     given = f"({after.statement.bind(Later('n1'))})::{table_sql(change.access)}[]"
     source = Source(change.access, f"unnest({given})", after.alias())

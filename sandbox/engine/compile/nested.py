@@ -21,7 +21,7 @@ from sandbox.engine.tracking.tracked import Relationship
 
 from .compiler import Compiler, table_sql
 from .insert_rows import conflict_sql, insert_sql
-from .mutation import CHANGED, answer_of, guarded, session
+from .mutation import CHANGED, SESSION, answer_of, guarded, session
 from .select import Source
 
 
@@ -62,9 +62,11 @@ def nested(c: Compiler, item: Selected, root: InsertRoot, objects: list[Fields])
         place = f"{path}[{at}]"
         _insert(rows, _Row(root.access, values, conflict, {}, place, is_root=True), path)
     after = Compiler(c.walk)
-    given = f"({after.statement.bind_many(Later('rows'))})::{table_sql(root.access)}[]"
-    source = Source(root.access, f"unnest({given})", after.alias())
-    sql = "SELECT " + answer_of(after, item, source, None, one=root.one)
+    given = after.statement.bind_many(Later("rows"))
+    source = Source(root.access, f"unnest(({given})::{table_sql(root.access)}[])", after.alias())
+    answered = answer_of(after, item, source, None, one=root.one)
+    # Postgres refuses a parameter that is never named: an answer may be a count of rows only.
+    sql = f"SELECT {answered} WHERE {given} IS NOT NULL"
     answer = Sql(item.key, sql, tuple(after.statement.binds))
     return Nested(item.key, tuple(rows.found), answer)
 
@@ -146,7 +148,7 @@ def _statement(
         name: cast(own.statement.bind(Later(later)), columns[name].type)
         for name, later in fixed.items()
     }
-    sql, _ = insert_sql(own, row.access, [row.values], values)
+    sql = insert_sql(own, row.access, [row.values], values)
     clause, check = conflict_sql(own, row.access, row.conflict)
     changed = f'{sql}{clause} RETURNING "_0" AS "_row", coalesce(({check}), false) AS "_ok"'
     count = f"(SELECT count(*) FROM {CHANGED})"
@@ -156,7 +158,7 @@ def _statement(
     text = (
         f"WITH {waits}, {CHANGED} AS ({changed}) "
         f'SELECT ({count})::text AS "_count", {CHANGED}."_row"::text AS "_text", {brought} '
-        f"FROM (SELECT 1) AS one LEFT JOIN {CHANGED} ON true"
+        f'FROM {SESSION} LEFT JOIN {CHANGED} ON {SESSION}."value" IS NOT NULL'
     )
     step = Sql(label, text, tuple(own.statement.binds), reported, mutation=True)
     return NestedRow(label, step, row.is_root, row.access.table.table.name[1])

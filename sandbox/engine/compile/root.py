@@ -5,19 +5,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from graphql import DocumentNode, SelectionSetNode, print_ast
-
-from sandbox.engine.compile.steps import Introspection, Sql, Step, Text
-from sandbox.engine.documents.walk import TYPENAME, Selected, Walk
-from sandbox.engine.errors import EngineError
+from sandbox.engine.compile.steps import Sql, Step, Text
+from sandbox.engine.documents.walk import Selected, Walk
 from sandbox.engine.schema.action_log import LogRoot, QueuedRoot
 from sandbox.engine.schema.actions import ActionRoot
 from sandbox.engine.schema.sources import (
     DeleteRoot,
     FunctionRoot,
     InsertRoot,
+    Introspected,
     SelectRoot,
     StreamRoot,
     UpdateRoot,
@@ -29,6 +28,7 @@ from .action_log import log, queued
 from .calls import call
 from .compiler import Compiler, all_of
 from .insert import insert
+from .introspection import introspection
 from .mutation import SESSION, session
 from .select import Source, aggregated, filtered, row, rows, table_source
 from .stream import stream
@@ -42,30 +42,10 @@ CALLED = '"_called"'
 def compile_root(walk: Walk, item: Selected) -> Step:
     """Return the step of one root field of the operation."""
     if item.field is None:
-        if item.name == TYPENAME:
-            return Text(item.key, f'"{item.parent}"')
-        if walk.schema.role in walk.schema.options.unintrospected:
-            text = f'introspection is disabled for role: "{walk.schema.role}"'
-            raise EngineError("not-supported", text)
-        document = _alone(walk, item)
-        return Introspection(item.key, document, print_ast(document))
+        return Text(item.key, f'"{item.parent}"')
     if item.field.source is None:
         return Text(item.key, to_json(item.field.description))
     return COMPILERS[type(item.field.source)](Compiler(walk), item, item.field.source)
-
-
-def _alone(walk: Walk, item: Selected) -> DocumentNode:
-    """Return a document that asks for this introspection field only."""
-    operation = walk.document.operation
-    narrowed = type(operation)(
-        operation=operation.operation,
-        name=operation.name,
-        variable_definitions=operation.variable_definitions,
-        directives=(),
-        selection_set=SelectionSetNode(selections=(item.node,)),
-    )
-    definitions = (narrowed, *walk.document.fragments.values())
-    return DocumentNode(definitions=definitions)
 
 
 def _select(c: Compiler, item: Selected, root: SelectRoot) -> Sql:
@@ -99,8 +79,11 @@ def _function(c: Compiler, item: Selected, root: FunctionRoot) -> Sql:
         called = f"SELECT {alias}.* FROM {called} AS {alias}{_some_row(root, alias)}"
         if root.aggregate:
             with_ = f"WITH {CALLED} AS MATERIALIZED ({called})"
-            return _step(c, item, f"{with_} {_called(c, item, root, CALLED)}")
-        return _step(c, item, _called(c, item, root, f"({called})"))
+            step = _step(c, item, f"{with_} {_called(c, item, root, CALLED)}")
+        else:
+            step = _step(c, item, _called(c, item, root, f"({called})"))
+        # Whatever it is exposed as, a volatile function may change something at each call.
+        return replace(step, mutation=tracked.function.volatile)
     # The function waits for the session: LATERAL and OFFSET 0 keep the planner from swapping them.
     gate = f'{SESSION}."value" IS NOT NULL'
     inner = f"SELECT {alias}.* FROM {called} AS {alias} WHERE {gate}"
@@ -145,4 +128,5 @@ COMPILERS: dict[type, Callable[[Compiler, Selected, Any], Step]] = {
     ActionRoot: action,
     QueuedRoot: queued,
     LogRoot: log,
+    Introspected: introspection,
 }

@@ -10,7 +10,7 @@ from typing import Any
 from sandbox.engine.compile.sql import Constant, Slot, ident, literal
 from sandbox.engine.documents.coerce import Fields, Given
 from sandbox.engine.documents.walk import Selected
-from sandbox.engine.errors import EngineError, invalid
+from sandbox.engine.errors import EngineError
 from sandbox.engine.schema.access import Access
 from sandbox.engine.schema.sources import (
     AggregateOperation,
@@ -32,7 +32,7 @@ from .where import aggregate_call, boolean, column_sql, is_true, named_column, v
 
 # Longer names are cut by Postgres, so they cannot be column aliases.
 LONGEST_NAME = 63
-MOST_PAIRS = 50
+MOST_PAIRS = 50  # that json_build_object takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +113,20 @@ def _plain(columns: list[tuple[str, str]]) -> bool:
 
 
 def json_object(columns: list[tuple[str, str]]) -> str:
-    """Build an object by function, where names are too long to be aliases."""
-    if len(columns) > MOST_PAIRS:
-        raise invalid("too many fields with long names in one selection", "$")
-    listed = ", ".join(f"{literal(key)}, {value}" for key, value in columns)
-    return f"json_build_object({listed})"
+    """Build an object by function, where names are too long to be aliases or values are aggregates.
+
+    A function takes so many pairs only: what is more is written behind them as text, since jsonb,
+    which can be put together, would sort the keys and spell numbers anew.
+    """
+    listed = [f"{literal(key)}, {value}" for key, value in columns]
+    parts = [
+        f"json_build_object({', '.join(listed[at : at + MOST_PAIRS])})"
+        for at in range(0, max(1, len(listed)), MOST_PAIRS)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    inside = " || ', ' || ".join(f"substr(left(({part})::text, -1), 2)" for part in parts)
+    return f"('{{' || {inside} || '}}')::json"
 
 
 def pairs(c: Compiler, source: Source, selected: list[Selected]) -> list[tuple[str, str]]:
@@ -146,11 +155,13 @@ def _column(c: Compiler, source: Source, item: Selected, meaning: ColumnOut) -> 
 
 
 def _json_path(c: Compiler, path: Given, place: str) -> str:
-    def encode(value: Any, _path: str) -> str:
-        return json_path(str(value), f"{place}.args")
+    def encode(value: Any, where: str) -> str:
+        return json_path(path.scalar.encode(value, where), f"{place}.args")
 
     bind = (
-        Constant(encode(path.value, "")) if path.index is None else Slot(path.index, encode, place)
+        Constant(encode(path.value, path.path))
+        if path.index is None
+        else Slot(path.index, encode, path.path)
     )
     return f"({c.statement.bind(bind)})::text[]"
 

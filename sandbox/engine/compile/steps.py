@@ -14,8 +14,8 @@ from .sql import Bind
 class Sql:
     """One statement. `path` is where its database errors are reported.
 
-    `session_first` says that the statement cannot set the session by itself, and `follow` reads
-    what the statement returned (its columns as the names n0, n1, ...) once it is done.
+    `mutation` says that it may change something, so it is never sent a second time.
+    `follow` reads what it returned (its columns as the names n0, n1, ...) once it is done.
     """
 
     key: str
@@ -23,7 +23,6 @@ class Sql:
     binds: tuple[Bind, ...]
     path: str = "$"
     mutation: bool = False
-    session_first: bool = False
     follow: Sql | None = None
     empty: str = "null"
 
@@ -78,11 +77,16 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Introspection:
-    """A __schema or __type field; `document` asks for it alone, `text` is how it is written."""
+    """A __schema or __type field; `document` asks for it alone, `text` is how it is written.
+
+    `variables` names those that it uses, and `checks` refuse values of theirs that do not fit.
+    """
 
     key: str
     document: Any
     text: str
+    variables: frozenset[str]
+    checks: tuple[Bind, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from sandbox.engine.types import INTEGER, TEXT, PgType
 
 from .compiler import Compiler, all_of, table_sql
 from .filters import permit, preset
-from .mutation import SESSION_IS_SET, Change, finish, nothing
+from .mutation import Change, finish, nothing
 from .where import boolean
 
 ROW = '"_0"'
@@ -99,13 +99,8 @@ def _assignments(c: Compiler, access: Access, given: dict[str, Any], path: str) 
 def _update(c: Compiler, item: Selected, root: UpdateRoot, sets: list[str], where: str) -> Sql:
     access, one = root.access, root.kind == "by_pk"
     permission = access.update
-    conditions = all_of(
-        [
-            SESSION_IS_SET,
-            permit(c, permission.filter if permission else None, access.table, ROW),
-            where,
-        ]
-    )
+    filter_ = permit(c, permission.filter if permission else None, access.table, ROW)
+    conditions = all_of([filter_, where])
     check = permit(c, permission.check if permission else None, access.table, ROW)
     change = f"UPDATE {table_sql(access)} AS {ROW} SET {', '.join(sets)} WHERE {conditions}"
     return finish(c, item, Change(access, change, check, one))
@@ -118,6 +113,6 @@ def delete(c: Compiler, item: Selected, root: DeleteRoot) -> Sql:
     else:
         where = boolean(c, item.arguments["where"], access, ROW)
     filter_ = access.delete.filter if access.delete else None
-    conditions = all_of([SESSION_IS_SET, permit(c, filter_, access.table, ROW), where])
+    conditions = all_of([permit(c, filter_, access.table, ROW), where])
     change = f"DELETE FROM {table_sql(access)} AS {ROW} WHERE {conditions}"
     return finish(c, item, Change(access, change, "TRUE", root.by_pk))

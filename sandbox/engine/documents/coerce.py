@@ -142,6 +142,8 @@ class Coercion:
         if isinstance(raw, Leaf):
             if raw.value is None:
                 raise invalid(f"unexpected null value for type '{scalar.name}'", path)
+            if scalar.chooses:  # the shape of the variables has it, so it is checked once a plan
+                scalar.encode(raw.value, path)
             return Given(scalar, raw.value, raw.index, path)
         if raw is None:
             raise invalid(f"unexpected null value for type '{scalar.name}'", path)

@@ -16,6 +16,7 @@ from graphql import (
 )
 
 from sandbox.engine.errors import invalid
+from sandbox.engine.schema import introspected
 from sandbox.engine.schema.builtin import boolean
 from sandbox.engine.schema.model import Field, ObjectType
 from sandbox.engine.schema.role import RoleSchema
@@ -25,15 +26,11 @@ from .parsing import Document, Use, value_of
 from .variables import Leaf
 
 TYPENAME = "__typename"
-INTROSPECTION = ("__schema", "__type")
 
 
 @dataclass(slots=True)
 class Selected:
-    """A field of the answer. `field` is None for __typename and introspection.
-
-    `parent` names the type that has the field.
-    """
+    """A field of the answer. `field` is None for __typename, `parent` names what has it."""
 
     key: str
     name: str
@@ -131,10 +128,12 @@ class Walk:
         name = node.name.value
         place = f"{path}.selectionSet.{name}"
         below = [node.selection_set] if node.selection_set else []
-        root = kind in (self.schema.query, self.schema.mutation)
-        if name == TYPENAME or (name in INTROSPECTION and root):
-            return Selected(key, name, None, {}, place, below, node, kind.name)
+        if name == TYPENAME:
+            _check_plain(node, place)
+            return Selected(key, name, None, {}, place, [], node, kind.name)
         field = kind.fields.get(name)
+        if name in introspected.ROOTS and kind in (self.schema.query, self.schema.mutation):
+            field = introspected.ROOTS[name]
         if field is None:
             raise invalid(f"field '{name}' not found in type: '{kind.name}'", place)
         raw = {item.name.value: value_of(item.value) for item in node.arguments or ()}
@@ -156,6 +155,8 @@ class Walk:
             text = f"inconsistent arguments between multiple selections of field '{name}'"
             raise invalid(text, f"{path}.selectionSet")
         if node.selection_set:
+            if first.field is None:
+                _check_plain(node, first.path)
             first.below.append(node.selection_set)
 
     def _check_below(self, item: Selected) -> None:
@@ -167,6 +168,15 @@ class Walk:
             raise invalid(text, f"{item.path}.selectionSet")
         if item.below and not is_object:
             raise invalid("unexpected subselection set for non-object field", item.path)
+
+
+def _check_plain(node: FieldNode, path: str) -> None:
+    """Refuse arguments and a selection where a field has neither."""
+    if node.arguments:
+        argument = node.arguments[0].name.value
+        raise invalid(f"'{node.name.value}' has no argument named '{argument}'", path)
+    if node.selection_set:
+        raise invalid("unexpected subselection set for non-object field", path)
 
 
 def _arguments_text(node: FieldNode) -> list[str]:

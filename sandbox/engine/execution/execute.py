@@ -66,14 +66,14 @@ class Executor:
             else:
                 answers = [await self._step(state, step, call) for step in plan.steps]
         finally:
-            if plan.mutation:
+            if plan.changes:
                 self.on_change()
         return plan.joined(answers)
 
     async def _together(self, plan: Plan, call: Call) -> list[str]:
         """Run database steps as one transaction: a lone statement is one by itself."""
         steps = plan.steps
-        if len(steps) == 1 and isinstance(steps[0], Sql) and _is_alone(steps[0]):
+        if len(steps) == 1 and isinstance(steps[0], Sql) and steps[0].follow is None:
             return [await self._alone(steps[0], call)]
         for last in (False, True):
             async with _Acquired(self.leases) as connection:
@@ -104,20 +104,21 @@ class Executor:
             identifier = await self._alone(step.insert, call)
             self.actions.queued.set()
             return identifier
-        if isinstance(step, Sql) and _is_alone(step):
+        if isinstance(step, Sql) and step.follow is None:
             return await self._alone(step, call)
         return (await self._together(Plan((step,), mutation=True, together=True), call))[0]
 
     async def _introspection(self, state: State, step: Introspection, call: Call) -> str:
         """Describe the schema in a thread, and once only for the same variables."""
         schema = state.schema(call.session.role, backend=call.session.backend)
-        key = schema, step.text, to_json(call.variables)
+        for check in step.checks:
+            check(call.leaves, call.session)
+        given = {name: call.variables[name] for name in step.variables & call.variables.keys()}
+        key = schema, step.text, to_json(dict(sorted(given.items())))
         known = state.descriptions.get(key)
         if known is None:
             built = await asyncio.to_thread(state.introspection, schema)
-            known = await asyncio.to_thread(
-                introspection.answer, built, step.document, call.variables
-            )
+            known = await asyncio.to_thread(introspection.answer, built, step.document, given)
             state.descriptions.keep(key, known)
         return known
 
@@ -186,15 +187,12 @@ class _Acquired:
         # asyncpg lets Postgres parse a statement before it encodes the arguments. One that it can
         # not encode leaves Postgres waiting in a transaction, with locks: this ends it.
         try:
-            if kind is not None and issubclass(kind, Exception) and not self.connection.is_closed():
-                with suppress(*BROKEN):
-                    await self.connection.execute("SELECT")
+            if kind is not None and issubclass(kind, Exception):
+                with suppress(*BROKEN):  # one that was given up has left the pool by itself
+                    if not self.connection.is_closed():
+                        await self.connection.execute("SELECT")
         finally:
             await self.leases.give(self.connection, failed=kind is not None)
-
-
-def _is_alone(step: Sql) -> bool:
-    return step.follow is None and not step.session_first
 
 
 def _arguments(step: Sql, call: Call, later: dict[str, Any]) -> list[Any]:
@@ -233,9 +231,6 @@ async def _inside(connection: Any, step: Step, call: Call) -> str:
     if isinstance(step, Nested):
         return await _nested(connection, step, call)
     assert isinstance(step, Sql)  # noqa: S101 -- other steps never share a transaction
-    if step.session_first:
-        sql = "SELECT set_config('hasura.user', $1, true)"
-        await _send(connection.fetchval(sql, call.session.as_json), "$", sql, [])
     arguments = _arguments(step, call, {})
     if step.follow is None:
         sent = connection.fetchval(step.sql, *arguments)

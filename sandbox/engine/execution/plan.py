@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from sandbox.engine.compile.root import compile_root
-from sandbox.engine.compile.steps import Action, Queued, Step, length
+from sandbox.engine.compile.steps import Action, Introspection, Queued, Sql, Step, length
 from sandbox.engine.documents import bounds, parsing
 from sandbox.engine.documents.bounds import Size
 from sandbox.engine.documents.coerce import Coercion, Variables
@@ -36,7 +36,7 @@ Key = tuple[RoleSchema, str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`together` says that the steps share one transaction.
+    """`together` says that the steps share one transaction, `changes` that one may change rows.
 
     `spaces` is empty where no source has a namespace. Otherwise it has an entry for each field of
     the root: the namespace's key and how many steps are inside, or None and 1.
@@ -47,6 +47,7 @@ class Plan:
     together: bool
     subscription: bool = False
     spaces: tuple[Space, ...] = ()
+    changes: bool = False
 
     @property
     def weight(self) -> int:
@@ -172,10 +173,11 @@ def _plan(walk: Walk) -> Plan:
     mutation = found.kind == "mutation"
     steps = tuple(compile_root(walk, item) for item in selected)
     together = mutation and not any(
-        isinstance(step, (Action, Queued)) or item.field is None
+        isinstance(step, (Action, Queued, Introspection)) or item.field is None
         for step, item in zip(steps, selected, strict=True)
     )
-    return Plan(steps, mutation, together, found.kind == "subscription", spaces)
+    changes = mutation or any(isinstance(step, Sql) and step.mutation for step in steps)
+    return Plan(steps, mutation, together, found.kind == "subscription", spaces, changes)
 
 
 def _opened(walk: Walk, selected: list[Selected]) -> tuple[list[Selected], tuple[Space, ...]]:

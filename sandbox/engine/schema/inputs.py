@@ -112,7 +112,7 @@ def comparison_fields(schema: RoleSchema, kind: PgType, item: InputType, *, enum
         Operand.MANY: Ref(Ref(value.of, non_null=True)),
         Operand.TEXT: Ref(schema.scalar(TEXT)),
         Operand.TEXTS: listed(schema.scalar(TEXT)),
-        Operand.TRUTH: Ref(schema.scalar(BOOLEAN)),
+        Operand.TRUTH: Ref(schema.boolean),
     }
     found = {}
     for name, operator in operators_of(kind, enum_table=enum).items():
@@ -192,7 +192,7 @@ def predicate(function: str, schema: RoleSchema, access: Access, name: str) -> I
     def fields() -> Fields:
         kind = INTEGER if function == "count" else BOOLEAN
         found = {
-            "distinct": InputField(Ref(schema.scalar(BOOLEAN))),
+            "distinct": InputField(Ref(schema.boolean)),
             "filter": InputField(Ref(schema.input("{}_bool_exp", access))),
             "predicate": InputField(Ref(schema.scalar_comparison(kind), non_null=True)),
         }

@@ -22,12 +22,17 @@ class Null(Choice):
 
 @dataclass(frozen=True)
 class Scalar:
-    """`pg` is the type a bound value is cast to; `encode` checks and writes it."""
+    """`pg` is the type a bound value is cast to; `encode` checks and writes it.
+
+    `chooses` says that the value decides how the SQL reads: it is not bound, so it has to be
+    checked when the SQL is written.
+    """
 
     name: str
     pg: PgType
     encode: Encoder
     description: str | None = None
+    chooses: bool = False
 
 
 @dataclass(frozen=True)

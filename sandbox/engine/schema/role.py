@@ -13,7 +13,6 @@ from sandbox.engine.tracking.naming import Naming
 from sandbox.engine.tracking.permissions import Permissions, SelectPermission
 from sandbox.engine.tracking.tracked import ComputedField, Tracked, TrackedColumn, TrackedTable
 from sandbox.engine.types import BIGINT, BOOLEAN, GRAPHQL_NAME, INTEGER, JSON, JSONB, TEXT, PgType
-from sandbox.engine.values import encode_text
 
 from . import builtin
 from .access import Access
@@ -76,8 +75,8 @@ class RoleSchema:
         self.types: dict[str, AnyType] = {}
         self.of_tables: dict[tuple[str, Name], AnyType] = {}
         self.scalars: dict[str, Scalar] = {}
-        self.text = Scalar("String", TEXT, encode_text)
-        self.boolean = Scalar("Boolean", BOOLEAN, builtin.boolean)
+        self.text = Scalar("String", TEXT, builtin.text)
+        self.boolean = Scalar("Boolean", BOOLEAN, builtin.boolean, chooses=True)
         self.limit = Scalar("Int", INTEGER, builtin.limit)
         self.offset = Scalar("Int", BIGINT, builtin.offset)
         self.ordering = Enum("order_by", dict(ORDERINGS), "column ordering options")

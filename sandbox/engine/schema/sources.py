@@ -150,3 +150,8 @@ class Predicate:
 
     function: str
     access: Access
+
+
+@dataclass(frozen=True, slots=True)
+class Introspected:
+    """A field of the introspection, which says something of the schema itself."""

@@ -228,7 +228,7 @@ class _Admin:
             _must_be_admin(session, refused)
             return _body(await run())
         except EngineError as error:
-            internal = session is not None and session.role == ADMIN
+            internal = self.engine.shows_internal(session)
             return _body(error.as_plain(internal=internal), error.status)
 
     def _config(self) -> dict[str, Any]:

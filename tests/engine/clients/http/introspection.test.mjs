@@ -8,7 +8,7 @@ import { buildClientSchema, getIntrospectionQuery, parse, printSchema, validate,
 import { ADMIN, ANN, NOBODY, URL } from "../engine.mjs";
 
 const as = (role) => ({ ...ADMIN, "x-hasura-role": role });
-const OPTIONS = { descriptions: true, inputValueDeprecation: true, schemaDescription: true };
+const OPTIONS = { descriptions: true, schemaDescription: true };
 
 async function introspect(headers, options = OPTIONS) {
   const body = JSON.stringify({ query: getIntrospectionQuery(options) });
