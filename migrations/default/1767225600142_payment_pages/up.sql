@@ -173,8 +173,8 @@ left join lateral (
     left join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id
     where payment_attempts.payment_intent_id = payment_intents.id
     order by
-        payment_attempts.status = 'captured' desc, payment_attempts.is_surplus asc,
-        payment_attempts.created_at desc, payment_attempts.id asc
+        payment_attempts.is_in_suspense asc, payment_attempts.status = 'captured' desc,
+        payment_attempts.is_surplus asc, payment_attempts.created_at desc, payment_attempts.id asc
     limit 1
 ) as newest on true;
 comment on view payment_page_states is
