@@ -1,4 +1,4 @@
-"""A page that is paid more than once: the janitor finds what no webhook told of, and sends it back."""
+"""A page that is paid more than once: the janitor finds it, untold, and sends the surplus back."""
 
 from __future__ import annotations
 

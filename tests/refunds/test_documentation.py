@@ -138,9 +138,7 @@ def is_surplus(desk: Desk, paid: Any, tenant: Tenant) -> None:
 def is_short(desk: Desk, paid: Any, tenant: Tenant) -> None:
     asked = desk.open(key="key-2")
     held = desk.receive(asked["payment_attempt_id"], gateway_session_id=None, amount=2400)
-    refund = desk.refund(
-        asked["payment_intent_id"], payment_attempt_id=held["payment_attempt_id"]
-    )
+    refund = desk.refund(asked["payment_intent_id"], payment_attempt_id=held["payment_attempt_id"])
     desk.say(refund, "succeeded")
 
 

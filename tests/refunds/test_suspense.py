@@ -157,9 +157,7 @@ def test_what_is_held_keeps_nobody_from_paying(db, desk) -> None:
 
 def test_what_was_listed_before_its_money_came_is_settled_by_it(db, desk) -> None:
     row = desk.open()
-    desk.receive(
-        row["payment_attempt_id"], "processing", gateway_payment_id=PAYMENT, amount=2400
-    )
+    desk.receive(row["payment_attempt_id"], "processing", gateway_payment_id=PAYMENT, amount=2400)
     attempt = held(desk)
 
     (entry,) = db.execute("select * from exceptions where resolved_at is null").fetchall()
