@@ -2415,7 +2415,7 @@ create view payment_page_states as
      JOIN orders ON orders.payment_intent_id = payment_intents.id
      CROSS JOIN LATERAL ( SELECT count(*) AS attempts
            FROM payment_attempts
-          WHERE payment_attempts.payment_intent_id = payment_intents.id) tries
+          WHERE payment_attempts.payment_intent_id = payment_intents.id AND NOT payment_attempts.is_in_suspense) tries
      LEFT JOIN LATERAL ( SELECT payment_attempts.id AS payment_attempt_id,
             payment_attempts.status AS payment_attempt_status,
             payment_attempts.gateway,
@@ -9795,7 +9795,7 @@ AS $function$
 begin
     if (
         select count(*) from payment_attempts
-        where payment_intent_id = p_page.payment_intent_id
+        where payment_intent_id = p_page.payment_intent_id and not is_in_suspense
     ) >= p_page.attempts_max then
         raise exception 'attempts-exhausted: % attempts are all that this page allows',
             p_page.attempts_max

@@ -159,6 +159,7 @@ cross join lateral (
     select count(*) as attempts
     from payment_attempts
     where payment_attempts.payment_intent_id = payment_intents.id
+        and not payment_attempts.is_in_suspense
 ) as tries
 left join lateral (
     select
@@ -497,7 +498,7 @@ as $$
 begin
     if (
         select count(*) from payment_attempts
-        where payment_intent_id = p_page.payment_intent_id
+        where payment_intent_id = p_page.payment_intent_id and not is_in_suspense
     ) >= p_page.attempts_max then
         raise exception 'attempts-exhausted: % attempts are all that this page allows',
             p_page.attempts_max
