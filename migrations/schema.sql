@@ -1190,8 +1190,8 @@ create view invariant_attempts_ask_for_what_is_owed as
  SELECT payment_attempts.id AS payment_attempt_id
    FROM payment_attempts
      JOIN payment_intents ON payment_intents.id = payment_attempts.payment_intent_id
-  WHERE (payment_attempts.amount <> payment_intents.amount OR payment_attempts.currency <> payment_intents.currency) AND NOT (is_by_hand(payment_attempts.gateway) AND payment_attempts.is_surplus);
-comment on view invariant_attempts_ask_for_what_is_owed is 'An attempt is for its intent''s amount; what came by bank transfer beyond it is an attempt of the rest.';
+  WHERE (payment_attempts.amount <> payment_intents.amount OR payment_attempts.currency <> payment_intents.currency) AND NOT (is_by_hand(payment_attempts.gateway) AND payment_attempts.is_surplus) AND NOT payment_attempts.is_in_suspense;
+comment on view invariant_attempts_ask_for_what_is_owed is 'An attempt is for its intent''s amount; what came by bank transfer beyond it is an attempt of the rest, and what is in suspense an attempt of whatever came.';
 grant select on invariant_attempts_ask_for_what_is_owed to munim_hasura;
 
 create view invariant_attempts_by_hand_are_made_of_receipts as
@@ -1770,7 +1770,7 @@ create view invariant_surplus_goes_back as
  SELECT payment_attempts.id AS payment_attempt_id
    FROM payment_attempts
      LEFT JOIN disputes ON disputes.payment_attempt_id = payment_attempts.id AND disputes.status = 'lost'::text
-     LEFT JOIN exceptions ON exceptions.object_id = payment_attempts.id AND exceptions.class = 'surplus-payment'::text AND exceptions.resolved_at IS NULL
+     LEFT JOIN exceptions ON exceptions.object_id = payment_attempts.id AND (exceptions.class = ANY (ARRAY['surplus-payment'::text, 'amount-mismatch'::text])) AND exceptions.resolved_at IS NULL
   WHERE payment_attempts.is_surplus AND exceptions.id IS NULL
   GROUP BY payment_attempts.id
  HAVING payment_attempts.amount_captured::numeric > (payment_attempts.amount_refunded::numeric + COALESCE(sum(disputes.covered_amount), 0::numeric));
@@ -1780,18 +1780,19 @@ grant select on invariant_surplus_goes_back to munim_hasura;
 create view invariant_surplus_is_owed_back as
  SELECT ledger_balances.organization_id,
     ledger_balances.livemode,
+    ledger_balances.code,
     ledger_balances.currency,
     ledger_balances.balance,
     COALESCE(sum(payment_attempts.amount_captured - payment_attempts.amount_refunded - COALESCE(disputed.covered_amount, 0::bigint)), 0::numeric) AS owed
    FROM ledger_balances
-     LEFT JOIN payment_attempts ON payment_attempts.organization_id = ledger_balances.organization_id AND payment_attempts.livemode = ledger_balances.livemode AND payment_attempts.currency = ledger_balances.currency AND payment_attempts.is_surplus
+     LEFT JOIN payment_attempts ON payment_attempts.organization_id = ledger_balances.organization_id AND payment_attempts.livemode = ledger_balances.livemode AND payment_attempts.currency = ledger_balances.currency AND payment_attempts.is_surplus AND payment_attempts.is_in_suspense = (ledger_balances.code = 'suspense'::text)
      LEFT JOIN LATERAL ( SELECT sum(disputes.covered_amount)::bigint AS covered_amount
            FROM disputes
           WHERE disputes.payment_attempt_id = payment_attempts.id AND disputes.status = 'lost'::text) disputed ON true
-  WHERE ledger_balances.code = 'surplus'::text
-  GROUP BY ledger_balances.organization_id, ledger_balances.livemode, ledger_balances.currency, ledger_balances.balance
+  WHERE ledger_balances.code = ANY (ARRAY['surplus'::text, 'suspense'::text])
+  GROUP BY ledger_balances.organization_id, ledger_balances.livemode, ledger_balances.code, ledger_balances.currency, ledger_balances.balance
  HAVING (- ledger_balances.balance)::numeric <> COALESCE(sum(payment_attempts.amount_captured - payment_attempts.amount_refunded - COALESCE(disputed.covered_amount, 0::bigint)), 0::numeric);
-comment on view invariant_surplus_is_owed_back is 'I13: what was captured beyond what was owed is a debt until it is refunded.';
+comment on view invariant_surplus_is_owed_back is 'I13: what was captured beyond what was owed, or is not what was owed, is a debt until it is refunded.';
 grant select on invariant_surplus_is_owed_back to munim_hasura;
 
 create view invariant_unmatched_bank_transfers_are_listed as
@@ -2075,6 +2076,7 @@ create view order_checkouts as
             tries.currency,
             tries.status,
             tries.is_surplus,
+            tries.is_in_suspense,
             tries.gateway_payment_id,
             tries.failure_code,
             tries.failure_message,
@@ -2088,7 +2090,7 @@ create view order_checkouts as
             tries.updated_at
            FROM payment_attempts tries
           WHERE tries.payment_intent_id = payment_intents.id
-          ORDER BY (tries.status = 'captured'::text) DESC, tries.is_surplus, tries.created_at DESC, tries.id
+          ORDER BY tries.is_in_suspense, (tries.status = 'captured'::text) DESC, tries.is_surplus, tries.created_at DESC, tries.id
          LIMIT 1) payment_attempts
      LEFT JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id;
 comment on view order_checkouts is 'All that opening an order''s page takes, one row an order: of several attempts the one that was paid, else the newest.';
@@ -2235,6 +2237,7 @@ create table payment_attempts (
     currency text not null,
     status text not null default 'created'::text,
     is_surplus boolean not null default false,
+    is_in_suspense boolean not null default false,
     gateway_payment_id text,
     failure_code text,
     failure_message text,
@@ -2253,6 +2256,7 @@ create table payment_attempts (
     constraint payment_attempt_charges_its_payment_method FOREIGN KEY (payment_method_id, organization_id, livemode) REFERENCES payment_methods(id, organization_id, livemode),
     constraint payment_attempts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     constraint captured_attempt_knows_its_payment CHECK ((status = 'captured'::text) = (captured_at IS NOT NULL) AND (status = 'captured'::text) = (amount_captured > 0) AND ((status <> ALL (ARRAY['authorized'::text, 'captured'::text])) OR gateway_payment_id IS NOT NULL)),
+    constraint money_in_suspense_pays_nothing CHECK (is_surplus OR NOT is_in_suspense),
     constraint no_more_is_captured_than_asked_for CHECK (amount_captured >= 0 AND amount_captured <= amount AND amount_to_capture >= 1 AND amount_to_capture <= amount),
     constraint no_more_is_refunded_than_captured CHECK (amount_refunded >= 0 AND amount_refunded <= amount_captured),
     constraint only_a_page_is_checked_after_its_capture CHECK (next_check_at IS NULL OR status <> 'captured'::text OR payment_method_id IS NULL AND gateway <> 'bank_transfer'::text),
@@ -2267,7 +2271,8 @@ comment on column payment_attempts.gateway_account is 'Whose account at the gate
 comment on column payment_attempts.amount_to_capture is 'What we told, or are about to tell, the gateway to take of an authorised payment.';
 comment on column payment_attempts.amount_refunded is 'Refunds that succeeded and those on their way, in minor units.';
 comment on column payment_attempts.status is 'created: the gateway may not have been asked yet; unknown: it was asked and gave no answer.';
-comment on column payment_attempts.is_surplus is 'Captured though its intent was paid or canceled already: the money goes back.';
+comment on column payment_attempts.is_surplus is 'Captured though its intent was paid or canceled already: the money goes back. So is what is in suspense.';
+comment on column payment_attempts.is_in_suspense is 'What came is not what was asked for: the gateway holds it for us until somebody sends it back.';
 comment on column payment_attempts.gateway_payment_id is 'The gateway''s payment: pi_… at Stripe.';
 comment on column payment_attempts.decline_class is 'Why it failed, in a word that says what to do: docs/errors.md.';
 comment on column payment_attempts.next_check_at is 'When the gateway is asked what became of it; null when it has ended for good, or a person must look. One that ended without money is asked about for two days more: a bank may say yes after all. One that was captured is asked about when its page has closed, where the page takes more than one payment.';
@@ -2410,7 +2415,7 @@ create view payment_page_states as
      JOIN orders ON orders.payment_intent_id = payment_intents.id
      CROSS JOIN LATERAL ( SELECT count(*) AS attempts
            FROM payment_attempts
-          WHERE payment_attempts.payment_intent_id = payment_intents.id) tries
+          WHERE payment_attempts.payment_intent_id = payment_intents.id AND NOT payment_attempts.is_in_suspense) tries
      LEFT JOIN LATERAL ( SELECT payment_attempts.id AS payment_attempt_id,
             payment_attempts.status AS payment_attempt_status,
             payment_attempts.gateway,
@@ -2421,7 +2426,7 @@ create view payment_page_states as
            FROM payment_attempts
              LEFT JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id
           WHERE payment_attempts.payment_intent_id = payment_intents.id
-          ORDER BY (payment_attempts.status = 'captured'::text) DESC, payment_attempts.is_surplus, payment_attempts.created_at DESC, payment_attempts.id
+          ORDER BY payment_attempts.is_in_suspense, (payment_attempts.status = 'captured'::text) DESC, payment_attempts.is_surplus, payment_attempts.created_at DESC, payment_attempts.id
          LIMIT 1) newest ON true;
 comment on view payment_page_states is 'All that a page shows, one row a page: of several attempts the one that paid, else the newest.';
 comment on column payment_page_states.routes is 'The gateways that may take the payment, the first choice first; methods null: whatever they take.';
@@ -2680,6 +2685,7 @@ create view tcs.transactions as
             tries.currency,
             tries.status,
             tries.is_surplus,
+            tries.is_in_suspense,
             tries.gateway_payment_id,
             tries.failure_code,
             tries.failure_message,
@@ -2693,7 +2699,7 @@ create view tcs.transactions as
             tries.updated_at
            FROM payment_attempts tries
           WHERE tries.payment_intent_id = payment_intents.id
-          ORDER BY (tries.status = 'captured'::text) DESC, tries.is_surplus, tries.created_at DESC, tries.id
+          ORDER BY tries.is_in_suspense, (tries.status = 'captured'::text) DESC, tries.is_surplus, tries.created_at DESC, tries.id
          LIMIT 1) payment_attempts ON true
      LEFT JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id;
 comment on view tcs.transactions is 'Credit purchases, one row each, with their payment''s state beside them: that of the try that paid, else of the newest.';
@@ -2952,6 +2958,15 @@ BEGIN ATOMIC
 END;
 comment on function after_autopay_tries(autopay_mandates) is 'Now, or the last try''s time where that transaction began later and yet came first.';
 
+CREATE OR REPLACE FUNCTION public.amount_taken(p_notice jsonb)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT COALESCE(((p_notice ->> 'captured_amount'::text))::bigint, ((p_notice ->> 'amount'::text))::bigint) AS "coalesce";
+END;
+comment on function amount_taken(jsonb) is 'How much the gateway took, by a message that says paid.';
+
 CREATE OR REPLACE FUNCTION public.announce_expiring_credits(hasura_session json, p_limit integer)
  RETURNS SETOF credit_lots
  LANGUAGE plpgsql
@@ -3102,14 +3117,7 @@ begin
 
     v_reason := mismatch_of_notice(p_event, v_attempt);
     if v_reason is not null then
-        if v_reason like 'duplicate-payment: %' and is_in_suspense(p_event, v_attempt) then
-            -- A webhook and a look-up, or two webhooks, about money that is listed already.
-            perform note_gateway_event(
-                p_event.id, 'ignored', v_attempt, 'this payment is held in suspense already'
-            );
-            return;
-        end if;
-        perform park_gateway_event(
+        perform keep_other_payment(
             p_event, v_attempt, split_part(v_reason, ': ', 1), split_part(v_reason, ': ', 2)
         );
         return;
@@ -3369,6 +3377,7 @@ CREATE OR REPLACE FUNCTION public.attempt_of_notice(p_event gateway_events)
 AS $function$
 declare
     v_attempt payment_attempts;
+    v_named payment_attempts;
 begin
     -- Our own reference first; the gateway's ids serve where a message does not carry it.
     select * into v_attempt
@@ -3387,14 +3396,21 @@ begin
             and checkout_sessions.gateway_session_id = p_event.notice ->> 'gateway_session_id';
     end if;
 
-    if v_attempt.id is null then
-        select * into v_attempt
+    if v_attempt.id is null
+        or p_event.notice ->> 'gateway_payment_id' <> coalesce(v_attempt.gateway_payment_id, '')
+    then
+        -- What is paid twice on one page has two attempts, and its reference is that of the first.
+        select * into v_named
         from payment_attempts
         where gateway_payment_id = p_event.notice ->> 'gateway_payment_id'
             and gateway = p_event.gateway and gateway_account = p_event.gateway_account
-            and livemode = p_event.livemode;
+            and livemode = p_event.livemode
+            and (
+                v_attempt.id is null
+                or payment_intent_id = v_attempt.payment_intent_id and status = 'captured'
+            );
     end if;
-    return v_attempt;
+    return case when v_named.id is null then v_attempt else v_named end;
 end;
 $function$;
 comment on function attempt_of_notice(gateway_events) is 'The attempt that a message is about, or a null row.';
@@ -3988,6 +4004,37 @@ end;
 $function$;
 comment on function cancel_order(orders,payment_intents,json) is 'An order is off: what was paid goes back, what was not is not taken any more. The intent is locked.';
 
+CREATE OR REPLACE FUNCTION public.capture_other_payment(p_event gateway_events, p_attempt payment_attempts, p_is_in_suspense boolean)
+ RETURNS payment_attempts
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_amount constant bigint := amount_taken(p_event.notice);
+    v_attempt payment_attempts;
+begin
+    insert into payment_attempts (
+        organization_id, livemode, payment_intent_id, gateway, gateway_account, amount, currency,
+        is_surplus, is_in_suspense
+    )
+    values (
+        p_attempt.organization_id, p_attempt.livemode, p_attempt.payment_intent_id,
+        p_attempt.gateway, p_attempt.gateway_account,
+        greatest((p_event.notice ->> 'amount')::bigint, v_amount), p_event.notice ->> 'currency',
+        p_is_in_suspense, p_is_in_suspense
+    )
+    returning * into v_attempt;
+
+    perform capture_payment_attempt(
+        v_attempt, coalesce(p_event.notice ->> 'gateway_payment_id', p_event.event_id), v_amount,
+        p_event.occurred_at, p_event.notice ->> 'receipt_url'
+    );
+    select * into strict v_attempt from payment_attempts where id = v_attempt.id;
+    return v_attempt;
+end;
+$function$;
+comment on function capture_other_payment(gateway_events,payment_attempts,boolean) is 'Writes an attempt down whose money the gateway has. Its name there is what keeps it from coming twice.';
+
 CREATE OR REPLACE FUNCTION public.capture_payment_attempt(p_attempt payment_attempts, p_gateway_payment_id text, p_amount bigint, p_occurred_at timestamp with time zone, p_receipt_url text DEFAULT NULL::text)
  RETURNS void
  LANGUAGE plpgsql
@@ -4003,12 +4050,18 @@ begin
     set
         status = 'captured', captured_at = p_occurred_at, amount_captured = p_amount,
         gateway_payment_id = p_gateway_payment_id, next_check_at = page_check_at(p_attempt),
-        receipt_url = p_receipt_url, is_surplus = v_intent.status in ('paid', 'canceled'),
+        receipt_url = p_receipt_url,
+        is_surplus = is_in_suspense or v_intent.status in ('paid', 'canceled'),
         failure_code = null, failure_message = null, decline_class = null
     where id = p_attempt.id
     returning * into strict v_attempt;
 
-    if v_attempt.is_surplus then
+    if v_attempt.is_in_suspense then
+        perform post_ledger_transactions(
+            v_attempt.organization_id, v_attempt.livemode,
+            array[capture_posting(v_attempt, p_amount, 'suspense', p_occurred_at)]
+        );
+    elsif v_attempt.is_surplus then
         perform keep_surplus(v_attempt, p_occurred_at);
     else
         perform pay_payment_intent(v_intent, v_attempt);
@@ -4016,7 +4069,7 @@ begin
     perform requeue_gateway_events(v_attempt);
 end;
 $function$;
-comment on function capture_payment_attempt(payment_attempts,text,bigint,timestamp with time zone,text) is 'The gateway has the money: it is booked, and what was owed is paid.';
+comment on function capture_payment_attempt(payment_attempts,text,bigint,timestamp with time zone,text) is 'The gateway has the money: it is booked, and what was owed is paid, unless this is not what was owed.';
 
 CREATE OR REPLACE FUNCTION public.capture_payments(p_event_ids uuid[])
  RETURNS void
@@ -5961,6 +6014,23 @@ end;
 $function$;
 comment on function give_up_on_payers(json) is 'Fails charges that their payers did not finish in time; not while they may be paying.';
 
+CREATE OR REPLACE FUNCTION public.give_up_payment(p_attempt payment_attempts)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_attempt.status = 'authorized' then
+        perform move_payment_attempt(p_attempt, 'failed', jsonb_build_object(
+            'failure_code', 'amount-mismatch',
+            'failure_message', 'what was taken is not what was asked for'
+        ));
+    end if;
+    update payment_attempts set gateway_payment_id = null where id = p_attempt.id;
+end;
+$function$;
+comment on function give_up_payment(payment_attempts) is 'An attempt whose payment became another one than it asked for waits for one that is as asked for.';
+
 CREATE OR REPLACE FUNCTION public.give_up_refunds(p_attempt payment_attempts)
  RETURNS ledger_posting[]
  LANGUAGE plpgsql
@@ -6123,36 +6193,6 @@ end;
 $function$;
 comment on function hold_autopay_mandate(autopay_mandates,text) is 'Nothing is begun while it is paused. What is being tried again is given up; what was announced and falls due later waits for the mandate to be resumed before then.';
 
-CREATE OR REPLACE FUNCTION public.hold_in_suspense(p_event gateway_events, p_attempt payment_attempts)
- RETURNS void
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_organization_id uuid := p_attempt.organization_id;
-    v_livemode boolean := p_attempt.livemode;
-    v_amount bigint := (p_event.notice ->> 'amount')::bigint;
-    v_currency text := p_event.notice ->> 'currency';
-begin
-    perform post_ledger_transaction(
-        v_organization_id, v_livemode,
-        suspense_key(p_event), 'suspense', 'gateway_event', p_event.id,
-        p_event.occurred_at,
-        array[
-            (ledger_account(
-                v_organization_id, v_livemode, 'gateway:' || p_event.gateway, 'asset', v_currency,
-                p_attempt.payment_intent_id
-            ), v_amount),
-            (ledger_account(
-                v_organization_id, v_livemode, 'suspense', 'liability', v_currency,
-                p_attempt.payment_intent_id
-            ), -v_amount)
-        ]::ledger_line[]
-    );
-end;
-$function$;
-comment on function hold_in_suspense(gateway_events,payment_attempts) is 'The gateway holds this money for us, but we do not know yet whose it is.';
-
 CREATE OR REPLACE FUNCTION public.hold_purchase_credits(p_credit_purchase_id uuid, p_refund_id uuid, p_amount bigint, p_take_what_is_left boolean DEFAULT NULL::boolean)
  RETURNS credit_recalls
  LANGUAGE plpgsql
@@ -6275,6 +6315,17 @@ BEGIN ATOMIC
 END;
 comment on function invariant_part(invariant_checks) is 'The condition of the next part, which Postgres takes to the index of what the view reads.';
 
+CREATE OR REPLACE FUNCTION public.is_booked_elsewhere(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM payment_attempts
+           WHERE ((payment_attempts.gateway_payment_id = ((is_booked_elsewhere.p_event).notice ->> 'gateway_payment_id'::text)) AND (payment_attempts.gateway = (is_booked_elsewhere.p_event).gateway) AND (payment_attempts.livemode = (is_booked_elsewhere.p_event).livemode) AND (payment_attempts.status = 'captured'::text) AND (payment_attempts.id <> (is_booked_elsewhere.p_attempt).id)))) AS "exists";
+END;
+comment on function is_booked_elsewhere(gateway_events,payment_attempts) is 'Whether a message''s payment is another attempt''s.';
+
 CREATE OR REPLACE FUNCTION public.is_by_hand(p_gateway text)
  RETURNS boolean
  LANGUAGE sql
@@ -6292,17 +6343,6 @@ BEGIN ATOMIC
  SELECT (((p_transfer).status = ANY (ARRAY['approved'::text, 'returned'::text])) AND (((p_transfer).payment_intent_id IS NULL) OR ((p_transfer).match_checked_by IS NOT NULL)));
 END;
 comment on function is_decided(bank_transfers) is 'Whether all that was entered of a transfer has been approved.';
-
-CREATE OR REPLACE FUNCTION public.is_in_suspense(p_event gateway_events, p_attempt payment_attempts)
- RETURNS boolean
- LANGUAGE sql
- STABLE
-BEGIN ATOMIC
- SELECT (EXISTS ( SELECT
-            FROM ledger_transactions
-           WHERE ((ledger_transactions.organization_id = (is_in_suspense.p_attempt).organization_id) AND (ledger_transactions.livemode = (is_in_suspense.p_attempt).livemode) AND (ledger_transactions.key = suspense_key(is_in_suspense.p_event))))) AS "exists";
-END;
-comment on function is_in_suspense(gateway_events,payment_attempts) is 'Whether a message''s payment is booked as money of nobody.';
 
 CREATE OR REPLACE FUNCTION public.is_made_at_gateway(p_event gateway_events, p_attempt payment_attempts)
  RETURNS boolean
@@ -6329,13 +6369,13 @@ CREATE OR REPLACE FUNCTION public.is_new_money(p_event gateway_events, p_attempt
  LANGUAGE sql
  STABLE
 BEGIN ATOMIC
- SELECT ((((p_event).notice ->> 'outcome'::text) = 'paid'::text) AND ((p_attempt).id IS NOT NULL) AND (((((p_event).notice ->> 'amount'::text))::numeric >= (1)::numeric) AND ((((p_event).notice ->> 'amount'::text))::numeric <= ('1000000000000000'::bigint)::numeric)) AND (EXISTS ( SELECT
+ SELECT ((((p_event).notice ->> 'outcome'::text) = 'paid'::text) AND ((amount_taken((p_event).notice) >= 1) AND (amount_taken((p_event).notice) <= '1000000000000000'::bigint)) AND (EXISTS ( SELECT
             FROM currencies
-           WHERE ((currencies.code = ((is_new_money.p_event).notice ->> 'currency'::text)) AND (currencies.code <> 'XCR'::text)))) AND (NOT is_in_suspense(p_event, p_attempt)) AND (NOT (EXISTS ( SELECT
+           WHERE ((currencies.code = ((is_new_money.p_event).notice ->> 'currency'::text)) AND (currencies.code <> 'XCR'::text)))) AND (NOT (EXISTS ( SELECT
             FROM payment_attempts
-           WHERE ((payment_attempts.gateway = (is_new_money.p_event).gateway) AND (payment_attempts.livemode = (is_new_money.p_event).livemode) AND (payment_attempts.status = 'captured'::text) AND (payment_attempts.gateway_payment_id = ((is_new_money.p_event).notice ->> 'gateway_payment_id'::text)))))));
+           WHERE ((payment_attempts.gateway = (is_new_money.p_event).gateway) AND (payment_attempts.livemode = (is_new_money.p_event).livemode) AND (payment_attempts.gateway_payment_id = ((is_new_money.p_event).notice ->> 'gateway_payment_id'::text)) AND ((payment_attempts.id <> (is_new_money.p_attempt).id) OR (payment_attempts.status = 'captured'::text)))))));
 END;
-comment on function is_new_money(gateway_events,payment_attempts) is 'Whether a parked message speaks of money that the gateway holds and no booking shows.';
+comment on function is_new_money(gateway_events,payment_attempts) is 'Whether a message that does not fit its attempt speaks of money that the gateway holds and no booking shows.';
 
 CREATE OR REPLACE FUNCTION public.keep_autopay_agreement()
  RETURNS trigger
@@ -6414,6 +6454,46 @@ begin
 end;
 $function$;
 comment on function keep_ledger_hold() is 'A hold ends once, posted or released.';
+
+CREATE OR REPLACE FUNCTION public.keep_other_payment(p_event gateway_events, p_attempt payment_attempts, p_class text, p_detail text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts := attempt_of_notice(p_event);
+begin
+    if v_attempt.id <> p_attempt.id then
+        -- While we waited for the locks, another message about this payment was carried out.
+        perform apply_payment_notice(p_event);
+        return;
+    end if;
+    if not is_new_money(p_event, p_attempt) then
+        perform park_gateway_event(p_event, p_attempt, p_class, p_detail);
+        return;
+    end if;
+
+    perform give_up_payment(p_attempt)
+    where p_attempt.gateway_payment_id = p_event.notice ->> 'gateway_payment_id';
+    v_attempt := capture_other_payment(p_event, p_attempt, p_class <> 'duplicate-payment');
+    perform resolve_exception(class, 'gateway_event', gateway_events.id)
+    from gateway_events
+    cross join unnest(array['amount-mismatch', 'duplicate-payment']) as class
+    where payment_attempt_id = p_attempt.id and gateway_events.status = 'parked'
+        and notice ->> 'gateway_payment_id' = v_attempt.gateway_payment_id;
+    if v_attempt.is_in_suspense then
+        perform record_exception(
+            v_attempt.organization_id, v_attempt.livemode, p_class, 'payment_attempt',
+            v_attempt.id, v_attempt.amount_captured, v_attempt.currency, p_detail
+        );
+    end if;
+    perform note_gateway_event(
+        p_event.id, case when v_attempt.is_in_suspense then 'parked' else 'applied' end, v_attempt,
+        p_detail
+    );
+end;
+$function$;
+comment on function keep_other_payment(gateway_events,payment_attempts,text,text) is 'A payment that is not the one that its attempt asked for is an attempt by itself: one of the same amount is surplus and goes back, any other is held in suspense until somebody sends it back. The intent and the attempt are locked.';
 
 CREATE OR REPLACE FUNCTION public.keep_surplus(p_attempt payment_attempts, p_occurred_at timestamp with time zone)
  RETURNS void
@@ -6973,13 +7053,14 @@ BEGIN ATOMIC
  SELECT
          CASE
              WHEN (((p_event).notice ->> 'outcome'::text) <> ALL (ARRAY['paid'::text, 'authorized'::text, 'processing'::text])) THEN NULL::text
+             WHEN ((p_attempt).is_in_suspense AND (amount_taken((p_event).notice) = (p_attempt).amount_captured) AND (((p_event).notice ->> 'currency'::text) = (p_attempt).currency)) THEN NULL::text
              WHEN (((((p_event).notice ->> 'amount'::text))::bigint IS DISTINCT FROM (p_attempt).amount) OR (((p_event).notice ->> 'currency'::text) IS DISTINCT FROM (p_attempt).currency) OR ((((p_event).notice ->> 'outcome'::text) = 'paid'::text) AND ((COALESCE((((p_event).notice ->> 'captured_amount'::text))::bigint, (p_attempt).amount) <
              CASE
                  WHEN may_capture_less(p_attempt) THEN (1)::bigint
                  ELSE (p_attempt).amount
              END) OR (COALESCE((((p_event).notice ->> 'captured_amount'::text))::bigint, (p_attempt).amount) > (p_attempt).amount)))) THEN format('amount-mismatch: the gateway says %s %s, the attempt is %s %s'::text, COALESCE(((p_event).notice ->> 'captured_amount'::text), ((p_event).notice ->> 'amount'::text)), ((p_event).notice ->> 'currency'::text), (p_attempt).amount, (p_attempt).currency)
              WHEN (((p_attempt).status = 'captured'::text) AND (((p_event).notice ->> 'gateway_payment_id'::text) <> (p_attempt).gateway_payment_id)) THEN format('duplicate-payment: paid again as %s'::text, ((p_event).notice ->> 'gateway_payment_id'::text))
-             WHEN (((p_attempt).status <> 'captured'::text) AND is_in_suspense(p_event, p_attempt)) THEN 'amount-mismatch: this payment is held in suspense already'::text
+             WHEN (((p_attempt).status <> 'captured'::text) AND is_booked_elsewhere(p_event, p_attempt)) THEN 'unmatched-payment: this payment is another attempt''s'::text
              ELSE NULL::text
          END AS "case";
 END;
@@ -7643,7 +7724,7 @@ begin
     end if;
     select * into v_open
     from payment_attempts
-    where payment_intent_id = p_intent.id
+    where payment_intent_id = p_intent.id and not is_surplus
         and status in ('created', 'unknown', 'pending', 'processing', 'authorized', 'captured');
     if v_open.id is not null then
         raise exception 'payment-in-progress: attempt % of this payment is %', v_open.id, v_open.status
@@ -7894,9 +7975,6 @@ CREATE OR REPLACE FUNCTION public.park_gateway_event(p_event gateway_events, p_a
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 begin
-    if is_new_money(p_event, p_attempt) then
-        perform hold_in_suspense(p_event, p_attempt);
-    end if;
     perform record_exception(
         p_attempt.organization_id, p_event.livemode, p_class, 'gateway_event', p_event.id,
         (p_event.notice ->> 'amount')::bigint, p_event.notice ->> 'currency', p_detail
@@ -9717,7 +9795,7 @@ AS $function$
 begin
     if (
         select count(*) from payment_attempts
-        where payment_intent_id = p_page.payment_intent_id
+        where payment_intent_id = p_page.payment_intent_id and not is_in_suspense
     ) >= p_page.attempts_max then
         raise exception 'attempts-exhausted: % attempts are all that this page allows',
             p_page.attempts_max
@@ -10680,7 +10758,7 @@ declare
     v_purpose text;
 begin
     if p_attempt.is_surplus then
-        return 'surplus';
+        return case when p_attempt.is_in_suspense then 'suspense' else 'surplus' end;
     end if;
     select purpose into strict v_purpose
     from payment_intents where id = p_attempt.payment_intent_id;
@@ -10836,15 +10914,6 @@ begin
 end;
 $function$;
 comment on function surplus_refund_posting(payment_attempts,timestamp with time zone) is 'Money that came though nothing was owed goes back by itself: its refund, to be booked with the capture.';
-
-CREATE OR REPLACE FUNCTION public.suspense_key(p_event gateway_events)
- RETURNS text
- LANGUAGE sql
- IMMUTABLE
-BEGIN ATOMIC
- SELECT ((('suspense:'::text || (p_event).gateway) || ':'::text) || COALESCE(((p_event).notice ->> 'gateway_payment_id'::text), (p_event).event_id));
-END;
-comment on function suspense_key(gateway_events) is 'Names a gateway''s payment, so that it is held once.';
 
 CREATE OR REPLACE FUNCTION public.take_credits(p_lot credit_lots, p_credits numeric, p_is_expiry boolean)
  RETURNS credit_part
@@ -11163,6 +11232,9 @@ CREATE OR REPLACE FUNCTION public.watch_money_back(p_attempt payment_attempts)
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
+    v_class constant text := case
+        when p_attempt.is_in_suspense then 'amount-mismatch' else 'surplus-payment'
+    end;
     v_refunded bigint;
     v_lost bigint;
 begin
@@ -11186,12 +11258,15 @@ begin
 
     if p_attempt.is_surplus and v_refunded + v_lost < p_attempt.amount_captured then
         perform record_exception(
-            p_attempt.organization_id, p_attempt.livemode, 'surplus-payment', 'payment_attempt',
+            p_attempt.organization_id, p_attempt.livemode, v_class, 'payment_attempt',
             p_attempt.id, p_attempt.amount_captured - v_refunded - v_lost, p_attempt.currency,
-            'captured though the payment was settled otherwise'
+            case v_class
+                when 'amount-mismatch' then 'what came is not what was asked for'
+                else 'captured though the payment was settled otherwise'
+            end
         );
     elsif p_attempt.is_surplus then
-        perform resolve_exception('surplus-payment', 'payment_attempt', p_attempt.id);
+        perform resolve_exception(v_class, 'payment_attempt', p_attempt.id);
     end if;
 end;
 $function$;

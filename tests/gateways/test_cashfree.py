@@ -215,16 +215,18 @@ def test_another_order_than_asked_for_says_nothing(
         adapter.find(Query(payment_attempt_id=ATTEMPT, since=NOW))
 
 
+REFUNDS = f"{API}/orders/{ATTEMPT}/refunds"
 REFUND_ORDER = RefundOrder(REFUND, f"{ATTEMPT}:1453002795", Money(100_000, "INR"), "cancellation")
 
 
 def test_a_refund_is_asked_for_below_its_order(
     adapter: Adapter, answers: responses.RequestsMock
 ) -> None:
-    answers.post(f"{API}/orders/{ATTEMPT}/refunds", json=refund(refund_amount=1000))
+    answers.get(REFUNDS, json=[])
+    answers.post(REFUNDS, json=refund(refund_amount=1000))
     found = adapter.refund(REFUND_ORDER)
 
-    body = answers.calls[0].request.body or b""
+    body = answers.calls[1].request.body or b""
     assert isinstance(body, bytes)
     assert b'"refund_amount": 1000.00' in body
     assert json.loads(body) == {
@@ -239,10 +241,10 @@ def test_a_refund_is_asked_for_below_its_order(
 def test_a_refund_that_exists_is_told_as_it_is(
     adapter: Adapter, answers: responses.RequestsMock
 ) -> None:
-    path = f"{API}/orders/{ATTEMPT}/refunds"
-    answers.post(path, json={"code": "refund_id_already_exists"}, status=400)
+    answers.get(REFUNDS, json=[])
+    answers.post(REFUNDS, json={"code": "refund_id_already_exists"}, status=400)
     known = refund(refund_amount=999, refund_status="PENDING")
-    answers.get(f"{path}/{REFUND.replace('-', '')}", json=known)
+    answers.get(f"{REFUNDS}/{REFUND.replace('-', '')}", json=known)
 
     found = adapter.refund(REFUND_ORDER)
     assert (found.outcome, found.amount) == (Outcome.PENDING, Money(99_900, "INR"))
@@ -252,11 +254,62 @@ def test_a_refund_that_cashfree_refuses_has_failed(
     adapter: Adapter, answers: responses.RequestsMock
 ) -> None:
     error = {"message": "Refund amount is too high", "code": "refund_amount_invalid"}
-    answers.post(f"{API}/orders/{ATTEMPT}/refunds", json=error, status=400)
+    answers.get(REFUNDS, json=[])
+    answers.post(REFUNDS, json=error, status=400)
 
     found = adapter.refund(REFUND_ORDER)
     assert (found.outcome, found.refund_id) == (Outcome.FAILED, REFUND)
     assert found.failure_message == "Cashfree refused: Refund amount is too high"
+
+
+def of_its_own(**changes: Any) -> dict[str, Any]:
+    """As Cashfree shows what it gave back by itself."""
+    said = {"refund_id": None, "refund_type": "PAYMENT_AUTO_REFUND", "cf_refund_id": 1243460973}
+    return refund(refund_amount=1000, **(said | changes))
+
+
+def test_what_cashfree_has_given_back_by_itself_is_not_asked_for_again(
+    adapter: Adapter, answers: responses.RequestsMock
+) -> None:
+    """A refund names no payment: the one that pays the order would go back as well."""
+    answers.get(
+        REFUNDS, json=[refund(cf_payment_id=17, refund_amount=1000), of_its_own(order_id=None)]
+    )
+    found = adapter.refund(REFUND_ORDER)
+
+    assert (found.outcome, found.refund_id) == (Outcome.SUCCEEDED, REFUND)
+    assert (found.gateway_refund_id, found.amount) == ("1243460973", Money(100_000, "INR"))
+    assert found.gateway_payment_id == f"{ATTEMPT}:1453002795"
+    assert [one.request.method for one in answers.calls] == ["GET"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        of_its_own(cf_payment_id=17),  # of another payment
+        of_its_own(refund_status="CANCELLED"),
+        refund(refund_id="a1b2", refund_amount=1000),  # of the merchant's own, made at the console
+    ],
+)
+def test_what_has_not_gone_back_is_asked_for(
+    adapter: Adapter, answers: responses.RequestsMock, other: dict[str, Any]
+) -> None:
+    answers.get(REFUNDS, json=[other])
+    answers.post(REFUNDS, json=refund(refund_amount=1000))
+
+    assert adapter.refund(REFUND_ORDER).gateway_refund_id == "11325999"
+
+
+def test_a_refund_that_cashfree_made_instead_of_ours_is_found(
+    adapter: Adapter, answers: responses.RequestsMock
+) -> None:
+    gone = {"message": "Refund does not exist", "code": "refund_not_found"}
+    answers.get(f"{REFUNDS}/{REFUND.replace('-', '')}", json=gone, status=404)
+    answers.get(REFUNDS, json=[of_its_own(refund_status="PENDING")])
+    found = adapter.find_refund(REFUND, f"{ATTEMPT}:1453002795")
+
+    assert found is not None
+    assert (found.outcome, found.refund_id) == (Outcome.PENDING, REFUND)
 
 
 def test_a_capture_is_asked_for_once_under_its_own_key(
@@ -294,7 +347,8 @@ def test_a_request_that_is_still_running_is_no_refusal(
     held = payment("SUCCESS", payment_amount=2500, is_captured=False)
     answers.get(f"{path}/payments", json=[held])
 
-    answers.post(f"{path}/refunds", json=RUNNING, status=409)
+    answers.get(REFUNDS, json=[])
+    answers.post(REFUNDS, json=RUNNING, status=409)
 
     with pytest.raises(GatewayUnavailableError, match="still at the same request"):
         adapter.refund(REFUND_ORDER)
@@ -319,9 +373,10 @@ def test_what_cashfree_has_and_does_not_show_is_asked_about_again(
     path = f"{API}/orders/{ATTEMPT}"
     answers.patch(path, json={})
     answers.get(path, json=NO_ORDER, status=404)
-    answers.post(f"{path}/refunds", json={"code": "refund_id_already_exists"}, status=400)
+    answers.get(REFUNDS, json=[])
+    answers.post(REFUNDS, json={"code": "refund_id_already_exists"}, status=400)
     gone = {"message": "Refund does not exist", "code": "refund_not_found"}
-    answers.get(f"{path}/refunds/{REFUND.replace('-', '')}", json=gone, status=404)
+    answers.get(f"{REFUNDS}/{REFUND.replace('-', '')}", json=gone, status=404)
 
     with pytest.raises(GatewayUnavailableError):
         adapter.expire(ATTEMPT, ATTEMPT)

@@ -246,6 +246,24 @@ def test_an_order_that_is_paid_takes_no_attempt(db, counter: Counter) -> None:
     assert broken_invariants(db) == {}
 
 
+def test_a_page_on_which_another_amount_was_taken_goes_on_as_it_was(db, counter: Counter) -> None:
+    page = counter.open_page()
+    attempt = counter.choose(page)
+    counter.record(attempt["payment_attempt_id"], "order_1")
+    before = counter.state(page)
+    db.execute("update payment_pages set attempts_max = 2")
+    held = counter.hear(attempt, "paid", amount=100, gateway_payment_id="pay_short")
+
+    assert held["payment_attempt_id"] != attempt["payment_attempt_id"]
+    assert counter.state(page) == before
+    assert counter.choose(page)["payment_attempt_id"] == attempt["payment_attempt_id"]
+    counter.hear(attempt, "failed")
+    counter.later(1)
+    counter.hear(counter.choose(page), "paid")
+    assert counter.state(page)["status"] == "paid"
+    assert broken_invariants(db) == {}
+
+
 def test_nobody_pays_at_an_address_that_is_none(counter, other_counter) -> None:
     page = counter.open_page()
 

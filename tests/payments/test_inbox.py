@@ -179,7 +179,8 @@ def test_another_amount_than_the_purchase_is_parked_and_held(db, money, tenant, 
     event = money.receive(row["payment_attempt_id"], **change)
 
     listed = db.execute(
-        "select class, amount, currency from exceptions where object_id = %s", [event["id"]]
+        "select class, amount, currency from exceptions where object_id = %s",
+        [event["payment_attempt_id"]],
     ).fetchall()
     held, currency = change.get("amount", 2500), change.get("currency", "USD")
     assert event["status"] == "parked"
@@ -233,16 +234,36 @@ def test_a_message_from_another_gateway_does_not_touch_this_ones_attempt(db, mon
     assert (event["status"], balance(db, tenant)) == ("parked", 0)
 
 
-def test_a_second_payment_of_one_attempt_is_parked(db, money, tenant) -> None:
+def test_a_second_payment_of_one_attempt_is_surplus_and_on_its_way_back(db, money, tenant) -> None:
     row = money.open()
     money.receive(row["payment_attempt_id"], gateway_payment_id="pi_1")
     second = money.receive(row["payment_attempt_id"], gateway_payment_id="pi_2")
 
-    listed = db.execute("select class from exceptions where object_id = %s", [second["id"]])
-    assert (second["status"], second["reason"]) == ("parked", "paid again as pi_2")
-    assert [x["class"] for x in listed] == ["duplicate-payment"]
+    (refund,) = db.execute("select * from refunds").fetchall()
+    listed = db.execute("select class, object_id from exceptions").fetchall()
+    assert (second["status"], second["reason"]) == ("applied", "paid again as pi_2")
+    assert second["payment_attempt_id"] != row["payment_attempt_id"]
+    assert (refund["payment_attempt_id"], refund["amount"]) == (second["payment_attempt_id"], 2500)
+    assert (refund["requested_by"], refund["reason"]) == ("system", "surplus")
+    assert [tuple(x.values()) for x in listed] == [
+        ("surplus-payment", second["payment_attempt_id"])
+    ]
     assert balance(db, tenant) == 250
-    assert books(db, tenant)["suspense USD"] == -2500
+    assert books(db, tenant)["refunds_pending USD"] == -2500
+    assert broken_invariants(db) == {}
+
+
+def test_what_is_told_of_a_second_payment_is_told_of_its_own_attempt(db, money) -> None:
+    first = money.open()["payment_attempt_id"]
+    money.receive(first, gateway_payment_id="pi_1")
+    second = money.receive(first, gateway_payment_id="pi_2")["payment_attempt_id"]
+    dispute = {"subject": "dispute", "gateway_dispute_id": "dp_1", "amount": 2500}
+    message = money.message(first, "opened", gateway_payment_id="pi_2")
+    message["notice"] |= dispute
+    money.call("receive_gateway_event", **message)
+
+    (kept,) = db.execute("select payment_attempt_id from disputes").fetchall()
+    assert kept["payment_attempt_id"] == second
     assert broken_invariants(db) == {}
 
 
@@ -366,21 +387,22 @@ def test_another_accounts_message_pays_nothing_of_ours(db, money, tenant) -> Non
 
 
 @pytest.mark.parametrize(
-    ("amounts", "held"),
+    ("amounts", "statuses"),
     [
-        ([2400, 2400], 2400),  # one payment told in two events
-        ([2400, 2300], 2400),  # the same, told otherwise
-        ([2400, 2500], 2400),  # the right amount does not make it right any more
-        ([2400, 2500, 2500], 2400),
+        ([2400, 2400], ["parked", "ignored"]),  # one payment told in two events
+        ([2400, 2300], ["parked", "parked"]),  # the same, told otherwise
+        ([2400, 2500], ["parked", "parked"]),  # the right amount does not make it right any more
+        ([2400, 2500, 2400], ["parked", "parked", "ignored"]),
     ],
 )
-def test_one_payment_is_held_once_whatever_is_told_of_it(db, money, tenant, amounts, held) -> None:
+def test_one_payment_is_held_once_whatever_is_told_of_it(
+    db, money, tenant, amounts, statuses
+) -> None:
     row = money.open()
-    for amount in amounts:
-        event = money.receive(row["payment_attempt_id"], amount=amount)
-        assert event["status"] == "parked"
+    events = [money.receive(row["payment_attempt_id"], amount=amount) for amount in amounts]
 
-    assert books(db, tenant) == {"gateway USD": held, "suspense USD": -held}
+    assert [event["status"] for event in events] == statuses
+    assert books(db, tenant) == {"gateway USD": 2400, "suspense USD": -2400}
     assert balance(db, tenant) == 0
     assert broken_invariants(db) == {}
 
@@ -431,8 +453,9 @@ def test_one_gateway_payment_pays_one_attempt(db, money, tenant) -> None:
     money.receive(first["payment_attempt_id"], gateway_payment_id="pi_1")
     event = money.receive(second["payment_attempt_id"], gateway_payment_id="pi_1")
 
-    assert event["status"] == "received"  # refused by the database, kept for a person
+    assert (event["status"], event["reason"]) == ("parked", "this payment is another attempt's")
     assert balance(db, tenant) == 250
+    assert broken_invariants(db) == {}
 
 
 @pytest.mark.parametrize("amount", [2499, 2501])

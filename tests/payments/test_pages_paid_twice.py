@@ -1,5 +1,7 @@
 """A page that may be paid twice is asked about once more, so that no payment is in no book."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
@@ -153,12 +155,14 @@ def test_what_was_paid_without_a_page_is_not_asked_about(db, money, change) -> N
 # What is found goes through the one door
 
 
-def suspense(db: Connection) -> list[int]:
+def going_back(db: Connection) -> list[tuple[str, int]]:
+    """List what is on its way back, by the gateway's name of its payment."""
     rows = db.execute(
-        "select amount from ledger_entries join ledger_accounts"
-        " on ledger_accounts.id = ledger_account_id where code = 'suspense'"
+        "select gateway_payment_id, refunds.amount from refunds"
+        " join payment_attempts on payment_attempts.id = payment_attempt_id"
+        " where is_surplus and not is_in_suspense order by 1"
     ).fetchall()
-    return [row["amount"] for row in rows]
+    return [(row["gateway_payment_id"], row["amount"]) for row in rows]
 
 
 def listed(db: Connection) -> list[str]:
@@ -174,26 +178,73 @@ SAID = {
 
 
 @pytest.mark.parametrize("order", [*permutations(SAID, 3)], ids=", then ".join)
-def test_a_second_payment_is_held_and_listed_once_whoever_tells_first(db, money, order) -> None:
+def test_a_second_payment_goes_back_once_whoever_tells_first(db, money, order) -> None:
     attempt = paid_page(money)
     heard = [
         money.receive(attempt, gateway_payment_id="pi_2", **SAID[one])["status"]
         for one in (*order, *order)
     ]
 
-    assert heard == ["parked", "ignored", "ignored"] * 2
-    assert suspense(db) == [-2500]
-    assert listed(db) == ["duplicate-payment"]
+    assert heard == ["applied", "ignored", "ignored"] * 2
+    assert going_back(db) == [("pi_2", 2500)]
+    assert listed(db) == ["surplus-payment"]
     assert broken_invariants(db) == {}
 
 
-def test_each_of_three_payments_is_held_by_itself(db, money) -> None:
+def test_each_of_three_payments_goes_back_by_itself(db, money) -> None:
     attempt = paid_page(money)
     for name in ("pi_2", "pi_3", "pi_2"):
         money.receive(attempt, gateway_payment_id=name)
 
-    assert suspense(db) == [-2500, -2500]
-    assert listed(db) == ["duplicate-payment"] * 2
+    assert going_back(db) == [("pi_2", 2500), ("pi_3", 2500)]
+    assert listed(db) == ["surplus-payment"] * 2
+    assert broken_invariants(db) == {}
+
+
+def test_a_second_payment_of_another_amount_is_held(db, money) -> None:
+    attempt = paid_page(money)
+    money.receive(attempt, gateway_payment_id="pi_2", amount=2400)
+
+    assert going_back(db) == []
+    assert listed(db) == ["amount-mismatch"]
+    assert broken_invariants(db) == {}
+
+
+WAITING = (
+    "select count(*) from pg_stat_activity"
+    " where datname = current_database() and wait_event_type = 'Lock'"
+)
+
+
+def test_messages_about_one_second_payment_that_come_at_once_book_it_once(database) -> None:
+    """Both find no attempt of it; the one that waits for the locks must look again."""
+    with psycopg.connect(database, row_factory=dict_row) as db:
+        tenant = settle(db)
+        attempt = paid_page(Money(db, tenant.session))
+
+    def tell(number: int) -> str:
+        with psycopg.connect(database, row_factory=dict_row) as db:
+            said = {"gateway_payment_id": "pi_2", "event_id": f"evt_{number}"}
+            told = Money(db, tenant.session).receive(attempt, **said)
+            return str(told["status"])
+
+    with (
+        psycopg.connect(database) as gate,
+        psycopg.connect(database, autocommit=True) as watch,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        gate.execute("select from payment_intents for no key update")
+        told = [pool.submit(tell, number) for number in range(4)]
+        give_up = time.monotonic() + 60
+        while watch.execute(WAITING).fetchone() != (4,) and time.monotonic() < give_up:
+            time.sleep(0.01)
+        gate.rollback()
+        heard = sorted(each.result() for each in told)
+
+    assert heard == ["applied", "ignored", "ignored", "ignored"]
+    with psycopg.connect(database, row_factory=dict_row) as db:
+        assert going_back(db) == [("pi_2", 2500)]
+        assert broken_invariants(db) == {}
 
 
 # Asking
@@ -241,12 +292,12 @@ class House:
         with psycopg.connect(self.url, row_factory=dict_row) as db:
             advance(db, by)
 
-    def books(self) -> tuple[list[int], list[str], bool]:
-        """Answer what is held, what is listed, and whether it will be asked about again."""
+    def books(self) -> tuple[list[tuple[str, int]], list[str], bool]:
+        """Answer what goes back, what is listed, and whether it will be asked about again."""
         with psycopg.connect(self.url, row_factory=dict_row) as db:
-            (row,) = db.execute("select next_check_at from payment_attempts").fetchall()
+            rows = db.execute("select id from payment_attempts where next_check_at is not null")
             assert broken_invariants(db) == {}
-            return suspense(db), listed(db), row["next_check_at"] is not None
+            return going_back(db), listed(db), [row["id"] for row in rows] == [self.attempt]
 
 
 class Shaped(Hasura):
@@ -264,7 +315,7 @@ class Shaped(Hasura):
         return shaped
 
 
-HELD = ([-2500], ["duplicate-payment"])
+BACK = ([("pi_2", 2500)], ["surplus-payment"])
 
 
 def test_a_page_paid_once_costs_one_question(database) -> None:
@@ -281,7 +332,7 @@ def test_a_payment_that_nobody_told_of_is_found(database) -> None:
     house = House(database, payment("pi_2"), payment("pi_1"))
     assert house.tick() == {"asked": 1, "answered": 1}
 
-    assert house.books() == (*HELD, False)
+    assert house.books() == (*BACK, False)
 
 
 @pytest.mark.parametrize("is_after", [False, True])
@@ -295,7 +346,7 @@ def test_it_is_found_whenever_the_janitor_dies(database, at, is_after) -> None:
         house.later(DAY)
         house.tick()
 
-    assert house.books() == (*HELD, False)
+    assert house.books() == (*BACK, False)
 
 
 def test_a_silent_gateway_is_asked_again_within_the_hour(database) -> None:
@@ -306,7 +357,7 @@ def test_a_silent_gateway_is_asked_again_within_the_hour(database) -> None:
     house.later(HOUR)
     house.tick()
 
-    assert (house.questions, house.books()) == (2, (*HELD, False))
+    assert (house.questions, house.books()) == (2, (*BACK, False))
 
 
 def test_a_list_without_the_payment_that_is_booked_is_no_answer(database) -> None:
@@ -343,10 +394,10 @@ def test_a_bank_that_says_yes_on_the_third_day_is_heard(database) -> None:
     house.found = (payment("pi_1"), payment("pi_2"))
     house.tick()
 
-    assert house.books() == (*HELD, False)
+    assert house.books() == (*BACK, False)
 
 
-def test_what_is_reserved_beside_is_listed_and_held_once_it_is_taken(database) -> None:
+def test_what_is_reserved_beside_is_listed_and_goes_back_once_it_is_taken(database) -> None:
     house = House(database, payment("pi_1"), payment("pi_2", Outcome.AUTHORIZED))
     house.tick()
     assert house.books() == ([], ["duplicate-payment"], True)
@@ -354,7 +405,7 @@ def test_what_is_reserved_beside_is_listed_and_held_once_it_is_taken(database) -
     house.later(DAY)
     house.tick()
 
-    assert house.books() == ([-2500], ["duplicate-payment"] * 2, False)
+    assert house.books() == (*BACK, False)
 
 
 def test_a_gateway_whose_pages_are_paid_once_is_not_asked(database) -> None:

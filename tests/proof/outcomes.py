@@ -88,31 +88,28 @@ def is_lost(case: Case) -> list[str]:
     return [] if fine else [f"the books say {rows}"]
 
 
-def listed_duplicates(case: Case) -> list[dict[str, Any]]:
-    """Read which second payments of one page a person is told of, and how often each."""
-    return case.sql(
-        "select count(*) as times from exceptions"
-        " join gateway_events on gateway_events.id = object_id"
-        " join payment_attempts on payment_attempts.id = payment_attempt_id"
-        " join orders using (payment_intent_id)"
-        " where reference = %s and class = 'duplicate-payment'"
-        " group by notice ->> 'gateway_payment_id'",
-        case.key,
-    )
-
-
-def second_is_listed(case: Case) -> list[str]:
-    """What was paid on one page beyond the order is listed, payment by payment, once."""
+def second_goes_back(case: Case) -> list[str]:
+    """What was paid on one page beyond the order is surplus, and sent back, each payment once."""
     rows, charges = rows_of(case), case.charges()
-    listed = listed_duplicates(case)
-    booked = [row["status"] for row in rows if row["attempt"] == "captured"]
+    captured = [row for row in rows if row["attempt"] == "captured"]
     complaints = []
     if len(charges) < 2 and not case.faults:
         complaints.append("nobody paid twice")
-    if booked != ["paid"] * min(len(charges), 1):
+    if sorted(row["is_surplus"] for row in captured) != [False, True, True][: len(charges)]:
         complaints.append(f"the gateway took {charges}, the books say {rows}")
-    if [one["times"] for one in listed] != [1] * max(len(charges) - 1, 0):
-        complaints.append(f"the gateway took {charges}, and listed are {listed}")
+    if JANITOR in case.powers:
+        more = [AMOUNT] * (len(charges) - 1)
+        sent = [one.amount for one in case.sent_back() if one.is_done]
+        booked = [
+            row["amount"]
+            for row in case.sql(
+                "select refunds.amount::int from refunds join orders using (payment_intent_id)"
+                " where reference = %s and refunds.status = 'succeeded'",
+                case.key,
+            )
+        ]
+        if not sent == booked == more:
+            complaints.append(f"{more} was too much, {sent} sent back, {booked} booked so")
     return complaints
 
 
@@ -125,8 +122,7 @@ def paid_twice(first: str, case: Case) -> list[str]:
     captured = [row for row in rows if row["amount_captured"]]
     surplus = [row["gateway"] for row in captured if row["is_surplus"]]
     complaints = []
-    found = len(captured) + len(listed_duplicates(case))
-    if found != len(charges) or surplus != [first] * (len(captured) - 1):
+    if len(captured) != len(charges) or surplus != [first] * (len(captured) - 1):
         complaints.append(f"the gateways took {charges}, the books say {rows}")
     if len(charges) < 2 and not case.faults:
         complaints.append("nobody paid twice")

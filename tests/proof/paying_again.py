@@ -1,4 +1,4 @@
-"""A page that is paid more than once: the janitor finds what no webhook told of."""
+"""A page that is paid more than once: the janitor finds it, untold, and sends the surplus back."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from functools import partial
 from gateways.world import DAY, Payer, Refunds
 from proof.cases import Flow, Step
 from proof.deeds import tick, wait
-from proof.outcomes import second_is_listed
-from proof.paying import to_the_page
+from proof.outcomes import second_goes_back
+from proof.paying import REFUND_CRONS, to_the_page
 from proof.shops import GATEWAYS, At
 from proof.visits import come_back, is_there, pay
 
@@ -25,7 +25,8 @@ def paid_again(at: At) -> Flow:
             Step("two days", partial(wait, 2 * DAY), by="payer"),
             Step("check_payments", partial(tick, "check_payments"), by="cron"),
         ),
-        second_is_listed,
+        second_goes_back,
+        crons=REFUND_CRONS,
         couriers=False,
         alone=True,
         gateways=(at.gateway,),

@@ -39,8 +39,8 @@ def booked(db: Connection, tenant: Tenant) -> list[Row]:
         " join ledger_accounts on ledger_accounts.id = ledger_account_id"
         " where ledger_transactions.organization_id = %s"
         " and (ledger_transactions.kind ~ '^(refund|dispute|credits_recall)'"
-        " or code = 'surplus' or exists (select from ledger_entries as other join ledger_accounts"
-        " as its on its.id = other.ledger_account_id and its.code = 'surplus'"
+        " or exists (select from ledger_entries as other join ledger_accounts"
+        " as its on its.id = other.ledger_account_id and its.code in ('surplus', 'suspense')"
         " where other.ledger_transaction_id = ledger_transactions.id))"
         " order by min(ledger_entries.id) over (partition by ledger_transactions.id), position",
         [tenant.organization_id],
@@ -135,6 +135,13 @@ def is_surplus(desk: Desk, paid: Any, tenant: Tenant) -> None:
     desk.say(refund, "succeeded")
 
 
+def is_short(desk: Desk, paid: Any, tenant: Tenant) -> None:
+    asked = desk.open(key="key-2")
+    held = desk.receive(asked["payment_attempt_id"], gateway_session_id=None, amount=2400)
+    refund = desk.refund(asked["payment_intent_id"], payment_attempt_id=held["payment_attempt_id"])
+    desk.say(refund, "succeeded")
+
+
 def dispute(end: str) -> Callable[..., None]:
     def story(desk: Desk, paid: Any, tenant: Tenant) -> None:
         fee = {"fee_amount": 1500, "fee_currency": "USD"}
@@ -160,6 +167,7 @@ STORIES = {
     "Credits are spent, and the setting allows it": is_spent,
     "A refund was given up, and made after all": is_late,
     "Surplus": is_surplus,
+    "Suspense": is_short,
     "A dispute is won": dispute("won"),
     "A dispute is lost": dispute("lost"),
 }

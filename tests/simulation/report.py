@@ -13,7 +13,7 @@ ROWS = (
     *("calls to gateways", "answers lost before the effect", "answers lost after the effect"),
     *("late effects", "webhooks", "webhooks never sent", "webhooks sent twice"),
     *("webhooks answered unheard", "webhooks delayed", "payments taken"),
-    *("of them surplus, booked or listed", "refunds sent", "disputes"),
+    *("of them surplus", "refunds sent", "disputes"),
     "disputes nobody told of",
 )
 

@@ -112,7 +112,7 @@ class Run:
         said.counts.update(wave.counts)
         said.slowest = dict(judge.slowest)
         said.counts["payments taken"] = judge.charges
-        said.counts["of them surplus, booked or listed"] = judge.surplus
+        said.counts["of them surplus"] = judge.surplus
         said.counts["refunds sent"] = judge.sent_back
         said.counts["disputes nobody told of"] = judge.untold
 

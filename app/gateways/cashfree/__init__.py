@@ -9,7 +9,7 @@ from datetime import date, datetime
 from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 from app.config import ConfigError
 from app.errors import (
@@ -34,7 +34,7 @@ from app.gateways import (
     Subject,
     UpiIntent,
 )
-from app.gateways.cashfree import findings, orders, settlements
+from app.gateways.cashfree import findings, orders, refunds, settlements
 from app.gateways.cashfree.answers import (
     answer,
     as_list,
@@ -58,7 +58,6 @@ KEYS = uuid5(NAMESPACE_URL, "https://www.cashfree.com/docs/api-reference/payment
 
 OVER = {Outcome.PAID, Outcome.CANCELED, Outcome.EXPIRED}
 
-NOTE_LENGTH_MIN, NOTE_LENGTH_MAX = 3, 100
 PAGES_MAX = 1000  # of a report
 OTHER_ORDER = "Cashfree answered with another order"
 KNOWN_ORDER = {"order_already_exists", "order_id_already_exists"}
@@ -152,17 +151,17 @@ class Adapter:
         return replace(found, payment_attempt_id=payment_attempt_id)
 
     def refund(self, order: RefundOrder) -> Finding:
-        """Refund under the refund's id, which is Cashfree's key for good."""
+        """Refund under the refund's id, which is Cashfree's key for good.
+
+        What Cashfree has given back by itself is answered, and not asked for: a refund names no
+        payment, so that another one of the order would go back.
+        """
+        given_back = self._given_back(order.id, order.gateway_payment_id)
+        if given_back:
+            return given_back
         path = f"/orders/{findings.order_of(order.gateway_payment_id)}/refunds"
-        wanted: dict[str, Any] = {
-            "refund_id": refund_name(order.id),
-            "refund_amount": order.amount.decimal,
-            "refund_speed": "STANDARD",
-        }
-        if len(order.reason) >= NOTE_LENGTH_MIN:
-            wanted["refund_note"] = order.reason[:NOTE_LENGTH_MAX]
         try:
-            found = as_object(self.http.send(path, wanted).body)
+            found = as_object(self.http.send(path, refunds.request(order)).body)
         except RefusedReplyError as refusal:
             if code_of(refusal) not in KNOWN_REFUND:
                 no = refused(refusal)
@@ -183,10 +182,10 @@ class Adapter:
         return translated(partial(findings.of_payments, order_id, self._payments(order_id)))
 
     def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
-        path = f"/orders/{findings.order_of(gateway_payment_id)}/refunds/{refund_name(refund_id)}"
-        found = look_up(lambda: self.http.get(path))
+        order_id, name = findings.order_of(gateway_payment_id), refunds.name(refund_id)
+        found = look_up(lambda: self.http.get(f"/orders/{order_id}/refunds/{name}"))
         if found is None:
-            return None
+            return self._given_back(refund_id, gateway_payment_id)
         body = as_object(found.body)
         return translated(lambda: findings.of_refund_called(refund_id, gateway_payment_id, body))
 
@@ -246,6 +245,12 @@ class Adapter:
             raise GatewayRefusedError(message)
         return found
 
+    def _given_back(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
+        path = f"/orders/{findings.order_of(gateway_payment_id)}/refunds"
+        found = look_up(lambda: self.http.get(path))
+        there = as_list(found.body) if found else []
+        return translated(lambda: refunds.given_back(refund_id, gateway_payment_id, there))
+
     def _refunded_before(self, order: RefundOrder, refusal: RefusedReplyError) -> Finding:
         """Tell the refund that has this id already, as it is: its amount may speak against it."""
         found = self.find_refund(order.id, order.gateway_payment_id)
@@ -289,8 +294,3 @@ class Adapter:
         if any(each.get("order_id", order_id) != order_id for each in tries):
             raise GatewayUnavailableError(OTHER_ORDER)
         return tries
-
-
-def refund_name(refund_id: str) -> str:
-    """Write a refund's id with letters and digits alone, as the documentation wants it."""
-    return UUID(refund_id).hex

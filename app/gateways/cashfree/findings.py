@@ -150,6 +150,11 @@ def of_refund(refund: Object) -> Finding:
     """Translate a refund. One that is not of our making is about nothing of ours."""
     if refund.get("refund_type", "MERCHANT_INITIATED") not in OUR_REFUNDS:
         return Finding(subject=Subject.NONE, outcome=Outcome.UNKNOWN)
+    return refund_as_it_is(refund)
+
+
+def refund_as_it_is(refund: Object) -> Finding:
+    """Translate a refund, whoever made it."""
     outcome = REFUNDS.get(str(refund["refund_status"]), Outcome.UNKNOWN)
     told = text(refund.get("status_description"))
     return Finding(

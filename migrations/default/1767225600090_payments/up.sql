@@ -162,6 +162,7 @@ create table payment_attempts (
     currency text not null references currencies (code),
     status text not null default 'created',
     is_surplus boolean not null default false,
+    is_in_suspense boolean not null default false,
     gateway_payment_id text,
     failure_code text,
     failure_message text,
@@ -203,6 +204,7 @@ create table payment_attempts (
     constraint payment_attempt_decline_class_is_known check (
         decline_class in ('soft', 'hard', 'authentication', 'fraud', 'gateway')
     ),
+    constraint money_in_suspense_pays_nothing check (is_surplus or not is_in_suspense),
     constraint only_a_page_is_checked_after_its_capture check (
         next_check_at is null or status <> 'captured'
         or (payment_method_id is null and gateway <> 'bank_transfer')
@@ -225,7 +227,9 @@ comment on column payment_attempts.amount_to_capture is
 comment on column payment_attempts.amount_refunded is
 'Refunds that succeeded and those on their way, in minor units.';
 comment on column payment_attempts.is_surplus is
-'Captured though its intent was paid or canceled already: the money goes back.';
+'Captured though its intent was paid or canceled already: the money goes back. So is what is in suspense.';
+comment on column payment_attempts.is_in_suspense is
+'What came is not what was asked for: the gateway holds it for us until somebody sends it back.';
 comment on column payment_attempts.decline_class is
 'Why it failed, in a word that says what to do: docs/errors.md.';
 comment on column payment_attempts.next_check_at is
@@ -345,7 +349,7 @@ begin
     end if;
     select * into v_open
     from payment_attempts
-    where payment_intent_id = p_intent.id
+    where payment_intent_id = p_intent.id and not is_surplus
         and status in ('created', 'unknown', 'pending', 'processing', 'authorized', 'captured');
     if v_open.id is not null then
         raise exception 'payment-in-progress: attempt % of this payment is %', v_open.id, v_open.status
@@ -812,12 +816,18 @@ begin
     set
         status = 'captured', captured_at = p_occurred_at, amount_captured = p_amount,
         gateway_payment_id = p_gateway_payment_id, next_check_at = page_check_at(p_attempt),
-        receipt_url = p_receipt_url, is_surplus = v_intent.status in ('paid', 'canceled'),
+        receipt_url = p_receipt_url,
+        is_surplus = is_in_suspense or v_intent.status in ('paid', 'canceled'),
         failure_code = null, failure_message = null, decline_class = null
     where id = p_attempt.id
     returning * into strict v_attempt;
 
-    if v_attempt.is_surplus then
+    if v_attempt.is_in_suspense then
+        perform post_ledger_transactions(
+            v_attempt.organization_id, v_attempt.livemode,
+            array[capture_posting(v_attempt, p_amount, 'suspense', p_occurred_at)]
+        );
+    elsif v_attempt.is_surplus then
         perform keep_surplus(v_attempt, p_occurred_at);
     else
         perform pay_payment_intent(v_intent, v_attempt);
@@ -826,7 +836,7 @@ begin
 end;
 $$;
 comment on function capture_payment_attempt is
-'The gateway has the money: it is booked, and what was owed is paid.';
+'The gateway has the money: it is booked, and what was owed is paid, unless this is not what was owed.';
 
 create function keep_surplus(p_attempt payment_attempts, p_occurred_at timestamptz) returns void
 language plpgsql volatile

@@ -1,4 +1,6 @@
-drop function hold_in_suspense;
+drop function give_up_payment;
+drop function capture_other_payment;
+drop function keep_other_payment;
 drop function is_new_money;
 drop function requeue_gateway_events;
 drop function park_gateway_event;
@@ -6,8 +8,8 @@ drop function note_gateway_event;
 drop function apply_payment_notice;
 drop function mismatch_of_notice;
 drop function may_capture_less;
-drop function is_in_suspense;
-drop function suspense_key;
+drop function is_booked_elsewhere;
+drop function amount_taken;
 drop function apply_gateway_event;
 drop function reason_to_ignore;
 drop function attempt_of_notice;

@@ -242,6 +242,7 @@ set search_path = public, pg_temp
 as $$
 declare
     v_attempt payment_attempts;
+    v_named payment_attempts;
 begin
     -- Our own reference first; the gateway's ids serve where a message does not carry it.
     select * into v_attempt
@@ -260,14 +261,21 @@ begin
             and checkout_sessions.gateway_session_id = p_event.notice ->> 'gateway_session_id';
     end if;
 
-    if v_attempt.id is null then
-        select * into v_attempt
+    if v_attempt.id is null
+        or p_event.notice ->> 'gateway_payment_id' <> coalesce(v_attempt.gateway_payment_id, '')
+    then
+        -- What is paid twice on one page has two attempts, and its reference is that of the first.
+        select * into v_named
         from payment_attempts
         where gateway_payment_id = p_event.notice ->> 'gateway_payment_id'
             and gateway = p_event.gateway and gateway_account = p_event.gateway_account
-            and livemode = p_event.livemode;
+            and livemode = p_event.livemode
+            and (
+                v_attempt.id is null
+                or payment_intent_id = v_attempt.payment_intent_id and status = 'captured'
+            );
     end if;
-    return v_attempt;
+    return case when v_named.id is null then v_attempt else v_named end;
 end;
 $$;
 comment on function attempt_of_notice is 'The attempt that a message is about, or a null row.';
@@ -340,14 +348,7 @@ begin
 
     v_reason := mismatch_of_notice(p_event, v_attempt);
     if v_reason is not null then
-        if v_reason like 'duplicate-payment: %' and is_in_suspense(p_event, v_attempt) then
-            -- A webhook and a look-up, or two webhooks, about money that is listed already.
-            perform note_gateway_event(
-                p_event.id, 'ignored', v_attempt, 'this payment is held in suspense already'
-            );
-            return;
-        end if;
-        perform park_gateway_event(
+        perform keep_other_payment(
             p_event, v_attempt, split_part(v_reason, ': ', 1), split_part(v_reason, ': ', 2)
         );
         return;
@@ -362,24 +363,25 @@ end;
 $$;
 comment on function apply_payment_notice is 'Matches a message to its attempt, compares, and acts.';
 
-create function suspense_key(p_event gateway_events) returns text
+create function amount_taken(p_notice jsonb) returns bigint
 language sql immutable
 begin atomic
-select 'suspense:' || p_event.gateway || ':'
-    || coalesce(p_event.notice ->> 'gateway_payment_id', p_event.event_id);
+select coalesce((p_notice ->> 'captured_amount')::bigint, (p_notice ->> 'amount')::bigint);
 end;
-comment on function suspense_key is 'Names a gateway''s payment, so that it is held once.';
+comment on function amount_taken is 'How much the gateway took, by a message that says paid.';
 
-create function is_in_suspense(p_event gateway_events, p_attempt payment_attempts) returns boolean
+create function is_booked_elsewhere(p_event gateway_events, p_attempt payment_attempts)
+returns boolean
 language sql stable
 begin atomic
 select exists(
-    select from ledger_transactions
-    where organization_id = p_attempt.organization_id and livemode = p_attempt.livemode
-        and key = suspense_key(p_event)
+    select from payment_attempts
+    where gateway_payment_id = p_event.notice ->> 'gateway_payment_id'
+        and gateway = p_event.gateway and livemode = p_event.livemode
+        and status = 'captured' and id <> p_attempt.id
 );
 end;
-comment on function is_in_suspense is 'Whether a message''s payment is booked as money of nobody.';
+comment on function is_booked_elsewhere is 'Whether a message''s payment is another attempt''s.';
 
 create function may_capture_less(p_attempt payment_attempts) returns boolean
 language sql stable
@@ -395,6 +397,9 @@ language sql stable
 begin atomic
 select case
     when p_event.notice ->> 'outcome' not in ('paid', 'authorized', 'processing') then null
+    when p_attempt.is_in_suspense
+        and amount_taken(p_event.notice) = p_attempt.amount_captured
+        and p_event.notice ->> 'currency' = p_attempt.currency then null
     when (p_event.notice ->> 'amount')::bigint is distinct from p_attempt.amount
         or p_event.notice ->> 'currency' is distinct from p_attempt.currency
         or (
@@ -411,8 +416,8 @@ select case
     when p_attempt.status = 'captured'
         and p_event.notice ->> 'gateway_payment_id' <> p_attempt.gateway_payment_id
         then format('duplicate-payment: paid again as %s', p_event.notice ->> 'gateway_payment_id')
-    when p_attempt.status <> 'captured' and is_in_suspense(p_event, p_attempt)
-        then 'amount-mismatch: this payment is held in suspense already'
+    when p_attempt.status <> 'captured' and is_booked_elsewhere(p_event, p_attempt)
+        then 'unmatched-payment: this payment is another attempt''s'
 end;
 end;
 comment on function mismatch_of_notice is
@@ -442,9 +447,6 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 begin
-    if is_new_money(p_event, p_attempt) then
-        perform hold_in_suspense(p_event, p_attempt);
-    end if;
     perform record_exception(
         p_attempt.organization_id, p_event.livemode, p_class, 'gateway_event', p_event.id,
         (p_event.notice ->> 'amount')::bigint, p_event.notice ->> 'currency', p_detail
@@ -486,51 +488,114 @@ create function is_new_money(p_event gateway_events, p_attempt payment_attempts)
 language sql stable
 begin atomic
 select p_event.notice ->> 'outcome' = 'paid'
-    and p_attempt.id is not null
-    and (p_event.notice ->> 'amount')::numeric between 1 and 1000000000000000
+    and amount_taken(p_event.notice) between 1 and 1000000000000000
     and exists (
         select from currencies
         where code = p_event.notice ->> 'currency' and code <> 'XCR'
     )
-    and not is_in_suspense(p_event, p_attempt)
     and not exists (
         select from payment_attempts
         where gateway = p_event.gateway and livemode = p_event.livemode
-            and status = 'captured'
             and gateway_payment_id = p_event.notice ->> 'gateway_payment_id'
+            and (id <> p_attempt.id or status = 'captured')
     );
 end;
 comment on function is_new_money is
-'Whether a parked message speaks of money that the gateway holds and no booking shows.';
+'Whether a message that does not fit its attempt speaks of money that the gateway holds and no booking '
+'shows.';
 
-create function hold_in_suspense(p_event gateway_events, p_attempt payment_attempts) returns void
+create function keep_other_payment(
+    p_event gateway_events, p_attempt payment_attempts, p_class text, p_detail text
+) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_organization_id uuid := p_attempt.organization_id;
-    v_livemode boolean := p_attempt.livemode;
-    v_amount bigint := (p_event.notice ->> 'amount')::bigint;
-    v_currency text := p_event.notice ->> 'currency';
+    v_attempt payment_attempts := attempt_of_notice(p_event);
 begin
-    perform post_ledger_transaction(
-        v_organization_id, v_livemode,
-        suspense_key(p_event), 'suspense', 'gateway_event', p_event.id,
-        p_event.occurred_at,
-        array[
-            (ledger_account(
-                v_organization_id, v_livemode, 'gateway:' || p_event.gateway, 'asset', v_currency,
-                p_attempt.payment_intent_id
-            ), v_amount),
-            (ledger_account(
-                v_organization_id, v_livemode, 'suspense', 'liability', v_currency,
-                p_attempt.payment_intent_id
-            ), -v_amount)
-        ]::ledger_line[]
+    if v_attempt.id <> p_attempt.id then
+        -- While we waited for the locks, another message about this payment was carried out.
+        perform apply_payment_notice(p_event);
+        return;
+    end if;
+    if not is_new_money(p_event, p_attempt) then
+        perform park_gateway_event(p_event, p_attempt, p_class, p_detail);
+        return;
+    end if;
+
+    perform give_up_payment(p_attempt)
+    where p_attempt.gateway_payment_id = p_event.notice ->> 'gateway_payment_id';
+    v_attempt := capture_other_payment(p_event, p_attempt, p_class <> 'duplicate-payment');
+    perform resolve_exception(class, 'gateway_event', gateway_events.id)
+    from gateway_events
+    cross join unnest(array['amount-mismatch', 'duplicate-payment']) as class
+    where payment_attempt_id = p_attempt.id and gateway_events.status = 'parked'
+        and notice ->> 'gateway_payment_id' = v_attempt.gateway_payment_id;
+    if v_attempt.is_in_suspense then
+        perform record_exception(
+            v_attempt.organization_id, v_attempt.livemode, p_class, 'payment_attempt',
+            v_attempt.id, v_attempt.amount_captured, v_attempt.currency, p_detail
+        );
+    end if;
+    perform note_gateway_event(
+        p_event.id, case when v_attempt.is_in_suspense then 'parked' else 'applied' end, v_attempt,
+        p_detail
     );
 end;
 $$;
-comment on function hold_in_suspense is
-'The gateway holds this money for us, but we do not know yet whose it is.';
+comment on function keep_other_payment is
+'A payment that is not the one that its attempt asked for is an attempt by itself: one of the same amount '
+'is surplus and goes back, any other is held in suspense until somebody sends it back. The intent and '
+'the attempt are locked.';
+
+create function capture_other_payment(
+    p_event gateway_events, p_attempt payment_attempts, p_is_in_suspense boolean
+) returns payment_attempts
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_amount constant bigint := amount_taken(p_event.notice);
+    v_attempt payment_attempts;
+begin
+    insert into payment_attempts (
+        organization_id, livemode, payment_intent_id, gateway, gateway_account, amount, currency,
+        is_surplus, is_in_suspense
+    )
+    values (
+        p_attempt.organization_id, p_attempt.livemode, p_attempt.payment_intent_id,
+        p_attempt.gateway, p_attempt.gateway_account,
+        greatest((p_event.notice ->> 'amount')::bigint, v_amount), p_event.notice ->> 'currency',
+        p_is_in_suspense, p_is_in_suspense
+    )
+    returning * into v_attempt;
+
+    perform capture_payment_attempt(
+        v_attempt, coalesce(p_event.notice ->> 'gateway_payment_id', p_event.event_id), v_amount,
+        p_event.occurred_at, p_event.notice ->> 'receipt_url'
+    );
+    select * into strict v_attempt from payment_attempts where id = v_attempt.id;
+    return v_attempt;
+end;
+$$;
+comment on function capture_other_payment is
+'Writes an attempt down whose money the gateway has. Its name there is what keeps it from coming twice.';
+
+create function give_up_payment(p_attempt payment_attempts) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    if p_attempt.status = 'authorized' then
+        perform move_payment_attempt(p_attempt, 'failed', jsonb_build_object(
+            'failure_code', 'amount-mismatch',
+            'failure_message', 'what was taken is not what was asked for'
+        ));
+    end if;
+    update payment_attempts set gateway_payment_id = null where id = p_attempt.id;
+end;
+$$;
+comment on function give_up_payment is
+'An attempt whose payment became another one than it asked for waits for one that is as asked for.';
 
 revoke insert, update, delete, truncate on gateway_events from public, munim_hasura;

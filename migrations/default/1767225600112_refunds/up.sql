@@ -305,7 +305,7 @@ declare
     v_purpose text;
 begin
     if p_attempt.is_surplus then
-        return 'surplus';
+        return case when p_attempt.is_in_suspense then 'suspense' else 'surplus' end;
     end if;
     select purpose into strict v_purpose
     from payment_intents where id = p_attempt.payment_intent_id;
@@ -1104,6 +1104,9 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
+    v_class constant text := case
+        when p_attempt.is_in_suspense then 'amount-mismatch' else 'surplus-payment'
+    end;
     v_refunded bigint;
     v_lost bigint;
 begin
@@ -1127,12 +1130,15 @@ begin
 
     if p_attempt.is_surplus and v_refunded + v_lost < p_attempt.amount_captured then
         perform record_exception(
-            p_attempt.organization_id, p_attempt.livemode, 'surplus-payment', 'payment_attempt',
+            p_attempt.organization_id, p_attempt.livemode, v_class, 'payment_attempt',
             p_attempt.id, p_attempt.amount_captured - v_refunded - v_lost, p_attempt.currency,
-            'captured though the payment was settled otherwise'
+            case v_class
+                when 'amount-mismatch' then 'what came is not what was asked for'
+                else 'captured though the payment was settled otherwise'
+            end
         );
     elsif p_attempt.is_surplus then
-        perform resolve_exception('surplus-payment', 'payment_attempt', p_attempt.id);
+        perform resolve_exception(v_class, 'payment_attempt', p_attempt.id);
     end if;
 end;
 $$;

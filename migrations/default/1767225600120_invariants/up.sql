@@ -270,9 +270,11 @@ from payment_attempts
 inner join payment_intents on payment_intents.id = payment_attempts.payment_intent_id
 where (payment_attempts.amount, payment_attempts.currency)
     <> (payment_intents.amount, payment_intents.currency)
-    and not (is_by_hand(payment_attempts.gateway) and payment_attempts.is_surplus);
+    and not (is_by_hand(payment_attempts.gateway) and payment_attempts.is_surplus)
+    and not payment_attempts.is_in_suspense;
 comment on view invariant_attempts_ask_for_what_is_owed is
-'An attempt is for its intent''s amount; what came by bank transfer beyond it is an attempt of the rest.';
+'An attempt is for its intent''s amount; what came by bank transfer beyond it is an attempt of the rest, '
+'and what is in suspense an attempt of whatever came.';
 
 create view invariant_captures_book_what_was_taken as
 select payment_attempts.id as payment_attempt_id, ledger_entries.amount
@@ -289,6 +291,7 @@ create view invariant_surplus_is_owed_back as
 select
     ledger_balances.organization_id,
     ledger_balances.livemode,
+    ledger_balances.code,
     ledger_balances.currency,
     ledger_balances.balance,
     coalesce(sum(
@@ -301,15 +304,16 @@ left join payment_attempts
     and payment_attempts.livemode = ledger_balances.livemode
     and payment_attempts.currency = ledger_balances.currency
     and payment_attempts.is_surplus
+    and payment_attempts.is_in_suspense = (ledger_balances.code = 'suspense')
 left join lateral (
     select sum(covered_amount)::bigint as covered_amount
     from disputes
     where disputes.payment_attempt_id = payment_attempts.id and disputes.status = 'lost'
 ) as disputed on true
-where ledger_balances.code = 'surplus'
+where ledger_balances.code in ('surplus', 'suspense')
 group by
-    ledger_balances.organization_id, ledger_balances.livemode, ledger_balances.currency,
-    ledger_balances.balance
+    ledger_balances.organization_id, ledger_balances.livemode, ledger_balances.code,
+    ledger_balances.currency, ledger_balances.balance
 having
     -ledger_balances.balance
     <> coalesce(sum(
@@ -317,7 +321,7 @@ having
         - coalesce(disputed.covered_amount, 0)
     ), 0);
 comment on view invariant_surplus_is_owed_back is
-'I13: what was captured beyond what was owed is a debt until it is refunded.';
+'I13: what was captured beyond what was owed, or is not what was owed, is a debt until it is refunded.';
 
 create view invariant_unsettled_attempts_are_checked as
 select payment_attempts.id as payment_attempt_id, payment_attempts.status
@@ -420,7 +424,8 @@ left join disputes
     on disputes.payment_attempt_id = payment_attempts.id and disputes.status = 'lost'
 left join exceptions
     on exceptions.object_id = payment_attempts.id
-    and exceptions.class = 'surplus-payment' and exceptions.resolved_at is null
+    and exceptions.class in ('surplus-payment', 'amount-mismatch')
+    and exceptions.resolved_at is null
 where payment_attempts.is_surplus and exceptions.id is null
 group by payment_attempts.id
 having

@@ -37,7 +37,8 @@ left join lateral (
     from payment_attempts as tries
     where tries.payment_intent_id = payment_intents.id
     order by
-        tries.status = 'captured' desc, tries.is_surplus asc, tries.created_at desc, tries.id asc
+        tries.is_in_suspense asc, tries.status = 'captured' desc, tries.is_surplus asc,
+        tries.created_at desc, tries.id asc
     limit 1
 ) as payment_attempts on true
 left join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id;

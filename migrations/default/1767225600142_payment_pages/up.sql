@@ -159,6 +159,7 @@ cross join lateral (
     select count(*) as attempts
     from payment_attempts
     where payment_attempts.payment_intent_id = payment_intents.id
+        and not payment_attempts.is_in_suspense
 ) as tries
 left join lateral (
     select
@@ -173,8 +174,8 @@ left join lateral (
     left join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id
     where payment_attempts.payment_intent_id = payment_intents.id
     order by
-        payment_attempts.status = 'captured' desc, payment_attempts.is_surplus asc,
-        payment_attempts.created_at desc, payment_attempts.id asc
+        payment_attempts.is_in_suspense asc, payment_attempts.status = 'captured' desc,
+        payment_attempts.is_surplus asc, payment_attempts.created_at desc, payment_attempts.id asc
     limit 1
 ) as newest on true;
 comment on view payment_page_states is
@@ -497,7 +498,7 @@ as $$
 begin
     if (
         select count(*) from payment_attempts
-        where payment_intent_id = p_page.payment_intent_id
+        where payment_intent_id = p_page.payment_intent_id and not is_in_suspense
     ) >= p_page.attempts_max then
         raise exception 'attempts-exhausted: % attempts are all that this page allows',
             p_page.attempts_max
