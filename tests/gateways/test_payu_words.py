@@ -120,7 +120,7 @@ def test_a_message_is_verified_as_payus_documents_show() -> None:
     }
 
     assert hashes.is_genuine(fields, "PK1", ["SALT1"])
-    assert hashes.is_genuine({**fields, "hash": fields["hash"].upper()}, "PK1", ["SALT1"])
+    assert not hashes.is_genuine({**fields, "hash": fields["hash"].upper()}, "PK1", ["SALT1"])
     assert not hashes.is_genuine(fields, "PK1", ["SALT2"])
     assert not hashes.is_genuine({**fields, "key": "PK2"}, "PK2", ["SALT1"])
     assert not hashes.is_genuine({**fields, "amount": "2450"}, "PK1", ["SALT1"])
