@@ -8,6 +8,7 @@ drop function mismatch_of_notice;
 drop function may_capture_less;
 drop function is_in_suspense;
 drop function suspense_key;
+drop function apply_hint;
 drop function apply_gateway_event;
 drop function reason_to_ignore;
 drop function attempt_of_notice;
