@@ -27,6 +27,7 @@ from app.errors import (
 from app.graphql import Hasura, connect
 
 BODY_BYTES_MAX = 1 << 20
+REST_PATH = "/payments/"  # UberTruck's, whose document says what a failure looks like
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +129,8 @@ def _refuse(error: AppError) -> tuple[Response, int]:
 
 
 def _shaped(error: AppError) -> Response:
-    return jsonify(error.as_rest() if g.get("door") == "rest" else error.as_hasura())
+    is_rest = g.get("door") == "rest" or request.path.startswith(REST_PATH)
+    return jsonify(error.as_rest() if is_rest else error.as_hasura())
 
 
 def _refuse_input(error: ValidationError) -> tuple[Response, int]:

@@ -12,6 +12,7 @@ class AppError(Exception):
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
+    told: ClassVar[str] = ""  # to the caller, where the message is for the log alone
 
     def __init__(self, message: str, **details: object) -> None:
         super().__init__(message)
@@ -20,11 +21,14 @@ class AppError(Exception):
 
     def as_hasura(self) -> dict[str, object]:
         """Shape the error as Hasura passes it on to its client."""
-        return {"message": self.message, "extensions": {"code": self.code, **self.details}}
+        return {"message": self._told(), "extensions": {"code": self.code, **self.details}}
 
     def as_rest(self) -> dict[str, object]:
         """Shape the error as UberTruck's document has it, with the code beside the text."""
-        return {**self.details, "error": self.message, "code": self.code}
+        return {**self.details, "error": self._told(), "code": self.code}
+
+    def _told(self) -> str:
+        return self.told or self.message
 
 
 class InvalidInputError(AppError):
@@ -40,9 +44,13 @@ class UnauthorizedError(AppError):
 
 
 class SignatureInvalidError(AppError):
-    """A webhook that its gateway did not sign, or signed at another time."""
+    """A webhook that its gateway did not sign, or signed at another time.
+
+    Whoever tries signatures hears the same of all of them.
+    """
 
     code, status = "signature-invalid", 401
+    told = "Invalid signature"
 
 
 class ForbiddenError(AppError):

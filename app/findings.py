@@ -1,10 +1,10 @@
 """What gateways say of money, in the one set of words that the database takes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from app.money import Money
 
@@ -40,6 +40,7 @@ class Outcome(StrEnum):
     FAILED = "failed"  # a payment, a refund (even after it succeeded), a setup
     CANCELED = "canceled"  # a payment, a refund
     UNKNOWN = "unknown"  # stored and acknowledged, never acted on
+    HINT = "hint"  # proves nothing: the gateway is asked, and its answer counts
 
 
 class Method(StrEnum):
@@ -132,6 +133,11 @@ class Notice(Finding):
     type: str
     occurred_at: datetime
     raw: Mapping[str, Any]
+
+    def as_hint(self) -> Self:
+        """Take it for a hint, whatever it says; what is about nothing of ours hints at nothing."""
+        is_about_us = self.subject is not Subject.NONE
+        return replace(self, outcome=Outcome.HINT) if is_about_us else self
 
 
 class Settled(StrEnum):

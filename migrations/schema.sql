@@ -3042,6 +3042,7 @@ begin
         p_event.id, case when v_reason is null then 'applied' else 'ignored' end, v_attempt,
         v_reason
     );
+    perform resolve_exception('unconfirmed-dispute', 'payment_attempt', v_attempt.id);
 end;
 $function$;
 comment on function apply_dispute_notice(gateway_events) is 'Matches a message to its dispute, compares, and acts.';
@@ -3086,6 +3087,10 @@ begin
         );
         return;
     end if;
+    if p_event.notice ->> 'outcome' = 'hint' then
+        perform apply_hint(p_event);
+        return;
+    end if;
     case coalesce(p_event.notice ->> 'subject', 'payment')
         when 'payment' then perform apply_payment_notice(p_event);
         when 'refund' then perform apply_refund_notice(p_event);
@@ -3095,6 +3100,35 @@ begin
 end;
 $function$;
 comment on function apply_gateway_event(gateway_events) is 'Hands a message to what it is about.';
+
+CREATE OR REPLACE FUNCTION public.apply_hint(p_event gateway_events)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_subject constant text := p_event.notice ->> 'subject';
+    v_attempt constant payment_attempts := attempt_of_notice(p_event);
+    v_is_new boolean;
+begin
+    if v_subject = 'payment' and v_attempt.id is null then
+        perform park_gateway_event(p_event, v_attempt, 'unmatched-payment', 'no such attempt');
+        return;
+    end if;
+
+    v_is_new := case v_subject
+        when 'payment' then ask_payment_now(v_attempt)
+        when 'refund' then ask_refund_now(p_event)
+        when 'dispute' then list_hinted_dispute(p_event, v_attempt)
+        else false
+    end;
+    perform note_gateway_event(
+        p_event.id, 'ignored', v_attempt,
+        case when v_is_new then 'a hint: the gateway is asked' else 'a hint without effect' end
+    );
+end;
+$function$;
+comment on function apply_hint(gateway_events) is 'Books nothing of a message that proves nothing: it has its gateway asked, and that answer counts.';
 
 CREATE OR REPLACE FUNCTION public.apply_payment_notice(p_event gateway_events)
  RETURNS void
@@ -3300,6 +3334,26 @@ end;
 $function$;
 comment on function ask_autopay_payer(autopay_charges,text) is 'Only the payer can finish it: they are told, and find the page with payAutopayCharge.';
 
+CREATE OR REPLACE FUNCTION public.ask_payment_now(p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    -- Of one that is captured there is the rest of its page to ask about, and its time comes by
+    -- itself when the page closes: who asked before would believe that nothing follows.
+    update payment_attempts
+    set next_check_at = least(next_check_at, clock_now())
+    where id = p_attempt.id
+        and (
+            status <> 'captured'
+            or (next_check_at is null and page_check_at(payment_attempts) is not null)
+        );
+    return found;
+end;
+$function$;
+comment on function ask_payment_now(payment_attempts) is 'Brings the next question about an attempt forward to now; false where there is nothing to ask about.';
+
 CREATE OR REPLACE FUNCTION public.ask_payments_again(hasura_session json, p_payment_attempt_ids jsonb)
  RETURNS SETOF payment_attempts
  LANGUAGE plpgsql
@@ -3355,6 +3409,26 @@ end;
 $function$;
 comment on function ask_refund_again(json,uuid) is 'The gateway gave no answer to a question about a refund: it is asked again within the hour, for a week.';
 grant execute on function ask_refund_again(json,uuid) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.ask_refund_now(p_event gateway_events)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refund constant refunds := refund_of_notice(p_event);
+begin
+    -- A question more than the schedule has is none of those that count: else whoever sends hints
+    -- could use them up.
+    update refunds
+    set
+        checks = greatest(checks - coalesce(next_check_at > clock_now(), false)::integer, 0),
+        next_check_at = least(next_check_at, clock_now())
+    where id = v_refund.id and status in ('created', 'unknown', 'pending');
+    return found;
+end;
+$function$;
+comment on function ask_refund_now(gateway_events) is 'Brings the next question about a refund forward to now; false where it has ended, or is none of ours.';
 
 CREATE OR REPLACE FUNCTION public.attempt_named_in(p_notice jsonb)
  RETURNS uuid
@@ -4743,6 +4817,28 @@ end;
 $function$;
 comment on function claim_event_messages(json,text,integer) is 'Events that are due at a destination, for one sender: each is put off before it is sent, and what was sent too often is listed instead.';
 grant execute on function claim_event_messages(json,text,integer) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.claim_hinted_check(hasura_session json, p_payment_attempt_id uuid)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    return query
+    update payment_attempts
+    set next_check_at = clock_now() + interval '1 minute'
+    where id = p_payment_attempt_id
+        and livemode::text = hasura_session ->> 'x-hasura-livemode'
+        and next_check_at <= clock_now()
+    returning *;
+end;
+$function$;
+comment on function claim_hinted_check(json,uuid) is 'Answers the attempt that a hint was about, for whoever took the hint in to ask at once. It stays due in a minute, for the cron: who asks may die, or hear nothing, or hear what was true a moment ago. The same hint again is answered nothing.';
+grant execute on function claim_hinted_check(json,uuid) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.claim_order_charges(hasura_session json, p_limit integer)
  RETURNS SETOF order_charges
@@ -6617,6 +6713,36 @@ BEGIN ATOMIC
            WHERE ((entries.ledger_transaction_id = (ledger_transaction_text.p_transaction).id) AND (entries.organization_id = (ledger_transaction_text.p_transaction).organization_id) AND (entries.livemode = (ledger_transaction_text.p_transaction).livemode)))) AS concat_ws;
 END;
 comment on function ledger_transaction_text(ledger_transactions) is 'What a seal covers: ten lines of the transaction, times in microseconds since 1970, then a line an entry, `position id account code part type customer currency amount balance_after created`.';
+
+CREATE OR REPLACE FUNCTION public.list_hinted_dispute(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_attempt.status is distinct from 'captured' or exists (
+        select from disputes
+        where gateway_dispute_id = p_event.notice ->> 'gateway_dispute_id'
+            and gateway = p_event.gateway and gateway_account = p_event.gateway_account
+            and livemode = p_event.livemode
+    ) then
+        return false;
+    end if;
+
+    -- A line for each payment, however many disputes of it anybody makes up.
+    perform record_exception(
+        p_attempt.organization_id, p_attempt.livemode, 'unconfirmed-dispute', 'payment_attempt',
+        p_attempt.id, p_attempt.amount_captured, p_attempt.currency,
+        format(
+            'somebody says as %s that %s is disputed, as %s: look whether it is',
+            p_event.gateway, p_attempt.gateway_payment_id,
+            left(p_event.notice ->> 'gateway_dispute_id', 40)
+        )
+    );
+    return true;
+end;
+$function$;
+comment on function list_hinted_dispute(gateway_events,payment_attempts) is 'Asks a person to look for a dispute that nobody vouches for, until the gateway tells of one; false where it is known, or the payment is none that can be disputed.';
 
 CREATE OR REPLACE FUNCTION public.list_invariant(p_session json, p_class text, p_name text, p_detail text)
  RETURNS void
@@ -8846,7 +8972,9 @@ declare
     v_outcome constant text := p_event.notice ->> 'outcome';
     v_reason text;
 begin
-    if v_outcome = 'unknown' or coalesce(p_event.notice ->> 'subject', 'payment') <> 'payment' then
+    if v_outcome in ('unknown', 'hint')
+        or coalesce(p_event.notice ->> 'subject', 'payment') <> 'payment'
+    then
         return null;
     end if;
 

@@ -24,7 +24,7 @@ THOROUGH = re.compile(
     r"|/engine/test_(transactions|websocket_protocols|websocket_sessions)\.py"
     r"|/gateways/test_(scenarios|fifth_gateway|\w+_scenarios)\.py"
     r"|/(autopay/test_(keeping|service)|payments/test_pages_paid_twice|webhooks/test_publishing)\.py"
-    r"|/payments/test_(checks|known_messages|same_words|webhooks_at_once)\.py"
+    r"|/payments/test_(checks|hints_at_the_door|known_messages|same_words|webhooks_at_once)\.py"
     r"|/(disputes/test_(open_ones|polls)|kernel/test_idempotency|ledger/test_blocks)\.py"
     r"|/(gateways/test_promises|reconciliation/test_invariants|refunds/test_(criteria|sending))\.py"
 )

@@ -510,7 +510,46 @@ def test_a_webhook_that_cannot_be_stored_is_not_acknowledged(client, hasura, web
 def test_a_webhook_of_an_unknown_gateway_is_not_found(client, gateway) -> None:
     answer = client.post(f"/payments/webhook/{gateway}", data=EVENT, headers=signature())
 
+    assert answer.status_code == 404
+    assert answer.json == {"error": f"there is no gateway called {gateway}", "code": "not-found"}
+
+
+@pytest.mark.parametrize("gateway", ["razorpay", "payu", "cashfree"])
+def test_a_webhook_of_a_gateway_that_is_not_set_up_is_not_found(
+    client, gateway, caplog, monkeypatch
+) -> None:
+    """Anybody may call there, so it is nobody's alarm."""
+    monkeypatch.setattr(logging.getLogger("app"), "propagate", True)
+    caplog.set_level(logging.WARNING, "app")
+    answer = client.post(f"/{gateway}-webhook", data=EVENT)
+
     assert (answer.status_code, code(answer)) == (404, "not-found")
+    assert gateway.upper() not in answer.get_data(as_text=True)
+    assert f"missing settings: {gateway.upper()}_" in caplog.text
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/payments/webhook/stripe", {"error": "Invalid signature", "code": "signature-invalid"}),
+        (
+            "/stripe-webhook",
+            {"message": "Invalid signature", "extensions": {"code": "signature-invalid"}},
+        ),
+    ],
+)
+def test_every_bad_signature_is_answered_the_same(client, path, told) -> None:
+    altered = EVENT.replace("2500", "9900")
+    answers = [
+        client.post(path, data=EVENT),
+        client.post(path, data=EVENT, headers={"Stripe-Signature": "t=1,v1=00"}),
+        client.post(path, data=altered, headers=signature()),
+        client.post(path, data=EVENT, headers=signature(skew=-400)),
+    ]
+
+    assert [answer.status_code for answer in answers] == [401] * 4
+    assert [answer.json for answer in answers] == [told] * 4
 
 
 def test_a_body_above_a_mebibyte_is_refused(client) -> None:

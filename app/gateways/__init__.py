@@ -196,6 +196,8 @@ class Gateway(Protocol):
     capabilities: ClassVar[frozenset[Capability]]
     methods: ClassVar[frozenset[Method]]  # that its page takes
     currencies: ClassVar[frozenset[str]]  # empty: any
+    # True where others could write what its webhooks say: it is asked before anything is booked.
+    messages_are_hints: ClassVar[bool]
 
     def open(self, charge: Charge) -> Checkout:
         """Open a hosted page. Safe to repeat with the same charge: the same page."""

@@ -29,6 +29,17 @@ NOTHING_NEW = frozenset(
 ENDED = frozenset({"failed", "expired", "canceled"})
 
 
+def ask(ctx: Context, attempt: dict[str, Any]) -> None:
+    """Ask what became of an attempt or, of one that is captured, what else its page took.
+
+    Raises GatewayUnavailableError when the gateway does not answer.
+    """
+    if attempt["status"] == "captured":
+        check_page(ctx, attempt)
+    else:
+        check(ctx, attempt)
+
+
 def check(ctx: Context, attempt: dict[str, Any]) -> str:
     """Look an attempt up at its gateway and keep what is new. Answers the inbox row's status.
 

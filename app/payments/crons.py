@@ -86,8 +86,7 @@ def _ask(ctx: Context, attempt: dict[str, Any], give_up: float) -> None:
     if time.monotonic() > give_up:
         message = "the gateways were too slow for all that is due"
         raise GatewayUnavailableError(message)
-    ask = checks.check_page if attempt["status"] == "captured" else checks.check
-    ask(ctx, attempt)
+    checks.ask(ctx, attempt)
 
 
 def _is_put_off(attempt: dict[str, Any]) -> bool:

@@ -3,8 +3,9 @@
 import logging
 from typing import Any
 
+from app.config import ConfigError
 from app.context import Context
-from app.errors import GatewayUnavailableError, NotFoundError
+from app.errors import AppError, GatewayUnavailableError, NotFoundError
 from app.payments import checks
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,21 @@ def verify_return(ctx: Context, payment_intent_id: str) -> dict[str, Any]:
     """
     _ask(ctx, ctx.hasura.run("ClaimReturnChecks", paymentIntentId=payment_intent_id))
     return state(ctx, payment_intent_id)
+
+
+def follow_hint(ctx: Context, payment_attempt_id: str | None) -> None:
+    """Ask about the attempt that a message pointed to, if any. Called twice it asks once.
+
+    Whatever happens here, the message is kept and the attempt is due: the cron asks again.
+    """
+    try:
+        if payment_attempt_id:
+            for attempt in ctx.hasura.run("ClaimHintedCheck", attemptId=payment_attempt_id):
+                checks.ask(ctx, attempt)
+    except (AppError, ConfigError) as failure:
+        log.warning("not asked: %s", failure, extra={"attempt_id": payment_attempt_id})
+    except Exception:
+        log.exception("not asked", extra={"attempt_id": payment_attempt_id})
 
 
 def _ask(ctx: Context, attempts: list[dict[str, Any]]) -> None:

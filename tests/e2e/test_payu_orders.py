@@ -57,11 +57,23 @@ def test_a_booking_is_paid_at_payu_and_the_payer_comes_back(product: World) -> N
     assert product.broken() == {}
 
 
-def test_the_webhook_of_payu_is_enough(product: World) -> None:
+def test_the_webhook_of_payu_has_it_asked_and_nobody_need_come_back(product: World) -> None:
     order = booked(product)
     carried(product, order, method="upi", vpa="success@payu")
 
     until(lambda: status(product, order["transaction_id"]) == "success", "the payment")
+    assert product.broken() == {}
+
+
+def test_a_payer_who_posts_their_own_return_to_the_webhook_gains_nothing(product: World) -> None:
+    order = booked(product)
+    _, fields = carried(product, order, method="upi", vpa="failure@payu")
+    webhook = f"{product.ports.app_url}/payu-webhook"
+    forged = product.web.post(webhook, data={**fields, "unmappedstatus": "captured"})
+    altered = product.web.post(webhook, data={**fields, "status": "success"})
+
+    assert (forged.status_code, altered.status_code) == (200, 401)
+    assert status(product, order["transaction_id"]) == "failed"
     assert product.broken() == {}
 
 

@@ -64,7 +64,7 @@ def a_webhook_of_a_refund_only_says_where_to_look(world: World) -> None:
 
     assert [one.refund_id for one in hints] == [order.id]
     for one in hints:
-        assert one.outcome is Outcome.UNKNOWN
+        assert one.outcome is Outcome.HINT
         assert one.gateway_payment_id == payment.gateway_payment_id
         assert one.gateway_refund_id == answered.gateway_refund_id
     assert refund_found(world, order).outcome is Outcome.SUCCEEDED
@@ -96,7 +96,7 @@ def a_dispute_is_a_hint_at_every_step(world: World) -> None:
 
     assert len({one.event_id for one in told_of}) == 3
     for one in told_of:
-        assert one.outcome is Outcome.UNKNOWN
+        assert one.outcome is Outcome.HINT
         assert one.gateway_dispute_id == opened_by.gateway_dispute_id
         assert one.gateway_payment_id == payment.gateway_payment_id
         assert one.amount == payment.amount

@@ -120,7 +120,7 @@ def test_a_message_is_verified_as_payus_documents_show() -> None:
     }
 
     assert hashes.is_genuine(fields, "PK1", ["SALT1"])
-    assert hashes.is_genuine({**fields, "hash": fields["hash"].upper()}, "PK1", ["SALT1"])
+    assert not hashes.is_genuine({**fields, "hash": fields["hash"].upper()}, "PK1", ["SALT1"])
     assert not hashes.is_genuine(fields, "PK1", ["SALT2"])
     assert not hashes.is_genuine({**fields, "key": "PK2"}, "PK2", ["SALT1"])
     assert not hashes.is_genuine({**fields, "amount": "2450"}, "PK1", ["SALT1"])
@@ -343,7 +343,7 @@ def test_a_hint_keeps_only_what_is_documented(adapter: Adapter) -> None:
     said = {**REFUND, "evil": "x" * 900, "remark": {"deep": [1]}}
     notice = adapter.read(Delivery({}, json.dumps(said).encode()), NOW)
 
-    assert (notice.subject, notice.outcome) == (Subject.REFUND, Outcome.UNKNOWN)
+    assert (notice.subject, notice.outcome) == (Subject.REFUND, Outcome.HINT)
     assert dict(notice.raw) == {name: REFUND[name] for name in REFUND if name != "remark"}
     assert notice.captured_amount is None
 
@@ -382,8 +382,20 @@ def test_no_unsigned_message_is_more_than_a_hint(changes: dict[str, Any]) -> Non
             notice = adapter.read(Delivery({}, json.dumps({**message, **changes}).encode()), NOW)
         except SignatureInvalidError:
             continue
-        assert notice.outcome is Outcome.UNKNOWN
+        assert notice.outcome is Outcome.HINT
         assert notice.event_id.startswith("hint:")
+
+
+def told(**changes: Any) -> str:
+    body = json.dumps((REFUND if "token" in REFUND | changes else DISPUTE) | changes)
+    return Adapter(Settings(KEY, (SALT,))).read(Delivery({}, body.encode()), NOW).event_id
+
+
+def test_a_hint_is_the_same_one_however_it_is_worded() -> None:
+    again = told(amt="1.00", request_id="9", bank_arn="x", remark="y", status="Success")
+
+    assert again == told()
+    assert len({told(), told(status="failure"), told(token="another")}) == 3
 
 
 # Returns

@@ -21,6 +21,7 @@ from uuid import uuid4
 import pytest
 import requests
 import responses
+from in_process import context
 
 from app import gateways
 from app.config import ConfigError
@@ -43,6 +44,7 @@ from app.gateways import (
     Return,
     Subject,
 )
+from app.payments import webhooks
 
 HERE = Path(__file__).parent / "samples"
 FOLDERS = [HERE, *(Path(each) for each in os.environ.get("MUNIM_SAMPLES", "").split(":") if each)]
@@ -326,7 +328,35 @@ def test_what_nobody_has_heard_of_is_unknown(
     for case in sample["deliveries"]:
         if case.get("unheard_of") or not case.get("signed", True):
             notice = gateway.read(delivery(case), now)
-            assert notice.outcome is Outcome.UNKNOWN, case["name"]
+            assert notice.outcome in {Outcome.UNKNOWN, Outcome.HINT}, case["name"]
+
+
+class Door:
+    """Whoever takes messages in, and notes as what they are to be kept."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    def one(self, _: str, **asked: Any) -> Sample:
+        self.kept.append(asked["notice"]["outcome"])
+        return {"status": "ignored", "payment_attempt_id": None}
+
+
+def test_nothing_is_booked_of_messages_that_are_hints(
+    sample: Sample, gateway: Gateway, now: datetime
+) -> None:
+    """At the door, whatever the adapter makes of them; of others what they say is kept."""
+    door, said = Door(), set[str]()
+    ctx = context(hasura=door, gateway=lambda _: gateway, now=lambda: now)
+    for case in sample["deliveries"]:
+        webhooks.receive(ctx, gateway.name, delivery(case))
+        said.add(gateway.read(delivery(case), now).outcome)
+
+    assert Outcome.PAID in said
+    if gateway.messages_are_hints:
+        assert set(door.kept) == {Outcome.HINT}
+    else:
+        assert set(door.kept) == said
 
 
 # Its returns

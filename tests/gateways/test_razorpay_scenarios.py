@@ -39,7 +39,7 @@ def test_money_that_comes_after_another_paid_is_given_back_by_razorpay(world: Wo
     assert looked_up(world, order, page) == good
     assert {one.gateway_payment_id for one in hints} == {late}
     for one in hints:
-        assert (one.subject, one.outcome) == (Subject.NONE, Outcome.UNKNOWN)
+        assert (one.subject, one.outcome) == (Subject.PAYMENT, Outcome.HINT)
     assert late not in {one.gateway_payment_id for one in every if one.outcome is Outcome.PAID}
 
 
@@ -56,7 +56,7 @@ def test_an_authorization_that_we_knew_of_has_expired_once_it_was_given_back(wor
     assert looked_up(world, order, page).outcome is Outcome.REQUIRES_ACTION
     hints = [one for one in notices(world) if one.gateway_payment_id == payment]
     undone = [one.outcome for one in hints if one.type == "refund.processed"]
-    assert undone == [Outcome.UNKNOWN]
+    assert undone == [Outcome.HINT]
 
 
 def test_who_leaves_the_banks_page_has_failed_after_ten_minutes(world: World) -> None:

@@ -200,7 +200,7 @@ def test_a_refund_of_what_was_never_ours_is_a_hint(
     }
     found = adapter.read(signed(event(name, payload=payload)), NOW)
 
-    assert (found.subject, found.outcome) == (Subject.NONE, Outcome.UNKNOWN)
+    assert (found.subject, found.outcome) == (Subject.PAYMENT, Outcome.HINT)
     assert (found.gateway_payment_id, found.gateway_session_id) == ("pay_1", "order_1")
     assert found.gateway_refund_id is None
 

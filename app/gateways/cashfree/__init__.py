@@ -100,6 +100,7 @@ class Adapter:
     )
     methods: ClassVar[frozenset[Method]] = frozenset(OFFERS)
     currencies: ClassVar[frozenset[str]] = frozenset({"INR"})
+    messages_are_hints: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -84,6 +84,7 @@ class Adapter:
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.DISPUTES, Capability.UPI})
     methods: ClassVar[frozenset[Method]] = frozenset(METHODS.values()) - {Method.BANK_DEBIT}
     currencies: ClassVar[frozenset[str]] = frozenset({findings.CURRENCY})
+    messages_are_hints: ClassVar[bool] = True
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -194,7 +195,7 @@ class Adapter:
         yield from disputes.found(answer)
 
     def read(self, delivery: Delivery, now: datetime) -> Notice:
-        """Verify and translate; what PayU does not sign is a hint, with the outcome UNKNOWN."""
+        """Verify and translate; what PayU does not sign says nothing but where to look."""
         message, livemode = notices.message(delivery), self.settings.livemode
         if hashes.is_genuine(message, self.key, self.settings.salt):
             return notices.of_payment(message, now, livemode=livemode)

@@ -11,7 +11,7 @@ from app.errors import GatewayUnavailableError
 from app.gateways import Finding, Outcome, Subject
 from app.gateways.payu import references
 from app.gateways.payu.findings import INDIA, rupees, text
-from app.gateways.payu.words import DISPUTES, plain
+from app.gateways.payu.words import DISPUTES, dispute_state
 
 Object = Mapping[str, Any]
 
@@ -48,7 +48,7 @@ def _of_dispute(dispute: Object) -> Finding:
     txnid = text(transaction["transaction-id"])
     return Finding(
         subject=Subject.DISPUTE,
-        outcome=DISPUTES.get(plain(dispute["status"]).replace(" in ", " "), Outcome.UNKNOWN),
+        outcome=DISPUTES.get(dispute_state(dispute["status"]), Outcome.UNKNOWN),
         payment_attempt_id=references.payment_attempt_id(txnid),
         gateway_payment_id=txnid,
         gateway_dispute_id=text(dispute["id"]),

@@ -45,7 +45,7 @@ def is_genuine(fields: Fields, key: str, salts: Iterable[str]) -> bool:
     written = [*charges, *(fields.get(name, "") for name in SIGNED_FIELDS)]
     if fields.get("key") != key or not all(map(_is_one_field, written)):
         return False
-    given = str(fields.get("hash")).lower().encode()
+    given = str(fields.get("hash")).encode()
     expected = [of_message(fields, salt, first) for salt in salts for first in [None, *charges]]
     equal = [hmac.compare_digest(given, each.encode()) for each in expected]  # all, always
     return any(equal)

@@ -147,6 +147,11 @@ LINES = {
 TAKEN = {"refund", "cancel", "chargeback"}
 
 
+def dispute_state(word: object) -> str:
+    """Write a chargeback's state as DISPUTES does: some documents have an `in` more."""
+    return plain(word).replace(" in ", " ")
+
+
 def plain(word: object) -> str:
     """Write a word as the maps here do: PayU varies its case, and `_` with a space."""
     return str(word or "").strip().lower().replace("_", " ")

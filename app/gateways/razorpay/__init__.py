@@ -77,6 +77,7 @@ class Adapter:
     )
     methods: ClassVar[frozenset[Method]] = frozenset(orders.METHODS)
     currencies: ClassVar[frozenset[str]] = frozenset({"INR"})
+    messages_are_hints: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

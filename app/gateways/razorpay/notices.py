@@ -14,6 +14,7 @@ from app.gateways.razorpay import findings
 from app.gateways.razorpay.findings import Entity
 
 NOTHING = Finding(subject=Subject.NONE, outcome=Outcome.UNKNOWN)
+HINT = Finding(subject=Subject.PAYMENT, outcome=Outcome.HINT)
 
 
 def _payment(payload: Entity) -> Finding:
@@ -38,7 +39,7 @@ def _refund(payload: Entity) -> Finding:
     payment = payload.get("payment", {}).get("entity", {})
     if "captured" in payment and not findings.was_captured(payment):
         return replace(
-            NOTHING, gateway_payment_id=payment["id"], gateway_session_id=payment.get("order_id")
+            HINT, gateway_payment_id=payment["id"], gateway_session_id=payment.get("order_id")
         )
     return findings.of_refund(payload["refund"]["entity"])
 

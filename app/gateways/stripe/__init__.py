@@ -85,6 +85,7 @@ class Adapter:
     }
     methods: ClassVar[frozenset[Method]] = frozenset(METHODS.values())
     currencies: ClassVar[frozenset[str]] = frozenset()
+    messages_are_hints: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
         stripe.enable_telemetry = False

@@ -10,6 +10,8 @@ drop function settle_payment_attempt;
 drop function reason_not_to_settle;
 drop function attempt_status;
 drop function begin_capture;
+drop function claim_hinted_check;
+drop function ask_payment_now;
 drop function claim_return_checks;
 drop function open_payment_attempts;
 drop function end_page_check;

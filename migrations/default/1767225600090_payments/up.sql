@@ -620,6 +620,50 @@ comment on function claim_return_checks is
 'so each attempt is answered once in five seconds, and its gateway is asked no more often by this.';
 grant execute on function claim_return_checks to munim_hasura;
 
+create function ask_payment_now(p_attempt payment_attempts) returns boolean
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    -- Of one that is captured there is the rest of its page to ask about, and its time comes by
+    -- itself when the page closes: who asked before would believe that nothing follows.
+    update payment_attempts
+    set next_check_at = least(next_check_at, clock_now())
+    where id = p_attempt.id
+        and (
+            status <> 'captured'
+            or (next_check_at is null and page_check_at(payment_attempts) is not null)
+        );
+    return found;
+end;
+$$;
+comment on function ask_payment_now is
+'Brings the next question about an attempt forward to now; false where there is nothing to ask about.';
+
+create function claim_hinted_check(hasura_session json, p_payment_attempt_id uuid)
+returns setof payment_attempts
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    return query
+    update payment_attempts
+    set next_check_at = clock_now() + interval '1 minute'
+    where id = p_payment_attempt_id
+        and livemode::text = hasura_session ->> 'x-hasura-livemode'
+        and next_check_at <= clock_now()
+    returning *;
+end;
+$$;
+comment on function claim_hinted_check is
+'Answers the attempt that a hint was about, for whoever took the hint in to ask at once. It stays due in '
+'a minute, for the cron: who asks may die, or hear nothing, or hear what was true a moment ago. The same '
+'hint again is answered nothing.';
+grant execute on function claim_hinted_check to munim_hasura;
+
 create function begin_capture(
     hasura_session json, p_payment_intent_id uuid, p_amount bigint
 ) returns setof payment_attempts

@@ -10,6 +10,7 @@ drop function mismatch_of_notice;
 drop function may_capture_less;
 drop function is_booked_elsewhere;
 drop function amount_taken;
+drop function apply_hint;
 drop function apply_gateway_event;
 drop function reason_to_ignore;
 drop function attempt_of_notice;

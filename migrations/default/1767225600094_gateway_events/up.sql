@@ -288,7 +288,9 @@ declare
     v_outcome constant text := p_event.notice ->> 'outcome';
     v_reason text;
 begin
-    if v_outcome = 'unknown' or coalesce(p_event.notice ->> 'subject', 'payment') <> 'payment' then
+    if v_outcome in ('unknown', 'hint')
+        or coalesce(p_event.notice ->> 'subject', 'payment') <> 'payment'
+    then
         return null;
     end if;
 
@@ -318,6 +320,10 @@ begin
         );
         return;
     end if;
+    if p_event.notice ->> 'outcome' = 'hint' then
+        perform apply_hint(p_event);
+        return;
+    end if;
     case coalesce(p_event.notice ->> 'subject', 'payment')
         when 'payment' then perform apply_payment_notice(p_event);
         when 'refund' then perform apply_refund_notice(p_event);
@@ -327,6 +333,35 @@ begin
 end;
 $$;
 comment on function apply_gateway_event is 'Hands a message to what it is about.';
+
+create function apply_hint(p_event gateway_events) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_subject constant text := p_event.notice ->> 'subject';
+    v_attempt constant payment_attempts := attempt_of_notice(p_event);
+    v_is_new boolean;
+begin
+    if v_subject = 'payment' and v_attempt.id is null then
+        perform park_gateway_event(p_event, v_attempt, 'unmatched-payment', 'no such attempt');
+        return;
+    end if;
+
+    v_is_new := case v_subject
+        when 'payment' then ask_payment_now(v_attempt)
+        when 'refund' then ask_refund_now(p_event)
+        when 'dispute' then list_hinted_dispute(p_event, v_attempt)
+        else false
+    end;
+    perform note_gateway_event(
+        p_event.id, 'ignored', v_attempt,
+        case when v_is_new then 'a hint: the gateway is asked' else 'a hint without effect' end
+    );
+end;
+$$;
+comment on function apply_hint is
+'Books nothing of a message that proves nothing: it has its gateway asked, and that answer counts.';
 
 create function apply_payment_notice(p_event gateway_events) returns void
 language plpgsql volatile

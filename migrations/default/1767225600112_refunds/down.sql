@@ -9,6 +9,7 @@ drop function mismatch_of_refund;
 drop function adopt_refund;
 drop function is_made_at_gateway;
 drop function require_capture;
+drop function ask_refund_now;
 drop function refund_of_notice;
 drop function ask_refund_again;
 drop function claim_refund_checks;

@@ -811,6 +811,26 @@ end;
 $$;
 comment on function refund_of_notice is 'The refund that a message is about, locked, or a null row.';
 
+create function ask_refund_now(p_event gateway_events) returns boolean
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_refund constant refunds := refund_of_notice(p_event);
+begin
+    -- A question more than the schedule has is none of those that count: else whoever sends hints
+    -- could use them up.
+    update refunds
+    set
+        checks = greatest(checks - coalesce(next_check_at > clock_now(), false)::integer, 0),
+        next_check_at = least(next_check_at, clock_now())
+    where id = v_refund.id and status in ('created', 'unknown', 'pending');
+    return found;
+end;
+$$;
+comment on function ask_refund_now is
+'Brings the next question about a refund forward to now; false where it has ended, or is none of ours.';
+
 create function require_capture(p_attempt payment_attempts) returns void
 language plpgsql stable
 set search_path = public, pg_temp

@@ -223,9 +223,42 @@ begin
         p_event.id, case when v_reason is null then 'applied' else 'ignored' end, v_attempt,
         v_reason
     );
+    perform resolve_exception('unconfirmed-dispute', 'payment_attempt', v_attempt.id);
 end;
 $$;
 comment on function apply_dispute_notice is 'Matches a message to its dispute, compares, and acts.';
+
+create function list_hinted_dispute(p_event gateway_events, p_attempt payment_attempts)
+returns boolean
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    if p_attempt.status is distinct from 'captured' or exists (
+        select from disputes
+        where gateway_dispute_id = p_event.notice ->> 'gateway_dispute_id'
+            and gateway = p_event.gateway and gateway_account = p_event.gateway_account
+            and livemode = p_event.livemode
+    ) then
+        return false;
+    end if;
+
+    -- A line for each payment, however many disputes of it anybody makes up.
+    perform record_exception(
+        p_attempt.organization_id, p_attempt.livemode, 'unconfirmed-dispute', 'payment_attempt',
+        p_attempt.id, p_attempt.amount_captured, p_attempt.currency,
+        format(
+            'somebody says as %s that %s is disputed, as %s: look whether it is',
+            p_event.gateway, p_attempt.gateway_payment_id,
+            left(p_event.notice ->> 'gateway_dispute_id', 40)
+        )
+    );
+    return true;
+end;
+$$;
+comment on function list_hinted_dispute is
+'Asks a person to look for a dispute that nobody vouches for, until the gateway tells of one; false where '
+'it is known, or the payment is none that can be disputed.';
 
 create function settle_dispute(
     p_event gateway_events, p_attempt payment_attempts, p_dispute disputes

@@ -57,6 +57,7 @@ class Adapter:
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
     methods: ClassVar[frozenset[Method]] = frozenset({Method.CARD})
     currencies: ClassVar[frozenset[str]] = frozenset({"INR"})
+    messages_are_hints: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
