@@ -2478,7 +2478,7 @@ create table payment_status_words (
     word text not null,
     constraint payment_status_words_pkey PRIMARY KEY (profile, status)
 );
-comment on table payment_status_words is 'How each product that is served here calls the status of a payment. refunded is no status of ours: it is said of a paid payment whose money has all gone back.';
+comment on table payment_status_words is 'How each product that is served here calls the status of a payment. refunded is no status of ours: it is said of a paid payment of which all went back, but for what the policy keeps.';
 grant select on payment_status_words to munim_hasura;
 
 create table receipt_requests (
@@ -8166,13 +8166,16 @@ BEGIN ATOMIC
     FROM payment_status_words
    WHERE ((payment_status_words.profile = payment_status_in.p_profile) AND (payment_status_words.status =
          CASE
-             WHEN (((payment_status_in.p_intent).status = 'paid'::text) AND ( SELECT (sum(payment_attempts.amount_captured) = sum(payment_attempts.amount_refunded))
+             WHEN (((payment_status_in.p_intent).status = 'paid'::text) AND ( SELECT (sum(payment_attempts.amount_captured) <= ( SELECT sum((refunds.amount + refunds.fee_amount)) AS sum
+                        FROM (refunds
+                          JOIN payment_attempts sources ON (((sources.id = refunds.payment_attempt_id) AND (NOT sources.is_surplus))))
+                       WHERE ((refunds.payment_intent_id = (payment_status_in.p_intent).id) AND (refunds.status = 'succeeded'::text))))
                 FROM payment_attempts
                WHERE ((payment_attempts.payment_intent_id = (payment_status_in.p_intent).id) AND (payment_attempts.status = 'captured'::text) AND (NOT payment_attempts.is_surplus)))) THEN 'refunded'::text
              ELSE (payment_status_in.p_intent).status
          END));
 END;
-comment on function payment_status_in(payment_intents,text) is 'A payment''s status in the words of a product.';
+comment on function payment_status_in(payment_intents,text) is 'A payment''s status in the words of a product. It is refunded when refunds that succeeded, with what they cost the payer, make up all that was captured; what is only on its way may fail.';
 grant execute on function payment_status_in(payment_intents,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.place_ledger_hold(p_organization_id uuid, p_livemode boolean, p_key text, p_ledger_account_id uuid, p_amount bigint)

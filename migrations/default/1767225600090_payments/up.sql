@@ -39,7 +39,7 @@ create table payment_status_words (
 );
 comment on table payment_status_words is
 'How each product that is served here calls the status of a payment. refunded is no status of ours: '
-'it is said of a paid payment whose money has all gone back.';
+'it is said of a paid payment of which all went back, but for what the policy keeps.';
 insert into payment_status_words (profile, status, word) values
 ('merchants', 'pending', 'requires_payment_method'),
 ('merchants', 'processing', 'processing'),
@@ -299,25 +299,6 @@ for each row execute function touch_updated_at();
 create trigger payment_attempt_updated_at
 before update on payment_attempts
 for each row execute function touch_updated_at();
-
-create function payment_status_in(p_intent payment_intents, p_profile text) returns text
-language sql stable
-begin atomic
-select payment_status_words.word
-from payment_status_words
-where payment_status_words.profile = p_profile
-    and payment_status_words.status = case
-        when p_intent.status = 'paid' and (
-            select sum(payment_attempts.amount_captured) = sum(payment_attempts.amount_refunded)
-            from payment_attempts
-            where payment_attempts.payment_intent_id = p_intent.id
-                and payment_attempts.status = 'captured' and not payment_attempts.is_surplus
-        ) then 'refunded'
-        else p_intent.status
-    end;
-end;
-comment on function payment_status_in is 'A payment''s status in the words of a product.';
-grant execute on function payment_status_in to munim_hasura;
 
 create function is_by_hand(p_gateway text) returns boolean
 language sql immutable
