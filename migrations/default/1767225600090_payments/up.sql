@@ -414,9 +414,8 @@ begin
                     then v_now + interval '1 day'
             end;
         when p_attempt.status in ('failed', 'expired', 'canceled') then
-            return case
-                when p_attempt.created_at > v_now - interval '2 days' then v_now + interval '1 day'
-            end;
+            -- Its checks are counted from its end: see move_payment_attempt.
+            return case when p_attempt.checks < 2 then v_now + interval '1 day' end;
         when v_by_schedule is null then
             return null;
         else
@@ -916,6 +915,7 @@ begin
         failure_code = p_finding ->> 'failure_code',
         failure_message = p_finding ->> 'failure_message',
         decline_class = p_finding ->> 'decline_class',
+        checks = case when p_status in ('failed', 'expired', 'canceled') then 0 else checks end,
         next_check_at = case
             when p_status in ('pending', 'processing', 'authorized')
                 then coalesce(
