@@ -109,8 +109,9 @@ class House:
             db.execute("update clock set skew_seconds = skew_seconds + 30")
         ctx = self.ctx
         for attempt in ctx.hasura.run("ClaimPaymentChecks", limit=1):
-            page = {"checkout_session": None, "payment_method": None}
-            checks.check(ctx, attempt | page)
+            intent = {"status": self.row("select status from payment_intents")["status"]}
+            beside = {"checkout_session": None, "payment_method": None, "payment_intent": intent}
+            checks.check(ctx, attempt | beside)
 
     def is_sound(self) -> bool:
         with psycopg.connect(self.url, row_factory=dict_row) as db:
