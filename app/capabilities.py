@@ -10,6 +10,7 @@ class Capability(StrEnum):
     methods: frozenset[str]
 
     AUTHORIZE = "authorize", "capture"  # of a Charge with authorize_only
+    PARTS = ("parts",)  # it captures a part of what is authorized, and releases the rest
     CANCEL = "cancel", "cancel"
     EXPIRE = "expire", "expire"
     SAVE = "save", "open_setup", "find_setup", "charge"

@@ -2268,7 +2268,7 @@ comment on table payment_attempts is 'One try at one gateway. Its id is the gate
 comment on column payment_attempts.payment_method_id is 'The saved method that was charged with the payer away; null where they came to a page.';
 comment on column payment_attempts.gateway is 'The adapter''s file name in app/gateways; bank_transfer for what came to our own bank account.';
 comment on column payment_attempts.gateway_account is 'Whose account at the gateway is charged; empty for the only one that the settings name. The bank account''s id where that took the money.';
-comment on column payment_attempts.amount_to_capture is 'What we told, or are about to tell, the gateway to take of an authorised payment.';
+comment on column payment_attempts.amount_to_capture is 'What we told, or are about to tell, the gateway to take of an authorised payment; null again where it refused to.';
 comment on column payment_attempts.amount_refunded is 'Refunds that succeeded and those on their way, in minor units.';
 comment on column payment_attempts.status is 'created: the gateway may not have been asked yet; unknown: it was asked and gave no answer.';
 comment on column payment_attempts.is_surplus is 'Captured though its intent was paid or canceled already: the money goes back. So is what is in suspense.';
@@ -2483,7 +2483,7 @@ create table payment_status_words (
     word text not null,
     constraint payment_status_words_pkey PRIMARY KEY (profile, status)
 );
-comment on table payment_status_words is 'How each product that is served here calls the status of a payment. refunded is no status of ours: it is said of a paid payment whose money has all gone back.';
+comment on table payment_status_words is 'How each product that is served here calls the status of a payment. refunded is no status of ours: it is said of a paid payment of which all went back, but for what the policy keeps.';
 grant select on payment_status_words to munim_hasura;
 
 create table receipt_requests (
@@ -3726,14 +3726,21 @@ begin
     from payment_attempts
     where payment_intent_id = v_intent.id and status in ('authorized', 'captured')
         and not is_surplus
+    order by status = 'captured' desc
+    limit 1
     for no key update;
 
-    if v_intent.capture_method <> 'manual' or v_attempt.id is null then
+    if v_attempt.id is null or (
+        v_intent.capture_method <> 'manual' and v_attempt.status = 'captured'
+        and v_attempt.amount_to_capture is null
+    ) then
         raise exception 'not-capturable: payment % is % and nothing of it is authorised',
             v_intent.id, v_intent.status
             using errcode = '22B15';
     end if;
-    if coalesce(p_amount, v_attempt.amount) not between 1 and v_attempt.amount then
+    if coalesce(p_amount, v_attempt.amount)
+        not between least_to_capture(v_attempt) and v_attempt.amount
+    then
         raise exception 'amount-out-of-range: % of % cannot be captured', p_amount, v_attempt.amount
             using errcode = '22B07';
     end if;
@@ -3743,10 +3750,12 @@ begin
             using errcode = '22B15';
     end if;
 
+    -- What was refused before is decided anew.
+    perform resolve_exception('payment-unresolved', 'payment_attempt', v_attempt.id);
     return query
     update payment_attempts
     set
-        amount_to_capture = coalesce(p_amount, amount),
+        amount_to_capture = coalesce(p_amount, amount), failure_code = null, failure_message = null,
         -- Soon, and as often as a new attempt: its sender may die before the gateway is told.
         checks = case when status = 'authorized' then 0 else checks end,
         next_check_at = case
@@ -3756,7 +3765,7 @@ begin
     returning *;
 end;
 $function$;
-comment on function begin_capture(json,uuid,bigint) is 'Writes down how much of an authorised payment is to be taken, before the gateway is told. The same amount again: the same row. As with refunds, the organisation decides, and nobody else.';
+comment on function begin_capture(json,uuid,bigint) is 'Writes down how much of an authorised payment is to be taken, before the gateway is told. The same amount again: the same row; another one only after the gateway has refused the first. As with refunds, the organisation decides, and nobody else.';
 grant execute on function begin_capture(json,uuid,bigint) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.begin_dispute_polls(hasura_session json)
@@ -6473,6 +6482,17 @@ BEGIN ATOMIC
 END;
 comment on function is_new_money(gateway_events,payment_attempts) is 'Whether a message that does not fit its attempt speaks of money that the gateway holds and no booking shows.';
 
+CREATE OR REPLACE FUNCTION public.is_taken_at_once(p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT ((payment_intents.capture_method = 'automatic'::text) AND (payment_intents.status <> ALL (ARRAY['paid'::text, 'canceled'::text])))
+    FROM payment_intents
+   WHERE (payment_intents.id = (is_taken_at_once.p_attempt).payment_intent_id);
+END;
+comment on function is_taken_at_once(payment_attempts) is 'Whether the service itself captures what a gateway only holds: nobody else was to, and it is still owed.';
+
 CREATE OR REPLACE FUNCTION public.keep_autopay_agreement()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -6638,6 +6658,21 @@ begin
 end;
 $function$;
 comment on function known_bank_transfer(bank_transfers) is 'The transfer that this key entered before, or a null row. Refuses a key with other content.';
+
+CREATE OR REPLACE FUNCTION public.least_to_capture(p_attempt payment_attempts)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT
+         CASE payment_intents.capture_method
+             WHEN 'manual'::text THEN (1)::bigint
+             ELSE (least_to_capture.p_attempt).amount
+         END AS amount
+    FROM payment_intents
+   WHERE (payment_intents.id = (least_to_capture.p_attempt).payment_intent_id);
+END;
+comment on function least_to_capture(payment_attempts) is 'The smallest part of an authorised payment that may be taken: what is not authorised first is owed whole.';
 
 CREATE OR REPLACE FUNCTION public.ledger_account(p_organization_id uuid, p_livemode boolean, p_code text, p_account_type text, p_currency text, p_reference_id uuid DEFAULT NULL::uuid)
  RETURNS uuid
@@ -7255,15 +7290,21 @@ CREATE OR REPLACE FUNCTION public.move_payment_attempt(p_attempt payment_attempt
 AS $function$
 declare
     v_attempt payment_attempts;
+    v_is_to_take constant boolean := p_status = 'authorized' and is_taken_at_once(p_attempt);
+    v_has_ended constant boolean := p_status in ('failed', 'expired', 'canceled');
 begin
     update payment_attempts
     set
         status = p_status,
+        amount_to_capture = case when v_is_to_take then amount else amount_to_capture end,
         gateway_payment_id = coalesce(gateway_payment_id, p_finding ->> 'gateway_payment_id'),
         failure_code = p_finding ->> 'failure_code',
         failure_message = p_finding ->> 'failure_message',
         decline_class = p_finding ->> 'decline_class',
+        checks = case when v_is_to_take or v_has_ended then 0 else checks end,
         next_check_at = case
+            -- Some gateways say first that they hold what they take themselves a moment later.
+            when v_is_to_take then clock_now() + check_delay(0)
             when p_status in ('pending', 'processing', 'authorized')
                 then coalesce(
                     next_check_at,
@@ -7292,7 +7333,7 @@ begin
     );
 end;
 $function$;
-comment on function move_payment_attempt(payment_attempts,text,jsonb) is 'Takes an attempt, and its intent with it, to a status in which no money is captured.';
+comment on function move_payment_attempt(payment_attempts,text,jsonb) is 'Takes an attempt, and its intent with it, to a status in which no money is captured. What is only held though it was to be taken at once is captured by check_payments, and how much is written down here.';
 
 CREATE OR REPLACE FUNCTION public.move_refund(p_refund refunds, p_status text, p_finding jsonb, p_occurred_at timestamp with time zone)
  RETURNS refunds
@@ -7368,9 +7409,8 @@ begin
                     then v_now + interval '1 day'
             end;
         when p_attempt.status in ('failed', 'expired', 'canceled') then
-            return case
-                when p_attempt.created_at > v_now - interval '2 days' then v_now + interval '1 day'
-            end;
+            -- Its checks are counted from its end: see move_payment_attempt.
+            return case when p_attempt.checks < 2 then v_now + interval '1 day' end;
         when v_by_schedule is null then
             return null;
         else
@@ -8370,13 +8410,16 @@ BEGIN ATOMIC
     FROM payment_status_words
    WHERE ((payment_status_words.profile = payment_status_in.p_profile) AND (payment_status_words.status =
          CASE
-             WHEN (((payment_status_in.p_intent).status = 'paid'::text) AND ( SELECT (sum(payment_attempts.amount_captured) = sum(payment_attempts.amount_refunded))
+             WHEN (((payment_status_in.p_intent).status = 'paid'::text) AND ( SELECT (sum(payment_attempts.amount_captured) <= ( SELECT sum((refunds.amount + refunds.fee_amount)) AS sum
+                        FROM (refunds
+                          JOIN payment_attempts sources ON (((sources.id = refunds.payment_attempt_id) AND (NOT sources.is_surplus))))
+                       WHERE ((refunds.payment_intent_id = (payment_status_in.p_intent).id) AND (refunds.status = 'succeeded'::text))))
                 FROM payment_attempts
                WHERE ((payment_attempts.payment_intent_id = (payment_status_in.p_intent).id) AND (payment_attempts.status = 'captured'::text) AND (NOT payment_attempts.is_surplus)))) THEN 'refunded'::text
              ELSE (payment_status_in.p_intent).status
          END));
 END;
-comment on function payment_status_in(payment_intents,text) is 'A payment''s status in the words of a product.';
+comment on function payment_status_in(payment_intents,text) is 'A payment''s status in the words of a product. It is refunded when refunds that succeeded, with what they cost the payer, make up all that was captured; what is only on its way may fail.';
 grant execute on function payment_status_in(payment_intents,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.place_ledger_hold(p_organization_id uuid, p_livemode boolean, p_key text, p_ledger_account_id uuid, p_amount bigint)
@@ -9602,6 +9645,37 @@ begin
 end;
 $function$;
 comment on function refundable_amount(payment_attempts) is 'What is left of a capture: refunds on their way and disputes that are not won count as gone. The attempt is locked.';
+
+CREATE OR REPLACE FUNCTION public.refuse_capture(hasura_session json, p_payment_attempt_id uuid, p_amount bigint, p_reason text)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    -- A late answer about another amount says nothing of the one that is being captured now.
+    update payment_attempts
+    set amount_to_capture = null, failure_code = 'capture-refused', failure_message = p_reason
+    where id = p_payment_attempt_id and status = 'authorized' and amount_to_capture = p_amount
+    returning * into v_attempt;
+
+    if v_attempt.id is not null then
+        perform record_exception(
+            v_attempt.organization_id, v_attempt.livemode, 'payment-unresolved',
+            'payment_attempt', v_attempt.id, v_attempt.amount, v_attempt.currency,
+            format('the capture of %s was refused: %s', p_amount, p_reason)
+        );
+        return next v_attempt;
+    end if;
+end;
+$function$;
+comment on function refuse_capture(json,uuid,bigint,text) is 'The gateway said no, for good, to a capture of so much: nothing of it is meant any more, and a person may capture again, another amount or the same. Listed, for whoever asked may not have heard it. Called again: no row.';
+grant execute on function refuse_capture(json,uuid,bigint,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.refuse_to_rewrite_history()
  RETURNS trigger

@@ -704,11 +704,17 @@ def authorized(hasura) -> Hasura:
         "gateway": "stripe",
         "gateway_account": "",
         "gateway_payment_id": "pi_1",
+        "amount": "2500",
         "amount_to_capture": "1000",
         "currency": "USD",
     }
     state = {"id": CHECKOUT["payment_intent_id"], "status": "paid", "amount": "2500"}
-    hasura.answers |= {"begin_capture": [attempt], "payment_intents": [state]}
+    hasura.answers |= {
+        "open_payment_attempts": [attempt],
+        "begin_capture": [attempt],
+        "refuse_capture": [attempt],
+        "payment_intents": [state],
+    }
     return hasura
 
 
@@ -728,7 +734,8 @@ def test_a_capture_is_written_down_before_stripe_is_told_and_kept_by_the_one_doo
     answers = [client.post("/capture-payment", json=CAPTURE, headers=SECRET) for _ in range(2)]
 
     assert [answer.json["status"] for answer in answers] == ["paid", "paid"]
-    assert authorized.names() == ["BeginCapture", "ReceiveGatewayEvent", "PaymentState"] * 2
+    asked = ["OpenPaymentAttempts", "BeginCapture", "ReceiveGatewayEvent", "PaymentState"]
+    assert authorized.names() == asked * 2
     first, second = [a[1] for a in authorized.asked if a[0] == "ReceiveGatewayEvent"]
     assert first["eventId"] == second["eventId"]  # the same answer again has no second effect
     assert (first["notice"]["outcome"], first["notice"]["captured_amount"]) == ("paid", 1000)
@@ -745,7 +752,30 @@ def test_a_capture_without_an_answer_changes_nothing_and_may_be_repeated(
     answer = client.post("/capture-payment", json=CAPTURE, headers=SECRET)
 
     assert (answer.status_code, code(answer)) == (424, "gateway-unavailable")
-    assert authorized.names() == ["BeginCapture"]
+    assert authorized.names() == ["OpenPaymentAttempts", "BeginCapture"]
+
+
+def test_a_capture_that_is_refused_is_no_longer_meant(client, authorized, web) -> None:
+    web.post(CAPTURES, status=400, json={"error": {"message": "Not this much."}})
+    held = {"object": "payment_intent", "amount": 2500, "currency": "usd"}
+    web.get(CAPTURES[:-8], json={"id": "pi_1", "status": "requires_capture", **held})
+    answer = client.post("/capture-payment", json=CAPTURE, headers=SECRET)
+
+    assert (answer.status_code, code(answer)) == (422, "gateway-refused")
+    assert authorized.names()[-1] == "RefuseCapture"
+    refused = authorized.asked[-1][1]
+    assert (refused["amount"], refused["attemptId"]) == ("1000", CHECKOUT["payment_attempt_id"])
+    assert "Not this much." in refused["reason"]
+
+
+def test_a_part_is_refused_before_anything_is_written_where_the_gateway_takes_the_whole_only(
+    client, authorized
+) -> None:
+    authorized.answers["open_payment_attempts"][0]["gateway"] = "razorpay"
+    answer = client.post("/capture-payment", json=CAPTURE, headers=SECRET)
+
+    assert (answer.status_code, code(answer)) == (400, "amount-out-of-range")
+    assert authorized.names() == ["OpenPaymentAttempts"]
 
 
 # Callers by plain HTTP

@@ -218,7 +218,11 @@ class Gateway(Protocol):
         """
 
     def capture(self, payment_attempt_id: str, gateway_payment_id: str, amount: Money) -> Finding:
-        """Take all or part of what is authorized; the rest is released. Safe to repeat."""
+        """Take what is authorized; the rest is released. Safe to repeat with the same amount.
+
+        A part is taken where Capability.PARTS is declared. After a refusal another amount may be
+        asked for.
+        """
 
     def cancel(self, payment_attempt_id: str, gateway_payment_id: str) -> Finding:
         """Give up a payment that is not captured. One that is over is answered as it is."""

@@ -5,8 +5,8 @@ from typing import Any
 from app import inbox
 from app.context import Context
 from app.endpoints import action
-from app.errors import PaymentInProgressError
-from app.money import Money
+from app.errors import AmountOutOfRangeError, PaymentInProgressError
+from app.gateways import Capability
 from app.payments import checks, orders, passes
 from app.payments.schemas import (
     CapturePaymentSchema,
@@ -52,17 +52,17 @@ def capture_payment(ctx: Context, request: PaymentAction) -> dict[str, Any]:
     """Take an authorised payment, whole or in part, once; the rest is released to the payer.
 
     How much is committed before the gateway is told, and the gateway is told under the attempt's
-    id: the same call again finishes what a crash left, and takes nothing twice.
+    id: the same call again finishes what a crash left, and takes nothing twice. Raises
+    GatewayRefusedError where the gateway says no: then another amount may be captured.
     """
-    attempt = ctx.hasura.one(
-        "BeginCapture", paymentIntentId=str(request.payment_intent_id), amount=request.amount
-    )
+    intent_id = str(request.payment_intent_id)
+    if request.amount is not None:
+        _see_that_it_can_be_taken(ctx, intent_id, request.amount)
+    attempt = ctx.hasura.one("BeginCapture", paymentIntentId=intent_id, amount=request.amount)
     if attempt["status"] == "authorized":
-        amount = Money(int(attempt["amount_to_capture"]), attempt["currency"])
-        gateway = ctx.gateway(attempt["gateway"])
-        finding = gateway.capture(attempt["id"], attempt["gateway_payment_id"], amount)
+        finding = checks.take(ctx, attempt)
         inbox.keep(ctx, attempt["gateway"], finding, "answer", account=attempt["gateway_account"])
-    return state(ctx, str(request.payment_intent_id))
+    return state(ctx, intent_id)
 
 
 @action(PaymentSchema, roles=STAFF | {"customer"})
@@ -83,6 +83,16 @@ def set_embedding_origins(ctx: Context, request: Embedding) -> dict[str, list[st
     """Say which sites may frame the organisation's payment pages, these and no others."""
     rows = ctx.hasura.run("SetEmbeddingOrigins", origins=request.origins)
     return {"origins": [row["origin"] for row in rows]}
+
+
+def _see_that_it_can_be_taken(ctx: Context, intent_id: str, amount: int) -> None:
+    """Raise AmountOutOfRangeError for a part where the gateway takes the whole only."""
+    for attempt in ctx.hasura.run("OpenPaymentAttempts", paymentIntentId=intent_id):
+        is_part = attempt["status"] == "authorized" and amount != int(attempt["amount"])
+        name = attempt["gateway"]
+        if is_part and Capability.PARTS not in ctx.gateway(name).capabilities:
+            message = f"{name} takes the whole of {attempt['amount']} only, and not {amount} of it"
+            raise AmountOutOfRangeError(message)
 
 
 def _cancel(ctx: Context, attempt: dict[str, Any]) -> None:

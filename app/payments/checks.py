@@ -43,7 +43,8 @@ def ask(ctx: Context, attempt: dict[str, Any]) -> None:
 def check(ctx: Context, attempt: dict[str, Any]) -> str:
     """Look an attempt up at its gateway and keep what is new. Answers the inbox row's status.
 
-    A capture that was begun is finished first: it is written down, and its sender may have died.
+    A capture that was begun is finished first: it is written down, and its sender may have died,
+    or it is the service's own, of money that a gateway only holds though it was to take it.
     Raises GatewayUnavailableError when the gateway does not answer: then nothing is known, and
     nothing changes.
     """
@@ -95,14 +96,39 @@ def check_page(ctx: Context, attempt: dict[str, Any]) -> int:
     return len(paid)
 
 
+def take(ctx: Context, attempt: dict[str, Any]) -> Finding:
+    """Have the gateway take what is written down to be taken of an authorised payment.
+
+    Raises GatewayRefusedError for a definite no, after it is written down that nothing is to be
+    taken any more: a person may capture again. After silence what was meant stands.
+    """
+    try:
+        return _capture(ctx, attempt)
+    except GatewayRefusedError as refusal:
+        ctx.hasura.run(
+            "RefuseCapture",
+            attemptId=attempt["id"],
+            amount=attempt["amount_to_capture"],
+            reason=refusal.message,
+        )
+        raise
+
+
+def _capture(ctx: Context, attempt: dict[str, Any]) -> Finding:
+    gateway = ctx.gateway(attempt["gateway"])
+    if Capability.AUTHORIZE not in gateway.capabilities:
+        message = f"{attempt['gateway']} holds this payment, and takes it by its dashboard only"
+        raise GatewayRefusedError(message)
+    amount = Money(int(attempt["amount_to_capture"]), attempt["currency"])
+    return gateway.capture(attempt["id"], attempt["gateway_payment_id"], amount)
+
+
 def _finish_capture(ctx: Context, attempt: dict[str, Any]) -> Finding | None:
     """Take what is to be taken of an authorised payment. None: nothing is, or it cannot be."""
     if attempt["status"] != "authorized" or attempt["amount_to_capture"] is None:
         return None
-    amount = Money(int(attempt["amount_to_capture"]), attempt["currency"])
-    gateway = ctx.gateway(attempt["gateway"])
     with suppress(GatewayRefusedError):  # how it stands then, the look-up says
-        return gateway.capture(attempt["id"], attempt["gateway_payment_id"], amount)
+        return take(ctx, attempt)
     return None
 
 

@@ -29,7 +29,7 @@ class State(StrEnum):
     """How a payment stands, for its payer."""
 
     CHOOSE = "choose"
-    WAITING = "waiting"  # the payer has done their part
+    WAITING = "waiting"  # the payer has done their part: their money is on its way, or held
     PAID = "paid"
     CANCELED = "canceled"
     EXPIRED = "expired"
@@ -64,11 +64,12 @@ NOTICES = frozenset({"busy", "silent", "refused", "turned-back"})
 def state(page: dict[str, Any]) -> State:
     """Tell how a page stands. An open attempt outlives the page: it may still be paid."""
     status, attempt = page["status"], page["payment_attempt_status"]
-    if status in {"paid", "authorized"}:
+    if status == "paid" or (status == "authorized" and page["capture_method"] == "manual"):
         return State.PAID
     if status == "canceled":
         return State.CANCELED
-    if attempt == "processing":
+    # What is only held though it was to be taken at once: the service takes it.
+    if status == "authorized" or attempt == "processing":
         return State.WAITING
     if attempt in RESUMABLE:
         return State.CHOOSE

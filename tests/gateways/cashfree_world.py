@@ -13,7 +13,7 @@ from app.gateways.cashfree.words import INDIA
 CLIENT, SECRET = "TEST_client_for_the_tests", "cfsk_ma_test_for_the_tests"
 OPTIONS = ("--key", f"cashfree={CLIENT}", "--secret", f"cashfree={SECRET}")
 
-# A hold is asked for when the order is made: the payer does the same on both pages.
+# A hold is asked for when the order is made, or the account is set up so: the payer does the same.
 BEHAVIOURS = {each: str(each) for each in Payer} | {Payer.AUTHORIZES: str(Payer.PAYS)}
 
 ADDRESSES = {
@@ -63,7 +63,8 @@ class CashfreeWorld:
         refunds: Refunds = Refunds.SUCCEED,
     ) -> None:
         del order
-        wanted = {"how": BEHAVIOURS[how], "refunds": str(refunds)}
+        holds = how is Payer.AUTHORIZES
+        wanted = {"how": BEHAVIOURS[how], "refunds": str(refunds), "holds": holds}
         answer = self.stage.control(f"/orders/{page.reference}/pay", wanted)
         assert "payments" in answer, answer
 

@@ -73,7 +73,7 @@ def all_that_is_authorized_is_captured_once(world: World) -> None:
     assert Outcome.PAID in {one.outcome for one in told(world, order, page)}
 
 
-@scenario(Capability.AUTHORIZE, Payer.AUTHORIZES)
+@scenario(Capability.AUTHORIZE, Capability.PARTS, Payer.AUTHORIZES)
 def a_part_is_captured_and_the_rest_released(world: World) -> None:
     order, page, payment = authorized(world)
     part = Money(AMOUNT // 5, world.currency)
@@ -85,12 +85,13 @@ def a_part_is_captured_and_the_rest_released(world: World) -> None:
 
 
 @scenario(Capability.AUTHORIZE, Payer.AUTHORIZES)
-def more_than_is_authorized_is_not_captured(world: World) -> None:
+def more_than_is_authorized_is_not_captured_and_all_can_be(world: World) -> None:
     order, page, payment = authorized(world)
     with pytest.raises(GatewayRefusedError):
         world.adapter.capture(order.id, payment, Money(AMOUNT + 1, world.currency))
 
     assert looked_up(world, order, page).outcome is Outcome.AUTHORIZED
+    assert world.adapter.capture(order.id, payment, order.amount).outcome is Outcome.PAID
 
 
 @scenario(Capability.AUTHORIZE, Payer.AUTHORIZES, each=NO_ANSWER)

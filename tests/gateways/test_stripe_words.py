@@ -96,7 +96,15 @@ def test_an_error_is_told_only_while_it_matters() -> None:
             *("complete", "unpaid", intent("canceled", cancellation_reason="automatic")),
             Outcome.EXPIRED,
         ),
+        # A voucher that nobody has paid yet, a transfer that is under way or came in part, or small
+        # deposits at a bank that nobody has confirmed: it waits outside of the page, for days.
+        ("complete", "unpaid", intent("requires_action"), Outcome.PROCESSING),
+        ("complete", "unpaid", intent("requires_confirmation"), Outcome.PROCESSING),
         ("complete", "unpaid", intent("requires_payment_method"), Outcome.FAILED),
+        (
+            *("complete", "unpaid"),
+            *(intent("requires_payment_method", last_payment_error=NO_FUNDS), Outcome.FAILED),
+        ),
         ("complete", "unpaid", intent("something_new"), Outcome.UNKNOWN),
     ],
 )
@@ -118,6 +126,39 @@ def test_a_page_says_where_a_payment_is(
     assert found.outcome is outcome
     assert (found.gateway_session_id, found.gateway_customer_id) == ("cs_1", "cus_1")
     assert found.gateway_payment_id == (inner and "pi_1")
+
+
+SLOW = {
+    "oxxo": {"type": "oxxo_display_details"},
+    "konbini": {"type": "konbini_display_details"},
+    "boleto": {"type": "boleto_display_details"},
+    "multibanco": {"type": "multibanco_display_details"},
+    "customer_balance": {"type": "display_bank_transfer_instructions"},
+    "us_bank_account": {"type": "verify_with_microdeposits"},
+}
+
+
+@pytest.mark.parametrize("kind", SLOW)
+def test_a_payer_who_pays_in_days_is_told_of_as_by_the_webhook_when_looked_up(kind: str) -> None:
+    """The webhook has the intent's id only, the look-up all of it."""
+    waiting = intent("requires_action", next_action=SLOW[kind], payment_method_types=[kind])
+    page = {
+        "id": "cs_1",
+        "object": "checkout.session",
+        "mode": "payment",
+        "status": "complete",
+        "payment_status": "unpaid",
+        "amount_total": 2500,
+        "currency": "usd",
+    }
+    event = {"id": "evt_1", "created": 1, "livemode": False, "type": "checkout.session.completed"}
+    told = notices.notice({**event, "data": {"object": page | {"payment_intent": "pi_1"}}})
+    found = findings.of_session(page | {"payment_intent": waiting})
+    ended = intent("requires_payment_method", last_payment_error={"code": "payment_intent_expired"})
+
+    assert (told.outcome, found.outcome) == (Outcome.PROCESSING, Outcome.PROCESSING)
+    assert (found.failure_code, found.gateway_payment_id) == (None, "pi_1")
+    assert findings.of_session(page | {"payment_intent": ended}).outcome is Outcome.FAILED
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ PAGE: dict[str, Any] = {
     "payment_intent_id": "6f1e9a3e-5a55-4a5a-9a55-000000000001",
     "amount": "245000",
     "currency": "INR",
+    "capture_method": "automatic",
     "status": "pending",
     "success_url": "https://shop.example/payment-success",
     "cancel_url": "https://shop.example/payment-cancelled",
@@ -238,7 +239,8 @@ def test_ways_on_and_back_are_never_framed(flask: Flask) -> None:
         ({"payment_attempt_status": "processing"}, "waiting", None, False),
         ({"payment_attempt_status": "failed", "decline_class": "soft"}, "failed", "soft", False),
         ({"status": "paid"}, "paid", None, True),
-        ({"status": "authorized"}, "paid", None, True),
+        ({"status": "authorized", "capture_method": "manual"}, "paid", None, True),
+        ({"status": "authorized"}, "waiting", None, False),  # until the service has taken it
         ({"status": "canceled"}, "failed", "canceled", True),
         ({"is_over": True}, "failed", "expired", True),
         ({"is_exhausted": True}, "failed", "exhausted", True),

@@ -7,7 +7,7 @@ import pytest
 from in_process import context
 
 from app.errors import GatewayRefusedError, GatewayUnavailableError
-from app.gateways import Finding, Money, Outcome, Query, Subject
+from app.gateways import Capability, Finding, Money, Outcome, Query, Subject
 from app.payments import checks
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -28,10 +28,13 @@ ATTEMPT: dict[str, Any] = {
 class House:
     """A gateway that notes what it is asked, and an inbox that keeps what it says."""
 
+    capabilities: frozenset[Capability] = frozenset({Capability.AUTHORIZE})
+
     def __init__(self, failure: Exception | None = None) -> None:
         self.failure = failure
         self.asked: list[object] = []
         self.kept: list[str] = []
+        self.refused: list[tuple[object, ...]] = []
 
     def capture(self, *asked: object) -> Finding:
         self.asked.append(asked)
@@ -42,6 +45,10 @@ class House:
     def find(self, query: Query) -> Finding:
         self.asked.append(query.gateway_payment_id)
         return Finding(subject=Subject.PAYMENT, outcome=Outcome.EXPIRED)
+
+    def run(self, name: str, **said: Any) -> None:
+        assert name == "RefuseCapture"
+        self.refused.append((said["attemptId"], said["amount"], said["reason"]))
 
     def one(self, _: str, **variables: Any) -> dict[str, Any]:
         self.kept.append(variables["notice"]["outcome"])
@@ -66,15 +73,25 @@ def test_nothing_is_taken_that_nobody_asked_for(changes: dict[str, Any]) -> None
     assert (house.asked, house.kept) == (["pi_1"], ["expired"])
 
 
-def test_what_cannot_be_taken_any_more_is_looked_up() -> None:
+def test_what_cannot_be_taken_any_more_is_written_down_and_looked_up() -> None:
     house = House(GatewayRefusedError("it has expired"))
     house.check()
+    assert house.refused == [(ATTEMPT["id"], "1000", "it has expired")]
     assert house.asked[1:] == ["pi_1"]
     assert house.kept == ["expired"]
+
+
+def test_a_gateway_that_is_told_nothing_of_holds_is_not_asked_to_take_one() -> None:
+    house = House()
+    house.capabilities = frozenset()
+    house.check()
+    ((_, amount, reason),) = house.refused
+    assert (amount, reason[:12]) == ("1000", "stripe holds")
+    assert house.asked == ["pi_1"]
 
 
 def test_of_silence_nothing_is_kept() -> None:
     house = House(GatewayUnavailableError("no answer"))
     with pytest.raises(GatewayUnavailableError):
         house.check()
-    assert house.kept == []
+    assert (house.kept, house.refused) == ([], [])

@@ -125,8 +125,11 @@ def test_what_was_given_up_and_is_open_again_is_asked_about_or_listed(db, money)
     assert listed(db) == []
 
     money.receive(attempt, "processing")
-    advance(db, DAY)
-    assert [row["status"] for row in claim(money)] == ["processing"]
+    asked = []
+    for _ in range(10):
+        advance(db, DAY)
+        asked += [row["status"] for row in claim(money)]
+    assert asked == ["processing"] * 8  # an hour, six hours, and six days
     assert [row["class"] for row in listed(db)] == ["payment-unresolved"]
 
 
@@ -162,6 +165,24 @@ def test_what_ended_without_money_is_asked_about_for_two_days_more(db, money, ou
         waits.append([row["id"] for row in claim(money)])
     assert [hour for hour, found in enumerate(waits, start=1) if found] == [6, 30, 54]
     assert listed(db) == []
+    assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize("days", [1, 9])
+def test_what_ended_late_is_asked_about_as_often_after_its_end(db, money, days) -> None:
+    """Money may be on its way for days before it fails, and the bank say yes after that."""
+    attempt = money.open()["payment_attempt_id"]
+    money.receive(attempt, "processing")
+    for _ in range(days):
+        advance(db, DAY)
+        claim(money)
+    money.receive(attempt, "failed")
+
+    waits = []
+    for _ in range(72):
+        advance(db, timedelta(hours=1))
+        waits.append([row["id"] for row in claim(money)])
+    assert [hour for hour, found in enumerate(waits, start=1) if found] == [6, 30, 54]
     assert broken_invariants(db) == {}
 
 

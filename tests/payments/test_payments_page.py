@@ -33,22 +33,3 @@ def test_each_product_has_a_word_for_every_status(db: Connection) -> None:
     assert told == {
         status: " | ".join(words[profile, status] for profile in PROFILES) for status in statuses
     }
-
-
-def test_a_payment_is_called_refunded_when_all_of_it_went_back(db, money) -> None:
-    row = money.open()
-
-    def word(profile: str) -> str:
-        query = (
-            "select payment_status_in(intent, %s) as word from payment_intents as intent"
-            " where intent.id = %s"
-        )
-        return db.execute(query, [profile, row["payment_intent_id"]]).fetchone()["word"]
-
-    assert word("ubertruck") == "initiated"
-    money.receive(row["payment_attempt_id"])
-    assert (word("ubertruck"), word("novamart")) == ("success", "SUCCEEDED")
-    db.execute("update payment_attempts set amount_refunded = 2499")
-    assert word("ubertruck") == "success"
-    db.execute("update payment_attempts set amount_refunded = 2500")
-    assert (word("ubertruck"), word("merchants")) == ("refunded", "succeeded")

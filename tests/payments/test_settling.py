@@ -198,6 +198,125 @@ def test_a_capture_that_was_begun_is_asked_about_soon(db, money, tenant) -> None
     assert (due["id"], due["amount_to_capture"], due["checks"]) == (attempt["id"], 1000, 1)
 
 
+def refuse(money: Any, attempt: dict[str, Any], amount: int) -> list[dict[str, Any]]:
+    reason = "it takes the whole only"
+    return money.call(
+        "refuse_capture", payment_attempt_id=attempt["id"], amount=amount, reason=reason
+    )
+
+
+def test_after_a_refusal_another_amount_may_be_captured(db, money, tenant) -> None:
+    attempt = opened_order(db, tenant)
+    money.receive(attempt["id"], "authorized")
+    finance = staff(money, tenant)
+    asked = {"payment_intent_id": attempt["payment_intent_id"]}
+    finance.call("begin_capture", **asked, amount=1000)
+
+    (refused,) = refuse(money, attempt, 1000)
+    assert (refused["status"], refused["amount_to_capture"]) == ("authorized", None)
+    told = (refused["failure_code"], refused["failure_message"])
+    assert told == ("capture-refused", "it takes the whole only")
+    assert refuse(money, attempt, 1000) == []
+    assert open_exceptions(db) == [
+        ("payment-unresolved", "the capture of 1000 was refused: it takes the whole only")
+    ]
+
+    (begun,) = finance.call("begin_capture", **asked, amount=None)
+    assert (begun["amount_to_capture"], begun["failure_code"]) == (2500, None)
+    assert open_exceptions(db) == []
+    assert money.receive(attempt["id"])["status"] == "applied"
+    assert books(db) == {"gateway USD": 2500, "merchant_balance USD": -2500}
+    assert broken_invariants(db) == {}
+
+
+def open_exceptions(db: Connection) -> list[tuple[str, str]]:
+    rows = db.execute("select class, detail from exceptions where resolved_at is null").fetchall()
+    return [(row["class"], row["detail"]) for row in rows]
+
+
+def test_a_refusal_of_one_amount_says_nothing_of_another_or_of_what_is_taken(
+    db, money, tenant
+) -> None:
+    attempt = opened_order(db, tenant)
+    money.receive(attempt["id"], "authorized")
+    staff(money, tenant).call(
+        "begin_capture", payment_intent_id=attempt["payment_intent_id"], amount=2500
+    )
+
+    assert refuse(money, attempt, 1000) == []
+    money.receive(attempt["id"])
+    assert refuse(money, attempt, 2500) == []
+    (row,) = db.execute("select amount_to_capture, failure_code from payment_attempts").fetchall()
+    assert row == {"amount_to_capture": 2500, "failure_code": None}
+    assert open_exceptions(db) == []
+
+
+@pytest.mark.parametrize("purpose", ["order", "credit_purchase"])
+def test_what_is_only_held_though_it_was_to_be_taken_is_taken_by_the_janitor(
+    db, money, tenant, purpose
+) -> None:
+    if purpose == "order":
+        attempt = opened_order(db, tenant, "automatic")["id"]
+    else:
+        attempt = money.open()["payment_attempt_id"]
+    db.execute("update payment_attempts set checks = 7")
+    money.receive(attempt, "authorized")
+    assert money.call("claim_payment_checks", limit=1) == []  # it may be captured by its gateway
+
+    db.execute("update clock set skew_seconds = skew_seconds + 30")
+    (due,) = money.call("claim_payment_checks", limit=1)
+    assert (due["id"], due["amount_to_capture"], due["checks"]) == (attempt, 2500, 1)
+    money.receive(attempt)
+    assert state(db) == ("paid", "captured")
+    assert broken_invariants(db) == {}
+
+
+def test_what_waits_for_its_shop_is_not_taken_by_anybody_else(db, money, tenant) -> None:
+    attempt = opened_order(db, tenant, "manual")
+    money.receive(attempt["id"], "authorized")
+
+    (row,) = db.execute("select amount_to_capture from payment_attempts").fetchall()
+    assert row["amount_to_capture"] is None
+
+
+def test_what_is_held_for_what_nobody_owes_any_more_is_not_taken(db, money, tenant) -> None:
+    first = opened_order(db, tenant, "automatic")
+    money.receive(first["id"], "failed")
+    second = open_again(db, first["payment_intent_id"])
+    money.receive(second["id"])
+    money.receive(first["id"], "authorized", gateway_payment_id="pi_late")
+
+    query = "select status, amount_to_capture from payment_attempts where id = %s"
+    late = db.execute(query, [first["id"]]).fetchone()
+    assert late == {"status": "authorized", "amount_to_capture": None}
+
+
+def test_a_person_takes_the_whole_of_what_the_service_could_not_take(db, money, tenant) -> None:
+    attempt = opened_order(db, tenant, "automatic")
+    money.receive(attempt["id"], "authorized")
+    (refused,) = refuse(money, attempt, 2500)
+    assert refused["amount_to_capture"] is None
+    finance = staff(money, tenant)
+    asked = {"payment_intent_id": attempt["payment_intent_id"]}
+
+    part = pytest.raises(psycopg.Error, match="amount-out-of-range: ")
+    with part, db.transaction():
+        finance.call("begin_capture", **asked, amount=2499)
+    (begun,) = finance.call("begin_capture", **asked, amount=None)
+    assert begun["amount_to_capture"] == 2500
+    money.receive(attempt["id"])
+    assert finance.call("begin_capture", **asked, amount=None)[0]["status"] == "captured"
+
+
+def test_what_was_taken_at_once_is_not_captured_again(db, money, tenant) -> None:
+    attempt = opened_order(db, tenant, "automatic")
+    money.receive(attempt["id"])
+    asked = {"payment_intent_id": attempt["payment_intent_id"], "amount": None}
+
+    with pytest.raises(psycopg.Error, match="not-capturable: "), db.transaction():
+        staff(money, tenant).call("begin_capture", **asked)
+
+
 def test_nothing_is_captured_that_is_not_authorised(db, money, tenant) -> None:
     attempt = opened_order(db, tenant)
     asked = {"payment_intent_id": attempt["payment_intent_id"], "amount": None}

@@ -166,6 +166,21 @@ def taken_later(at: At) -> Flow:
     )
 
 
+def held_unasked(at: At) -> Flow:
+    """The order is to be paid at once, and the gateway only holds the money: we take it."""
+    return Flow(
+        f"an order whose money {at.gateway} holds though it was to take it",
+        (
+            *to_the_page(at),
+            Step("paying", partial(pay, Payer.AUTHORIZES, Refunds.SUCCEED), by="payer"),
+            Step("coming back", come_back, ready=is_there),
+        ),
+        partial(paid_at, at.gateway),
+        gateways=(at.gateway,),
+        asked_only=not at.tells_captures,
+    )
+
+
 def never_taken(at: At) -> Flow:
     return Flow(
         f"an order whose money {at.gateway} holds and lets go of",
@@ -279,6 +294,7 @@ FAMILIES: tuple[tuple[Callable[[At], Flow], Callable[[At], object]], ...] = (
     (refund_failed, lambda _: True),
     (disputed, lambda _: True),
     (taken_later, lambda at: at.capture),
+    (held_unasked, lambda at: at.may_hold),
     (never_taken, lambda at: at.capture and at.lets_go),
     (to_another, lambda at: at.rivals),
     (taken_twice, lambda at: at.rivals),

@@ -39,6 +39,7 @@ class At:
     capture: int = PART  # how much is taken of what it holds; 0 where it holds nothing
     tells_captures: bool = True  # by a webhook
     lets_go: bool = True  # of what it holds, when it is told
+    may_hold: bool = False  # what it was to take, where an account is set up so
     takes_several: bool = False  # whether a page of its may be paid more than once
     late: Payer = Payer.FAILS_THEN_PAYS_LATE  # declines, and what comes later comes by itself
     closes: int = 0  # how long a page stays open that cannot be closed, in seconds
@@ -70,6 +71,7 @@ GATEWAYS = (
         ("payu", "razorpay"),
         lists_disputes=False,
         tells_captures=False,
+        may_hold=True,
         takes_several=True,
     ),
 )

@@ -53,7 +53,8 @@ from app.money import Money
 API_VERSION = "2025-01-01"
 LIVE_HOST = "api.cashfree.com"
 
-# Names the holds' keys, as one attempt may be captured under one key and voided under another.
+# Names the holds' keys: an attempt may be captured under one key and voided under another, and
+# what was refused of one amount is not the answer to another.
 KEYS = uuid5(NAMESPACE_URL, "https://www.cashfree.com/docs/api-reference/payments/authorization")
 
 OVER = {Outcome.PAID, Outcome.CANCELED, Outcome.EXPIRED}
@@ -94,8 +95,8 @@ class Adapter:
     name: ClassVar[str] = "cashfree"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {
-            *(Capability.AUTHORIZE, Capability.CANCEL, Capability.EXPIRE, Capability.UPI),
-            *(Capability.PAYMENTS, Capability.PAYMENT_DISPUTES),
+            *(Capability.AUTHORIZE, Capability.PARTS, Capability.CANCEL, Capability.EXPIRE),
+            *(Capability.UPI, Capability.PAYMENTS, Capability.PAYMENT_DISPUTES),
         }
     )
     methods: ClassVar[frozenset[Method]] = frozenset(OFFERS)
@@ -264,7 +265,7 @@ class Adapter:
         self, payment_attempt_id: str, path: str, wanted: dict[str, Any], method: str = "POST"
     ) -> Finding:
         """Ask, then say how the order stands, which alone tells whether it was in time."""
-        key = uuid5(KEYS, f"{payment_attempt_id}:{next(iter(wanted.values()))}")
+        key = uuid5(KEYS, f"{payment_attempt_id}:{':'.join(map(str, wanted.values()))}")
         refusal = None
         try:
             self.http.send(path, wanted, {"x-idempotency-key": str(key)}, method)

@@ -84,8 +84,12 @@ def _session_outcome(session: Object, intent: Object | None) -> Outcome:
     if session["payment_status"] == "paid":
         return Outcome.PAID
     outcome = _intent_outcome(intent) if intent else Outcome.PROCESSING
-    # This page takes no second try.
-    return Outcome.FAILED if outcome is Outcome.REQUIRES_ACTION else outcome
+    if intent is None or outcome is not Outcome.REQUIRES_ACTION:
+        return outcome
+    # The page takes no second try: what was declined is over. Anything else waits for days outside
+    # of it, for cash at a till or for a transfer. https://docs.stripe.com/payments/vouchers
+    is_declined = intent["status"] == "requires_payment_method"
+    return Outcome.FAILED if is_declined else Outcome.PROCESSING
 
 
 def _intent_outcome(intent: Object) -> Outcome:

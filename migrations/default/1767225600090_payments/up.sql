@@ -39,7 +39,7 @@ create table payment_status_words (
 );
 comment on table payment_status_words is
 'How each product that is served here calls the status of a payment. refunded is no status of ours: '
-'it is said of a paid payment whose money has all gone back.';
+'it is said of a paid payment of which all went back, but for what the policy keeps.';
 insert into payment_status_words (profile, status, word) values
 ('merchants', 'pending', 'requires_payment_method'),
 ('merchants', 'processing', 'processing'),
@@ -223,7 +223,8 @@ comment on column payment_attempts.gateway_payment_id is 'The gateway''s payment
 comment on column payment_attempts.payment_method_id is
 'The saved method that was charged with the payer away; null where they came to a page.';
 comment on column payment_attempts.amount_to_capture is
-'What we told, or are about to tell, the gateway to take of an authorised payment.';
+'What we told, or are about to tell, the gateway to take of an authorised payment; null again where it '
+'refused to.';
 comment on column payment_attempts.amount_refunded is
 'Refunds that succeeded and those on their way, in minor units.';
 comment on column payment_attempts.is_surplus is
@@ -303,25 +304,6 @@ for each row execute function touch_updated_at();
 create trigger payment_attempt_updated_at
 before update on payment_attempts
 for each row execute function touch_updated_at();
-
-create function payment_status_in(p_intent payment_intents, p_profile text) returns text
-language sql stable
-begin atomic
-select payment_status_words.word
-from payment_status_words
-where payment_status_words.profile = p_profile
-    and payment_status_words.status = case
-        when p_intent.status = 'paid' and (
-            select sum(payment_attempts.amount_captured) = sum(payment_attempts.amount_refunded)
-            from payment_attempts
-            where payment_attempts.payment_intent_id = p_intent.id
-                and payment_attempts.status = 'captured' and not payment_attempts.is_surplus
-        ) then 'refunded'
-        else p_intent.status
-    end;
-end;
-comment on function payment_status_in is 'A payment''s status in the words of a product.';
-grant execute on function payment_status_in to munim_hasura;
 
 create function is_by_hand(p_gateway text) returns boolean
 language sql immutable
@@ -437,9 +419,8 @@ begin
                     then v_now + interval '1 day'
             end;
         when p_attempt.status in ('failed', 'expired', 'canceled') then
-            return case
-                when p_attempt.created_at > v_now - interval '2 days' then v_now + interval '1 day'
-            end;
+            -- Its checks are counted from its end: see move_payment_attempt.
+            return case when p_attempt.checks < 2 then v_now + interval '1 day' end;
         when v_by_schedule is null then
             return null;
         else
@@ -664,6 +645,16 @@ comment on function claim_hinted_check is
 'hint again is answered nothing.';
 grant execute on function claim_hinted_check to munim_hasura;
 
+create function least_to_capture(p_attempt payment_attempts) returns bigint
+language sql stable
+begin atomic
+select case capture_method when 'manual' then 1 else p_attempt.amount end
+from payment_intents
+where id = p_attempt.payment_intent_id;
+end;
+comment on function least_to_capture is
+'The smallest part of an authorised payment that may be taken: what is not authorised first is owed whole.';
+
 create function begin_capture(
     hasura_session json, p_payment_intent_id uuid, p_amount bigint
 ) returns setof payment_attempts
@@ -683,14 +674,21 @@ begin
     from payment_attempts
     where payment_intent_id = v_intent.id and status in ('authorized', 'captured')
         and not is_surplus
+    order by status = 'captured' desc
+    limit 1
     for no key update;
 
-    if v_intent.capture_method <> 'manual' or v_attempt.id is null then
+    if v_attempt.id is null or (
+        v_intent.capture_method <> 'manual' and v_attempt.status = 'captured'
+        and v_attempt.amount_to_capture is null
+    ) then
         raise exception 'not-capturable: payment % is % and nothing of it is authorised',
             v_intent.id, v_intent.status
             using errcode = '22B15';
     end if;
-    if coalesce(p_amount, v_attempt.amount) not between 1 and v_attempt.amount then
+    if coalesce(p_amount, v_attempt.amount)
+        not between least_to_capture(v_attempt) and v_attempt.amount
+    then
         raise exception 'amount-out-of-range: % of % cannot be captured', p_amount, v_attempt.amount
             using errcode = '22B07';
     end if;
@@ -700,10 +698,12 @@ begin
             using errcode = '22B15';
     end if;
 
+    -- What was refused before is decided anew.
+    perform resolve_exception('payment-unresolved', 'payment_attempt', v_attempt.id);
     return query
     update payment_attempts
     set
-        amount_to_capture = coalesce(p_amount, amount),
+        amount_to_capture = coalesce(p_amount, amount), failure_code = null, failure_message = null,
         -- Soon, and as often as a new attempt: its sender may die before the gateway is told.
         checks = case when status = 'authorized' then 0 else checks end,
         next_check_at = case
@@ -715,8 +715,53 @@ end;
 $$;
 comment on function begin_capture is
 'Writes down how much of an authorised payment is to be taken, before the gateway is told. The same '
-'amount again: the same row. As with refunds, the organisation decides, and nobody else.';
+'amount again: the same row; another one only after the gateway has refused the first. As with refunds, '
+'the organisation decides, and nobody else.';
 grant execute on function begin_capture to munim_hasura;
+
+create function refuse_capture(
+    hasura_session json, p_payment_attempt_id uuid, p_amount bigint, p_reason text
+) returns setof payment_attempts
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    -- A late answer about another amount says nothing of the one that is being captured now.
+    update payment_attempts
+    set amount_to_capture = null, failure_code = 'capture-refused', failure_message = p_reason
+    where id = p_payment_attempt_id and status = 'authorized' and amount_to_capture = p_amount
+    returning * into v_attempt;
+
+    if v_attempt.id is not null then
+        perform record_exception(
+            v_attempt.organization_id, v_attempt.livemode, 'payment-unresolved',
+            'payment_attempt', v_attempt.id, v_attempt.amount, v_attempt.currency,
+            format('the capture of %s was refused: %s', p_amount, p_reason)
+        );
+        return next v_attempt;
+    end if;
+end;
+$$;
+comment on function refuse_capture is
+'The gateway said no, for good, to a capture of so much: nothing of it is meant any more, and a person may '
+'capture again, another amount or the same. Listed, for whoever asked may not have heard it. Called again: '
+'no row.';
+grant execute on function refuse_capture to munim_hasura;
+
+create function is_taken_at_once(p_attempt payment_attempts) returns boolean
+language sql stable
+begin atomic
+select capture_method = 'automatic' and status not in ('paid', 'canceled')
+from payment_intents
+where id = p_attempt.payment_intent_id;
+end;
+comment on function is_taken_at_once is
+'Whether the service itself captures what a gateway only holds: nobody else was to, and it is still owed.';
 
 create function attempt_status(p_attempt payment_attempts, p_outcome text) returns text
 language sql stable
@@ -981,15 +1026,21 @@ set search_path = public, pg_temp
 as $$
 declare
     v_attempt payment_attempts;
+    v_is_to_take constant boolean := p_status = 'authorized' and is_taken_at_once(p_attempt);
+    v_has_ended constant boolean := p_status in ('failed', 'expired', 'canceled');
 begin
     update payment_attempts
     set
         status = p_status,
+        amount_to_capture = case when v_is_to_take then amount else amount_to_capture end,
         gateway_payment_id = coalesce(gateway_payment_id, p_finding ->> 'gateway_payment_id'),
         failure_code = p_finding ->> 'failure_code',
         failure_message = p_finding ->> 'failure_message',
         decline_class = p_finding ->> 'decline_class',
+        checks = case when v_is_to_take or v_has_ended then 0 else checks end,
         next_check_at = case
+            -- Some gateways say first that they hold what they take themselves a moment later.
+            when v_is_to_take then clock_now() + check_delay(0)
             when p_status in ('pending', 'processing', 'authorized')
                 then coalesce(
                     next_check_at,
@@ -1019,7 +1070,8 @@ begin
 end;
 $$;
 comment on function move_payment_attempt is
-'Takes an attempt, and its intent with it, to a status in which no money is captured.';
+'Takes an attempt, and its intent with it, to a status in which no money is captured. What is only held '
+'though it was to be taken at once is captured by check_payments, and how much is written down here.';
 
 revoke insert, update, delete, truncate
 on payment_intents, payment_attempts from public, munim_hasura;

@@ -27,6 +27,7 @@ drop function hold_refund_credits;
 drop function refund_posting;
 drop function refundable_amount;
 drop function source_account;
+drop function payment_status_in;
 drop function refund_facts;
 drop table refunds;
 drop function write_refund_policy;

@@ -297,6 +297,35 @@ select jsonb_build_object(
 end;
 comment on function refund_facts is 'What an event about a refund tells.';
 
+create function payment_status_in(p_intent payment_intents, p_profile text) returns text
+language sql stable
+begin atomic
+select payment_status_words.word
+from payment_status_words
+where payment_status_words.profile = p_profile
+    and payment_status_words.status = case
+        when p_intent.status = 'paid' and (
+            select
+                sum(payment_attempts.amount_captured)
+                <= (
+                    select sum(refunds.amount + refunds.fee_amount)
+                    from refunds
+                    inner join payment_attempts as sources
+                        on sources.id = refunds.payment_attempt_id and not sources.is_surplus
+                    where refunds.payment_intent_id = p_intent.id and refunds.status = 'succeeded'
+                )
+            from payment_attempts
+            where payment_attempts.payment_intent_id = p_intent.id
+                and payment_attempts.status = 'captured' and not payment_attempts.is_surplus
+        ) then 'refunded'
+        else p_intent.status
+    end;
+end;
+comment on function payment_status_in is
+'A payment''s status in the words of a product. It is refunded when refunds that succeeded, with what they '
+'cost the payer, make up all that was captured; what is only on its way may fail.';
+grant execute on function payment_status_in to munim_hasura;
+
 create function source_account(p_attempt payment_attempts) returns text
 language plpgsql stable
 set search_path = public, pg_temp

@@ -45,7 +45,8 @@ class Control:
     async def pay(self, request: Request) -> Response:
         """Behave so (`how`) on an order's page, with a `card`, a `vpa`, or a `method`.
 
-        Without `how` the card or the VPA decides. `refunds` is what becomes of its refunds.
+        Without `how` the card or the VPA decides. `refunds` is what becomes of its refunds. With
+        `holds` it is as in an account that holds what cards pay, whatever the order says.
         """
         wanted = await read_object(request)
         order = self._order(request)
@@ -57,7 +58,9 @@ class Control:
             return _refuse("this makes no sense")
         with self.books.store.transaction():
             tries = [
-                self.cashfree.payments.attempt(order, how, _means(wanted), refunds)
+                self.cashfree.payments.attempt(
+                    order, how, _means(wanted), refunds, holds=bool(wanted.get("holds"))
+                )
                 for how in chosen
             ]
         order = self.books.get("order", order["id"])

@@ -53,8 +53,13 @@ class Payments:
             Operation("POST", "/orders/{id}/authorization", "orders.authorize", self._authorize),
         ]
 
-    def attempt(self, order: Document, how: How, means: Means, refunds: str = "") -> Document:
-        """Try to pay. `refunds` is what becomes of the payment's refunds. Needs a transaction."""
+    def attempt(
+        self, order: Document, how: How, means: Means, refunds: str = "", *, holds: bool = False
+    ) -> Document:
+        """Try to pay. `refunds` is what becomes of the payment's refunds. Needs a transaction.
+
+        It is held where the order asks for that, or the account is set up so (`holds`).
+        """
         now = self.books.store.now()
         payment: Document = {
             "id": self._next_id(),
@@ -71,7 +76,7 @@ class Payments:
             "bank_reference": None,
             "completed": None,
             "settled": False,
-            "holds": order["note"] == HOLD_NOTE and means.can_hold,
+            "holds": (holds or order["note"] == HOLD_NOTE) and means.can_hold,
             "how": how,
             "refunds": refunds,
         }
