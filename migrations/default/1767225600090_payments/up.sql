@@ -637,6 +637,10 @@ begin
         and not is_surplus
     for no key update;
 
+    if v_intent.status = 'canceled' then
+        raise exception 'not-capturable: payment % is called off', v_intent.id
+            using errcode = '22B15';
+    end if;
     if v_intent.capture_method <> 'manual' or v_attempt.id is null then
         raise exception 'not-capturable: payment % is % and nothing of it is authorised',
             v_intent.id, v_intent.status
@@ -667,7 +671,8 @@ end;
 $$;
 comment on function begin_capture is
 'Writes down how much of an authorised payment is to be taken, before the gateway is told. The same '
-'amount again: the same row. As with refunds, the organisation decides, and nobody else.';
+'amount again: the same row. As with refunds, the organisation decides, and nobody else. Refused once '
+'the payment is called off, though a capture was begun before: whether the gateway took it, it is asked.';
 grant execute on function begin_capture to munim_hasura;
 
 create function attempt_status(p_attempt payment_attempts, p_outcome text) returns text
@@ -735,6 +740,8 @@ begin
 
     if v_status in ('captured', 'failed', 'expired', 'canceled') then
         perform resolve_exception('payment-unresolved', 'payment_attempt', p_attempt.id);
+        perform resolve_exception('hold-not-released', 'payment_attempt', p_attempt.id)
+        where p_attempt.status = 'authorized';
     end if;
     return null;
 end;
@@ -936,6 +943,11 @@ begin
         failure_message = p_finding ->> 'failure_message',
         decline_class = p_finding ->> 'decline_class',
         next_check_at = case
+            -- Held for a payment that was called off meanwhile: it is to be released.
+            when p_status = 'authorized' and exists (
+                select from payment_intents
+                where id = p_attempt.payment_intent_id and status = 'canceled'
+            ) then clock_now()
             when p_status in ('pending', 'processing', 'authorized')
                 then coalesce(
                     next_check_at,
