@@ -1,5 +1,7 @@
 """What is called off is owed no more, takes no new attempt, and is held by nobody."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import psycopg
@@ -8,7 +10,7 @@ from books import Connection, broken_invariants
 from money_back import listed, told
 
 from .conftest import Office
-from .test_called_off import BOOKING, PAGE, choose, refusal
+from .test_called_off import BOOKING, PAGE, at, choose, connect, platform, refusal
 from .test_order_events import CANCELLED, READY, TERMS, hear, save_card, the
 
 
@@ -232,3 +234,38 @@ def test_a_saved_card_is_charged_as_its_order_says(db, office: Office) -> None:
         currency="INR",
     )
     assert statuses(db) == ("authorized", ["authorized"])
+
+
+@pytest.mark.thorough
+def test_what_is_canceled_paid_and_captured_at_once_ends_in_one_state(database: str) -> None:
+    office = platform(database)
+    with connect(database) as db:
+        row = held(at(db, office))
+    barrier = Barrier(16)
+
+    def work(number: int) -> str:
+        with connect(database) as db:
+            mine = at(db, office)
+            barrier.wait()
+            try:
+                if number % 4 == 0:
+                    cancel(mine, row)
+                elif number % 4 == 1:
+                    asked = {"payment_intent_id": row["payment_intent_id"], "amount": None}
+                    mine.call("begin_capture", **asked)
+                elif number % 4 == 2:
+                    mine.hear(row, "paid", event_id=f"evt-{number % 8}")
+                else:
+                    hear(mine, CANCELLED, event_id=f"off-{number % 8}")
+            except psycopg.DataError as failure:
+                return str(failure.diag.message_primary).partition(":")[0]
+            return "done"
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = set(pool.map(work, range(16)))
+    with connect(database) as db:
+        assert answers <= {"done", "not-capturable"}
+        assert statuses(db)[1] == ["captured"]
+        # Paid first and canceled by the bus, or canceled first: all of it goes back, once.
+        assert db.execute("select amount from refunds").fetchall() == [{"amount": 4200}]
+        assert broken_invariants(db) == {}

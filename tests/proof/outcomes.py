@@ -71,7 +71,7 @@ def nothing_is_held(case: Case) -> list[str]:
     return complaints + [f"held for ever: {one}" for one in left if JANITOR in case.powers]
 
 
-def all_is_back(case: Case) -> list[str]:
+def all_is_back(at: At, case: Case) -> list[str]:
     """The order is off, and what was paid all the same goes back; the janitor sends it."""
     rows, taken = rows_of(case), sum(one["amount"] for one in case.charges())
     back = sum(one.amount for one in case.sent_back() if one.is_done)
@@ -79,6 +79,8 @@ def all_is_back(case: Case) -> list[str]:
     complaints = []
     if {row["status"] for row in rows} != {"canceled"}:
         complaints.append(f"the books say {rows}")
+    if not case.faults and taken != (0 if at.can_close else AMOUNT):
+        complaints.append(f"the gateway took {taken}")
     if JANITOR in case.powers and (back, promised) != (taken, taken):
         complaints.append(f"the gateway took {taken}, sent back {back}, the books say {promised}")
     if back > taken or promised > taken:

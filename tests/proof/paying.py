@@ -202,7 +202,7 @@ def given_up(at: At) -> Flow:
             Step("paying", partial(pay, Payer.PAYS, Refunds.SUCCEED), by="payer"),
             Step("coming back", come_back, ready=is_there),
         ),
-        all_is_back,
+        partial(all_is_back, at),
         crons=REFUND_CRONS,
         gateways=(at.gateway,),
     )
