@@ -4050,7 +4050,7 @@ $function$;
 comment on function cancel_order(orders,payment_intents,json) is 'An order is off: what was paid goes back, what was not is not taken any more. The intent is locked.';
 
 CREATE OR REPLACE FUNCTION public.cancel_payment(hasura_session json, p_payment_intent_id uuid)
- RETURNS SETOF payment_attempts
+ RETURNS SETOF payment_intents
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
@@ -4067,10 +4067,7 @@ begin
     perform require_access(
         hasura_session, v_intent.organization_id, v_intent.livemode, v_intent.customer_id
     );
-    if v_intent.status = 'paid' then
-        return;
-    end if;
-    if v_intent.status <> 'canceled' then
+    if v_intent.status not in ('paid', 'canceled') then
         if exists (
             select from payment_attempts
             where payment_intent_id = v_intent.id and status = 'authorized'
@@ -4081,13 +4078,10 @@ begin
         perform tell_of_cancellation(v_intent);
     end if;
 
-    return query
-    select * from payment_attempts
-    where payment_intent_id = v_intent.id
-        and status in ('created', 'unknown', 'pending', 'processing', 'authorized');
+    return query select * from payment_intents where id = v_intent.id;
 end;
 $function$;
-comment on function cancel_payment(json,uuid) is 'Calls a payment off, unless it is paid, and answers the attempts whose gateways are to be told; called again: nothing more, and the attempts that are open still. What a gateway holds for the organisation only the organisation lets go of: no customer, and no operator.';
+comment on function cancel_payment(json,uuid) is 'Calls a payment off, unless it is paid, and answers it; called again: nothing more. What a gateway holds for the organisation only the organisation lets go of: no customer, and no operator.';
 grant execute on function cancel_payment(json,uuid) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.capture_payment_attempt(p_attempt payment_attempts, p_gateway_payment_id text, p_amount bigint, p_occurred_at timestamp with time zone, p_receipt_url text DEFAULT NULL::text)

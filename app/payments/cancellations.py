@@ -19,13 +19,21 @@ def cancel(ctx: Context, payment_intent_id: str) -> dict[str, Any]:
     gateway's silence. Raises NotFoundError for a payment that the session does not see, and
     ForbiddenError where a gateway holds money that only the organisation may let go of.
     """
-    asked = {"paymentIntentId": payment_intent_id}
-    open_ones = ctx.hasura.run("OpenPaymentAttempts", **asked)
-    silent = {one["id"] for one in open_ones if not _is_checked(ctx, one)}
-    for attempt in ctx.hasura.run("CancelPayment", **asked):
-        if attempt["id"] not in silent:  # nobody waits for a silent gateway twice
-            _is_checked(ctx, attempt)
+    silent = {one["id"] for one in _open_ones(ctx, payment_intent_id) if not _is_checked(ctx, one)}
+    payment = ctx.hasura.one("CancelPayment", paymentIntentId=payment_intent_id)
+    if payment["status"] == "canceled":
+        for attempt in _open_ones(ctx, payment_intent_id):
+            if attempt["id"] not in silent:  # nobody waits for a silent gateway twice
+                _is_checked(ctx, attempt)
     return verification.state(ctx, payment_intent_id)
+
+
+def _open_ones(ctx: Context, payment_intent_id: str) -> list[dict[str, Any]]:
+    # Read anew once it is off: beside what a function has changed, Hasura shows what was before.
+    rows: list[dict[str, Any]] = ctx.hasura.run(
+        "OpenPaymentAttempts", paymentIntentId=payment_intent_id
+    )
+    return rows
 
 
 def _is_checked(ctx: Context, attempt: dict[str, Any]) -> bool:

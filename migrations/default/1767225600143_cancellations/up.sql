@@ -34,7 +34,7 @@ comment on function call_off_payment is
 'is surplus, and goes back by itself.';
 
 create function cancel_payment(hasura_session json, p_payment_intent_id uuid)
-returns setof payment_attempts
+returns setof payment_intents
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
@@ -50,10 +50,7 @@ begin
     perform require_access(
         hasura_session, v_intent.organization_id, v_intent.livemode, v_intent.customer_id
     );
-    if v_intent.status = 'paid' then
-        return;
-    end if;
-    if v_intent.status <> 'canceled' then
+    if v_intent.status not in ('paid', 'canceled') then
         if exists (
             select from payment_attempts
             where payment_intent_id = v_intent.id and status = 'authorized'
@@ -64,16 +61,12 @@ begin
         perform tell_of_cancellation(v_intent);
     end if;
 
-    return query
-    select * from payment_attempts
-    where payment_intent_id = v_intent.id
-        and status in ('created', 'unknown', 'pending', 'processing', 'authorized');
+    return query select * from payment_intents where id = v_intent.id;
 end;
 $$;
 comment on function cancel_payment is
-'Calls a payment off, unless it is paid, and answers the attempts whose gateways are to be told; called '
-'again: nothing more, and the attempts that are open still. What a gateway holds for the organisation '
-'only the organisation lets go of: no customer, and no operator.';
+'Calls a payment off, unless it is paid, and answers it; called again: nothing more. What a gateway holds '
+'for the organisation only the organisation lets go of: no customer, and no operator.';
 grant execute on function cancel_payment to munim_hasura;
 
 create function tell_of_cancellation(p_intent payment_intents) returns void
