@@ -132,7 +132,7 @@ class InsufficientCreditsError(AppError):
 
 
 class NotCapturableError(AppError):
-    """Nothing of the payment is authorised, or another amount is being captured."""
+    """Nothing of the payment is authorised, it is off, or another amount is being captured."""
 
     code, status = "not-capturable", 409
 

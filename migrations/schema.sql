@@ -174,9 +174,10 @@ create view autopay_orders as
    FROM autopay_charges
      JOIN autopay_mandates ON autopay_mandates.id = autopay_charges.autopay_mandate_id
      JOIN credit_purchases ON credit_purchases.payment_intent_id = autopay_charges.payment_intent_id
+     JOIN payment_intents ON payment_intents.id = autopay_charges.payment_intent_id
      JOIN payment_attempts ON payment_attempts.payment_intent_id = autopay_charges.payment_intent_id
      JOIN payment_methods ON payment_methods.id = payment_attempts.payment_method_id
-  WHERE autopay_charges.status = 'charging'::text AND (payment_attempts.status = ANY (ARRAY['created'::text, 'unknown'::text])) AND payment_attempts.created_at > (clock_now() - '23:00:00'::interval);
+  WHERE autopay_charges.status = 'charging'::text AND payment_intents.status <> 'canceled'::text AND (payment_attempts.status = ANY (ARRAY['created'::text, 'unknown'::text])) AND payment_attempts.created_at > (clock_now() - '23:00:00'::interval);
 comment on view autopay_orders is 'What gateways are to be asked: charges with an attempt that may not have been sent. All of it is frozen, so that asking twice is asking the same. Not after 23 hours: then a gateway may have forgotten the attempt''s key, and it is looked up instead.';
 grant select on autopay_orders to munim_hasura;
 
@@ -2017,6 +2018,7 @@ create view order_charges as
     payment_attempts.gateway_account,
     payment_attempts.amount,
     payment_attempts.currency,
+    payment_intents.capture_method,
     customers.email,
     payment_methods.gateway_customer_id,
     payment_methods.gateway_payment_method_id
@@ -2932,9 +2934,9 @@ begin
     perform from autopay_mandates where id = v_charge.autopay_mandate_id for no key update;
     select * into strict v_charge from autopay_charges where id = v_charge.id for no key update;
 
-    if v_attempt.status = 'captured' then
+    if v_attempt.status = 'captured' and not v_attempt.is_surplus then
         perform finish_autopay_charge(v_charge);
-    elsif v_attempt.status in ('failed', 'expired', 'canceled') then
+    elsif v_attempt.status in ('captured', 'failed', 'expired', 'canceled') then
         if v_charge.status = 'charging' and not has_open_attempt(v_attempt.payment_intent_id) then
             perform decline_autopay_charge(v_charge, v_attempt);
         end if;
@@ -3730,6 +3732,10 @@ begin
     limit 1
     for no key update;
 
+    if v_intent.status = 'canceled' then
+        raise exception 'not-capturable: payment % is called off', v_intent.id
+            using errcode = '22B15';
+    end if;
     if v_attempt.id is null or (
         v_intent.capture_method <> 'manual' and v_attempt.status = 'captured'
         and v_attempt.amount_to_capture is null
@@ -3765,7 +3771,7 @@ begin
     returning *;
 end;
 $function$;
-comment on function begin_capture(json,uuid,bigint) is 'Writes down how much of an authorised payment is to be taken, before the gateway is told. The same amount again: the same row; another one only after the gateway has refused the first. As with refunds, the organisation decides, and nobody else.';
+comment on function begin_capture(json,uuid,bigint) is 'Writes down how much of an authorised payment is to be taken, before the gateway is told. The same amount again: the same row; another one only after the gateway has refused the first. As with refunds, the organisation decides, and nobody else. Refused once the payment is called off, though a capture was begun before: whether the gateway took it, it is asked.';
 grant execute on function begin_capture(json,uuid,bigint) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.begin_dispute_polls(hasura_session json)
@@ -4012,6 +4018,30 @@ BEGIN ATOMIC
 END;
 comment on function break_gateway_circuit(text,boolean,text) is 'A gateway gave no answer. Five times in a row, and it is not asked for half a minute.';
 
+CREATE OR REPLACE FUNCTION public.call_off_autopay_charge(p_payment_intent_id uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_charge autopay_charges;
+begin
+    select * into v_charge
+    from autopay_charges where payment_intent_id = p_payment_intent_id;
+    if v_charge.id is null then
+        return;
+    end if;
+    perform from autopay_mandates where id = v_charge.autopay_mandate_id for no key update;
+    select * into strict v_charge from autopay_charges where id = v_charge.id for no key update;
+
+    -- One that is with a gateway ends as its attempt does: see decline_autopay_charge.
+    perform skip_autopay_charge(v_charge, 'canceled')
+    where v_charge.status in ('due', 'claimed', 'action_required')
+        or v_charge.status = 'charging' and not has_open_attempt(p_payment_intent_id);
+end;
+$function$;
+comment on function call_off_autopay_charge(uuid) is 'The payment of a month is called off: the month is not tried again. The intent is locked.';
+
 CREATE OR REPLACE FUNCTION public.call_off_new_order()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -4031,6 +4061,38 @@ begin
 end;
 $function$;
 comment on function call_off_new_order() is 'An order that was called off before we heard of it is off, whichever door writes it down.';
+
+CREATE OR REPLACE FUNCTION public.call_off_payment(p_intent payment_intents)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+begin
+    update payment_intents set status = 'canceled' where id = p_intent.id;
+
+    for v_attempt in
+        select payment_attempts.*
+        from payment_attempts
+        inner join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id
+        where payment_attempts.payment_intent_id = p_intent.id
+            and payment_attempts.status in ('created', 'unknown')
+            and payment_attempts.gateway_payment_id is null
+            and checkout_sessions.url is null
+        for no key update of payment_attempts
+    loop
+        perform give_up_unseen_attempt(v_attempt);
+    end loop;
+    -- Soon, and as often as a new attempt: check_payments tells the gateway, whoever dies before.
+    update payment_attempts
+    set checks = 0, next_check_at = clock_now() + check_delay(0)
+    where payment_intent_id = p_intent.id
+        and status in ('created', 'unknown', 'pending', 'processing', 'authorized');
+    perform call_off_autopay_charge(p_intent.id);
+end;
+$function$;
+comment on function call_off_payment(payment_intents) is 'Ends what is owed, at once and for good; the intent is locked, and not paid. Open pages are closed and authorisations released by whoever asks about their attempts next. Whatever is captured all the same is surplus, and goes back by itself.';
 
 CREATE OR REPLACE FUNCTION public.cancel_autopay(hasura_session json, p_autopay_mandate_id uuid)
  RETURNS SETOF autopay_mandates
@@ -4060,8 +4122,7 @@ declare
     v_refund refunds;
 begin
     if p_intent.status <> 'paid' then
-        update payment_intents set status = 'canceled'
-        where id = p_intent.id and status <> 'canceled';
+        perform call_off_payment(p_intent) where p_intent.status <> 'canceled';
         return;  -- whatever is captured from now on is surplus, and goes back by itself
     end if;
 
@@ -4086,6 +4147,41 @@ exception
 end;
 $function$;
 comment on function cancel_order(orders,payment_intents,json) is 'An order is off: what was paid goes back, what was not is not taken any more. The intent is locked.';
+
+CREATE OR REPLACE FUNCTION public.cancel_payment(hasura_session json, p_payment_intent_id uuid)
+ RETURNS SETOF payment_intents
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_intent payment_intents;
+begin
+    perform require_actor_role(
+        hasura_session, array['service', 'owner', 'finance', 'operator', 'customer']
+    );
+    perform require_read_committed();
+
+    select * into v_intent from payment_intents where id = p_payment_intent_id for no key update;
+    perform require_access(
+        hasura_session, v_intent.organization_id, v_intent.livemode, v_intent.customer_id
+    );
+    if v_intent.status not in ('paid', 'canceled') then
+        if exists (
+            select from payment_attempts
+            where payment_intent_id = v_intent.id and status = 'authorized'
+        ) then
+            perform require_actor_role(hasura_session, array['service', 'owner', 'finance']);
+        end if;
+        perform call_off_payment(v_intent);
+        perform tell_of_cancellation(v_intent);
+    end if;
+
+    return query select * from payment_intents where id = v_intent.id;
+end;
+$function$;
+comment on function cancel_payment(json,uuid) is 'Calls a payment off, unless it is paid, and answers it; called again: nothing more. What a gateway holds for the organisation only the organisation lets go of: no customer, and no operator.';
+grant execute on function cancel_payment(json,uuid) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.capture_other_payment(p_event gateway_events, p_attempt payment_attempts, p_is_in_suspense boolean)
  RETURNS payment_attempts
@@ -4304,7 +4400,7 @@ begin
     end if;
 end;
 $function$;
-comment on function charge_order(orders,payment_intents) is 'Opens the one attempt to charge the customer''s newest saved method; without one it is announced that the customer must come and pay. The intent is locked.';
+comment on function charge_order(orders,payment_intents) is 'Opens the one attempt to charge the customer''s newest saved method, or to have its money authorised where the order says so; without one it is announced that the customer must come and pay. The intent is locked.';
 
 CREATE OR REPLACE FUNCTION public.check_bank_transfer(p_transfer bank_transfers)
  RETURNS void
@@ -5371,7 +5467,10 @@ begin
     select * into strict v_mandate from autopay_mandates where id = p_charge.autopay_mandate_id;
     if v_mandate.status <> 'active' then
         perform skip_autopay_charge(p_charge, v_mandate.status);
-    elsif p_attempt.status = 'canceled' then
+    elsif p_attempt.status = 'canceled' or exists (
+        select from payment_intents
+        where id = p_attempt.payment_intent_id and status = 'canceled'
+    ) then
         perform skip_autopay_charge(p_charge, 'canceled');  -- and so is what was owed
     elsif p_attempt.decline_class in ('hard', 'fraud') then
         update autopay_charges
@@ -5784,9 +5883,6 @@ AS $function$
 declare
     v_charge autopay_charges;
 begin
-    if p_charge.status = 'succeeded' then
-        return;  -- the money that came now is a surplus, and goes back
-    end if;
     update autopay_charges
     set status = 'succeeded', reason = null, next_try_at = null, lease_until = null
     where id = p_charge.id
@@ -6749,6 +6845,40 @@ BEGIN ATOMIC
 END;
 comment on function ledger_transaction_text(ledger_transactions) is 'What a seal covers: ten lines of the transaction, times in microseconds since 1970, then a line an entry, `position id account code part type customer currency amount balance_after created`.';
 
+CREATE OR REPLACE FUNCTION public.list_held_payment(hasura_session json, p_payment_attempt_id uuid)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_intent payment_intents;
+    v_attempt payment_attempts;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    select * into v_intent
+    from payment_intents
+    where id = (select payment_intent_id from payment_attempts where id = p_payment_attempt_id)
+    for no key update;
+    select * into v_attempt
+    from payment_attempts
+    where id = p_payment_attempt_id
+        and livemode::text = hasura_session ->> 'x-hasura-livemode';
+
+    if v_attempt.status = 'authorized' and v_intent.status = 'canceled' then
+        perform record_exception(
+            v_attempt.organization_id, v_attempt.livemode, 'hold-not-released', 'payment_attempt',
+            v_attempt.id, v_attempt.amount, v_attempt.currency,
+            format('the payment is called off, and %s holds its money still', v_attempt.gateway)
+        );
+        return next v_attempt;
+    end if;
+end;
+$function$;
+comment on function list_held_payment(json,uuid) is 'The gateway does not let go of what it holds for a payment that is called off: a person is told, once, until it has. Nothing happens to an attempt that is not held any more.';
+grant execute on function list_held_payment(json,uuid) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.list_hinted_dispute(p_event gateway_events, p_attempt payment_attempts)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -7305,6 +7435,11 @@ begin
         next_check_at = case
             -- Some gateways say first that they hold what they take themselves a moment later.
             when v_is_to_take then clock_now() + check_delay(0)
+            -- Held for a payment that was called off meanwhile: it is to be released.
+            when p_status = 'authorized' and exists (
+                select from payment_intents
+                where id = p_attempt.payment_intent_id and status = 'canceled'
+            ) then clock_now()
             when p_status in ('pending', 'processing', 'authorized')
                 then coalesce(
                     next_check_at,
@@ -9318,6 +9453,13 @@ AS $function$
 declare
     v_attempt payment_attempts := acting_attempt(hasura_session, p_payment_attempt_id);
 begin
+    if exists (
+        select from payment_intents
+        where id = v_attempt.payment_intent_id and status = 'canceled'
+    ) then
+        raise exception 'checkout-expired: payment % is called off', v_attempt.payment_intent_id
+            using errcode = '22B25';
+    end if;
     if v_attempt.failure_code = 'page-never-shown' then
         raise exception 'payment-in-progress: another attempt has taken the place of %', v_attempt.id
             using errcode = '22B10';
@@ -9341,7 +9483,7 @@ begin
     return query select * from payment_attempts where id = v_attempt.id;
 end;
 $function$;
-comment on function record_checkout_session(json,uuid,text,text,timestamp with time zone,boolean) is 'Keeps the page that a gateway opened for an attempt, or the newest UPI link in its place. Refused where the payer was sent elsewhere meanwhile: the page must not be shown.';
+comment on function record_checkout_session(json,uuid,text,text,timestamp with time zone,boolean) is 'Keeps the page that a gateway opened for an attempt, or the newest UPI link in its place. Refused where the payer was sent elsewhere, or the payment called off, meanwhile: the page must not be shown.';
 grant execute on function record_checkout_session(json,uuid,text,text,timestamp with time zone,boolean) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.record_event(p_organization_id uuid, p_livemode boolean, p_type text, p_object_type text, p_object_id uuid, p_data jsonb)
@@ -10888,6 +11030,8 @@ begin
 
     if v_status in ('captured', 'failed', 'expired', 'canceled') then
         perform resolve_exception('payment-unresolved', 'payment_attempt', p_attempt.id);
+        perform resolve_exception('hold-not-released', 'payment_attempt', p_attempt.id)
+        where p_attempt.status = 'authorized';
     end if;
     return null;
 end;
@@ -11318,6 +11462,31 @@ BEGIN ATOMIC
  SELECT record_event((p_mandate).organization_id, (p_mandate).livemode, p_type, 'autopay_mandate'::text, (p_mandate).id, jsonb_build_object('autopay_mandate_id', (p_mandate).id, 'customer_id', (p_mandate).customer_id, 'amount', (p_mandate).amount, 'currency', (p_mandate).currency, 'day_of_month', (p_mandate).day_of_month, 'next_due_on', (p_mandate).next_due_on, 'reason', (p_mandate).reason)) AS record_event;
 END;
 comment on function tell_of_autopay_mandate(autopay_mandates,text) is 'Writes a fact about a mandate to the outbox.';
+
+CREATE OR REPLACE FUNCTION public.tell_of_cancellation(p_intent payment_intents)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+begin
+    select * into v_attempt
+    from payment_attempts
+    where payment_intent_id = p_intent.id
+    order by created_at desc, id
+    limit 1;
+    -- Nobody may have tried to pay it yet.
+    v_attempt.payment_intent_id := p_intent.id;
+    v_attempt.amount := p_intent.amount;
+    v_attempt.currency := p_intent.currency;
+    perform record_event(
+        p_intent.organization_id, p_intent.livemode, 'payment.canceled', 'payment_intent',
+        p_intent.id, payment_facts(v_attempt)
+    );
+end;
+$function$;
+comment on function tell_of_cancellation(payment_intents) is 'Announces that a payment is called off, with its newest attempt where it has one.';
 
 CREATE OR REPLACE FUNCTION public.terms_of_order(p_event order_events)
  RETURNS order_events

@@ -176,6 +176,7 @@ def test_identity_comes_from_the_session_and_the_mode_from_the_service(client, h
     ("change", "said"),
     [
         ({"status": "expired"}, "checkout-expired"),
+        ({"status": "canceled"}, "checkout-expired"),
         ({"is_over": True}, "checkout-expired"),
         ({"status": "failed", "failure_message": None}, "gateway-refused"),
     ],

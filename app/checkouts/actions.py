@@ -49,7 +49,7 @@ def create_payment(ctx: Context, request: CreatePayment) -> dict[str, Any]:
 def _refuse_what_has_ended(checkout: dict[str, Any]) -> None:
     if checkout["status"] == "failed":
         raise GatewayRefusedError(checkout["failure_message"] or "the payment failed")
-    if checkout["status"] == "expired" or (
+    if checkout["status"] in {"expired", "canceled"} or (
         checkout["status"] == "pending" and checkout["is_over" if checkout["url"] else "is_closing"]
     ):
         message = "this checkout is over; buy again with a new idempotency_key"

@@ -97,6 +97,7 @@ class SavedCharge:
     email: str
     gateway_customer_id: str
     gateway_payment_method_id: str
+    authorize_only: bool = False  # as in Charge; only where AUTHORIZE is declared
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from typing import Any
 from app import inbox
 from app.context import Context
 from app.endpoints import action
-from app.errors import AmountOutOfRangeError, PaymentInProgressError
+from app.errors import AmountOutOfRangeError
 from app.gateways import Capability
-from app.payments import checks, orders, passes
+from app.payments import cancellations, checks, orders, passes
 from app.payments.schemas import (
     CapturePaymentSchema,
     Embedding,
@@ -67,15 +67,13 @@ def capture_payment(ctx: Context, request: PaymentAction) -> dict[str, Any]:
 
 @action(PaymentSchema, roles=STAFF | {"customer"})
 def cancel_payment(ctx: Context, request: PaymentAction) -> dict[str, Any]:
-    """Give up what has not been captured: the page is closed, an authorisation released.
+    """Give up what has not been captured: no page takes it any more, and nothing is held.
 
-    The gateway decides. When the payer was faster the answer is a payment that is paid.
+    When the payer was faster the answer is a payment that is paid. What is paid later, on a page
+    that its gateway cannot close, goes back by itself. Only the organisation gives up what a
+    gateway holds for it.
     """
-    intent_id = str(request.payment_intent_id)
-    attempts = ctx.hasura.run("OpenPaymentAttempts", paymentIntentId=intent_id)
-    for attempt in attempts:
-        _cancel(ctx, attempt)
-    return state(ctx, intent_id)
+    return cancellations.cancel(ctx, str(request.payment_intent_id))
 
 
 @action(EmbeddingSchema, roles=frozenset({"owner"}))
@@ -93,17 +91,3 @@ def _see_that_it_can_be_taken(ctx: Context, intent_id: str, amount: int) -> None
         if is_part and Capability.PARTS not in ctx.gateway(name).capabilities:
             message = f"{name} takes the whole of {attempt['amount']} only, and not {amount} of it"
             raise AmountOutOfRangeError(message)
-
-
-def _cancel(ctx: Context, attempt: dict[str, Any]) -> None:
-    page = (attempt["checkout_session"] or {}).get("gateway_session_id")
-    gateway = ctx.gateway(attempt["gateway"])
-    if page and attempt["status"] != "authorized":
-        finding = gateway.expire(attempt["id"], page)
-    elif attempt["gateway_payment_id"]:
-        finding = gateway.cancel(attempt["id"], attempt["gateway_payment_id"])
-    else:  # nobody knows yet whether the gateway has anything to cancel
-        checks.check(ctx, attempt)
-        message = "the gateway has not said yet what it has of this payment"
-        raise PaymentInProgressError(message)
-    inbox.keep(ctx, attempt["gateway"], finding, "answer", account=attempt["gateway_account"])

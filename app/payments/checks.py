@@ -7,7 +7,7 @@ from typing import Any
 from app import inbox
 from app.context import Context
 from app.errors import GatewayRefusedError, GatewayUnavailableError
-from app.gateways import Capability, Finding, Outcome, Query
+from app.gateways import Capability, Finding, Gateway, Outcome, Query
 from app.money import Money
 
 # A payer who began just before a page closed may still be at their bank.
@@ -44,14 +44,19 @@ def check(ctx: Context, attempt: dict[str, Any]) -> str:
     """Look an attempt up at its gateway and keep what is new. Answers the inbox row's status.
 
     A capture that was begun is finished first: it is written down, and its sender may have died,
-    or it is the service's own, of money that a gateway only holds though it was to take it.
+    or it is the service's own, of money that a gateway only holds though it was to take it. Of a
+    payment that is called off the page is closed, and what is held is released, where the gateway
+    can; what it does not release is listed for a person.
     Raises GatewayUnavailableError when the gateway does not answer: then nothing is known, and
     nothing changes.
     """
-    gateway = ctx.gateway(attempt["gateway"])
-    finding = _finish_capture(ctx, attempt) or gateway.find(_query(ctx, attempt))
+    gateway, is_off = ctx.gateway(attempt["gateway"]), _is_off(attempt)
+    told = _let_go(gateway, attempt) if is_off else _finish_capture(ctx, attempt)
+    finding = told or gateway.find(_query(ctx, attempt))
     if finding is None:
         return _note_nothing(ctx, attempt)
+    if is_off and attempt["status"] == finding.outcome == Outcome.AUTHORIZED:
+        ctx.hasura.run("ListHeldPayment", attemptId=attempt["id"])
     if (attempt["status"], finding.outcome) in NOTHING_NEW:
         return "ignored"
     return str(inbox.keep_found(ctx, attempt, finding)["status"])
@@ -129,6 +134,23 @@ def _finish_capture(ctx: Context, attempt: dict[str, Any]) -> Finding | None:
         return None
     with suppress(GatewayRefusedError):  # how it stands then, the look-up says
         return take(ctx, attempt)
+    return None
+
+
+def _is_off(attempt: dict[str, Any]) -> bool:
+    return bool(attempt["payment_intent"]["status"] == "canceled")
+
+
+def _let_go(gateway: Gateway, attempt: dict[str, Any]) -> Finding | None:
+    """Close a page, or release what is held, where the gateway can. None: it is only asked."""
+    page = (attempt["checkout_session"] or {}).get("gateway_session_id")
+    payment, status = attempt["gateway_payment_id"], attempt["status"]
+    is_held = status == "authorized" or (status == "pending" and not page)
+    with suppress(GatewayRefusedError):  # how it stands then, the look-up says
+        if status == "pending" and page and Capability.EXPIRE in gateway.capabilities:
+            return gateway.expire(attempt["id"], page)
+        if is_held and payment and Capability.CANCEL in gateway.capabilities:
+            return gateway.cancel(attempt["id"], payment)
     return None
 
 

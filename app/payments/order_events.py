@@ -6,7 +6,15 @@ from typing import Any
 from app import inbox
 from app.context import Context
 from app.errors import GatewayRefusedError, GatewayUnavailableError
-from app.gateways import DeclineClass, Finding, Outcome, SavedCharge, Subject
+from app.gateways import (
+    Capability,
+    DeclineClass,
+    Finding,
+    Gateway,
+    Outcome,
+    SavedCharge,
+    Subject,
+)
 from app.money import Money
 from app.payments.schemas import OrderEvent
 
@@ -32,9 +40,12 @@ def receive(ctx: Context, event: OrderEvent) -> list[str]:
 
 
 def charge(ctx: Context, row: dict[str, Any]) -> str:
-    """Charge a saved method for an order, and keep what the gateway says. Safe to repeat."""
+    """Charge a saved method for an order, and keep what the gateway says. Safe to repeat.
+
+    Of an order that is captured later the money is authorised only.
+    """
     try:
-        finding = ctx.gateway(row["gateway"]).charge(_saved(row))
+        finding = _charge(ctx.gateway(row["gateway"]), _saved(row))
     except GatewayUnavailableError as silence:
         ctx.hasura.run("MarkPaymentUnknown", attemptId=row["id"], message=silence.message)
         return "unknown"
@@ -51,6 +62,13 @@ def charge(ctx: Context, row: dict[str, Any]) -> str:
     return str(finding.outcome)
 
 
+def _charge(gateway: Gateway, saved: SavedCharge) -> Finding:
+    if saved.authorize_only and Capability.AUTHORIZE not in gateway.capabilities:
+        message = f"{gateway.name} authorises nothing first"  # and would take the money
+        raise GatewayRefusedError(message)
+    return gateway.charge(saved)
+
+
 def _saved(row: dict[str, Any]) -> SavedCharge:
     return SavedCharge(
         id=row["id"],
@@ -59,4 +77,5 @@ def _saved(row: dict[str, Any]) -> SavedCharge:
         email=row["email"],
         gateway_customer_id=row["gateway_customer_id"],
         gateway_payment_method_id=row["gateway_payment_method_id"],
+        authorize_only=row["capture_method"] == "manual",
     )

@@ -191,7 +191,8 @@ def _lead_on(
         opened = None if intent else pages.open_page(ctx, row)
     except (GatewayRefusedError, GatewayUnavailableError) as failure:
         return _to_page(token, ON_THE_PAGE[type(failure)])
-    except PaymentInProgressError:  # while the gateway thought, the payer went elsewhere
+    except (CheckoutExpiredError, PaymentInProgressError):
+        # While the gateway thought, the payment was called off, or the payer went elsewhere.
         return _to_page(token)
     if opened is not None:
         return screens.hand_over(row, opened, visitors.language(fields))

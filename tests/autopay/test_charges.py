@@ -321,6 +321,38 @@ def test_a_payment_that_the_staff_canceled_is_not_tried_again(due: Autopay, db) 
     assert broken_invariants(db) == {}
 
 
+def cancel(autopay: Autopay) -> None:
+    autopay.money.call("cancel_payment", payment_intent_id=only(autopay)["payment_intent_id"])
+
+
+def test_a_month_whose_payment_is_canceled_between_two_tries_is_not_tried_again(due, db) -> None:
+    due.materialise()
+    (order,) = due.begin(due.claim())
+    due.answer(order, "failed", decline_class="soft")
+    cancel(due)
+    due.at("2027-06-20T09:00Z")
+
+    assert due.run() == []
+    assert due.states() == {"2027-06": "canceled"}
+    assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize("outcome", ["failed", "paid"])
+def test_a_month_whose_payment_is_canceled_on_its_way_is_over_whatever_comes(
+    due: Autopay, db: Connection, outcome: str
+) -> None:
+    due.materialise()
+    claims = due.claim()
+    (order,) = due.begin(claims)
+    cancel(due)
+    assert due.begin(claims) == []  # what may not have been sent is sent no more
+    due.answer(order, outcome)
+
+    assert due.states() == {"2027-06": "canceled"}
+    assert due.credits() == 0
+    assert broken_invariants(db) == {}
+
+
 def test_an_old_fence_begins_nothing(due: Autopay, db: Connection) -> None:
     due.materialise()
     zombie = due.claim(lease_seconds=60)

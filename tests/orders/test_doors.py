@@ -4,12 +4,15 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 import responses
 
 from app import create_app, events_handler
 from app.config import ConfigError
+from app.gateways import Capability
+from app.gateways.stripe import Adapter as Stripe
 from app.graphql import operations
 from app.payments.schemas import CANCELLATIONS
 
@@ -34,6 +37,7 @@ CHARGE = {
     "gateway_account": "",
     "amount": "4200",
     "currency": "USD",
+    "capture_method": "automatic",
     "email": "ada@example.com",
     "gateway_customer_id": "cus_1",
     "gateway_payment_method_id": "pm_1",
@@ -116,6 +120,25 @@ def test_an_event_of_the_bus_is_kept_and_charged(web, hasura: Hasura) -> None:
     assert (said["eventId"], said["type"]) == ("e-1", "order.ready_for_payment")
     assert said["detail"] == EVENT["detail"] | {"amount": "42.1"}
     assert stripe.calls[0].request.headers["Idempotency-Key"] == CHARGE["id"]
+
+
+@pytest.mark.parametrize(("method", "manual"), [("manual", ["manual"]), ("automatic", [])])
+def test_what_is_captured_later_is_authorised_only(web, hasura: Hasura, method, manual) -> None:
+    hasura.charges = [CHARGE | {"capture_method": method}]
+    stripe = web.post(INTENTS, json=INTENT | {"status": "requires_capture", "amount_received": 0})
+
+    assert post().json["charges"] == ["authorized"]
+    sent = parse_qs(stripe.calls[0].request.body)
+    assert sent.get("capture_method", []) == manual
+    assert hasura.asked[-1][1]["notice"]["outcome"] == "authorized"
+
+
+def test_nothing_is_taken_where_a_gateway_cannot_authorise(web, hasura, monkeypatch) -> None:
+    monkeypatch.setattr(Stripe, "capabilities", frozenset({Capability.SAVE}))
+    hasura.charges = [CHARGE | {"capture_method": "manual"}]
+
+    assert post().json["charges"] == ["failed"]
+    assert hasura.asked[-1][1]["notice"]["decline_class"] == "gateway"
 
 
 def test_silence_leaves_the_charge_unknown(web, hasura: Hasura) -> None:

@@ -49,11 +49,25 @@ ROW = {
 class Hasura:
     def __init__(self) -> None:
         self.row = ROW
+        self.refusal = ""  # of the page that a gateway has opened
         self.asked: list[str] = []
+        self.mock: responses.RequestsMock  # where a gateway's answers are put
 
     def __call__(self, request: Any) -> tuple[int, dict[str, str], str]:
         name = json.loads(request.body)["operationName"]
         self.asked.append(name)
+        if name == "RecordCheckoutSession":
+            return (
+                200,
+                {},
+                json.dumps(
+                    {
+                        "errors": [
+                            {"message": self.refusal, "extensions": {"code": "data-exception"}}
+                        ]
+                    }
+                ),
+            )
         rows: dict[str, Any] = {
             "payment_page_returns": [KNOWN],
             "order_checkouts": [self.row],
@@ -70,6 +84,7 @@ def hasura() -> Iterator[Hasura]:
     played = Hasura()
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         mock.add_callback(responses.POST, ENVIRON["HASURA_ENDPOINT"], callback=played)
+        played.mock = mock
         yield played
 
 
@@ -96,6 +111,17 @@ def test_a_payer_is_not_led_to_a_gateway_for_what_is_not_due(client, hasura, sta
 
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/pay/{TOKEN}")
     assert set(hasura.asked) <= {"PageOfAttempt", "OrderOfAttempt", "ReadClock"}
+
+
+@pytest.mark.parametrize("code", ["checkout-expired", "payment-in-progress"])
+def test_a_payer_is_not_led_to_a_page_that_was_opened_in_vain(client, hasura, code: str) -> None:
+    hasura.refusal = f"{code}: while the gateway thought"
+    page = {"id": "cs_1", "object": "checkout.session", "url": "https://checkout.example/1"}
+    hasura.mock.post("https://api.stripe.com/v1/checkout/sessions", json=page)
+    answer = client.get(f"/payments/handover/{ATTEMPT}")
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/pay/{TOKEN}")
+    assert hasura.asked[-1] == "RecordCheckoutSession"
 
 
 @pytest.mark.parametrize("query", ["", "?payer=", "?payer=9999999999.0", "?payer=x.y"])

@@ -62,6 +62,7 @@ def attempt(number: int, wait: timedelta | None) -> dict[str, Any]:
         "updated_at": NOW.isoformat(),
         "next_check_at": wait and (NOW + wait).isoformat(),
         "not_found_is_believed_at": (NOW + timedelta(hours=1)).isoformat(),
+        "payment_intent": {"status": "pending"},
         "checkout_session": None,
         "payment_method": None,
     }

@@ -11,6 +11,7 @@ from proof.shops import AMOUNT, At, Shop
 from proof.visits import world_of
 
 from app.gateways import Finding, Outcome, Subject
+from sandbox.tokens import User
 
 
 def route(shop: Shop, gateways: tuple[str, ...], case: Case) -> None:
@@ -122,10 +123,33 @@ def capture(at: At, case: Case) -> None:
     case.same("captured", said["status"])
 
 
+def is_held_or_off(case: Case) -> bool:
+    intent = case.facts.get("payment_intent_id")
+    query = "select from payment_intents where id = %s and status in ('authorized', 'canceled')"
+    return bool(case.sql(query, intent))
+
+
 def let_go(at: At, case: Case) -> None:
+    give_up(at.shop.keeper, case)
+
+
+def give_up(who: User, case: Case) -> None:
+    """Cancel the payment, which is off from then on whoever asks again."""
     intent = case.facts["payment_intent_id"]
-    said = case.says(case.stage.action("cancel_payment", at.shop.keeper, payment_intent_id=intent))
-    case.same("let go", said["status"])
+    said = case.says(case.stage.action("cancel_payment", who, payment_intent_id=intent))
+    case.same("given up", said["status"])
+
+
+def call_off(shop: Shop, case: Case) -> None:
+    """Have the shop's bus say that the order is off."""
+    event = {
+        "id": f"off-{case.key}",
+        "type": "order.cancelled",
+        "time": "2026-11-21T10:00:00Z",
+        "data": {"orderId": case.key},
+    }
+    headers = {"x-hasura-organization-id": shop.organization_id}
+    case.says(case.stage.rest("POST", "/events", json=event, headers=headers))
 
 
 def is_taken(case: Case) -> bool:

@@ -7,8 +7,9 @@ from uuid import uuid4
 
 from gateways.world import Payer, Refunds
 from proof.cases import JANITOR, Case, Flow, Step
-from proof.deeds import initiate, verify
-from proof.shops import AMOUNT, CAMPUS
+from proof.deeds import capture, initiate, is_held, verify
+from proof.outcomes import taken_as_told
+from proof.shops import AMOUNT, CAMPUS, GATEWAYS
 from proof.visits import (
     choose,
     choose_card,
@@ -24,6 +25,7 @@ from proof.visits import (
 
 from sandbox import tokens
 
+STRIPE = GATEWAYS[0]
 CRONS = ("apply_gateway_events", "charge_orders", "check_payments", "store_missing_receipts")
 
 
@@ -152,6 +154,18 @@ FLOWS = (
             Step("charge_orders", tick_charges, by="cron"),
         ),
         paid_once,
+        crons=CRONS,
+        alone=True,
+    ),
+    Flow(
+        "an order authorised because a bus said so, and taken later",
+        (
+            Step("the customer", know_the_customer, by="payer"),
+            Step("initiatePayment", partial(initiate, CAMPUS, capture_method="manual")),
+            Step("order.ready_for_payment", ready),
+            Step("capturePayment", partial(capture, STRIPE), ready=is_held),
+        ),
+        partial(taken_as_told, STRIPE),
         crons=CRONS,
         alone=True,
     ),

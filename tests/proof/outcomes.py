@@ -54,6 +54,40 @@ def nothing_was_sold(case: Case) -> list[str]:
     return complaints + [f"the gateway took {one}" for one in case.charges()]
 
 
+def nothing_is_held(case: Case) -> list[str]:
+    """The order is off, nothing was taken, and what is held for it yet a person is told of."""
+    rows = rows_of(case)
+    complaints = [f"the gateway took {one}" for one in case.charges()]
+    if {row["status"] for row in rows} != {"canceled"}:
+        complaints.append(f"the books say {rows}")
+    left = case.sql(
+        "select payment_attempts.gateway, payment_attempts.status from payment_attempts"
+        " join orders using (payment_intent_id) where reference = %s"
+        " and payment_attempts.status not in ('failed', 'expired', 'canceled')"
+        " and payment_attempts.id not in (select object_id from exceptions"
+        " where class = 'hold-not-released' and resolved_at is null)",
+        case.key,
+    )
+    return complaints + [f"held for ever: {one}" for one in left if JANITOR in case.powers]
+
+
+def all_is_back(at: At, case: Case) -> list[str]:
+    """The order is off, and what was paid all the same goes back; the janitor sends it."""
+    rows, taken = rows_of(case), sum(one["amount"] for one in case.charges())
+    back = sum(one.amount for one in case.sent_back() if one.is_done)
+    promised = sum(row["amount"] for row in refunds_of(case))
+    complaints = []
+    if {row["status"] for row in rows} != {"canceled"}:
+        complaints.append(f"the books say {rows}")
+    if not case.faults and taken != (0 if at.can_close else AMOUNT):
+        complaints.append(f"the gateway took {taken}")
+    if JANITOR in case.powers and (back, promised) != (taken, taken):
+        complaints.append(f"the gateway took {taken}, sent back {back}, the books say {promised}")
+    if back > taken or promised > taken:
+        complaints.append(f"of {taken} goes back {promised}")
+    return complaints
+
+
 def refunds_of(case: Case) -> list[dict[str, Any]]:
     return case.sql(
         "select id::text, status, amount::int from refunds where payment_intent_id = %s",

@@ -13,11 +13,14 @@ from functools import partial
 from gateways.world import DAY, HOUR, Payer, Refunds
 from proof.cases import Flow, Step
 from proof.deeds import (
+    call_off,
     capture,
     dispute,
     fall_silent,
+    give_up,
     initiate,
     is_held,
+    is_held_or_off,
     is_paid,
     is_taken,
     let_go,
@@ -31,8 +34,10 @@ from proof.deeds import (
     wait,
 )
 from proof.outcomes import (
+    all_is_back,
     is_lost,
     nothing_is_back,
+    nothing_is_held,
     nothing_was_sold,
     paid_at,
     paid_once,
@@ -184,8 +189,36 @@ def held_unasked(at: At) -> Flow:
 def never_taken(at: At) -> Flow:
     return Flow(
         f"an order whose money {at.gateway} holds and lets go of",
-        (*held(at), Step("cancelPayment", partial(let_go, at), ready=is_held)),
-        nothing_was_sold,
+        (*held(at), Step("cancelPayment", partial(let_go, at), ready=is_held_or_off)),
+        nothing_is_held,
+        gateways=(at.gateway,),
+    )
+
+
+def called_off(at: At) -> Flow:
+    """Nobody but the janitor has the gateway let go of it."""
+    return Flow(
+        f"an order whose money {at.gateway} holds, and that is called off",
+        (*held(at), Step("order.cancelled", partial(call_off, at.shop), ready=is_held_or_off)),
+        nothing_is_held,
+        gateways=(at.gateway,),
+    )
+
+
+def given_up(at: At) -> Flow:
+    """Not every gateway can close its page: what is paid there all the same goes back."""
+    *first, going = to_the_page(at)
+    return Flow(
+        f"an order given up on {at.gateway}'s page, and paid there all the same",
+        (
+            *first,
+            replace(going, repeats=False),  # its page is shown no more
+            Step("cancelPayment", partial(give_up, at.shop.payer), ready=is_initiated),
+            Step("paying", partial(pay, Payer.PAYS, Refunds.SUCCEED), by="payer"),
+            Step("coming back", come_back, ready=is_there),
+        ),
+        partial(all_is_back, at),
+        crons=REFUND_CRONS,
         gateways=(at.gateway,),
     )
 
@@ -295,7 +328,9 @@ FAMILIES: tuple[tuple[Callable[[At], Flow], Callable[[At], object]], ...] = (
     (disputed, lambda _: True),
     (taken_later, lambda at: at.capture),
     (held_unasked, lambda at: at.may_hold),
-    (never_taken, lambda at: at.capture and at.lets_go),
+    (never_taken, lambda at: at.capture),
+    (called_off, lambda at: at.capture),
+    (given_up, lambda _: True),
     (to_another, lambda at: at.rivals),
     (taken_twice, lambda at: at.rivals),
 )

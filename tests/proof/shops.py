@@ -38,8 +38,8 @@ class At:
     gives_codes: bool = True  # that a UPI app reads
     capture: int = PART  # how much is taken of what it holds; 0 where it holds nothing
     tells_captures: bool = True  # by a webhook
-    lets_go: bool = True  # of what it holds, when it is told
     may_hold: bool = False  # what it was to take, where an account is set up so
+    can_close: bool = True  # its page, when it is told
     takes_several: bool = False  # whether a page of its may be paid more than once
     late: Payer = Payer.FAILS_THEN_PAYS_LATE  # declines, and what comes later comes by itself
     closes: int = 0  # how long a page stays open that cannot be closed, in seconds
@@ -61,10 +61,18 @@ GATEWAYS = (
         late=Payer.DECLINES_SOFT,
         closes=25 * HOUR,
         capture=AMOUNT,
-        lets_go=False,
+        can_close=False,
         takes_several=True,
     ),
-    At("payu", TRUCKS, ("razorpay", "cashfree"), tries_again=False, pause=301, capture=0),
+    At(
+        "payu",
+        TRUCKS,
+        ("razorpay", "cashfree"),
+        tries_again=False,
+        pause=301,
+        capture=0,
+        can_close=False,
+    ),
     At(
         "cashfree",
         TRUCKS,

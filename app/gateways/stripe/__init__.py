@@ -123,6 +123,8 @@ class Adapter:
                 "metadata": {"payment_attempt_id": charge.id, findings.PAYER_IS_AWAY: "true"},
                 "expand": ["latest_charge"],
             }
+            if charge.authorize_only:
+                params["capture_method"] = "manual"
             # As plain data: to make the SDK's objects of it, to be read once, is most of the work.
             create, path = self.client.raw_request, "/v1/payment_intents"
             intent = answer(lambda: create("post", path, idempotency_key=charge.id, **params).data)

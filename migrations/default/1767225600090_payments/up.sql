@@ -678,6 +678,10 @@ begin
     limit 1
     for no key update;
 
+    if v_intent.status = 'canceled' then
+        raise exception 'not-capturable: payment % is called off', v_intent.id
+            using errcode = '22B15';
+    end if;
     if v_attempt.id is null or (
         v_intent.capture_method <> 'manual' and v_attempt.status = 'captured'
         and v_attempt.amount_to_capture is null
@@ -716,7 +720,8 @@ $$;
 comment on function begin_capture is
 'Writes down how much of an authorised payment is to be taken, before the gateway is told. The same '
 'amount again: the same row; another one only after the gateway has refused the first. As with refunds, '
-'the organisation decides, and nobody else.';
+'the organisation decides, and nobody else. Refused once the payment is called off, though a capture was '
+'begun before: whether the gateway took it, it is asked.';
 grant execute on function begin_capture to munim_hasura;
 
 create function refuse_capture(
@@ -828,6 +833,8 @@ begin
 
     if v_status in ('captured', 'failed', 'expired', 'canceled') then
         perform resolve_exception('payment-unresolved', 'payment_attempt', p_attempt.id);
+        perform resolve_exception('hold-not-released', 'payment_attempt', p_attempt.id)
+        where p_attempt.status = 'authorized';
     end if;
     return null;
 end;
@@ -1041,6 +1048,11 @@ begin
         next_check_at = case
             -- Some gateways say first that they hold what they take themselves a moment later.
             when v_is_to_take then clock_now() + check_delay(0)
+            -- Held for a payment that was called off meanwhile: it is to be released.
+            when p_status = 'authorized' and exists (
+                select from payment_intents
+                where id = p_attempt.payment_intent_id and status = 'canceled'
+            ) then clock_now()
             when p_status in ('pending', 'processing', 'authorized')
                 then coalesce(
                     next_check_at,

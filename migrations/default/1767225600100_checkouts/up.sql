@@ -128,6 +128,13 @@ as $$
 declare
     v_attempt payment_attempts := acting_attempt(hasura_session, p_payment_attempt_id);
 begin
+    if exists (
+        select from payment_intents
+        where id = v_attempt.payment_intent_id and status = 'canceled'
+    ) then
+        raise exception 'checkout-expired: payment % is called off', v_attempt.payment_intent_id
+            using errcode = '22B25';
+    end if;
     if v_attempt.failure_code = 'page-never-shown' then
         raise exception 'payment-in-progress: another attempt has taken the place of %', v_attempt.id
             using errcode = '22B10';
@@ -153,7 +160,7 @@ end;
 $$;
 comment on function record_checkout_session is
 'Keeps the page that a gateway opened for an attempt, or the newest UPI link in its place. Refused where '
-'the payer was sent elsewhere meanwhile: the page must not be shown.';
+'the payer was sent elsewhere, or the payment called off, meanwhile: the page must not be shown.';
 grant execute on function record_checkout_session to munim_hasura;
 
 create function fail_checkout(

@@ -3,6 +3,7 @@ drop function decline_autopay_charge;
 drop function finish_autopay_charge;
 drop function resolve_autopay_exceptions;
 drop function has_open_attempt;
+drop function call_off_autopay_charge;
 drop function advance_autopay_charge;
 drop function finish_autopay_charges;
 drop function release_autopay_charges;

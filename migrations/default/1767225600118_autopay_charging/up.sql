@@ -237,10 +237,12 @@ from autopay_charges
 inner join autopay_mandates on autopay_mandates.id = autopay_charges.autopay_mandate_id
 inner join credit_purchases
     on credit_purchases.payment_intent_id = autopay_charges.payment_intent_id
+inner join payment_intents on payment_intents.id = autopay_charges.payment_intent_id
 inner join payment_attempts
     on payment_attempts.payment_intent_id = autopay_charges.payment_intent_id
 inner join payment_methods on payment_methods.id = payment_attempts.payment_method_id
 where autopay_charges.status = 'charging'
+    and payment_intents.status <> 'canceled'
     and payment_attempts.status in ('created', 'unknown')
     and payment_attempts.created_at > clock_now() - interval '23 hours';
 comment on view autopay_orders is
@@ -717,9 +719,9 @@ begin
     perform from autopay_mandates where id = v_charge.autopay_mandate_id for no key update;
     select * into strict v_charge from autopay_charges where id = v_charge.id for no key update;
 
-    if v_attempt.status = 'captured' then
+    if v_attempt.status = 'captured' and not v_attempt.is_surplus then
         perform finish_autopay_charge(v_charge);
-    elsif v_attempt.status in ('failed', 'expired', 'canceled') then
+    elsif v_attempt.status in ('captured', 'failed', 'expired', 'canceled') then
         if v_charge.status = 'charging' and not has_open_attempt(v_attempt.payment_intent_id) then
             perform decline_autopay_charge(v_charge, v_attempt);
         end if;
@@ -733,6 +735,30 @@ $$;
 comment on function advance_autopay_charge is
 'Tells a charge what became of an attempt of its payment. Called by settle_payment_attempt, after '
 'everything else; nothing happens where the payment is no charge''s.';
+
+create function call_off_autopay_charge(p_payment_intent_id uuid) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_charge autopay_charges;
+begin
+    select * into v_charge
+    from autopay_charges where payment_intent_id = p_payment_intent_id;
+    if v_charge.id is null then
+        return;
+    end if;
+    perform from autopay_mandates where id = v_charge.autopay_mandate_id for no key update;
+    select * into strict v_charge from autopay_charges where id = v_charge.id for no key update;
+
+    -- One that is with a gateway ends as its attempt does: see decline_autopay_charge.
+    perform skip_autopay_charge(v_charge, 'canceled')
+    where v_charge.status in ('due', 'claimed', 'action_required')
+        or v_charge.status = 'charging' and not has_open_attempt(p_payment_intent_id);
+end;
+$$;
+comment on function call_off_autopay_charge is
+'The payment of a month is called off: the month is not tried again. The intent is locked.';
 
 create function has_open_attempt(p_payment_intent_id uuid) returns boolean
 language sql stable
@@ -766,9 +792,6 @@ as $$
 declare
     v_charge autopay_charges;
 begin
-    if p_charge.status = 'succeeded' then
-        return;  -- the money that came now is a surplus, and goes back
-    end if;
     update autopay_charges
     set status = 'succeeded', reason = null, next_try_at = null, lease_until = null
     where id = p_charge.id
@@ -791,7 +814,10 @@ begin
     select * into strict v_mandate from autopay_mandates where id = p_charge.autopay_mandate_id;
     if v_mandate.status <> 'active' then
         perform skip_autopay_charge(p_charge, v_mandate.status);
-    elsif p_attempt.status = 'canceled' then
+    elsif p_attempt.status = 'canceled' or exists (
+        select from payment_intents
+        where id = p_attempt.payment_intent_id and status = 'canceled'
+    ) then
         perform skip_autopay_charge(p_charge, 'canceled');  -- and so is what was owed
     elsif p_attempt.decline_class in ('hard', 'fraud') then
         update autopay_charges

@@ -76,6 +76,7 @@ select
     payment_attempts.gateway_account,
     payment_attempts.amount,
     payment_attempts.currency,
+    payment_intents.capture_method,
     customers.email,
     payment_methods.gateway_customer_id,
     payment_methods.gateway_payment_method_id
@@ -240,8 +241,9 @@ begin
 end;
 $$;
 comment on function charge_order is
-'Opens the one attempt to charge the customer''s newest saved method; without one it is announced '
-'that the customer must come and pay. The intent is locked.';
+'Opens the one attempt to charge the customer''s newest saved method, or to have its money authorised '
+'where the order says so; without one it is announced that the customer must come and pay. The intent is '
+'locked.';
 
 create function cancel_order(p_order orders, p_intent payment_intents, p_session json) returns void
 language plpgsql volatile
@@ -252,8 +254,7 @@ declare
     v_refund refunds;
 begin
     if p_intent.status <> 'paid' then
-        update payment_intents set status = 'canceled'
-        where id = p_intent.id and status <> 'canceled';
+        perform call_off_payment(p_intent) where p_intent.status <> 'canceled';
         return;  -- whatever is captured from now on is surplus, and goes back by itself
     end if;
 
