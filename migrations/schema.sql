@@ -87,6 +87,7 @@ create table autopay_mandates (
     livemode boolean not null,
     customer_id uuid not null,
     idempotency_key text not null,
+    requested_by text not null,
     gateway text not null,
     payment_method_id uuid,
     amount bigint not null,
@@ -115,7 +116,7 @@ create table autopay_mandates (
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
     constraint autopay_mandates_pkey PRIMARY KEY (id),
-    constraint autopay_mandate_key_is_used_once UNIQUE (customer_id, idempotency_key, organization_id, livemode),
+    constraint autopay_mandate_key_is_used_once UNIQUE (customer_id, idempotency_key, requested_by, organization_id, livemode),
     constraint autopay_mandate_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint autopay_setup_page_is_opened_once UNIQUE (gateway_session_id, gateway, livemode),
     constraint autopay_mandate_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
@@ -133,6 +134,7 @@ create table autopay_mandates (
     constraint opened_autopay_setup_has_a_page CHECK ((gateway_session_id IS NULL) = (url IS NULL))
 );
 comment on table autopay_mandates is 'A customer''s order to charge them each month while they are away. What was agreed to never changes: another amount or day is another mandate, which takes the place of this one when it is set up.';
+comment on column autopay_mandates.requested_by is 'user:<id>, or service. A key is this one''s own.';
 comment on column autopay_mandates.amount is 'Minor units of currency; what is charged and the most that may be.';
 comment on column autopay_mandates.day_of_month is '29 to 31 mean the last day where a month is shorter.';
 comment on column autopay_mandates.timezone is 'The organisation''s when the mandate was made.';
@@ -152,7 +154,7 @@ CREATE UNIQUE INDEX customer_has_one_live_autopay_mandate ON public.autopay_mand
 CREATE UNIQUE INDEX customer_sets_up_one_autopay_mandate ON public.autopay_mandates USING btree (customer_id, currency) WHERE (status = 'pending_setup'::text);
 comment on index autopay_mandates_to_announce is 'Queue of materialise_autopay.';
 comment on index autopay_setups_to_check is 'Queue of check_autopay_setups.';
-CREATE TRIGGER autopay_mandate_keeps_what_was_agreed_to BEFORE UPDATE ON autopay_mandates FOR EACH ROW WHEN (old.customer_id IS DISTINCT FROM new.customer_id OR old.amount IS DISTINCT FROM new.amount OR old.currency IS DISTINCT FROM new.currency OR old.day_of_month IS DISTINCT FROM new.day_of_month OR old.local_time IS DISTINCT FROM new.local_time OR old.timezone IS DISTINCT FROM new.timezone OR old.gateway IS DISTINCT FROM new.gateway OR old.consented_by IS DISTINCT FROM new.consented_by OR old.idempotency_key IS DISTINCT FROM new.idempotency_key OR old.anchor_on IS NOT NULL AND old.anchor_on IS DISTINCT FROM new.anchor_on OR old.payment_method_id IS NOT NULL AND old.payment_method_id IS DISTINCT FROM new.payment_method_id) EXECUTE FUNCTION keep_autopay_agreement();
+CREATE TRIGGER autopay_mandate_keeps_what_was_agreed_to BEFORE UPDATE ON autopay_mandates FOR EACH ROW WHEN (old.customer_id IS DISTINCT FROM new.customer_id OR old.amount IS DISTINCT FROM new.amount OR old.currency IS DISTINCT FROM new.currency OR old.day_of_month IS DISTINCT FROM new.day_of_month OR old.local_time IS DISTINCT FROM new.local_time OR old.timezone IS DISTINCT FROM new.timezone OR old.gateway IS DISTINCT FROM new.gateway OR old.consented_by IS DISTINCT FROM new.consented_by OR old.idempotency_key IS DISTINCT FROM new.idempotency_key OR old.requested_by IS DISTINCT FROM new.requested_by OR old.anchor_on IS NOT NULL AND old.anchor_on IS DISTINCT FROM new.anchor_on OR old.payment_method_id IS NOT NULL AND old.payment_method_id IS DISTINCT FROM new.payment_method_id) EXECUTE FUNCTION keep_autopay_agreement();
 CREATE TRIGGER autopay_mandate_takes_legal_steps BEFORE UPDATE OF status ON autopay_mandates FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('autopay_mandate_steps');
 CREATE TRIGGER autopay_mandate_updated_at BEFORE UPDATE ON autopay_mandates FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on autopay_mandates to munim_hasura;
@@ -524,14 +526,14 @@ create table credit_grants (
     livemode boolean not null,
     customer_id uuid not null,
     idempotency_key text not null,
+    requested_by text not null,
     credits_amount numeric(20,4) not null,
     reason text not null,
     expires_at timestamp with time zone,
-    created_by text not null,
     ledger_transaction_id uuid not null,
     created_at timestamp with time zone not null default clock_now(),
     constraint credit_grants_pkey PRIMARY KEY (id),
-    constraint credit_grant_key_is_used_once UNIQUE (customer_id, idempotency_key, organization_id, livemode),
+    constraint credit_grant_key_is_used_once UNIQUE (customer_id, idempotency_key, requested_by, organization_id, livemode),
     constraint credit_grant_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint credit_grant_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
     constraint credit_grant_is_booked FOREIGN KEY (ledger_transaction_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode),
@@ -540,6 +542,7 @@ create table credit_grants (
     constraint credit_grant_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255)
 );
 comment on table credit_grants is 'Credits given without a payment, by whom and why. They have no money value.';
+comment on column credit_grants.requested_by is 'user:<id>, or service. A key is this one''s own: two people who choose the same words give twice.';
 grant select on credit_grants to munim_hasura;
 
 create table credit_lots (
@@ -705,13 +708,13 @@ create table credit_returns (
     livemode boolean not null,
     credit_spend_id uuid not null,
     idempotency_key text not null,
+    requested_by text not null,
     credits_amount numeric(20,4) not null,
     reason text not null,
-    created_by text not null,
     ledger_transaction_id uuid not null,
     created_at timestamp with time zone not null default clock_now(),
     constraint credit_returns_pkey PRIMARY KEY (id),
-    constraint credit_return_key_is_used_once UNIQUE (credit_spend_id, idempotency_key),
+    constraint credit_return_key_is_used_once UNIQUE (credit_spend_id, idempotency_key, requested_by),
     constraint credit_return_is_booked FOREIGN KEY (ledger_transaction_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode),
     constraint credit_return_takes_a_spend_back FOREIGN KEY (credit_spend_id, organization_id, livemode) REFERENCES credit_spends(id, organization_id, livemode),
     constraint credit_return_gives_something CHECK (credits_amount > 0::numeric),
@@ -719,6 +722,7 @@ create table credit_returns (
     constraint credit_return_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255)
 );
 comment on table credit_returns is 'A spend that is taken back, whole or in part, into its own lots.';
+comment on column credit_returns.requested_by is 'user:<id>, or service. A key is this one''s own.';
 grant select on credit_returns to munim_hasura;
 
 create table credit_spend_lots (
@@ -746,15 +750,15 @@ create table credit_spends (
     livemode boolean not null,
     customer_id uuid not null,
     idempotency_key text not null,
+    requested_by text not null,
     credits_amount numeric(20,4) not null,
     credits_returned numeric(20,4) not null default 0,
     description text not null,
     reference text,
-    created_by text not null,
     ledger_transaction_id uuid not null,
     created_at timestamp with time zone not null default clock_now(),
     constraint credit_spends_pkey PRIMARY KEY (id),
-    constraint credit_spend_key_is_used_once UNIQUE (customer_id, idempotency_key, organization_id, livemode),
+    constraint credit_spend_key_is_used_once UNIQUE (customer_id, idempotency_key, requested_by, organization_id, livemode),
     constraint credit_spend_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint credit_spend_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
     constraint credit_spend_is_booked FOREIGN KEY (ledger_transaction_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode),
@@ -764,6 +768,7 @@ create table credit_spends (
     constraint no_more_comes_back_than_was_spent CHECK (credits_returned >= 0::numeric AND credits_returned <= credits_amount)
 );
 comment on table credit_spends is 'Credits that a customer used, and what for.';
+comment on column credit_spends.requested_by is 'user:<id>, or service. A key is this one''s own: two people at one till who choose the same words have sold twice.';
 comment on column credit_spends.reference is 'The shop''s own id of what was sold.';
 CREATE INDEX credit_spends_by_customer ON public.credit_spends USING btree (customer_id, created_at);
 CREATE INDEX credit_spends_by_reference ON public.credit_spends USING btree (reference) WHERE (reference IS NOT NULL);
@@ -6050,11 +6055,12 @@ declare
     v_customer customers := spending_customer(
         hasura_session, p_customer_id, array['owner', 'finance']
     );
+    v_principal constant text := acting_principal(hasura_session);
     v_grant credit_grants;
 begin
     select * into v_grant
     from credit_grants
-    where customer_id = v_customer.id and idempotency_key = p_key;
+    where customer_id = v_customer.id and idempotency_key = p_key and requested_by = v_principal;
 
     if v_grant.id is not null then
         if (v_grant.credits_amount, v_grant.reason, v_grant.expires_at)
@@ -6073,13 +6079,14 @@ begin
             using errcode = '22B05';
     end if;
     perform write_credit_grant(
-        hasura_session, v_customer, p_amount, p_key, p_reason, p_expires_at
+        v_customer, p_amount, p_key, v_principal, p_reason, p_expires_at
     );
     return query
-    select * from credit_grants where customer_id = v_customer.id and idempotency_key = p_key;
+    select * from credit_grants
+    where customer_id = v_customer.id and idempotency_key = p_key and requested_by = v_principal;
 end;
 $function$;
-comment on function grant_credits(json,uuid,numeric,text,text,timestamp with time zone) is 'Credits without a payment, once per key. Without a time of their own they expire as bought ones do.';
+comment on function grant_credits(json,uuid,numeric,text,text,timestamp with time zone) is 'Credits without a payment, once per key of whoever asks. Without a time of their own they expire as bought ones do.';
 grant execute on function grant_credits(json,uuid,numeric,text,text,timestamp with time zone) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.has_open_attempt(p_payment_intent_id uuid)
@@ -7396,7 +7403,9 @@ begin
 
     -- The customer's row orders their requests: of two with one key, the second finds the first.
     perform from customers where id = v_customer.id for no key update;
-    v_id := repeated_autopay_mandate(v_customer, p_key, p_amount, p_currency, p_day_of_month);
+    v_id := repeated_autopay_mandate(
+        v_customer, p_key, acting_principal(hasura_session), p_amount, p_currency, p_day_of_month
+    );
 
     if v_id is null then
         select coalesce(p_currency, default_currency) into strict v_currency
@@ -9510,7 +9519,7 @@ end;
 $function$;
 comment on function release_purchase_credits(uuid) is 'The refund failed: its credits are free again. Again, or where none are held: nothing happens.';
 
-CREATE OR REPLACE FUNCTION public.repeated_autopay_mandate(p_customer customers, p_key text, p_amount bigint, p_currency text, p_day_of_month integer)
+CREATE OR REPLACE FUNCTION public.repeated_autopay_mandate(p_customer customers, p_key text, p_requested_by text, p_amount bigint, p_currency text, p_day_of_month integer)
  RETURNS uuid
  LANGUAGE plpgsql
  STABLE
@@ -9521,7 +9530,8 @@ declare
 begin
     select * into v_mandate
     from autopay_mandates
-    where customer_id = p_customer.id and idempotency_key = p_key;
+    where customer_id = p_customer.id and idempotency_key = p_key
+        and requested_by = p_requested_by;
 
     if v_mandate.id is not null
         and (v_mandate.amount, v_mandate.currency, v_mandate.day_of_month)
@@ -9533,7 +9543,7 @@ begin
     return v_mandate.id;
 end;
 $function$;
-comment on function repeated_autopay_mandate(customers,text,bigint,text,integer) is 'The mandate that this key opened before, or null. Refuses a key with other content.';
+comment on function repeated_autopay_mandate(customers,text,text,bigint,text,integer) is 'The mandate that this key opened before, or null. Refuses a key with other content.';
 
 CREATE OR REPLACE FUNCTION public.repeated_credit_purchase(p_customer customers, p_key text, p_requested_by text, p_amount bigint, p_currency text, p_email text)
  RETURNS uuid
@@ -9994,6 +10004,7 @@ CREATE OR REPLACE FUNCTION public.return_credits(hasura_session json, p_credit_s
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
+    v_principal constant text := acting_principal(hasura_session);
     v_spend credit_spends;
     v_return credit_returns;
 begin
@@ -10014,9 +10025,10 @@ begin
     perform from credit_spends where id = v_spend.id for no key update;
 
     select * into v_return
-    from credit_returns where credit_spend_id = v_spend.id and idempotency_key = p_key;
+    from credit_returns
+    where credit_spend_id = v_spend.id and idempotency_key = p_key and requested_by = v_principal;
     if v_return.id is null then
-        perform write_credit_return(hasura_session, v_spend, p_amount, p_key, p_reason);
+        perform write_credit_return(v_spend, p_amount, p_key, v_principal, p_reason);
     elsif (coalesce(p_amount, v_return.credits_amount), p_reason)
         is distinct from (v_return.credits_amount, v_return.reason)
     then
@@ -10024,10 +10036,11 @@ begin
             using errcode = '22B08';
     end if;
     return query
-    select * from credit_returns where credit_spend_id = v_spend.id and idempotency_key = p_key;
+    select * from credit_returns
+    where credit_spend_id = v_spend.id and idempotency_key = p_key and requested_by = v_principal;
 end;
 $function$;
-comment on function return_credits(json,uuid,numeric,text,text) is 'Takes a spend back, whole (no amount) or in part, once per key: the credits go to the lots they came from, with the day on which those expire.';
+comment on function return_credits(json,uuid,numeric,text,text) is 'Takes a spend back, whole (no amount) or in part, once per key of whoever asks: the credits go to the lots they came from, with the day on which those expire.';
 grant execute on function return_credits(json,uuid,numeric,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.return_purchase_credits_posting(p_refund_id uuid, p_occurred_at timestamp with time zone)
@@ -10238,15 +10251,6 @@ end;
 $function$;
 comment on function seal_ledger_block(json,integer) is 'Seals what has been posted since the last block; no row when there is nothing. Postings go on meanwhile: what commits later is sealed by the next block.';
 grant execute on function seal_ledger_block(json,integer) to munim_hasura;
-
-CREATE OR REPLACE FUNCTION public.session_actor(p_session json)
- RETURNS text
- LANGUAGE sql
- IMMUTABLE
-BEGIN ATOMIC
- SELECT COALESCE((p_session ->> 'x-hasura-user-id'::text), (p_session ->> 'x-hasura-role'::text)) AS "coalesce";
-END;
-comment on function session_actor(json) is 'Who is written down as the maker.';
 
 CREATE OR REPLACE FUNCTION public.set_credit_rate(hasura_session json, p_currency text, p_rate numeric, p_valid_from timestamp with time zone)
  RETURNS SETOF credit_rates
@@ -10702,16 +10706,17 @@ declare
     v_customer customers := spending_customer(
         hasura_session, p_customer_id, array['service', 'owner', 'dispatcher']
     );
+    v_principal constant text := acting_principal(hasura_session);
     v_spend credit_spends;
 begin
     select * into v_spend
     from credit_spends
-    where customer_id = v_customer.id and idempotency_key = p_key;
+    where customer_id = v_customer.id and idempotency_key = p_key and requested_by = v_principal;
 
     if v_spend.id is null then
         perform check_credits_amount(p_amount, 1000000000000);
         perform write_credit_spend(
-            hasura_session, v_customer, p_amount, p_key, p_description, p_reference
+            v_customer, p_amount, p_key, v_principal, p_description, p_reference
         );
     elsif (v_spend.credits_amount, v_spend.description, v_spend.reference)
         is distinct from (p_amount, p_description, p_reference)
@@ -10720,10 +10725,11 @@ begin
             using errcode = '22B08';
     end if;
     return query
-    select * from credit_spends where customer_id = v_customer.id and idempotency_key = p_key;
+    select * from credit_spends
+    where customer_id = v_customer.id and idempotency_key = p_key and requested_by = v_principal;
 end;
 $function$;
-comment on function spend_credits(json,uuid,numeric,text,text,text) is 'A customer uses credits; the shop says so on their behalf. Once per key, never below zero.';
+comment on function spend_credits(json,uuid,numeric,text,text,text) is 'A customer uses credits; the shop says so on their behalf. Once per key of whoever asks, never below zero.';
 grant execute on function spend_credits(json,uuid,numeric,text,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.spendable_lots(p_customer_id uuid)
@@ -11257,13 +11263,13 @@ begin
     end loop;
 
     insert into autopay_mandates (
-        organization_id, livemode, customer_id, idempotency_key, gateway, amount, currency,
-        day_of_month, local_time, timezone, customer_email, gateway_customer_id, success_url,
-        cancel_url, consented_by, setup_expires_at, next_check_at
+        organization_id, livemode, customer_id, idempotency_key, requested_by, gateway, amount,
+        currency, day_of_month, local_time, timezone, customer_email, gateway_customer_id,
+        success_url, cancel_url, consented_by, setup_expires_at, next_check_at
     )
     select
-        p_customer.organization_id, p_customer.livemode, p_customer.id, p_key, p_gateway, p_amount,
-        p_currency, p_day_of_month, autopay_settings.local_time, organizations.timezone,
+        p_customer.organization_id, p_customer.livemode, p_customer.id, p_key,
+        acting_principal(p_session), p_gateway, p_amount, p_currency, p_day_of_month, autopay_settings.local_time, organizations.timezone,
         p_customer.email, customer_at_gateway(p_customer, p_gateway), p_success_url,
         p_cancel_url, coalesce(p_session ->> 'x-hasura-user-id', p_customer.id::text),
         date_trunc('second', clock_now()) + interval '23 hours', clock_now() + check_delay(1)
@@ -11315,7 +11321,7 @@ end;
 $function$;
 comment on function write_bank_transfer(bank_transfers) is 'Writes a transfer down once, by its key and by its reference, however many enter it at a time.';
 
-CREATE OR REPLACE FUNCTION public.write_credit_grant(p_session json, p_customer customers, p_amount numeric, p_key text, p_reason text, p_expires_at timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.write_credit_grant(p_customer customers, p_amount numeric, p_key text, p_requested_by text, p_reason text, p_expires_at timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -11326,12 +11332,12 @@ declare
     v_expires_at timestamptz := coalesce(p_expires_at, clock_now() + make_interval(days => v_days));
 begin
     insert into credit_grants (
-        id, organization_id, livemode, customer_id, idempotency_key, credits_amount, reason,
-        expires_at, created_by, ledger_transaction_id
+        id, organization_id, livemode, customer_id, idempotency_key, requested_by, credits_amount,
+        reason, expires_at, ledger_transaction_id
     )
     values (
-        v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key, p_amount,
-        p_reason, p_expires_at, session_actor(p_session),
+        v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key,
+        p_requested_by, p_amount, p_reason, p_expires_at,
         post_ledger_transaction(
             p_customer.organization_id, p_customer.livemode, 'credit-grant:' || v_id,
             'credit_grant', 'credit_grant', v_id, clock_now(),
@@ -11357,7 +11363,7 @@ begin
     );
 end;
 $function$;
-comment on function write_credit_grant(json,customers,numeric,text,text,timestamp with time zone) is 'Books a gift and puts it into a lot of its own.';
+comment on function write_credit_grant(customers,numeric,text,text,text,timestamp with time zone) is 'Books a gift and puts it into a lot of its own.';
 
 CREATE OR REPLACE FUNCTION public.write_credit_purchase(p_customer customers, p_key text, p_requested_by text, p_amount bigint, p_currency text)
  RETURNS payment_intents
@@ -11389,7 +11395,7 @@ end;
 $function$;
 comment on function write_credit_purchase(customers,text,text,bigint,text) is 'The purchase and what is owed for it, rate frozen.';
 
-CREATE OR REPLACE FUNCTION public.write_credit_return(p_session json, p_spend credit_spends, p_amount numeric, p_key text, p_reason text)
+CREATE OR REPLACE FUNCTION public.write_credit_return(p_spend credit_spends, p_amount numeric, p_key text, p_requested_by text, p_reason text)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -11405,12 +11411,12 @@ begin
     update credit_spends set credits_returned = credits_returned + v_credits where id = p_spend.id;
 
     insert into credit_returns (
-        id, organization_id, livemode, credit_spend_id, idempotency_key, credits_amount, reason,
-        created_by, ledger_transaction_id
+        id, organization_id, livemode, credit_spend_id, idempotency_key, requested_by,
+        credits_amount, reason, ledger_transaction_id
     )
     values (
-        v_id, p_spend.organization_id, p_spend.livemode, p_spend.id, p_key, v_credits, p_reason,
-        session_actor(p_session),
+        v_id, p_spend.organization_id, p_spend.livemode, p_spend.id, p_key, p_requested_by,
+        v_credits, p_reason,
         post_ledger_transaction(
             p_spend.organization_id, p_spend.livemode, 'spend-return:' || v_id, 'credit_return',
             'credit_return', v_id, clock_now(),
@@ -11427,9 +11433,9 @@ begin
     );
 end;
 $function$;
-comment on function write_credit_return(json,credit_spends,numeric,text,text) is 'Puts credits of a spend back, books it, tells the world.';
+comment on function write_credit_return(credit_spends,numeric,text,text,text) is 'Puts credits of a spend back, books it, tells the world.';
 
-CREATE OR REPLACE FUNCTION public.write_credit_spend(p_session json, p_customer customers, p_amount numeric, p_key text, p_description text, p_reference text)
+CREATE OR REPLACE FUNCTION public.write_credit_spend(p_customer customers, p_amount numeric, p_key text, p_requested_by text, p_description text, p_reference text)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -11439,12 +11445,12 @@ declare
     v_parts credit_part[] := take_credits_oldest_first(p_customer, p_amount);
 begin
     insert into credit_spends (
-        id, organization_id, livemode, customer_id, idempotency_key, credits_amount, description,
-        reference, created_by, ledger_transaction_id
+        id, organization_id, livemode, customer_id, idempotency_key, requested_by, credits_amount,
+        description, reference, ledger_transaction_id
     )
     values (
-        v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key, p_amount,
-        p_description, p_reference, session_actor(p_session),
+        v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key,
+        p_requested_by, p_amount, p_description, p_reference,
         post_ledger_transaction(
             p_customer.organization_id, p_customer.livemode, 'spend:' || v_id, 'credit_spend',
             'credit_spend', v_id, clock_now(),
@@ -11467,7 +11473,7 @@ begin
     );
 end;
 $function$;
-comment on function write_credit_spend(json,customers,numeric,text,text,text) is 'Takes credits from the lots, books it, tells the world.';
+comment on function write_credit_spend(customers,numeric,text,text,text,text) is 'Takes credits from the lots, books it, tells the world.';
 
 CREATE OR REPLACE FUNCTION public.write_few_ledger_entries(p_organization_id uuid, p_livemode boolean, p_now timestamp with time zone, p_ids uuid[], p_postings ledger_posting[])
  RETURNS void

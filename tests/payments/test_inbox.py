@@ -565,8 +565,8 @@ BREACHES = {
     "invariant_credit_lots_add_up": "update credit_lots set used = 1, remaining = remaining - 1",
     "invariant_credit_spends_add_up": (
         "insert into credit_spends (organization_id, livemode, customer_id, idempotency_key,"
-        " credits_amount, description, created_by, ledger_transaction_id)"
-        " select organization_id, livemode, id, 'key', 1, 'Lunch', 'ada', gen_random_uuid()"
+        " requested_by, credits_amount, description, ledger_transaction_id)"
+        " select organization_id, livemode, id, 'key', 'user:ada', 1, 'Lunch', gen_random_uuid()"
         " from customers"
     ),
     "invariant_attempts_ask_for_what_is_owed": "update payment_attempts set amount = 2501",
