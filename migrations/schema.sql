@@ -1191,6 +1191,27 @@ create view invariant_account_holds as
 comment on view invariant_account_holds is 'I2: what is held is the sum of the account''s open holds.';
 grant select on invariant_account_holds to munim_hasura;
 
+create view invariant_applied_messages_have_an_effect as
+ SELECT id AS gateway_event_id,
+    gateway,
+    type
+   FROM gateway_events
+  WHERE status = 'applied'::text AND
+        CASE notice ->> 'subject'::text
+            WHEN 'payment'::text THEN (notice ->> 'outcome'::text) = 'paid'::text AND NOT (EXISTS ( SELECT
+               FROM payment_attempts
+              WHERE payment_attempts.id = payment_attempt_id AND payment_attempts.status = 'captured'::text))
+            WHEN 'refund'::text THEN (notice ->> 'outcome'::text) = 'succeeded'::text AND NOT (EXISTS ( SELECT
+               FROM refunds
+              WHERE refunds.gateway_refund_id = (notice ->> 'gateway_refund_id'::text) AND refunds.gateway = gateway AND refunds.gateway_account = gateway_account AND refunds.livemode = livemode))
+            WHEN 'dispute'::text THEN NOT (EXISTS ( SELECT
+               FROM disputes
+              WHERE disputes.gateway_dispute_id = (notice ->> 'gateway_dispute_id'::text) AND disputes.gateway = gateway AND disputes.gateway_account = gateway_account AND disputes.livemode = livemode))
+            ELSE NULL::boolean
+        END;
+comment on view invariant_applied_messages_have_an_effect is 'I6: what a gateway told and was applied is seen in what it told of; every other message says why it changed nothing.';
+grant select on invariant_applied_messages_have_an_effect to munim_hasura;
+
 create view invariant_attempts_ask_for_what_is_owed as
  SELECT payment_attempts.id AS payment_attempt_id
    FROM payment_attempts
@@ -1532,6 +1553,57 @@ create view invariant_credit_spends_add_up as
 comment on view invariant_credit_spends_add_up is 'A spend is the sum of what its lots gave, and what came back the sum of its returns.';
 grant select on invariant_credit_spends_add_up to munim_hasura;
 
+create view invariant_effects_are_booked_once as
+ SELECT reference_id,
+    reference_type,
+    kind,
+    count(*) AS transactions
+   FROM ledger_transactions
+  WHERE kind = ANY (ARRAY['capture'::text, 'credit_purchase'::text, 'credit_grant'::text, 'credit_spend'::text, 'credit_return'::text, 'bank_transfer'::text])
+  GROUP BY reference_id, reference_type, kind
+ HAVING count(*) > 1;
+comment on view invariant_effects_are_booked_once is 'I6: one fact, one transaction, under whatever keys it was posted.';
+grant select on invariant_effects_are_booked_once to munim_hasura;
+
+create view invariant_ends_are_told as
+ SELECT id AS object_id,
+    'payment.succeeded'::text AS type
+   FROM payment_intents
+  WHERE status = 'paid'::text AND NOT (EXISTS ( SELECT
+           FROM events
+          WHERE events.object_type = 'payment_intent'::text AND events.object_id = id AND events.type = 'payment.succeeded'::text))
+UNION ALL
+ SELECT refunds.id AS object_id,
+    'refund.succeeded'::text AS type
+   FROM refunds
+  WHERE refunds.status = 'succeeded'::text AND NOT (EXISTS ( SELECT
+           FROM events
+          WHERE events.object_type = 'refund'::text AND events.object_id = refunds.id AND events.type = 'refund.succeeded'::text));
+comment on view invariant_ends_are_told is 'I15: a payment that is paid and a refund that arrived have their fact in the outbox.';
+grant select on invariant_ends_are_told to munim_hasura;
+
+create view invariant_events_leave_in_turn as
+ SELECT event_id,
+    destination,
+    due_at
+   FROM event_publications waiting
+  WHERE status = 'pending'::text AND (EXISTS ( SELECT
+           FROM event_publications later
+          WHERE later.organization_id = waiting.organization_id AND later.livemode = waiting.livemode AND later.destination = waiting.destination AND later.published_at > (waiting.due_at + '1 day'::interval)));
+comment on view invariant_events_leave_in_turn is 'I15: none waits while another is published a day after its turn. Where nothing leaves at all, the queue itself tells.';
+grant select on invariant_events_leave_in_turn to munim_hasura;
+
+create view invariant_facts_are_numbered as
+ SELECT object_id,
+    object_type,
+    count(*) AS facts,
+    max(sequence) AS last
+   FROM events
+  GROUP BY object_id, object_type
+ HAVING min(sequence) <> 1 OR max(sequence) <> count(*);
+comment on view invariant_facts_are_numbered is 'I12, I15: the facts of an object are numbered from one without a gap, so that their order is known.';
+grant select on invariant_facts_are_numbered to munim_hasura;
+
 create view invariant_held_bank_transfers_are_owed as
  WITH sides AS (
          SELECT bank_transfers.organization_id,
@@ -1584,6 +1656,15 @@ create view invariant_ledger_blocks_are_chained as
 comment on view invariant_ledger_blocks_are_chained is 'I3: block follows block without a gap, and each hash covers its transactions and the one before.';
 grant select on invariant_ledger_blocks_are_chained to munim_hasura;
 
+create view invariant_no_card_is_kept as
+ SELECT id AS gateway_event_id,
+    gateway,
+    type
+   FROM gateway_events
+  WHERE jsonb_path_exists(payload, '$.**?(@.type() == "object").keyvalue()?(((@."key" like_regex "^(cc|card)?[_.]?(num|number|no|pan)$" flag "i" && @."key" != "number") && @."key" != "no") && @."value" like_regex "^[0-9]([ -]?[0-9]){12,18}$" || @."key" like_regex "^(cc|card)?[_.]?(cvv2?|cvc2?|vv)$" flag "i" && @."value" like_regex "^[0-9]{3,4}$")'::jsonpath);
+comment on view invariant_no_card_is_kept is 'I19: no message holds a whole card number, nor its security code, under a name for it. Digits alone say nothing: ids of payments are as long.';
+grant select on invariant_no_card_is_kept to munim_hasura;
+
 create view invariant_open_disputes_are_booked as
  WITH open_disputes AS (
          SELECT disputes.organization_id,
@@ -1627,6 +1708,16 @@ create view invariant_parked_events_are_listed as
   WHERE event_publications.status = 'parked'::text AND exceptions.id IS NULL;
 comment on view invariant_parked_events_are_listed is 'I15: an event that was not published is on its way, or a person sees it.';
 grant select on invariant_parked_events_are_listed to munim_hasura;
+
+create view invariant_payments_succeed_for_good as
+ SELECT later.object_id AS payment_intent_id,
+    later.id AS event_id,
+    later.type
+   FROM events later
+     JOIN events success ON success.object_type = later.object_type AND success.object_id = later.object_id AND success.sequence < later.sequence
+  WHERE later.object_type = 'payment_intent'::text AND success.type = 'payment.succeeded'::text AND (later.type = ANY (ARRAY['payment.succeeded'::text, 'payment.failed'::text, 'payment.processing'::text])) AND (later.data ->> 'payment_attempt_id'::text) = (success.data ->> 'payment_attempt_id'::text);
+comment on view invariant_payments_succeed_for_good is 'I12: of an attempt that succeeded nothing is told that comes before success, nor success again.';
+grant select on invariant_payments_succeed_for_good to munim_hasura;
 
 create view invariant_pending_refunds_are_owed as
  WITH pending AS (
@@ -1700,6 +1791,47 @@ create view invariant_received_payments_are_fulfilled as
 comment on view invariant_received_payments_are_fulfilled is 'No captured money waits: each capture is fulfilled in its own transaction.';
 grant select on invariant_received_payments_are_fulfilled to munim_hasura;
 
+create view invariant_records_stay_in_their_organization as
+ SELECT id AS record_id,
+    reference_type,
+    reference_id
+   FROM ledger_transactions
+  WHERE NOT (EXISTS ( SELECT
+           FROM ( SELECT payment_attempts.organization_id,
+                    payment_attempts.livemode
+                   FROM payment_attempts
+                  WHERE reference_type = 'payment_attempt'::text AND payment_attempts.id = reference_id
+                UNION ALL
+                 SELECT refunds.organization_id,
+                    refunds.livemode
+                   FROM refunds
+                  WHERE reference_type = 'refund'::text AND refunds.id = reference_id
+                UNION ALL
+                 SELECT disputes.organization_id,
+                    disputes.livemode
+                   FROM disputes
+                  WHERE reference_type = 'dispute'::text AND disputes.id = reference_id
+                UNION ALL
+                 SELECT credit_purchases.organization_id,
+                    credit_purchases.livemode
+                   FROM credit_purchases
+                  WHERE reference_type = 'credit_purchase'::text AND credit_purchases.id = reference_id
+                UNION ALL
+                 SELECT bank_transfers.organization_id,
+                    bank_transfers.livemode
+                   FROM bank_transfers
+                  WHERE reference_type = 'bank_transfer'::text AND bank_transfers.id = reference_id) referred
+          WHERE referred.organization_id = organization_id AND referred.livemode = livemode)) AND (reference_type = ANY (ARRAY['payment_attempt'::text, 'refund'::text, 'dispute'::text, 'credit_purchase'::text, 'bank_transfer'::text]))
+UNION ALL
+ SELECT gateway_events.id AS record_id,
+    'gateway_event'::text AS reference_type,
+    gateway_events.payment_attempt_id AS reference_id
+   FROM gateway_events
+     JOIN payment_attempts ON payment_attempts.id = gateway_events.payment_attempt_id
+  WHERE gateway_events.organization_id IS DISTINCT FROM payment_attempts.organization_id OR gateway_events.livemode IS DISTINCT FROM payment_attempts.livemode;
+comment on view invariant_records_stay_in_their_organization is 'I18: what names an object without a foreign key of three columns names one of its own organisation and mode. Everywhere else the keys say so.';
+grant select on invariant_records_stay_in_their_organization to munim_hasura;
+
 create view invariant_refunds_are_booked as
  WITH booked AS (
          SELECT ledger_transactions.reference_id,
@@ -1762,6 +1894,33 @@ create view invariant_refunds_fit_their_payment as
 comment on view invariant_refunds_fit_their_payment is 'I5: no more went back, by refunds and lost disputes, than had come, or a person knows.';
 grant select on invariant_refunds_fit_their_payment to munim_hasura;
 
+create view invariant_requests_have_effects_of_their_own as
+ WITH made AS (
+         SELECT credit_purchases.id,
+            credit_purchases.ledger_transaction_id
+           FROM credit_purchases
+          WHERE credit_purchases.ledger_transaction_id IS NOT NULL
+        UNION ALL
+         SELECT credit_grants.id,
+            credit_grants.ledger_transaction_id
+           FROM credit_grants
+        UNION ALL
+         SELECT credit_spends.id,
+            credit_spends.ledger_transaction_id
+           FROM credit_spends
+        UNION ALL
+         SELECT credit_returns.id,
+            credit_returns.ledger_transaction_id
+           FROM credit_returns
+        )
+ SELECT ledger_transaction_id,
+    count(*) AS requests
+   FROM made
+  GROUP BY ledger_transaction_id
+ HAVING count(*) > 1;
+comment on view invariant_requests_have_effects_of_their_own is 'I16: no two requests answer with the same entries in the books.';
+grant select on invariant_requests_have_effects_of_their_own to munim_hasura;
+
 create view invariant_sealed_transactions_are_whole as
  SELECT ledger_seals.ledger_transaction_id,
     ledger_seals.ledger_block_number
@@ -1798,6 +1957,33 @@ create view invariant_surplus_is_owed_back as
  HAVING (- ledger_balances.balance)::numeric <> COALESCE(sum(payment_attempts.amount_captured - payment_attempts.amount_refunded - COALESCE(disputed.covered_amount, 0::bigint)), 0::numeric);
 comment on view invariant_surplus_is_owed_back is 'I13: what was captured beyond what was owed is a debt until it is refunded.';
 grant select on invariant_surplus_is_owed_back to munim_hasura;
+
+create view invariant_tries_come_to_an_end as
+ SELECT id AS object_id,
+    'gateway_event'::text AS object_type,
+    tries
+   FROM gateway_events
+  WHERE tries > 10
+UNION ALL
+ SELECT payment_attempts.id AS object_id,
+    'payment_attempt'::text AS object_type,
+    payment_attempts.checks AS tries
+   FROM payment_attempts
+  WHERE payment_attempts.checks > 12
+UNION ALL
+ SELECT refunds.id AS object_id,
+    'refund'::text AS object_type,
+    refunds.checks AS tries
+   FROM refunds
+  WHERE refunds.checks > 12
+UNION ALL
+ SELECT event_publications.event_id AS object_id,
+    'event_publication'::text AS object_type,
+    event_publications.attempts AS tries
+   FROM event_publications
+  WHERE event_publications.attempts > 80;
+comment on view invariant_tries_come_to_an_end is 'I22: nothing is applied, looked up or sent for ever: it ends, or a person has it.';
+grant select on invariant_tries_come_to_an_end to munim_hasura;
 
 create view invariant_unmatched_bank_transfers_are_listed as
  SELECT bank_transfers.id AS bank_transfer_id,
