@@ -87,6 +87,7 @@ create table autopay_mandates (
     livemode boolean not null,
     customer_id uuid not null,
     idempotency_key text not null,
+    requested_by text not null,
     gateway text not null,
     payment_method_id uuid,
     amount bigint not null,
@@ -115,7 +116,7 @@ create table autopay_mandates (
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
     constraint autopay_mandates_pkey PRIMARY KEY (id),
-    constraint autopay_mandate_key_is_used_once UNIQUE (customer_id, idempotency_key, organization_id, livemode),
+    constraint autopay_mandate_key_is_used_once UNIQUE (customer_id, idempotency_key, requested_by, organization_id, livemode),
     constraint autopay_mandate_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint autopay_setup_page_is_opened_once UNIQUE (gateway_session_id, gateway, livemode),
     constraint autopay_mandate_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
@@ -133,6 +134,7 @@ create table autopay_mandates (
     constraint opened_autopay_setup_has_a_page CHECK ((gateway_session_id IS NULL) = (url IS NULL))
 );
 comment on table autopay_mandates is 'A customer''s order to charge them each month while they are away. What was agreed to never changes: another amount or day is another mandate, which takes the place of this one when it is set up.';
+comment on column autopay_mandates.requested_by is 'user:<id>, or service. A key is this one''s own.';
 comment on column autopay_mandates.amount is 'Minor units of currency; what is charged and the most that may be.';
 comment on column autopay_mandates.day_of_month is '29 to 31 mean the last day where a month is shorter.';
 comment on column autopay_mandates.timezone is 'The organisation''s when the mandate was made.';
@@ -152,7 +154,7 @@ CREATE UNIQUE INDEX customer_has_one_live_autopay_mandate ON public.autopay_mand
 CREATE UNIQUE INDEX customer_sets_up_one_autopay_mandate ON public.autopay_mandates USING btree (customer_id, currency) WHERE (status = 'pending_setup'::text);
 comment on index autopay_mandates_to_announce is 'Queue of materialise_autopay.';
 comment on index autopay_setups_to_check is 'Queue of check_autopay_setups.';
-CREATE TRIGGER autopay_mandate_keeps_what_was_agreed_to BEFORE UPDATE ON autopay_mandates FOR EACH ROW WHEN (old.customer_id IS DISTINCT FROM new.customer_id OR old.amount IS DISTINCT FROM new.amount OR old.currency IS DISTINCT FROM new.currency OR old.day_of_month IS DISTINCT FROM new.day_of_month OR old.local_time IS DISTINCT FROM new.local_time OR old.timezone IS DISTINCT FROM new.timezone OR old.gateway IS DISTINCT FROM new.gateway OR old.consented_by IS DISTINCT FROM new.consented_by OR old.idempotency_key IS DISTINCT FROM new.idempotency_key OR old.anchor_on IS NOT NULL AND old.anchor_on IS DISTINCT FROM new.anchor_on OR old.payment_method_id IS NOT NULL AND old.payment_method_id IS DISTINCT FROM new.payment_method_id) EXECUTE FUNCTION keep_autopay_agreement();
+CREATE TRIGGER autopay_mandate_keeps_what_was_agreed_to BEFORE UPDATE ON autopay_mandates FOR EACH ROW WHEN (old.customer_id IS DISTINCT FROM new.customer_id OR old.amount IS DISTINCT FROM new.amount OR old.currency IS DISTINCT FROM new.currency OR old.day_of_month IS DISTINCT FROM new.day_of_month OR old.local_time IS DISTINCT FROM new.local_time OR old.timezone IS DISTINCT FROM new.timezone OR old.gateway IS DISTINCT FROM new.gateway OR old.consented_by IS DISTINCT FROM new.consented_by OR old.idempotency_key IS DISTINCT FROM new.idempotency_key OR old.requested_by IS DISTINCT FROM new.requested_by OR old.anchor_on IS NOT NULL AND old.anchor_on IS DISTINCT FROM new.anchor_on OR old.payment_method_id IS NOT NULL AND old.payment_method_id IS DISTINCT FROM new.payment_method_id) EXECUTE FUNCTION keep_autopay_agreement();
 CREATE TRIGGER autopay_mandate_takes_legal_steps BEFORE UPDATE OF status ON autopay_mandates FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('autopay_mandate_steps');
 CREATE TRIGGER autopay_mandate_updated_at BEFORE UPDATE ON autopay_mandates FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on autopay_mandates to munim_hasura;
@@ -525,14 +527,14 @@ create table credit_grants (
     livemode boolean not null,
     customer_id uuid not null,
     idempotency_key text not null,
+    requested_by text not null,
     credits_amount numeric(20,4) not null,
     reason text not null,
     expires_at timestamp with time zone,
-    created_by text not null,
     ledger_transaction_id uuid not null,
     created_at timestamp with time zone not null default clock_now(),
     constraint credit_grants_pkey PRIMARY KEY (id),
-    constraint credit_grant_key_is_used_once UNIQUE (customer_id, idempotency_key, organization_id, livemode),
+    constraint credit_grant_key_is_used_once UNIQUE (customer_id, idempotency_key, requested_by, organization_id, livemode),
     constraint credit_grant_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint credit_grant_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
     constraint credit_grant_is_booked FOREIGN KEY (ledger_transaction_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode),
@@ -541,6 +543,7 @@ create table credit_grants (
     constraint credit_grant_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255)
 );
 comment on table credit_grants is 'Credits given without a payment, by whom and why. They have no money value.';
+comment on column credit_grants.requested_by is 'user:<id>, or service. A key is this one''s own: two people who choose the same words give twice.';
 grant select on credit_grants to munim_hasura;
 
 create table credit_lots (
@@ -706,13 +709,13 @@ create table credit_returns (
     livemode boolean not null,
     credit_spend_id uuid not null,
     idempotency_key text not null,
+    requested_by text not null,
     credits_amount numeric(20,4) not null,
     reason text not null,
-    created_by text not null,
     ledger_transaction_id uuid not null,
     created_at timestamp with time zone not null default clock_now(),
     constraint credit_returns_pkey PRIMARY KEY (id),
-    constraint credit_return_key_is_used_once UNIQUE (credit_spend_id, idempotency_key),
+    constraint credit_return_key_is_used_once UNIQUE (credit_spend_id, idempotency_key, requested_by),
     constraint credit_return_is_booked FOREIGN KEY (ledger_transaction_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode),
     constraint credit_return_takes_a_spend_back FOREIGN KEY (credit_spend_id, organization_id, livemode) REFERENCES credit_spends(id, organization_id, livemode),
     constraint credit_return_gives_something CHECK (credits_amount > 0::numeric),
@@ -720,6 +723,7 @@ create table credit_returns (
     constraint credit_return_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255)
 );
 comment on table credit_returns is 'A spend that is taken back, whole or in part, into its own lots.';
+comment on column credit_returns.requested_by is 'user:<id>, or service. A key is this one''s own.';
 grant select on credit_returns to munim_hasura;
 
 create table credit_spend_lots (
@@ -747,15 +751,15 @@ create table credit_spends (
     livemode boolean not null,
     customer_id uuid not null,
     idempotency_key text not null,
+    requested_by text not null,
     credits_amount numeric(20,4) not null,
     credits_returned numeric(20,4) not null default 0,
     description text not null,
     reference text,
-    created_by text not null,
     ledger_transaction_id uuid not null,
     created_at timestamp with time zone not null default clock_now(),
     constraint credit_spends_pkey PRIMARY KEY (id),
-    constraint credit_spend_key_is_used_once UNIQUE (customer_id, idempotency_key, organization_id, livemode),
+    constraint credit_spend_key_is_used_once UNIQUE (customer_id, idempotency_key, requested_by, organization_id, livemode),
     constraint credit_spend_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint credit_spend_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
     constraint credit_spend_is_booked FOREIGN KEY (ledger_transaction_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode),
@@ -765,6 +769,7 @@ create table credit_spends (
     constraint no_more_comes_back_than_was_spent CHECK (credits_returned >= 0::numeric AND credits_returned <= credits_amount)
 );
 comment on table credit_spends is 'Credits that a customer used, and what for.';
+comment on column credit_spends.requested_by is 'user:<id>, or service. A key is this one''s own: two people at one till who choose the same words have sold twice.';
 comment on column credit_spends.reference is 'The shop''s own id of what was sold.';
 CREATE INDEX credit_spends_by_customer ON public.credit_spends USING btree (customer_id, created_at);
 CREATE INDEX credit_spends_by_reference ON public.credit_spends USING btree (reference) WHERE (reference IS NOT NULL);
@@ -1187,6 +1192,27 @@ create view invariant_account_holds as
 comment on view invariant_account_holds is 'I2: what is held is the sum of the account''s open holds.';
 grant select on invariant_account_holds to munim_hasura;
 
+create view invariant_applied_messages_have_an_effect as
+ SELECT id AS gateway_event_id,
+    gateway,
+    type
+   FROM gateway_events
+  WHERE status = 'applied'::text AND
+        CASE notice ->> 'subject'::text
+            WHEN 'payment'::text THEN (notice ->> 'outcome'::text) = 'paid'::text AND NOT (EXISTS ( SELECT
+               FROM payment_attempts
+              WHERE payment_attempts.id = payment_attempt_id AND payment_attempts.status = 'captured'::text))
+            WHEN 'refund'::text THEN (notice ->> 'outcome'::text) = 'succeeded'::text AND NOT (EXISTS ( SELECT
+               FROM refunds
+              WHERE refunds.gateway_refund_id = (notice ->> 'gateway_refund_id'::text) AND refunds.gateway = gateway AND refunds.gateway_account = gateway_account AND refunds.livemode = livemode))
+            WHEN 'dispute'::text THEN NOT (EXISTS ( SELECT
+               FROM disputes
+              WHERE disputes.gateway_dispute_id = (notice ->> 'gateway_dispute_id'::text) AND disputes.gateway = gateway AND disputes.gateway_account = gateway_account AND disputes.livemode = livemode))
+            ELSE NULL::boolean
+        END;
+comment on view invariant_applied_messages_have_an_effect is 'I6: what a gateway told and was applied is seen in what it told of; every other message says why it changed nothing.';
+grant select on invariant_applied_messages_have_an_effect to munim_hasura;
+
 create view invariant_attempts_ask_for_what_is_owed as
  SELECT payment_attempts.id AS payment_attempt_id
    FROM payment_attempts
@@ -1528,6 +1554,57 @@ create view invariant_credit_spends_add_up as
 comment on view invariant_credit_spends_add_up is 'A spend is the sum of what its lots gave, and what came back the sum of its returns.';
 grant select on invariant_credit_spends_add_up to munim_hasura;
 
+create view invariant_effects_are_booked_once as
+ SELECT reference_id,
+    reference_type,
+    kind,
+    count(*) AS transactions
+   FROM ledger_transactions
+  WHERE kind = ANY (ARRAY['capture'::text, 'credit_purchase'::text, 'credit_grant'::text, 'credit_spend'::text, 'credit_return'::text, 'bank_transfer'::text])
+  GROUP BY reference_id, reference_type, kind
+ HAVING count(*) > 1;
+comment on view invariant_effects_are_booked_once is 'I6: one fact, one transaction, under whatever keys it was posted.';
+grant select on invariant_effects_are_booked_once to munim_hasura;
+
+create view invariant_ends_are_told as
+ SELECT id AS object_id,
+    'payment.succeeded'::text AS type
+   FROM payment_intents
+  WHERE status = 'paid'::text AND NOT (EXISTS ( SELECT
+           FROM events
+          WHERE events.object_type = 'payment_intent'::text AND events.object_id = id AND events.type = 'payment.succeeded'::text))
+UNION ALL
+ SELECT refunds.id AS object_id,
+    'refund.succeeded'::text AS type
+   FROM refunds
+  WHERE refunds.status = 'succeeded'::text AND NOT (EXISTS ( SELECT
+           FROM events
+          WHERE events.object_type = 'refund'::text AND events.object_id = refunds.id AND events.type = 'refund.succeeded'::text));
+comment on view invariant_ends_are_told is 'I15: a payment that is paid and a refund that arrived have their fact in the outbox.';
+grant select on invariant_ends_are_told to munim_hasura;
+
+create view invariant_events_leave_in_turn as
+ SELECT event_id,
+    destination,
+    due_at
+   FROM event_publications waiting
+  WHERE status = 'pending'::text AND (EXISTS ( SELECT
+           FROM event_publications later
+          WHERE later.organization_id = waiting.organization_id AND later.livemode = waiting.livemode AND later.destination = waiting.destination AND later.published_at > (waiting.due_at + '1 day'::interval)));
+comment on view invariant_events_leave_in_turn is 'I15: none waits while another is published a day after its turn. Where nothing leaves at all, the queue itself tells.';
+grant select on invariant_events_leave_in_turn to munim_hasura;
+
+create view invariant_facts_are_numbered as
+ SELECT object_id,
+    object_type,
+    count(*) AS facts,
+    max(sequence) AS last
+   FROM events
+  GROUP BY object_id, object_type
+ HAVING min(sequence) <> 1 OR max(sequence) <> count(*);
+comment on view invariant_facts_are_numbered is 'I12, I15: the facts of an object are numbered from one without a gap, so that their order is known.';
+grant select on invariant_facts_are_numbered to munim_hasura;
+
 create view invariant_held_bank_transfers_are_owed as
  WITH sides AS (
          SELECT bank_transfers.organization_id,
@@ -1580,6 +1657,15 @@ create view invariant_ledger_blocks_are_chained as
 comment on view invariant_ledger_blocks_are_chained is 'I3: block follows block without a gap, and each hash covers its transactions and the one before.';
 grant select on invariant_ledger_blocks_are_chained to munim_hasura;
 
+create view invariant_no_card_is_kept as
+ SELECT id AS gateway_event_id,
+    gateway,
+    type
+   FROM gateway_events
+  WHERE jsonb_path_exists(payload, '$.**?(@.type() == "object").keyvalue()?(((@."key" like_regex "^(cc|card)?[_.]?(num|number|no|pan)$" flag "i" && @."key" != "number") && @."key" != "no") && @."value" like_regex "^[0-9]([ -]?[0-9]){12,18}$" || @."key" like_regex "^(cc|card)?[_.]?(cvv2?|cvc2?|vv)$" flag "i" && @."value" like_regex "^[0-9]{3,4}$")'::jsonpath);
+comment on view invariant_no_card_is_kept is 'I19: no message holds a whole card number, nor its security code, under a name for it. Digits alone say nothing: ids of payments are as long.';
+grant select on invariant_no_card_is_kept to munim_hasura;
+
 create view invariant_open_disputes_are_booked as
  WITH open_disputes AS (
          SELECT disputes.organization_id,
@@ -1623,6 +1709,16 @@ create view invariant_parked_events_are_listed as
   WHERE event_publications.status = 'parked'::text AND exceptions.id IS NULL;
 comment on view invariant_parked_events_are_listed is 'I15: an event that was not published is on its way, or a person sees it.';
 grant select on invariant_parked_events_are_listed to munim_hasura;
+
+create view invariant_payments_succeed_for_good as
+ SELECT later.object_id AS payment_intent_id,
+    later.id AS event_id,
+    later.type
+   FROM events later
+     JOIN events success ON success.object_type = later.object_type AND success.object_id = later.object_id AND success.sequence < later.sequence
+  WHERE later.object_type = 'payment_intent'::text AND success.type = 'payment.succeeded'::text AND (later.type = ANY (ARRAY['payment.succeeded'::text, 'payment.failed'::text, 'payment.processing'::text])) AND (later.data ->> 'payment_attempt_id'::text) = (success.data ->> 'payment_attempt_id'::text);
+comment on view invariant_payments_succeed_for_good is 'I12: of an attempt that succeeded nothing is told that comes before success, nor success again.';
+grant select on invariant_payments_succeed_for_good to munim_hasura;
 
 create view invariant_pending_refunds_are_owed as
  WITH pending AS (
@@ -1696,6 +1792,47 @@ create view invariant_received_payments_are_fulfilled as
 comment on view invariant_received_payments_are_fulfilled is 'No captured money waits: each capture is fulfilled in its own transaction.';
 grant select on invariant_received_payments_are_fulfilled to munim_hasura;
 
+create view invariant_records_stay_in_their_organization as
+ SELECT id AS record_id,
+    reference_type,
+    reference_id
+   FROM ledger_transactions
+  WHERE NOT (EXISTS ( SELECT
+           FROM ( SELECT payment_attempts.organization_id,
+                    payment_attempts.livemode
+                   FROM payment_attempts
+                  WHERE reference_type = 'payment_attempt'::text AND payment_attempts.id = reference_id
+                UNION ALL
+                 SELECT refunds.organization_id,
+                    refunds.livemode
+                   FROM refunds
+                  WHERE reference_type = 'refund'::text AND refunds.id = reference_id
+                UNION ALL
+                 SELECT disputes.organization_id,
+                    disputes.livemode
+                   FROM disputes
+                  WHERE reference_type = 'dispute'::text AND disputes.id = reference_id
+                UNION ALL
+                 SELECT credit_purchases.organization_id,
+                    credit_purchases.livemode
+                   FROM credit_purchases
+                  WHERE reference_type = 'credit_purchase'::text AND credit_purchases.id = reference_id
+                UNION ALL
+                 SELECT bank_transfers.organization_id,
+                    bank_transfers.livemode
+                   FROM bank_transfers
+                  WHERE reference_type = 'bank_transfer'::text AND bank_transfers.id = reference_id) referred
+          WHERE referred.organization_id = organization_id AND referred.livemode = livemode)) AND (reference_type = ANY (ARRAY['payment_attempt'::text, 'refund'::text, 'dispute'::text, 'credit_purchase'::text, 'bank_transfer'::text]))
+UNION ALL
+ SELECT gateway_events.id AS record_id,
+    'gateway_event'::text AS reference_type,
+    gateway_events.payment_attempt_id AS reference_id
+   FROM gateway_events
+     JOIN payment_attempts ON payment_attempts.id = gateway_events.payment_attempt_id
+  WHERE gateway_events.organization_id IS DISTINCT FROM payment_attempts.organization_id OR gateway_events.livemode IS DISTINCT FROM payment_attempts.livemode;
+comment on view invariant_records_stay_in_their_organization is 'I18: what names an object without a foreign key of three columns names one of its own organisation and mode. Everywhere else the keys say so.';
+grant select on invariant_records_stay_in_their_organization to munim_hasura;
+
 create view invariant_refunds_are_booked as
  WITH booked AS (
          SELECT ledger_transactions.reference_id,
@@ -1758,6 +1895,33 @@ create view invariant_refunds_fit_their_payment as
 comment on view invariant_refunds_fit_their_payment is 'I5: no more went back, by refunds and lost disputes, than had come, or a person knows.';
 grant select on invariant_refunds_fit_their_payment to munim_hasura;
 
+create view invariant_requests_have_effects_of_their_own as
+ WITH made AS (
+         SELECT credit_purchases.id,
+            credit_purchases.ledger_transaction_id
+           FROM credit_purchases
+          WHERE credit_purchases.ledger_transaction_id IS NOT NULL
+        UNION ALL
+         SELECT credit_grants.id,
+            credit_grants.ledger_transaction_id
+           FROM credit_grants
+        UNION ALL
+         SELECT credit_spends.id,
+            credit_spends.ledger_transaction_id
+           FROM credit_spends
+        UNION ALL
+         SELECT credit_returns.id,
+            credit_returns.ledger_transaction_id
+           FROM credit_returns
+        )
+ SELECT ledger_transaction_id,
+    count(*) AS requests
+   FROM made
+  GROUP BY ledger_transaction_id
+ HAVING count(*) > 1;
+comment on view invariant_requests_have_effects_of_their_own is 'I16: no two requests answer with the same entries in the books.';
+grant select on invariant_requests_have_effects_of_their_own to munim_hasura;
+
 create view invariant_sealed_transactions_are_whole as
  SELECT ledger_seals.ledger_transaction_id,
     ledger_seals.ledger_block_number
@@ -1795,6 +1959,33 @@ create view invariant_surplus_is_owed_back as
  HAVING (- ledger_balances.balance)::numeric <> COALESCE(sum(payment_attempts.amount_captured - payment_attempts.amount_refunded - COALESCE(disputed.covered_amount, 0::bigint)), 0::numeric);
 comment on view invariant_surplus_is_owed_back is 'I13: what was captured beyond what was owed, or is not what was owed, is a debt until it is refunded.';
 grant select on invariant_surplus_is_owed_back to munim_hasura;
+
+create view invariant_tries_come_to_an_end as
+ SELECT id AS object_id,
+    'gateway_event'::text AS object_type,
+    tries
+   FROM gateway_events
+  WHERE tries > 10
+UNION ALL
+ SELECT payment_attempts.id AS object_id,
+    'payment_attempt'::text AS object_type,
+    payment_attempts.checks AS tries
+   FROM payment_attempts
+  WHERE payment_attempts.checks > 12
+UNION ALL
+ SELECT refunds.id AS object_id,
+    'refund'::text AS object_type,
+    refunds.checks AS tries
+   FROM refunds
+  WHERE refunds.checks > 12
+UNION ALL
+ SELECT event_publications.event_id AS object_id,
+    'event_publication'::text AS object_type,
+    event_publications.attempts AS tries
+   FROM event_publications
+  WHERE event_publications.attempts > 80;
+comment on view invariant_tries_come_to_an_end is 'I22: nothing is applied, looked up or sent for ever: it ends, or a person has it.';
+grant select on invariant_tries_come_to_an_end to munim_hasura;
 
 create view invariant_unmatched_bank_transfers_are_listed as
  SELECT bank_transfers.id AS bank_transfer_id,
@@ -6321,11 +6512,12 @@ declare
     v_customer customers := spending_customer(
         hasura_session, p_customer_id, array['owner', 'finance']
     );
+    v_principal constant text := acting_principal(hasura_session);
     v_grant credit_grants;
 begin
     select * into v_grant
     from credit_grants
-    where customer_id = v_customer.id and idempotency_key = p_key;
+    where customer_id = v_customer.id and idempotency_key = p_key and requested_by = v_principal;
 
     if v_grant.id is not null then
         if (v_grant.credits_amount, v_grant.reason, v_grant.expires_at)
@@ -6344,13 +6536,14 @@ begin
             using errcode = '22B05';
     end if;
     perform write_credit_grant(
-        hasura_session, v_customer, p_amount, p_key, p_reason, p_expires_at
+        v_customer, p_amount, p_key, v_principal, p_reason, p_expires_at
     );
     return query
-    select * from credit_grants where customer_id = v_customer.id and idempotency_key = p_key;
+    select * from credit_grants
+    where customer_id = v_customer.id and idempotency_key = p_key and requested_by = v_principal;
 end;
 $function$;
-comment on function grant_credits(json,uuid,numeric,text,text,timestamp with time zone) is 'Credits without a payment, once per key. Without a time of their own they expire as bought ones do.';
+comment on function grant_credits(json,uuid,numeric,text,text,timestamp with time zone) is 'Credits without a payment, once per key of whoever asks. Without a time of their own they expire as bought ones do.';
 grant execute on function grant_credits(json,uuid,numeric,text,text,timestamp with time zone) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.has_open_attempt(p_payment_intent_id uuid)
@@ -7778,7 +7971,9 @@ begin
 
     -- The customer's row orders their requests: of two with one key, the second finds the first.
     perform from customers where id = v_customer.id for no key update;
-    v_id := repeated_autopay_mandate(v_customer, p_key, p_amount, p_currency, p_day_of_month);
+    v_id := repeated_autopay_mandate(
+        v_customer, p_key, acting_principal(hasura_session), p_amount, p_currency, p_day_of_month
+    );
 
     if v_id is null then
         select coalesce(p_currency, default_currency) into strict v_currency
@@ -9932,7 +10127,7 @@ end;
 $function$;
 comment on function release_purchase_credits(uuid) is 'The refund failed: its credits are free again. Again, or where none are held: nothing happens.';
 
-CREATE OR REPLACE FUNCTION public.repeated_autopay_mandate(p_customer customers, p_key text, p_amount bigint, p_currency text, p_day_of_month integer)
+CREATE OR REPLACE FUNCTION public.repeated_autopay_mandate(p_customer customers, p_key text, p_requested_by text, p_amount bigint, p_currency text, p_day_of_month integer)
  RETURNS uuid
  LANGUAGE plpgsql
  STABLE
@@ -9943,7 +10138,8 @@ declare
 begin
     select * into v_mandate
     from autopay_mandates
-    where customer_id = p_customer.id and idempotency_key = p_key;
+    where customer_id = p_customer.id and idempotency_key = p_key
+        and requested_by = p_requested_by;
 
     if v_mandate.id is not null
         and (v_mandate.amount, v_mandate.currency, v_mandate.day_of_month)
@@ -9955,7 +10151,7 @@ begin
     return v_mandate.id;
 end;
 $function$;
-comment on function repeated_autopay_mandate(customers,text,bigint,text,integer) is 'The mandate that this key opened before, or null. Refuses a key with other content.';
+comment on function repeated_autopay_mandate(customers,text,text,bigint,text,integer) is 'The mandate that this key opened before, or null. Refuses a key with other content.';
 
 CREATE OR REPLACE FUNCTION public.repeated_credit_purchase(p_customer customers, p_key text, p_requested_by text, p_amount bigint, p_currency text, p_email text)
  RETURNS uuid
@@ -10416,6 +10612,7 @@ CREATE OR REPLACE FUNCTION public.return_credits(hasura_session json, p_credit_s
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
+    v_principal constant text := acting_principal(hasura_session);
     v_spend credit_spends;
     v_return credit_returns;
 begin
@@ -10436,9 +10633,10 @@ begin
     perform from credit_spends where id = v_spend.id for no key update;
 
     select * into v_return
-    from credit_returns where credit_spend_id = v_spend.id and idempotency_key = p_key;
+    from credit_returns
+    where credit_spend_id = v_spend.id and idempotency_key = p_key and requested_by = v_principal;
     if v_return.id is null then
-        perform write_credit_return(hasura_session, v_spend, p_amount, p_key, p_reason);
+        perform write_credit_return(v_spend, p_amount, p_key, v_principal, p_reason);
     elsif (coalesce(p_amount, v_return.credits_amount), p_reason)
         is distinct from (v_return.credits_amount, v_return.reason)
     then
@@ -10446,10 +10644,11 @@ begin
             using errcode = '22B08';
     end if;
     return query
-    select * from credit_returns where credit_spend_id = v_spend.id and idempotency_key = p_key;
+    select * from credit_returns
+    where credit_spend_id = v_spend.id and idempotency_key = p_key and requested_by = v_principal;
 end;
 $function$;
-comment on function return_credits(json,uuid,numeric,text,text) is 'Takes a spend back, whole (no amount) or in part, once per key: the credits go to the lots they came from, with the day on which those expire.';
+comment on function return_credits(json,uuid,numeric,text,text) is 'Takes a spend back, whole (no amount) or in part, once per key of whoever asks: the credits go to the lots they came from, with the day on which those expire.';
 grant execute on function return_credits(json,uuid,numeric,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.return_purchase_credits_posting(p_refund_id uuid, p_occurred_at timestamp with time zone)
@@ -10660,15 +10859,6 @@ end;
 $function$;
 comment on function seal_ledger_block(json,integer) is 'Seals what has been posted since the last block; no row when there is nothing. Postings go on meanwhile: what commits later is sealed by the next block.';
 grant execute on function seal_ledger_block(json,integer) to munim_hasura;
-
-CREATE OR REPLACE FUNCTION public.session_actor(p_session json)
- RETURNS text
- LANGUAGE sql
- IMMUTABLE
-BEGIN ATOMIC
- SELECT COALESCE((p_session ->> 'x-hasura-user-id'::text), (p_session ->> 'x-hasura-role'::text)) AS "coalesce";
-END;
-comment on function session_actor(json) is 'Who is written down as the maker.';
 
 CREATE OR REPLACE FUNCTION public.set_credit_rate(hasura_session json, p_currency text, p_rate numeric, p_valid_from timestamp with time zone)
  RETURNS SETOF credit_rates
@@ -11126,16 +11316,17 @@ declare
     v_customer customers := spending_customer(
         hasura_session, p_customer_id, array['service', 'owner', 'dispatcher']
     );
+    v_principal constant text := acting_principal(hasura_session);
     v_spend credit_spends;
 begin
     select * into v_spend
     from credit_spends
-    where customer_id = v_customer.id and idempotency_key = p_key;
+    where customer_id = v_customer.id and idempotency_key = p_key and requested_by = v_principal;
 
     if v_spend.id is null then
         perform check_credits_amount(p_amount, 1000000000000);
         perform write_credit_spend(
-            hasura_session, v_customer, p_amount, p_key, p_description, p_reference
+            v_customer, p_amount, p_key, v_principal, p_description, p_reference
         );
     elsif (v_spend.credits_amount, v_spend.description, v_spend.reference)
         is distinct from (p_amount, p_description, p_reference)
@@ -11144,10 +11335,11 @@ begin
             using errcode = '22B08';
     end if;
     return query
-    select * from credit_spends where customer_id = v_customer.id and idempotency_key = p_key;
+    select * from credit_spends
+    where customer_id = v_customer.id and idempotency_key = p_key and requested_by = v_principal;
 end;
 $function$;
-comment on function spend_credits(json,uuid,numeric,text,text,text) is 'A customer uses credits; the shop says so on their behalf. Once per key, never below zero.';
+comment on function spend_credits(json,uuid,numeric,text,text,text) is 'A customer uses credits; the shop says so on their behalf. Once per key of whoever asks, never below zero.';
 grant execute on function spend_credits(json,uuid,numeric,text,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.spendable_lots(p_customer_id uuid)
@@ -11703,13 +11895,13 @@ begin
     end loop;
 
     insert into autopay_mandates (
-        organization_id, livemode, customer_id, idempotency_key, gateway, amount, currency,
-        day_of_month, local_time, timezone, customer_email, gateway_customer_id, success_url,
-        cancel_url, consented_by, setup_expires_at, next_check_at
+        organization_id, livemode, customer_id, idempotency_key, requested_by, gateway, amount,
+        currency, day_of_month, local_time, timezone, customer_email, gateway_customer_id,
+        success_url, cancel_url, consented_by, setup_expires_at, next_check_at
     )
     select
-        p_customer.organization_id, p_customer.livemode, p_customer.id, p_key, p_gateway, p_amount,
-        p_currency, p_day_of_month, autopay_settings.local_time, organizations.timezone,
+        p_customer.organization_id, p_customer.livemode, p_customer.id, p_key,
+        acting_principal(p_session), p_gateway, p_amount, p_currency, p_day_of_month, autopay_settings.local_time, organizations.timezone,
         p_customer.email, customer_at_gateway(p_customer, p_gateway), p_success_url,
         p_cancel_url, coalesce(p_session ->> 'x-hasura-user-id', p_customer.id::text),
         date_trunc('second', clock_now()) + interval '23 hours', clock_now() + check_delay(1)
@@ -11761,7 +11953,7 @@ end;
 $function$;
 comment on function write_bank_transfer(bank_transfers) is 'Writes a transfer down once, by its key and by its reference, however many enter it at a time.';
 
-CREATE OR REPLACE FUNCTION public.write_credit_grant(p_session json, p_customer customers, p_amount numeric, p_key text, p_reason text, p_expires_at timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.write_credit_grant(p_customer customers, p_amount numeric, p_key text, p_requested_by text, p_reason text, p_expires_at timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -11772,12 +11964,12 @@ declare
     v_expires_at timestamptz := coalesce(p_expires_at, clock_now() + make_interval(days => v_days));
 begin
     insert into credit_grants (
-        id, organization_id, livemode, customer_id, idempotency_key, credits_amount, reason,
-        expires_at, created_by, ledger_transaction_id
+        id, organization_id, livemode, customer_id, idempotency_key, requested_by, credits_amount,
+        reason, expires_at, ledger_transaction_id
     )
     values (
-        v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key, p_amount,
-        p_reason, p_expires_at, session_actor(p_session),
+        v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key,
+        p_requested_by, p_amount, p_reason, p_expires_at,
         post_ledger_transaction(
             p_customer.organization_id, p_customer.livemode, 'credit-grant:' || v_id,
             'credit_grant', 'credit_grant', v_id, clock_now(),
@@ -11803,7 +11995,7 @@ begin
     );
 end;
 $function$;
-comment on function write_credit_grant(json,customers,numeric,text,text,timestamp with time zone) is 'Books a gift and puts it into a lot of its own.';
+comment on function write_credit_grant(customers,numeric,text,text,text,timestamp with time zone) is 'Books a gift and puts it into a lot of its own.';
 
 CREATE OR REPLACE FUNCTION public.write_credit_purchase(p_customer customers, p_key text, p_requested_by text, p_amount bigint, p_currency text)
  RETURNS payment_intents
@@ -11835,7 +12027,7 @@ end;
 $function$;
 comment on function write_credit_purchase(customers,text,text,bigint,text) is 'The purchase and what is owed for it, rate frozen.';
 
-CREATE OR REPLACE FUNCTION public.write_credit_return(p_session json, p_spend credit_spends, p_amount numeric, p_key text, p_reason text)
+CREATE OR REPLACE FUNCTION public.write_credit_return(p_spend credit_spends, p_amount numeric, p_key text, p_requested_by text, p_reason text)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -11851,12 +12043,12 @@ begin
     update credit_spends set credits_returned = credits_returned + v_credits where id = p_spend.id;
 
     insert into credit_returns (
-        id, organization_id, livemode, credit_spend_id, idempotency_key, credits_amount, reason,
-        created_by, ledger_transaction_id
+        id, organization_id, livemode, credit_spend_id, idempotency_key, requested_by,
+        credits_amount, reason, ledger_transaction_id
     )
     values (
-        v_id, p_spend.organization_id, p_spend.livemode, p_spend.id, p_key, v_credits, p_reason,
-        session_actor(p_session),
+        v_id, p_spend.organization_id, p_spend.livemode, p_spend.id, p_key, p_requested_by,
+        v_credits, p_reason,
         post_ledger_transaction(
             p_spend.organization_id, p_spend.livemode, 'spend-return:' || v_id, 'credit_return',
             'credit_return', v_id, clock_now(),
@@ -11873,9 +12065,9 @@ begin
     );
 end;
 $function$;
-comment on function write_credit_return(json,credit_spends,numeric,text,text) is 'Puts credits of a spend back, books it, tells the world.';
+comment on function write_credit_return(credit_spends,numeric,text,text,text) is 'Puts credits of a spend back, books it, tells the world.';
 
-CREATE OR REPLACE FUNCTION public.write_credit_spend(p_session json, p_customer customers, p_amount numeric, p_key text, p_description text, p_reference text)
+CREATE OR REPLACE FUNCTION public.write_credit_spend(p_customer customers, p_amount numeric, p_key text, p_requested_by text, p_description text, p_reference text)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -11885,12 +12077,12 @@ declare
     v_parts credit_part[] := take_credits_oldest_first(p_customer, p_amount);
 begin
     insert into credit_spends (
-        id, organization_id, livemode, customer_id, idempotency_key, credits_amount, description,
-        reference, created_by, ledger_transaction_id
+        id, organization_id, livemode, customer_id, idempotency_key, requested_by, credits_amount,
+        description, reference, ledger_transaction_id
     )
     values (
-        v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key, p_amount,
-        p_description, p_reference, session_actor(p_session),
+        v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key,
+        p_requested_by, p_amount, p_description, p_reference,
         post_ledger_transaction(
             p_customer.organization_id, p_customer.livemode, 'spend:' || v_id, 'credit_spend',
             'credit_spend', v_id, clock_now(),
@@ -11913,7 +12105,7 @@ begin
     );
 end;
 $function$;
-comment on function write_credit_spend(json,customers,numeric,text,text,text) is 'Takes credits from the lots, books it, tells the world.';
+comment on function write_credit_spend(customers,numeric,text,text,text,text) is 'Takes credits from the lots, books it, tells the world.';
 
 CREATE OR REPLACE FUNCTION public.write_few_ledger_entries(p_organization_id uuid, p_livemode boolean, p_now timestamp with time zone, p_ids uuid[], p_postings ledger_posting[])
  RETURNS void

@@ -19,15 +19,15 @@ DECLINES = {
 A_PAID_MONTH = """
 with mandates as (
     insert into autopay_mandates (
-        organization_id, livemode, customer_id, idempotency_key, gateway, payment_method_id,
-        amount, currency, day_of_month, local_time, timezone, status, anchor_on, next_due_on,
-        next_notice_at, customer_email, success_url, cancel_url, setup_expires_at, consented_by,
-        consented_at
+        organization_id, livemode, customer_id, idempotency_key, requested_by, gateway,
+        payment_method_id, amount, currency, day_of_month, local_time, timezone, status, anchor_on,
+        next_due_on, next_notice_at, customer_email, success_url, cancel_url, setup_expires_at,
+        consented_by, consented_at
     )
     select
-        organization_id, livemode, customer_id, 'key', 'stripe', gen_random_uuid(), amount,
-        currency, 20, '09:00', 'UTC', 'active', date '2026-01-20', date '2026-02-20', created_at,
-        'ada@example.com', '', '', created_at, 'ada', created_at
+        organization_id, livemode, customer_id, 'key', 'user:ada', 'stripe', gen_random_uuid(),
+        amount, currency, 20, '09:00', 'UTC', 'active', date '2026-01-20', date '2026-02-20',
+        created_at, 'ada@example.com', '', '', created_at, 'ada', created_at
     from credit_purchases
     returning *
 )

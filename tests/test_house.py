@@ -326,3 +326,62 @@ def test_no_file_holds_a_live_secret() -> None:
             if path.suffix in {".py", ".yaml", ".sql", ".md", ".json", ".graphql"}:
                 match = kept.search(path.read_text(encoding="utf-8"))
                 assert not match or "sandbox" in match.group(), path
+
+
+# Names of what nobody may guess byte by byte, by how long a comparison takes.
+SECRETS = re.compile(r"secret|signature|token|hash|digest|hmac|password", re.IGNORECASE)
+# What may be compared all the same, and why.
+NO_SECRETS = {
+    "references.refund_id(str(each.get('RefundToken'))) == refund_id": "PayU's name for our own id",
+    "'hash' in message": "whether there is one at all",
+}
+
+
+def named_in(node: ast.expr) -> set[str]:
+    """Every name that a side of a comparison is made of."""
+    return {
+        str(word)
+        for part in ast.walk(node)
+        for word in (
+            getattr(part, "id", None),
+            getattr(part, "attr", None),
+            part.value if isinstance(part, ast.Constant) else None,
+        )
+        if isinstance(word, str)
+    }
+
+
+def secrets_compared(source: str) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Compare) and any(
+            isinstance(each, ast.Eq | ast.NotEq | ast.In | ast.NotIn) for each in node.ops
+        ):
+            words = {word for side in (node.left, *node.comparators) for word in named_in(side)}
+            if any(SECRETS.search(word) for word in words):
+                yield node.lineno, ast.unparse(node)
+
+
+def test_no_secret_is_compared_sign_by_sign() -> None:
+    """`==` stops at the first difference, and so tells how much of a guess was right."""
+    found = {
+        what
+        for path in sources("app")
+        for _, what in secrets_compared(path.read_text(encoding="utf-8"))
+    }
+
+    assert found == set(NO_SECRETS)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "given == secret",
+        "self.settings.webhook_secret != given",
+        "headers['x-signature'] == made",
+        "signature(body, key) == given",
+        "given in [each.token for each in known]",
+    ],
+)
+def test_a_secret_is_seen_in_any_comparison(line: str) -> None:
+    assert list(secrets_compared(line)) == [(1, line)]
+    assert list(secrets_compared("hmac.compare_digest(given, secret)")) == []

@@ -46,14 +46,16 @@ select md5('autopay method ' || n)::uuid, '{ORGANIZATION}', false,
     (%(methods)s::text [])[n + 1], 'card'
 from generate_series(0, cardinality(%(customers)s::text []) - 1) as n;
 insert into autopay_mandates (
-    organization_id, livemode, customer_id, idempotency_key, gateway, payment_method_id, amount,
-    currency, day_of_month, local_time, timezone, status, anchor_on, next_due_on, next_notice_at,
-    customer_email, success_url, cancel_url, setup_expires_at, consented_by, consented_at
+    organization_id, livemode, customer_id, idempotency_key, requested_by, gateway,
+    payment_method_id, amount, currency, day_of_month, local_time, timezone, status, anchor_on,
+    next_due_on, next_notice_at, customer_email, success_url, cancel_url, setup_expires_at,
+    consented_by, consented_at
 )
-select '{ORGANIZATION}', false, md5('autopay customer ' || n)::uuid, 'bench', 'stripe',
-    md5('autopay method ' || n)::uuid, 2500, '{CURRENCY}', extract(day from clock_now()), '00:00',
-    'UTC', 'active', clock_now()::date, clock_now()::date, clock_now() - interval '3 days',
-    'payer@example.com', 'https://shop.example/', 'https://shop.example/', clock_now(), 'bench',
+select '{ORGANIZATION}', false, md5('autopay customer ' || n)::uuid, 'bench', 'service',
+    'stripe', md5('autopay method ' || n)::uuid, 2500, '{CURRENCY}',
+    extract(day from clock_now()), '00:00', 'UTC', 'active', clock_now()::date,
+    clock_now()::date, clock_now() - interval '3 days', 'payer@example.com',
+    'https://shop.example/', 'https://shop.example/', clock_now(), 'bench',
     clock_now() - interval '4 days'
 from generate_series(0, cardinality(%(customers)s::text []) - 1) as n;
 analyze customers;

@@ -15,7 +15,7 @@ def test_a_grant_has_no_money_value(db, shop: Shop) -> None:
     grant = shop.grant(20, reason="Sorry for the cold soup")
 
     assert (grant["credits_amount"], grant["reason"]) == (20, "Sorry for the cold soup")
-    assert grant["created_by"] == shop.tenant.user_id
+    assert grant["requested_by"] == f"user:{shop.tenant.user_id}"
     assert shop.books() == {"credits_granted XCR": 200_000, "credit_wallet XCR": -200_000}
     shop.spend(20)
     assert shop.books() == {}

@@ -134,7 +134,7 @@ def test_aliases_with_keys_of_their_own_see_what_the_one_before_spent(db, shop, 
 def test_the_shop_spends_for_its_customer(shop, role) -> None:
     shop.buy(2500)
 
-    assert shop.spend(1, role=role)["created_by"] == shop.tenant.user_id
+    assert shop.spend(1, role=role)["requested_by"] == f"user:{shop.tenant.user_id}"
 
 
 @pytest.mark.parametrize("role", ["customer", "viewer", "finance", "developer", "anonymous"])

@@ -31,7 +31,7 @@ mutation ($spend: uuid!, $key: String!) {
 GRANT = """
 mutation ($customer: uuid!, $amount: numeric!, $key: String!) {
   grantCredits(customer_id: $customer, amount: $amount, idempotency_key: $key, reason: "Hello") {
-    credits_amount expires_at credit_grant { created_by }
+    credits_amount expires_at credit_grant { requested_by }
   }
 }
 """
@@ -150,7 +150,7 @@ def test_finance_gives_credits_and_is_written_down(product: World) -> None:
     grants = [ask(product, "finance", GRANT, **asked)["data"]["grantCredits"] for _ in range(2)]
 
     assert grants[0] == grants[1]
-    assert grants[0]["credit_grant"] == {"created_by": "the-finance"}
+    assert grants[0]["credit_grant"] == {"requested_by": "user:the-finance"}
     assert available(product) == before + 5
 
 

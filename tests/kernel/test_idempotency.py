@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from threading import Barrier
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -31,6 +32,9 @@ class Door:
     ask: Callable[[Desk, Tenant], Asked]
     change: Asked
     role: str | None = None
+    # Who may come through it too, each under a login of their own; and what of theirs must differ.
+    others: tuple[Callable[[Desk, Tenant], Desk], ...] = ()
+    theirs: Asked = field(default_factory=dict)
 
     def call(self, name: str, desk: Desk, **asked: Any) -> list[dict[str, Any]]:
         return desk.acting(actor_role=self.role).call(name, **asked)
@@ -111,14 +115,43 @@ def _transfer(desk: Desk, tenant: Tenant) -> Asked:
     }
 
 
+def _colleague(desk: Desk, _: Tenant) -> Desk:
+    return desk.acting(user_id=str(uuid4()))
+
+
+def _service(desk: Desk, _: Tenant) -> Desk:
+    return desk.acting(user_id=None)
+
+
+def _new_login(desk: Desk, tenant: Tenant) -> Desk:
+    """A customer acts for themselves alone; but their login may have become another one."""
+    desk.db.execute("update customers set user_id = 'new' where id = %s", [tenant.customer_id])
+    return desk.acting(user_id="new")
+
+
+def _member(desk: Desk, _: Tenant) -> Desk:
+    return desk.acting(user_id="meera")
+
+
+STAFF = (_colleague, _service)
 DOORS = {
-    "open_credit_purchase": Door("credit_purchases", _purchase, {"amount": 2501}),
-    "open_refund": Door("refunds", _refund, {"amount": 701}),
-    "spend_credits": Door("credit_spends", _spend, {"amount": Decimal(21)}),
-    "return_credits": Door("credit_returns", _return, {"amount": Decimal(6)}),
-    "grant_credits": Door("credit_grants", _grant, {"amount": Decimal(21)}, "finance"),
-    "record_bank_transfer": Door("bank_transfers", _transfer, {"amount": 245001}, "finance"),
-    "open_autopay_setup": Door("autopay_mandates", _setup, {"day_of_month": 30}),
+    "open_credit_purchase": Door(
+        "credit_purchases", _purchase, {"amount": 2501}, others=(_new_login,)
+    ),
+    "open_refund": Door("refunds", _refund, {"amount": 701}, others=STAFF),
+    "spend_credits": Door("credit_spends", _spend, {"amount": Decimal(21)}, others=STAFF),
+    "return_credits": Door("credit_returns", _return, {"amount": Decimal(6)}, others=STAFF),
+    "grant_credits": Door(
+        "credit_grants", _grant, {"amount": Decimal(21)}, "finance", others=STAFF
+    ),
+    "record_bank_transfer": Door(
+        *("bank_transfers", _transfer, {"amount": 245001}, "finance"),
+        others=(_member,),
+        theirs={"reference": "AXISCN1153863728"},
+    ),
+    "open_autopay_setup": Door(
+        "autopay_mandates", _setup, {"day_of_month": 30}, others=(_new_login,)
+    ),
 }
 
 
@@ -169,6 +202,31 @@ def test_a_key_is_somebody_elses_own(db, desk, tenant, name) -> None:
     door.call(name, theirs, **asked, key="key-1")
 
     assert count(db, door) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [(name, other) for name, door in DOORS.items() for other in door.others],
+    ids=lambda value: value if isinstance(value, str) else value.__name__.strip("_"),
+)
+def test_a_key_is_that_of_who_asked(db, desk, tenant, name, other) -> None:
+    """Two who choose the same words ask for two things, and each may repeat their own."""
+    door = DOORS[name]
+    asked = door.ask(desk, tenant)
+    mine = door.call(name, desk, **asked, key="key-1")
+    before = count(db, door)
+    them = other(desk, tenant)
+    theirs = door.call(name, them, **asked | door.theirs, key="key-1")
+
+    assert count(db, door) == before + 1
+    assert door.call(name, them, **asked | door.theirs, key="key-1") == theirs
+    assert [row["id"] for row in theirs] != [row["id"] for row in mine]
+    assert count(db, door) == before + 1
+    assert broken_invariants(db) == {}
+
+
+def test_every_door_is_tried_by_another_than_who_asked() -> None:
+    assert [name for name, door in DOORS.items() if not door.others] == []
 
 
 @pytest.mark.parametrize("name", DOORS)

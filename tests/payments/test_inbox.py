@@ -588,8 +588,8 @@ BREACHES = {
     "invariant_credit_lots_add_up": "update credit_lots set used = 1, remaining = remaining - 1",
     "invariant_credit_spends_add_up": (
         "insert into credit_spends (organization_id, livemode, customer_id, idempotency_key,"
-        " credits_amount, description, created_by, ledger_transaction_id)"
-        " select organization_id, livemode, id, 'key', 1, 'Lunch', 'ada', gen_random_uuid()"
+        " requested_by, credits_amount, description, ledger_transaction_id)"
+        " select organization_id, livemode, id, 'key', 'user:ada', 1, 'Lunch', gen_random_uuid()"
         " from customers"
     ),
     "invariant_attempts_ask_for_what_is_owed": "update payment_attempts set amount = 2501",
@@ -625,6 +625,42 @@ BREACHES = {
         "insert into event_publications (event_id, destination, organization_id, livemode, status,"
         " due_at) select id, 'url', organization_id, livemode, 'parked', null from events"
     ),
+    "invariant_applied_messages_have_an_effect": (
+        "update payment_attempts set status = 'failed', captured_at = null, amount_captured = 0"
+    ),
+    "invariant_effects_are_booked_once": (
+        "insert into ledger_transactions (organization_id, livemode, key, kind, reference_type,"
+        " reference_id, occurred_at) select organization_id, livemode, 'again', kind,"
+        " reference_type, reference_id, occurred_at from ledger_transactions"
+        " where kind = 'capture'"
+    ),
+    "invariant_facts_are_numbered": "update events set sequence = sequence + 1",
+    "invariant_payments_succeed_for_good": (
+        "insert into events (organization_id, livemode, type, object_type, object_id, sequence,"
+        " data) select organization_id, livemode, 'payment.failed', object_type, object_id, 2, data"
+        " from events where type = 'payment.succeeded'"
+    ),
+    "invariant_ends_are_told": "update events set type = 'payment.other'",
+    "invariant_events_leave_in_turn": (
+        "insert into event_publications (event_id, destination, organization_id, livemode, status,"
+        " due_at, published_at) select id, 'url', organization_id, livemode, status, due, published"
+        " from events cross join (values ('pending', clock_now(), null), ('published', null,"
+        " clock_now() + interval '25 hours')) as told (status, due, published)"
+        " where (type = 'payment.succeeded') = (status = 'pending')"
+    ),
+    "invariant_requests_have_effects_of_their_own": (
+        "insert into credit_grants (organization_id, livemode, customer_id, idempotency_key,"
+        " requested_by, credits_amount, reason, ledger_transaction_id) select organization_id,"
+        " livemode, customer_id, 'key', 'user:ada', 1, 'Welcome', ledger_transaction_id"
+        " from credit_purchases"
+    ),
+    "invariant_records_stay_in_their_organization": (
+        "update payment_attempts set organization_id = gen_random_uuid()"
+    ),
+    "invariant_no_card_is_kept": (
+        """update gateway_events set payload = '{"data": [{"card_number": "4111111111111111"}]}'"""
+    ),
+    "invariant_tries_come_to_an_end": "update payment_attempts set checks = 100",
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from books import ROOT, Connection, Tenant
@@ -123,7 +124,8 @@ def is_late(desk: Desk, paid: Any, tenant: Tenant) -> None:
     desk.say(refund, "succeeded")
 
 
-def is_surplus(desk: Desk, paid: Any, tenant: Tenant) -> None:
+def second_payment(desk: Desk) -> UUID:
+    """Of a page that was thought to be over: it is paid although nothing is owed any more."""
     late = desk.db.execute(
         "insert into payment_attempts (organization_id, livemode, payment_intent_id, gateway,"
         " amount, currency, status) select organization_id, livemode, payment_intent_id, gateway,"
@@ -131,6 +133,12 @@ def is_surplus(desk: Desk, paid: Any, tenant: Tenant) -> None:
     ).fetchone()
     assert late is not None
     desk.receive(late["id"], gateway_session_id=None)
+    attempt_id: UUID = late["id"]
+    return attempt_id
+
+
+def is_surplus(desk: Desk, paid: Any, tenant: Tenant) -> None:
+    second_payment(desk)
     (refund,) = desk.db.execute("select * from refunds").fetchall()
     desk.say(refund, "succeeded")
 
@@ -140,6 +148,25 @@ def is_short(desk: Desk, paid: Any, tenant: Tenant) -> None:
     held = desk.receive(asked["payment_attempt_id"], gateway_session_id=None, amount=2400)
     refund = desk.refund(asked["payment_intent_id"], payment_attempt_id=held["payment_attempt_id"])
     desk.say(refund, "succeeded")
+
+
+def is_made_at_the_gateway(desk: Desk, paid: Any, tenant: Tenant) -> None:
+    desk.tell(
+        subject="refund",
+        outcome="succeeded",
+        gateway_refund_id="re_dashboard",
+        gateway_payment_id=f"pi_{paid['payment_attempt_id']}",
+        amount=1000,
+        currency="USD",
+    )
+
+
+def is_surplus_and_disputed(desk: Desk, paid: Any, tenant: Tenant) -> None:
+    late = second_payment(desk)
+    (refund,) = desk.db.execute("select * from refunds").fetchall()
+    desk.say(refund, "failed")
+    desk.dispute(late, "opened")
+    desk.dispute(late, "lost")
 
 
 def dispute(end: str) -> Callable[..., None]:
@@ -166,8 +193,10 @@ STORIES = {
     "A refund has a fee": costs_a_fee,
     "Credits are spent, and the setting allows it": is_spent,
     "A refund was given up, and made after all": is_late,
+    "A refund is made at the gateway": is_made_at_the_gateway,
     "Surplus": is_surplus,
     "Suspense": is_short,
+    "Surplus is disputed": is_surplus_and_disputed,
     "A dispute is won": dispute("won"),
     "A dispute is lost": dispute("lost"),
 }

@@ -4,10 +4,10 @@ create table credit_grants (
     livemode boolean not null,
     customer_id uuid not null,
     idempotency_key text not null,
+    requested_by text not null,
     credits_amount numeric(20, 4) not null,
     reason text not null,
     expires_at timestamptz,
-    created_by text not null,
     ledger_transaction_id uuid not null,
     created_at timestamptz not null default clock_now(),
     constraint credit_grant_stays_in_its_organization unique (id, organization_id, livemode),
@@ -18,7 +18,7 @@ create table credit_grants (
     foreign key (ledger_transaction_id, organization_id, livemode)
     references ledger_transactions (id, organization_id, livemode),
     constraint credit_grant_key_is_used_once
-    unique (customer_id, idempotency_key, organization_id, livemode),
+    unique (customer_id, idempotency_key, requested_by, organization_id, livemode),
     constraint credit_grant_key_has_a_length check (length(idempotency_key) between 1 and 255),
     constraint credit_grant_gives_something check (
         credits_amount > 0 and credits_amount <= 1000000000000
@@ -27,6 +27,8 @@ create table credit_grants (
 );
 comment on table credit_grants is
 'Credits given without a payment, by whom and why. They have no money value.';
+comment on column credit_grants.requested_by is
+'user:<id>, or service. A key is this one''s own: two people who choose the same words give twice.';
 
 create table credit_lots (
     id uuid primary key default gen_random_uuid(),

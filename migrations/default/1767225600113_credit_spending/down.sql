@@ -13,7 +13,6 @@ drop function write_credit_spend;
 drop function take_credits_oldest_first;
 drop function spendable_lots;
 drop function check_credits_amount;
-drop function session_actor;
 drop function spending_customer;
 drop function credit_part_lines;
 drop function take_credits;

@@ -4,11 +4,11 @@ create table credit_spends (
     livemode boolean not null,
     customer_id uuid not null,
     idempotency_key text not null,
+    requested_by text not null,
     credits_amount numeric(20, 4) not null,
     credits_returned numeric(20, 4) not null default 0,
     description text not null,
     reference text,
-    created_by text not null,
     ledger_transaction_id uuid not null,
     created_at timestamptz not null default clock_now(),
     constraint credit_spend_stays_in_its_organization unique (id, organization_id, livemode),
@@ -19,7 +19,7 @@ create table credit_spends (
     foreign key (ledger_transaction_id, organization_id, livemode)
     references ledger_transactions (id, organization_id, livemode),
     constraint credit_spend_key_is_used_once
-    unique (customer_id, idempotency_key, organization_id, livemode),
+    unique (customer_id, idempotency_key, requested_by, organization_id, livemode),
     constraint credit_spend_key_has_a_length check (length(idempotency_key) between 1 and 255),
     constraint credit_spend_says_what_for check (
         length(description) between 1 and 500 and length(reference) between 1 and 255
@@ -30,6 +30,9 @@ create table credit_spends (
     )
 );
 comment on table credit_spends is 'Credits that a customer used, and what for.';
+comment on column credit_spends.requested_by is
+'user:<id>, or service. A key is this one''s own: two people at one till who choose the same words have '
+'sold twice.';
 comment on column credit_spends.reference is 'The shop''s own id of what was sold.';
 
 create index credit_spends_by_customer on credit_spends (customer_id, created_at);
@@ -66,9 +69,9 @@ create table credit_returns (
     livemode boolean not null,
     credit_spend_id uuid not null,
     idempotency_key text not null,
+    requested_by text not null,
     credits_amount numeric(20, 4) not null,
     reason text not null,
-    created_by text not null,
     ledger_transaction_id uuid not null,
     created_at timestamptz not null default clock_now(),
     constraint credit_return_takes_a_spend_back
@@ -77,12 +80,14 @@ create table credit_returns (
     constraint credit_return_is_booked
     foreign key (ledger_transaction_id, organization_id, livemode)
     references ledger_transactions (id, organization_id, livemode),
-    constraint credit_return_key_is_used_once unique (credit_spend_id, idempotency_key),
+    constraint credit_return_key_is_used_once
+    unique (credit_spend_id, idempotency_key, requested_by),
     constraint credit_return_key_has_a_length check (length(idempotency_key) between 1 and 255),
     constraint credit_return_has_a_reason check (length(reason) between 1 and 500),
     constraint credit_return_gives_something check (credits_amount > 0)
 );
 comment on table credit_returns is 'A spend that is taken back, whole or in part, into its own lots.';
+comment on column credit_returns.requested_by is 'user:<id>, or service. A key is this one''s own.';
 
 create view credit_wallets as
 select
@@ -252,13 +257,6 @@ comment on function spending_customer is
 'Locks a customer of the session''s organisation, on whose behalf it acts: of two requests about one '
 'customer, the second waits and finds what the first has done.';
 
-create function session_actor(p_session json) returns text
-language sql immutable
-begin atomic
-select coalesce(p_session ->> 'x-hasura-user-id', p_session ->> 'x-hasura-role');
-end;
-comment on function session_actor is 'Who is written down as the maker.';
-
 create function check_credits_amount(p_amount numeric, p_maximum numeric) returns void
 language plpgsql immutable
 set search_path = public, pg_temp
@@ -328,10 +326,10 @@ $$;
 comment on function take_credits_oldest_first is 'All of the amount, or a refusal.';
 
 create function write_credit_spend(
-    p_session json,
     p_customer customers,
     p_amount numeric,
     p_key text,
+    p_requested_by text,
     p_description text,
     p_reference text
 ) returns void
@@ -343,12 +341,12 @@ declare
     v_parts credit_part[] := take_credits_oldest_first(p_customer, p_amount);
 begin
     insert into credit_spends (
-        id, organization_id, livemode, customer_id, idempotency_key, credits_amount, description,
-        reference, created_by, ledger_transaction_id
+        id, organization_id, livemode, customer_id, idempotency_key, requested_by, credits_amount,
+        description, reference, ledger_transaction_id
     )
     values (
-        v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key, p_amount,
-        p_description, p_reference, session_actor(p_session),
+        v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key,
+        p_requested_by, p_amount, p_description, p_reference,
         post_ledger_transaction(
             p_customer.organization_id, p_customer.livemode, 'spend:' || v_id, 'credit_spend',
             'credit_spend', v_id, clock_now(),
@@ -388,16 +386,17 @@ declare
     v_customer customers := spending_customer(
         hasura_session, p_customer_id, array['service', 'owner', 'dispatcher']
     );
+    v_principal constant text := acting_principal(hasura_session);
     v_spend credit_spends;
 begin
     select * into v_spend
     from credit_spends
-    where customer_id = v_customer.id and idempotency_key = p_key;
+    where customer_id = v_customer.id and idempotency_key = p_key and requested_by = v_principal;
 
     if v_spend.id is null then
         perform check_credits_amount(p_amount, 1000000000000);
         perform write_credit_spend(
-            hasura_session, v_customer, p_amount, p_key, p_description, p_reference
+            v_customer, p_amount, p_key, v_principal, p_description, p_reference
         );
     elsif (v_spend.credits_amount, v_spend.description, v_spend.reference)
         is distinct from (p_amount, p_description, p_reference)
@@ -406,18 +405,20 @@ begin
             using errcode = '22B08';
     end if;
     return query
-    select * from credit_spends where customer_id = v_customer.id and idempotency_key = p_key;
+    select * from credit_spends
+    where customer_id = v_customer.id and idempotency_key = p_key and requested_by = v_principal;
 end;
 $$;
 comment on function spend_credits is
-'A customer uses credits; the shop says so on their behalf. Once per key, never below zero.';
+'A customer uses credits; the shop says so on their behalf. Once per key of whoever asks, never below '
+'zero.';
 grant execute on function spend_credits to munim_hasura;
 
 create function write_credit_grant(
-    p_session json,
     p_customer customers,
     p_amount numeric,
     p_key text,
+    p_requested_by text,
     p_reason text,
     p_expires_at timestamptz
 ) returns void
@@ -430,12 +431,12 @@ declare
     v_expires_at timestamptz := coalesce(p_expires_at, clock_now() + make_interval(days => v_days));
 begin
     insert into credit_grants (
-        id, organization_id, livemode, customer_id, idempotency_key, credits_amount, reason,
-        expires_at, created_by, ledger_transaction_id
+        id, organization_id, livemode, customer_id, idempotency_key, requested_by, credits_amount,
+        reason, expires_at, ledger_transaction_id
     )
     values (
-        v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key, p_amount,
-        p_reason, p_expires_at, session_actor(p_session),
+        v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key,
+        p_requested_by, p_amount, p_reason, p_expires_at,
         post_ledger_transaction(
             p_customer.organization_id, p_customer.livemode, 'credit-grant:' || v_id,
             'credit_grant', 'credit_grant', v_id, clock_now(),
@@ -478,11 +479,12 @@ declare
     v_customer customers := spending_customer(
         hasura_session, p_customer_id, array['owner', 'finance']
     );
+    v_principal constant text := acting_principal(hasura_session);
     v_grant credit_grants;
 begin
     select * into v_grant
     from credit_grants
-    where customer_id = v_customer.id and idempotency_key = p_key;
+    where customer_id = v_customer.id and idempotency_key = p_key and requested_by = v_principal;
 
     if v_grant.id is not null then
         if (v_grant.credits_amount, v_grant.reason, v_grant.expires_at)
@@ -501,14 +503,16 @@ begin
             using errcode = '22B05';
     end if;
     perform write_credit_grant(
-        hasura_session, v_customer, p_amount, p_key, p_reason, p_expires_at
+        v_customer, p_amount, p_key, v_principal, p_reason, p_expires_at
     );
     return query
-    select * from credit_grants where customer_id = v_customer.id and idempotency_key = p_key;
+    select * from credit_grants
+    where customer_id = v_customer.id and idempotency_key = p_key and requested_by = v_principal;
 end;
 $$;
 comment on function grant_credits is
-'Credits without a payment, once per key. Without a time of their own they expire as bought ones do.';
+'Credits without a payment, once per key of whoever asks. Without a time of their own they expire as '
+'bought ones do.';
 grant execute on function grant_credits to munim_hasura;
 
 create function returnable_credits(p_credit_spend_id uuid) returns setof credit_spend_lots
@@ -594,7 +598,7 @@ $$;
 comment on function give_spend_back is 'An amount of a spend comes back, all that may when it is null.';
 
 create function write_credit_return(
-    p_session json, p_spend credit_spends, p_amount numeric, p_key text, p_reason text
+    p_spend credit_spends, p_amount numeric, p_key text, p_requested_by text, p_reason text
 ) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -610,12 +614,12 @@ begin
     update credit_spends set credits_returned = credits_returned + v_credits where id = p_spend.id;
 
     insert into credit_returns (
-        id, organization_id, livemode, credit_spend_id, idempotency_key, credits_amount, reason,
-        created_by, ledger_transaction_id
+        id, organization_id, livemode, credit_spend_id, idempotency_key, requested_by,
+        credits_amount, reason, ledger_transaction_id
     )
     values (
-        v_id, p_spend.organization_id, p_spend.livemode, p_spend.id, p_key, v_credits, p_reason,
-        session_actor(p_session),
+        v_id, p_spend.organization_id, p_spend.livemode, p_spend.id, p_key, p_requested_by,
+        v_credits, p_reason,
         post_ledger_transaction(
             p_spend.organization_id, p_spend.livemode, 'spend-return:' || v_id, 'credit_return',
             'credit_return', v_id, clock_now(),
@@ -645,6 +649,7 @@ language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
+    v_principal constant text := acting_principal(hasura_session);
     v_spend credit_spends;
     v_return credit_returns;
 begin
@@ -665,9 +670,10 @@ begin
     perform from credit_spends where id = v_spend.id for no key update;
 
     select * into v_return
-    from credit_returns where credit_spend_id = v_spend.id and idempotency_key = p_key;
+    from credit_returns
+    where credit_spend_id = v_spend.id and idempotency_key = p_key and requested_by = v_principal;
     if v_return.id is null then
-        perform write_credit_return(hasura_session, v_spend, p_amount, p_key, p_reason);
+        perform write_credit_return(v_spend, p_amount, p_key, v_principal, p_reason);
     elsif (coalesce(p_amount, v_return.credits_amount), p_reason)
         is distinct from (v_return.credits_amount, v_return.reason)
     then
@@ -675,12 +681,13 @@ begin
             using errcode = '22B08';
     end if;
     return query
-    select * from credit_returns where credit_spend_id = v_spend.id and idempotency_key = p_key;
+    select * from credit_returns
+    where credit_spend_id = v_spend.id and idempotency_key = p_key and requested_by = v_principal;
 end;
 $$;
 comment on function return_credits is
-'Takes a spend back, whole (no amount) or in part, once per key: the credits go to the lots they came '
-'from, with the day on which those expire.';
+'Takes a spend back, whole (no amount) or in part, once per key of whoever asks: the credits go to the '
+'lots they came from, with the day on which those expire.';
 grant execute on function return_credits to munim_hasura;
 
 create function due_credit_lots(p_livemode boolean, p_limit integer) returns setof credit_lots

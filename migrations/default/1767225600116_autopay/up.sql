@@ -130,6 +130,7 @@ create table autopay_mandates (
     livemode boolean not null,
     customer_id uuid not null,
     idempotency_key text not null,
+    requested_by text not null,
     gateway text not null,
     payment_method_id uuid,
     amount bigint not null,
@@ -165,7 +166,7 @@ create table autopay_mandates (
     foreign key (payment_method_id, organization_id, livemode)
     references payment_methods (id, organization_id, livemode),
     constraint autopay_mandate_key_is_used_once
-    unique (customer_id, idempotency_key, organization_id, livemode),
+    unique (customer_id, idempotency_key, requested_by, organization_id, livemode),
     constraint autopay_setup_page_is_opened_once unique (gateway_session_id, gateway, livemode),
     constraint autopay_mandate_key_has_a_length check (length(idempotency_key) between 1 and 255),
     constraint autopay_mandate_asks_for_money check (amount > 0),
@@ -197,6 +198,7 @@ create table autopay_mandates (
 comment on table autopay_mandates is
 'A customer''s order to charge them each month while they are away. What was agreed to never changes: '
 'another amount or day is another mandate, which takes the place of this one when it is set up.';
+comment on column autopay_mandates.requested_by is 'user:<id>, or service. A key is this one''s own.';
 comment on column autopay_mandates.amount is 'Minor units of currency; what is charged and the most that may be.';
 comment on column autopay_mandates.day_of_month is '29 to 31 mean the last day where a month is shorter.';
 comment on column autopay_mandates.timezone is 'The organisation''s when the mandate was made.';
@@ -251,10 +253,10 @@ before update on autopay_mandates
 for each row when (
     (
         old.customer_id, old.amount, old.currency, old.day_of_month, old.local_time, old.timezone,
-        old.gateway, old.consented_by, old.idempotency_key
+        old.gateway, old.consented_by, old.idempotency_key, old.requested_by
     ) is distinct from (
         new.customer_id, new.amount, new.currency, new.day_of_month, new.local_time, new.timezone,
-        new.gateway, new.consented_by, new.idempotency_key
+        new.gateway, new.consented_by, new.idempotency_key, new.requested_by
     )
     or (old.anchor_on is not null and old.anchor_on is distinct from new.anchor_on)
     or (
@@ -450,7 +452,12 @@ from autopay_mandates;
 comment on view autopay_setups is 'All that opening a mandate''s page takes, in one row.';
 
 create function repeated_autopay_mandate(
-    p_customer customers, p_key text, p_amount bigint, p_currency text, p_day_of_month integer
+    p_customer customers,
+    p_key text,
+    p_requested_by text,
+    p_amount bigint,
+    p_currency text,
+    p_day_of_month integer
 ) returns uuid
 language plpgsql stable
 set search_path = public, pg_temp
@@ -460,7 +467,8 @@ declare
 begin
     select * into v_mandate
     from autopay_mandates
-    where customer_id = p_customer.id and idempotency_key = p_key;
+    where customer_id = p_customer.id and idempotency_key = p_key
+        and requested_by = p_requested_by;
 
     if v_mandate.id is not null
         and (v_mandate.amount, v_mandate.currency, v_mandate.day_of_month)
@@ -518,13 +526,13 @@ begin
     end loop;
 
     insert into autopay_mandates (
-        organization_id, livemode, customer_id, idempotency_key, gateway, amount, currency,
-        day_of_month, local_time, timezone, customer_email, gateway_customer_id, success_url,
-        cancel_url, consented_by, setup_expires_at, next_check_at
+        organization_id, livemode, customer_id, idempotency_key, requested_by, gateway, amount,
+        currency, day_of_month, local_time, timezone, customer_email, gateway_customer_id,
+        success_url, cancel_url, consented_by, setup_expires_at, next_check_at
     )
     select
-        p_customer.organization_id, p_customer.livemode, p_customer.id, p_key, p_gateway, p_amount,
-        p_currency, p_day_of_month, autopay_settings.local_time, organizations.timezone,
+        p_customer.organization_id, p_customer.livemode, p_customer.id, p_key,
+        acting_principal(p_session), p_gateway, p_amount, p_currency, p_day_of_month, autopay_settings.local_time, organizations.timezone,
         p_customer.email, customer_at_gateway(p_customer, p_gateway), p_success_url,
         p_cancel_url, coalesce(p_session ->> 'x-hasura-user-id', p_customer.id::text),
         date_trunc('second', clock_now()) + interval '23 hours', clock_now() + check_delay(1)
@@ -562,7 +570,9 @@ begin
 
     -- The customer's row orders their requests: of two with one key, the second finds the first.
     perform from customers where id = v_customer.id for no key update;
-    v_id := repeated_autopay_mandate(v_customer, p_key, p_amount, p_currency, p_day_of_month);
+    v_id := repeated_autopay_mandate(
+        v_customer, p_key, acting_principal(hasura_session), p_amount, p_currency, p_day_of_month
+    );
 
     if v_id is null then
         select coalesce(p_currency, default_currency) into strict v_currency
