@@ -1,10 +1,11 @@
 """Asking a gateway what became of an attempt, and what else was paid on its page."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from app import inbox
+from app import circuits, inbox
 from app.context import Context
 from app.errors import GatewayRefusedError, GatewayUnavailableError
 from app.gateways import Capability, Finding, Outcome, Query
@@ -37,7 +38,10 @@ def check(ctx: Context, attempt: dict[str, Any]) -> str:
     nothing changes.
     """
     gateway = ctx.gateway(attempt["gateway"])
-    finding = _finish_capture(ctx, attempt) or gateway.find(_query(ctx, attempt))
+    finding = _finish_capture(ctx, attempt)
+    if finding is None:
+        with circuits.looking_up(ctx, attempt):
+            finding = gateway.find(_query(ctx, attempt))
     if finding is None:
         return _note_nothing(ctx, attempt)
     if (attempt["status"], finding.outcome) in NOTHING_NEW:
@@ -71,7 +75,10 @@ def check_page(ctx: Context, attempt: dict[str, Any]) -> int:
     name, known = attempt["gateway"], attempt["gateway_payment_id"]
     gateway = ctx.gateway(name)
     several = Capability.PAYMENTS in gateway.capabilities
-    found = gateway.find_payments(_query(ctx, attempt)) if several else ()
+    found: Sequence[Finding] = ()
+    if several:
+        with circuits.looking_up(ctx, attempt):
+            found = gateway.find_payments(_query(ctx, attempt))
     if several and known not in [one.gateway_payment_id for one in found]:
         message = f"{name} does not list the payment that is booked"
         raise GatewayUnavailableError(message)

@@ -20,6 +20,7 @@ ATTEMPT: dict[str, Any] = {
     "amount_to_capture": "1000",
     "currency": "USD",
     "created_at": NOW.isoformat(),
+    "is_gateway_failing": False,
     "checkout_session": None,
     "payment_method": None,
 }

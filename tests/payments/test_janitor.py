@@ -62,6 +62,7 @@ def attempt(number: int, wait: timedelta | None) -> dict[str, Any]:
         "updated_at": NOW.isoformat(),
         "next_check_at": wait and (NOW + wait).isoformat(),
         "not_found_is_believed_at": (NOW + timedelta(hours=1)).isoformat(),
+        "is_gateway_failing": False,
         "checkout_session": None,
         "payment_method": None,
     }

@@ -17,5 +17,6 @@ drop function carry_out_gateway_event;
 drop function try_gateway_event;
 drop function check_constraints_now;
 drop function receive_gateway_event;
+drop function hear_gateway_answers;
 drop function attempt_named_in;
 drop table gateway_events;

@@ -60,6 +60,38 @@ end;
 end;
 comment on function attempt_named_in is 'Our own reference, where a message carries one.';
 
+create function hear_gateway_answers(p_event_ids uuid[]) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    if not exists (select from gateway_circuits) then
+        return;  -- all gateways work, as they nearly always do
+    end if;
+
+    delete from gateway_circuits
+    where (gateway, livemode, operation) in (
+        select circuit.gateway, circuit.livemode, circuit.operation
+        from gateway_circuits as circuit
+        where exists (
+            select from gateway_events as event
+            left join payment_attempts on payment_attempts.id = event.payment_attempt_id
+            where event.id = any(p_event_ids) and event.type = 'answer'
+                and event.gateway = circuit.gateway and event.livemode = circuit.livemode
+                and circuit.operation = case
+                    when event.notice ->> 'subject' = 'refund' then 'refund'
+                    when payment_attempts.payment_method_id is not null then 'charge'
+                end
+        )
+        order by circuit.gateway, circuit.operation
+        for update
+    );
+end;
+$$;
+comment on function hear_gateway_answers is
+'What answers to charges of saved methods and to refunds, a decline too, say of whether their gateways '
+'work. The last step of a transaction: nobody waits for anything else while they hold a circuit.';
+
 create function receive_gateway_event(
     hasura_session json,
     p_gateway text,
@@ -124,6 +156,7 @@ begin
             and livemode = p_livemode and event_id = p_event_id;
         perform try_gateway_event(v_event.id);
     end if;
+    perform hear_gateway_answers(array[v_event.id]) where p_type = 'answer';
     return query select * from gateway_events where id = v_event.id;
 end;
 $$;
