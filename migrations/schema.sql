@@ -2384,7 +2384,7 @@ create view payment_page_states as
     payment_pages.cancel_url,
     payment_pages.expires_at,
     payment_pages.expires_at <= clock_now() AS is_over,
-    tries.attempts >= payment_pages.attempts_max AS is_exhausted,
+    tries.attempts >= payment_pages.attempts_max OR tries.is_tried_out AS is_exhausted,
     newest.payment_attempt_id,
     newest.payment_attempt_status,
     newest.gateway,
@@ -2411,7 +2411,8 @@ create view payment_page_states as
      JOIN organizations ON organizations.id = payment_pages.organization_id
      JOIN payment_intents ON payment_intents.id = payment_pages.payment_intent_id
      JOIN orders ON orders.payment_intent_id = payment_intents.id
-     CROSS JOIN LATERAL ( SELECT count(*) AS attempts
+     CROSS JOIN LATERAL ( SELECT count(*) AS attempts,
+            COALESCE(is_tried_out((array_agg(payment_attempts.*))[1]), false) AS is_tried_out
            FROM payment_attempts
           WHERE payment_attempts.payment_intent_id = payment_intents.id) tries
      LEFT JOIN LATERAL ( SELECT payment_attempts.id AS payment_attempt_id,
@@ -6303,6 +6304,30 @@ end;
 $function$;
 comment on function hold_refund_credits(payment_attempts,uuid,bigint,boolean) is 'Speaks for the credits that an amount of a payment bought, for a refund or a dispute. Answers the part of it whose credits are used.';
 
+CREATE OR REPLACE FUNCTION public.hurry_tried_out(p_event_ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    update payment_attempts
+    set next_check_at = clock_now()
+    where id in (
+        select payment_attempts.id
+        from gateway_events
+        inner join payment_attempts on payment_attempts.id = gateway_events.payment_attempt_id
+        where gateway_events.id = any(p_event_ids) and is_decline(gateway_events)
+            and payment_attempts.status in ('created', 'unknown', 'pending')
+            and payment_attempts.next_check_at > clock_now() + interval '1 minute'
+            and is_tried_out(payment_attempts)
+        order by payment_attempts.id
+        -- It waits for nobody: whoever is at an attempt will ask about it by its schedule.
+        for no key update of payment_attempts skip locked
+    );
+end;
+$function$;
+comment on function hurry_tried_out(uuid[]) is 'Has check_payments close a page on which too many tries were declined at its next tick.';
+
 CREATE OR REPLACE FUNCTION public.intent_of_bank_transfer(p_transfer bank_transfers)
  RETURNS uuid
  LANGUAGE sql
@@ -6366,6 +6391,15 @@ BEGIN ATOMIC
 END;
 comment on function is_decided(bank_transfers) is 'Whether all that was entered of a transfer has been approved.';
 
+CREATE OR REPLACE FUNCTION public.is_decline(p_event gateway_events)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT (((p_event).type <> ALL (ARRAY['answer'::text, 'look-up'::text])) AND (((p_event).notice ->> 'outcome'::text) = 'requires_action'::text) AND (((p_event).notice ->> 'failure_code'::text) IS NOT NULL));
+END;
+comment on function is_decline(gateway_events) is 'Whether a webhook says that a try was declined on a page that takes another.';
+
 CREATE OR REPLACE FUNCTION public.is_gateway_failing(p_attempt payment_attempts)
  RETURNS boolean
  LANGUAGE sql
@@ -6383,9 +6417,9 @@ CREATE OR REPLACE FUNCTION public.is_gateway_of_refund_failing(p_refund refunds)
  LANGUAGE sql
  STABLE
 BEGIN ATOMIC
- SELECT (EXISTS ( SELECT
-            FROM gateway_circuits
-           WHERE ((gateway_circuits.gateway = (is_gateway_of_refund_failing.p_refund).gateway) AND (gateway_circuits.livemode = (is_gateway_of_refund_failing.p_refund).livemode) AND (gateway_circuits.operation = ANY (ARRAY['look-up'::text, 'open'::text]))))) AS "exists";
+ SELECT (count(*) > 0)
+    FROM gateway_circuits
+   WHERE ((gateway_circuits.gateway = (is_gateway_of_refund_failing.p_refund).gateway) AND (gateway_circuits.livemode = (is_gateway_of_refund_failing.p_refund).livemode) AND (gateway_circuits.operation = ANY (ARRAY['look-up'::text, 'open'::text])));
 END;
 comment on function is_gateway_of_refund_failing(refunds) is 'Whether its gateway has not answered lately, so that an answer to a look-up is news.';
 grant execute on function is_gateway_of_refund_failing(refunds) to munim_hasura;
@@ -6439,10 +6473,31 @@ CREATE OR REPLACE FUNCTION public.is_put_off(p_refund refunds)
  LANGUAGE sql
  STABLE
 BEGIN ATOMIC
- SELECT ((p_refund).gateway = ANY (silent_gateways((p_refund).livemode, 'refund'::text)));
+ SELECT (count(*) > 0)
+    FROM gateway_circuits
+   WHERE ((gateway_circuits.gateway = (is_put_off.p_refund).gateway) AND (gateway_circuits.livemode = (is_put_off.p_refund).livemode) AND (gateway_circuits.operation = 'refund'::text) AND (gateway_circuits.opened_at IS NOT NULL));
 END;
 comment on function is_put_off(refunds) is 'Whether its gateway takes no refunds at present: it is reserved all the same, and check_refunds sends it.';
 grant execute on function is_put_off(refunds) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.is_tried_out(p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    return (
+        select count(*)
+        from payment_attempts
+        inner join gateway_events on gateway_events.payment_attempt_id = payment_attempts.id
+        where payment_attempts.payment_intent_id = p_attempt.payment_intent_id
+            and is_decline(gateway_events)
+    ) >= tries_allowed(p_attempt.organization_id, 'declines_per_payment', 10);
+end;
+$function$;
+comment on function is_tried_out(payment_attempts) is 'Whether webhooks have told of so many declines of its payment that the page is to be closed: cards are tried on it. system_settings.declines_per_payment is the number, ten where it is not set.';
+grant execute on function is_tried_out(payment_attempts) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.keep_autopay_agreement()
  RETURNS trigger
@@ -9097,6 +9152,7 @@ begin
         perform try_gateway_event(v_event.id);
     end if;
     perform hear_gateway_answers(array[v_event.id]) where p_type = 'answer';
+    perform hurry_tried_out(array[v_event.id]) where p_notice ->> 'outcome' = 'requires_action';
     return query select * from gateway_events where id = v_event.id;
 end;
 $function$;
@@ -9134,7 +9190,10 @@ begin
     where id = any(v_paid) and obstacle_to_capture(gateway_events, v_paid) is not null;
     v_paid := array(select id from gateway_events where id = any(v_paid));
     perform capture_payments(v_paid) where cardinality(v_paid) > 0;
-    perform hear_gateway_answers(v_ids) where jsonb_path_exists(p_messages, '$[*] ? (@.type == "answer")');
+    perform hear_gateway_answers(v_ids)
+    where jsonb_path_exists(p_messages, '$[*] ? (@.type == "answer")');
+    perform hurry_tried_out(v_ids)
+    where jsonb_path_exists(p_messages, '$[*].notice ? (@.outcome == "requires_action")');
     return query select * from gateway_events where id = any(v_ids);
 end;
 $function$;
@@ -9948,9 +10007,16 @@ begin
             p_page.attempts_max
             using errcode = '22B26';
     end if;
+    if exists (
+        select from payment_attempts
+        where payment_intent_id = p_page.payment_intent_id and is_tried_out(payment_attempts)
+    ) then
+        raise exception 'attempts-exhausted: too many tries of this payment were declined'
+            using errcode = '22B26';
+    end if;
 end;
 $function$;
-comment on function require_attempt_left(payment_pages) is 'Refuses one more attempt than the page of an order allows, whoever wants to begin it. The intent is locked.';
+comment on function require_attempt_left(payment_pages) is 'Refuses one more attempt than the page of an order allows, whoever wants to begin it, and any after too many declines on gateways'' pages. The intent is locked.';
 
 CREATE OR REPLACE FUNCTION public.require_capture(p_attempt payment_attempts)
  RETURNS void

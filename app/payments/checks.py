@@ -41,7 +41,7 @@ def check(ctx: Context, attempt: dict[str, Any]) -> str:
     finding = _finish_capture(ctx, attempt)
     if finding is None:
         with circuits.looking_up(ctx, attempt):
-            finding = gateway.find(_query(ctx, attempt))
+            finding = _close_tried_out(ctx, attempt) or gateway.find(_query(ctx, attempt))
     if finding is None:
         return _note_nothing(ctx, attempt)
     if (attempt["status"], finding.outcome) in NOTHING_NEW:
@@ -99,6 +99,19 @@ def _finish_capture(ctx: Context, attempt: dict[str, Any]) -> Finding | None:
     gateway = ctx.gateway(attempt["gateway"])
     with suppress(GatewayRefusedError):  # how it stands then, the look-up says
         return gateway.capture(attempt["id"], attempt["gateway_payment_id"], amount)
+    return None
+
+
+def _close_tried_out(ctx: Context, attempt: dict[str, Any]) -> Finding | None:
+    """Close a page on which too many cards were declined. None: it may go on, or cannot be."""
+    page = attempt["checkout_session"]
+    if not (attempt["is_tried_out"] and attempt["status"] == "pending" and page):
+        return None
+    gateway = ctx.gateway(attempt["gateway"])
+    if Capability.EXPIRE not in gateway.capabilities or not page["gateway_session_id"]:
+        return None
+    with suppress(GatewayRefusedError):  # perhaps it is being paid: the look-up says
+        return gateway.expire(attempt["id"], page["gateway_session_id"])
     return None
 
 

@@ -1,11 +1,12 @@
 """What opening a page tells of whether its gateway works: an answer, silence, or nothing."""
 
+from importlib import import_module
 from typing import Any
 
 import pytest
 from in_process import context
 
-from app import pages
+from app import gateways, pages
 from app.capabilities import Capability
 from app.errors import GatewaySilentError, GatewayUnavailableError
 from app.gateways import Charge, Checkout
@@ -52,3 +53,10 @@ def test_only_silence_is_told_as_such(kind: type[GatewayUnavailableError]) -> No
         house.open_page()
 
     assert house.told["MarkPaymentUnknown"]["isSilent"] is (kind is GatewaySilentError)
+
+
+def test_all_but_payu_are_asked_for_their_pages() -> None:
+    adapters = {name: import_module(f"app.gateways.{name}").Adapter for name in gateways.names()}
+    unasked = [name for name, each in adapters.items() if Capability.UNASKED in each.capabilities]
+
+    assert unasked == ["payu"]

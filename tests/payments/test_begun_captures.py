@@ -21,6 +21,7 @@ ATTEMPT: dict[str, Any] = {
     "currency": "USD",
     "created_at": NOW.isoformat(),
     "is_gateway_failing": False,
+    "is_tried_out": False,
     "checkout_session": None,
     "payment_method": None,
 }

@@ -33,6 +33,7 @@ ATTEMPT: dict[str, Any] = {
     "updated_at": NOW.isoformat(),
     "not_found_is_believed_at": NOW.isoformat(),
     "is_gateway_failing": False,
+    "is_tried_out": False,
     "checkout_session": None,
     "payment_method": None,
 }

@@ -51,6 +51,7 @@ class House:
             "updated_at": NOW.isoformat(),
             "not_found_is_believed_at": (NOW + HOUR).isoformat(),
             "is_gateway_failing": False,
+            "is_tried_out": False,
             "checkout_session": None,
             "payment_method": None,
         }

@@ -722,7 +722,11 @@ comment on function may_ask_about_refund is
 create function is_put_off(p_refund refunds) returns boolean
 language sql stable
 begin atomic
-select p_refund.gateway = any(silent_gateways(p_refund.livemode, 'refund'));
+select count(*) > 0
+from gateway_circuits
+where gateway_circuits.gateway = p_refund.gateway
+    and gateway_circuits.livemode = p_refund.livemode
+    and gateway_circuits.operation = 'refund' and gateway_circuits.opened_at is not null;
 end;
 comment on function is_put_off is
 'Whether its gateway takes no refunds at present: it is reserved all the same, and check_refunds sends it.';
@@ -731,12 +735,11 @@ grant execute on function is_put_off to munim_hasura;
 create function is_gateway_of_refund_failing(p_refund refunds) returns boolean
 language sql stable
 begin atomic
-select exists (
-    select from gateway_circuits
-    where gateway_circuits.gateway = p_refund.gateway
-        and gateway_circuits.livemode = p_refund.livemode
-        and gateway_circuits.operation in ('look-up', 'open')
-);
+select count(*) > 0
+from gateway_circuits
+where gateway_circuits.gateway = p_refund.gateway
+    and gateway_circuits.livemode = p_refund.livemode
+    and gateway_circuits.operation in ('look-up', 'open');
 end;
 comment on function is_gateway_of_refund_failing is
 'Whether its gateway has not answered lately, so that an answer to a look-up is news.';

@@ -80,7 +80,7 @@ select
     payment_pages.cancel_url,
     payment_pages.expires_at,
     payment_pages.expires_at <= clock_now() as is_over,
-    tries.attempts >= payment_pages.attempts_max as is_exhausted,
+    tries.attempts >= payment_pages.attempts_max or tries.is_tried_out as is_exhausted,
     newest.payment_attempt_id,
     newest.payment_attempt_status,
     newest.gateway,
@@ -159,7 +159,9 @@ inner join organizations on organizations.id = payment_pages.organization_id
 inner join payment_intents on payment_intents.id = payment_pages.payment_intent_id
 inner join orders on orders.payment_intent_id = payment_intents.id
 cross join lateral (
-    select count(*) as attempts
+    select
+        count(*) as attempts,
+        coalesce(is_tried_out((array_agg(payment_attempts))[1]), false) as is_tried_out
     from payment_attempts
     where payment_attempts.payment_intent_id = payment_intents.id
 ) as tries
@@ -534,9 +536,17 @@ begin
             p_page.attempts_max
             using errcode = '22B26';
     end if;
+    if exists (
+        select from payment_attempts
+        where payment_intent_id = p_page.payment_intent_id and is_tried_out(payment_attempts)
+    ) then
+        raise exception 'attempts-exhausted: too many tries of this payment were declined'
+            using errcode = '22B26';
+    end if;
 end;
 $$;
 comment on function require_attempt_left is
-'Refuses one more attempt than the page of an order allows, whoever wants to begin it. The intent is locked.';
+'Refuses one more attempt than the page of an order allows, whoever wants to begin it, and any after too many '
+'declines on gateways'' pages. The intent is locked.';
 
 revoke insert, update, delete, truncate on payment_pages, page_tries from public, munim_hasura;
