@@ -162,7 +162,7 @@ class AttemptsExhaustedError(AppError):
 
 
 class TooManyRequestsError(AppError):
-    """Too many payments were begun from one address of the network within an hour."""
+    """Too many payments were begun from one address within an hour, or of one shop in a minute."""
 
     code, status = "too-many-requests", 429
 
@@ -207,6 +207,10 @@ class GatewayUnavailableError(AppError):
     """The gateway gave no answer that means anything: try again with the same key."""
 
     code, status = "gateway-unavailable", 424
+
+
+class GatewaySilentError(GatewayUnavailableError):
+    """It said nothing in time, or failed by itself: asked by anybody else, it would do the same."""
 
 
 class ServiceUnavailableError(AppError):

@@ -18,7 +18,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from app import jsonb
-from app.errors import GatewayRefusedError, GatewayUnavailableError
+from app.errors import GatewayRefusedError, GatewaySilentError, GatewayUnavailableError
 
 CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX = 3.05, 8
 BODY_BYTES_MAX = 4 * 2**20  # a page of a settlement report is the largest that is asked for
@@ -112,7 +112,7 @@ class Http:
                 return self._reply(answer.status_code, _content(answer, give_up))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as failure:
             message = f"{self.name} did not answer ({type(failure).__name__})"
-            raise GatewayUnavailableError(message) from failure
+            raise GatewaySilentError(message) from failure
 
     def _written(
         self,
@@ -133,13 +133,17 @@ class Http:
         return request
 
     def _reply(self, status: int, content: bytes) -> Reply:
-        if status in NO_ANSWER or status >= 500 or 300 <= status < 400:
+        if status >= 500:
+            raise GatewaySilentError(f"{self.name} did not answer ({status})")
+        if status in NO_ANSWER or 300 <= status < 400:
             raise GatewayUnavailableError(f"{self.name} did not answer ({status})")
         try:
             body = jsonb.parse_exactly(content)
         except ValueError as failure:
             if self.speaks_json:
-                raise GatewayUnavailableError(f"{self.name} answered no JSON") from failure
+                # A page of HTML with a yes is somebody in front of the API, which is not there.
+                kind = GatewaySilentError if status < 400 else GatewayUnavailableError
+                raise kind(f"{self.name} answered no JSON") from failure
             body = None
         reply = Reply(status, body)
         if status >= 400:

@@ -8,7 +8,12 @@ from typing import Any
 
 from app import upi
 from app.context import Context
-from app.errors import GatewayRefusedError, GatewayUnavailableError, ServiceUnavailableError
+from app.errors import (
+    GatewayRefusedError,
+    GatewaySilentError,
+    GatewayUnavailableError,
+    ServiceUnavailableError,
+)
 from app.findings import Method
 from app.gateways import Capability, Charge, Checkout, Device, UpiIntent
 from app.money import Money
@@ -35,6 +40,7 @@ def open_page(ctx: Context, row: dict[str, Any]) -> Checkout:
         sessionId=page.reference,
         url=page.url,
         takesSeveral=Capability.PAYMENTS in gateway.capabilities,
+        isAnswer=Capability.UNASKED not in gateway.capabilities,
     )
     return page
 
@@ -78,7 +84,12 @@ def _answered(ctx: Context, attempt_id: str) -> Iterator[None]:
         raise
     except GatewayUnavailableError as silence:
         with suppress(ServiceUnavailableError):  # it is asked about all the same
-            ctx.hasura.run("MarkPaymentUnknown", attemptId=attempt_id, message=silence.message)
+            ctx.hasura.run(
+                "MarkPaymentUnknown",
+                attemptId=attempt_id,
+                message=silence.message,
+                isSilent=isinstance(silence, GatewaySilentError),
+            )
         raise
 
 

@@ -1083,9 +1083,12 @@ create table gateway_circuits (
     opened_at timestamp with time zone,
     probed_at timestamp with time zone,
     updated_at timestamp with time zone not null default clock_now(),
-    constraint gateway_circuits_pkey PRIMARY KEY (gateway, livemode, operation)
+    constraint gateway_circuits_pkey PRIMARY KEY (gateway, livemode, operation),
+    constraint gateway_circuit_operation_is_known CHECK (operation = ANY (ARRAY['open'::text, 'charge'::text, 'refund'::text, 'look-up'::text]))
 );
-comment on table gateway_circuits is 'Gateways that do not answer, shared by all that might ask them. A row goes with the first answer.';
+comment on table gateway_circuits is 'Gateways that do not answer, shared by all that might ask them: an organisation has no account of its own at a gateway here, so gateway and mode name whose keys are used. A row goes with the first answer.';
+comment on column gateway_circuits.operation is 'open a page, charge a saved method, send a refund, look-up: one may work while another does not.';
+comment on column gateway_circuits.failures is 'Silences and failures of the gateway''s own, in a row. A no, a wrong key and too many requests are none.';
 comment on column gateway_circuits.opened_at is 'Not asked since then, but for a probe now and then.';
 grant select on gateway_circuits to munim_hasura;
 
@@ -2402,8 +2405,8 @@ create table page_tries (
     constraint page_tries_pkey PRIMARY KEY (address_hash, organization_id, livemode),
     constraint page_tries_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id)
 );
-comment on table page_tries is 'How many attempts were begun from an address of the network in the hour since began_at: who tries many cards comes from few. system_settings.page_tries_per_address is the most that an organisation allows.';
-comment on column page_tries.address_hash is 'Under a key of the service''s, so that it tells nobody the address.';
+comment on table page_tries is 'How many attempts were begun from an address of the network in the hour since began_at, and from all of them in the minute: who tries many cards comes from few, or is quick. system_settings.page_tries_per_address and page_tries_per_minute are the most that an organisation allows.';
+comment on column page_tries.address_hash is 'Under a key of the service''s, so that it tells nobody the address; of IPv6 its network of 64 bits. Empty for all addresses together.';
 CREATE INDEX page_tries_by_age ON public.page_tries USING btree (began_at);
 grant select on page_tries to munim_hasura;
 
@@ -2579,7 +2582,7 @@ create view payment_page_states as
     payment_pages.cancel_url,
     payment_pages.expires_at,
     payment_pages.expires_at <= clock_now() AS is_over,
-    tries.attempts >= payment_pages.attempts_max AS is_exhausted,
+    tries.attempts >= payment_pages.attempts_max OR tries.is_tried_out AS is_exhausted,
     newest.payment_attempt_id,
     newest.payment_attempt_status,
     newest.gateway,
@@ -2606,7 +2609,8 @@ create view payment_page_states as
      JOIN organizations ON organizations.id = payment_pages.organization_id
      JOIN payment_intents ON payment_intents.id = payment_pages.payment_intent_id
      JOIN orders ON orders.payment_intent_id = payment_intents.id
-     CROSS JOIN LATERAL ( SELECT count(*) AS attempts
+     CROSS JOIN LATERAL ( SELECT count(*) AS attempts,
+            COALESCE(is_tried_out((array_agg(payment_attempts.*))[1]), false) AS is_tried_out
            FROM payment_attempts
           WHERE payment_attempts.payment_intent_id = payment_intents.id AND NOT payment_attempts.is_in_suspense) tries
      LEFT JOIN LATERAL ( SELECT payment_attempts.id AS payment_attempt_id,
@@ -4970,6 +4974,8 @@ CREATE OR REPLACE FUNCTION public.claim_autopay_charges(hasura_session json, p_l
 AS $function$
 declare
     v_now timestamptz := clock_now();
+    v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+    v_silent constant text[] := silent_gateways(v_livemode, 'charge');
     v_ids uuid[];
 begin
     perform require_service(hasura_session);
@@ -4979,7 +4985,7 @@ begin
         select autopay_charges.id from autopay_charges
         inner join autopay_mandates on autopay_mandates.id = autopay_charges.autopay_mandate_id
         where autopay_charges.status = 'due' and autopay_charges.next_try_at <= v_now
-            and autopay_mandates.status = 'active'
+            and autopay_mandates.status = 'active' and autopay_mandates.gateway <> all(v_silent)
             and autopay_charges.livemode::text = hasura_session ->> 'x-hasura-livemode'
         order by autopay_charges.next_try_at
         limit p_limit
@@ -4990,11 +4996,15 @@ begin
         select autopay_charges.id from autopay_charges
         inner join autopay_mandates on autopay_mandates.id = autopay_charges.autopay_mandate_id
         where autopay_charges.lease_until <= v_now and autopay_mandates.status = 'active'
+            and autopay_mandates.gateway <> all(v_silent)
             and autopay_charges.livemode::text = hasura_session ->> 'x-hasura-livemode'
         order by autopay_charges.lease_until
         limit p_limit - cardinality(v_ids)
         for no key update of autopay_charges skip locked
     );
+    if cardinality(v_silent) > 0 then
+        v_ids := v_ids || probing_autopay_charges(v_livemode);
+    end if;
     return query
     update autopay_charges
     set
@@ -5005,7 +5015,7 @@ begin
     returning *;
 end;
 $function$;
-comment on function claim_autopay_charges(json,integer,integer) is 'Hands charges that are due to one worker, for as long as its lease; never one to two.';
+comment on function claim_autopay_charges(json,integer,integer) is 'Hands charges that are due to one worker, for as long as its lease; never one to two. Those of a gateway that is left alone wait, and no try of theirs is counted.';
 grant execute on function claim_autopay_charges(json,integer,integer) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.claim_autopay_setups(hasura_session json, p_limit integer)
@@ -5154,6 +5164,7 @@ begin
         inner join order_charges on order_charges.id = payment_attempts.id
         where payment_attempts.updated_at < v_now - interval '1 minute'
             and payment_attempts.livemode::text = hasura_session ->> 'x-hasura-livemode'
+            and may_ask_gateway(payment_attempts.gateway, payment_attempts.livemode, 'charge')
         order by payment_attempts.updated_at
         limit p_limit
         for no key update of payment_attempts skip locked
@@ -5172,23 +5183,26 @@ CREATE OR REPLACE FUNCTION public.claim_payment_checks(hasura_session json, p_li
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
+    v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+    v_silent constant text[] := silent_gateways(v_livemode, 'look-up');
+    v_probed text;
+    v_ids uuid[] := '{}';
     v_attempt payment_attempts;
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
 
+    -- What waits for a silent gateway stays due, but for one that finds out whether it answers.
+    for v_probed in select gateways_to_probe(v_livemode, 'look-up') loop
+        v_ids := v_ids || array(select lock_due_attempts(v_livemode, 1, v_silent, v_probed));
+    end loop;
+    v_ids := v_ids || array(
+        select lock_due_attempts(v_livemode, greatest(p_limit - cardinality(v_ids), 0), v_silent)
+    );
     for v_attempt in
         update payment_attempts
         set checks = checks + 1, next_check_at = next_payment_check(payment_attempts)
-        where id in (
-            select id
-            from payment_attempts
-            where next_check_at <= clock_now()
-                and livemode::text = hasura_session ->> 'x-hasura-livemode'
-            order by next_check_at
-            limit p_limit
-            for no key update skip locked
-        )
+        where id = any(v_ids)
         returning *
     loop
         if v_attempt.next_check_at is null
@@ -5204,7 +5218,7 @@ begin
     end loop;
 end;
 $function$;
-comment on function claim_payment_checks(json,integer) is 'Answers attempts that are due to be asked about, and puts each off to its next time, so that who dies with them loses nothing. After the last time a person must look: see exceptions.';
+comment on function claim_payment_checks(json,integer) is 'Answers attempts that are due to be asked about, and puts each off to its next time, so that who dies with them loses nothing. After the last time a person must look: see exceptions. A gateway that is left alone is asked about one of its own; the others wait, and no question is counted.';
 grant execute on function claim_payment_checks(json,integer) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.claim_refund_checks(hasura_session json, p_limit integer)
@@ -5227,6 +5241,7 @@ begin
             from refunds
             where next_check_at <= clock_now()
                 and livemode::text = hasura_session ->> 'x-hasura-livemode'
+                and may_ask_about_refund(refunds)
             order by next_check_at
             limit p_limit
             for no key update skip locked
@@ -5244,7 +5259,7 @@ begin
     end loop;
 end;
 $function$;
-comment on function claim_refund_checks(json,integer) is 'Answers refunds that are due to be asked about, and puts each off to its next time. After the last time a person must look: see exceptions.';
+comment on function claim_refund_checks(json,integer) is 'Answers refunds that are due to be asked about, and puts each off to its next time. After the last time a person must look: see exceptions. Those of a gateway that is left alone wait, and no question is counted, but for one in half a minute that finds out whether it answers.';
 grant execute on function claim_refund_checks(json,integer) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.claim_return_checks(hasura_session json, p_payment_intent_id uuid)
@@ -5264,10 +5279,11 @@ begin
         and livemode::text = hasura_session ->> 'x-hasura-livemode'
         and status in ('created', 'unknown', 'pending', 'processing', 'authorized')
         and coalesce(returned_at <= clock_now() - interval '5 seconds', true)
+        and may_ask_gateway(gateway, livemode, 'look-up')
     returning *;
 end;
 $function$;
-comment on function claim_return_checks(json,uuid) is 'The attempts of a payment that have not ended, for a payer who comes back: nobody has proved who they are, so each attempt is answered once in five seconds, and its gateway is asked no more often by this.';
+comment on function claim_return_checks(json,uuid) is 'The attempts of a payment that have not ended, for a payer who comes back: nobody has proved who they are, so each attempt is answered once in five seconds, and its gateway is asked no more often by this. Of a silent gateway none is: its payer is told what is known.';
 grant execute on function claim_return_checks(json,uuid) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.clock_now()
@@ -5335,32 +5351,47 @@ end;
 $function$;
 comment on function compare_order(order_events,orders,payment_intents) is 'A message with another amount or customer than the order''s is listed for a person; the first one holds.';
 
-CREATE OR REPLACE FUNCTION public.count_page_try(p_page payment_pages, p_address_hash text)
+CREATE OR REPLACE FUNCTION public.count_page_tries(p_page payment_pages, p_address_hash text, p_window interval, p_setting text, p_else integer)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_allowed text := (
-        select value
-        from system_settings
-        where organization_id = p_page.organization_id and key = 'page_tries_per_address'
-    );
+    v_allowed constant integer := tries_allowed(p_page.organization_id, p_setting, p_else);
+    v_began_after constant timestamptz := clock_now() - p_window;
     v_tries integer;
 begin
     insert into page_tries as known (organization_id, livemode, address_hash, tries, began_at)
     values (p_page.organization_id, p_page.livemode, p_address_hash, 1, clock_now())
     on conflict (address_hash, organization_id, livemode) do update
     set
-        tries = case
-            when known.began_at > clock_now() - interval '1 hour' then known.tries + 1 else 1
-        end,
+        tries = case when known.began_at > v_began_after then known.tries + 1 else 1 end,
         began_at = case
-            when known.began_at > clock_now() - interval '1 hour'
-                then known.began_at
-            else excluded.began_at
+            when known.began_at > v_began_after then known.began_at else excluded.began_at
         end
     returning tries into v_tries;
+
+    if v_tries > v_allowed then
+        raise exception 'too-many-requests: more than % payments were begun from this % within %',
+            v_allowed, case p_address_hash when '' then 'shop''s pages' else 'address' end, p_window
+            using errcode = '22B24';
+    end if;
+end;
+$function$;
+comment on function count_page_tries(payment_pages,text,interval,text,integer) is 'Counts an attempt that is about to be begun, in a window of time that begins with the first; refuses it where its address, or for no address all of them together, has begun too many.';
+
+CREATE OR REPLACE FUNCTION public.count_page_try(p_page payment_pages, p_address_hash text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    -- Thirty: behind one address of a mobile network there are many payers.
+    perform count_page_tries(
+        p_page, p_address_hash, interval '1 hour', 'page_tries_per_address', 30
+    );
+    -- Five a second: who tries cards from very many addresses is no faster than that.
+    perform count_page_tries(p_page, '', interval '1 minute', 'page_tries_per_minute', 300);
 
     -- Each one that comes takes two away that count no more, so that what is kept does not grow.
     delete from page_tries
@@ -5372,15 +5403,9 @@ begin
         limit 2
         for update skip locked
     );
-
-    -- Thirty: behind one address of a mobile network there are many payers.
-    if v_tries > (case when v_allowed ~ '^[0-9]{1,6}$' then v_allowed else '30' end)::integer then
-        raise exception 'too-many-requests: too many payments were begun from this address'
-            using errcode = '22B24';
-    end if;
 end;
 $function$;
-comment on function count_page_try(payment_pages,text) is 'Counts an attempt that is about to be begun; refuses it where its address has begun too many.';
+comment on function count_page_try(payment_pages,text) is 'Counts an attempt that is about to be begun; refuses it where its address has begun too many in an hour, or all addresses together in a minute. What is refused is not counted.';
 
 CREATE OR REPLACE FUNCTION public.credit_grant_posting(p_intent payment_intents, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting
@@ -6041,10 +6066,11 @@ begin
             'decline_class', 'gateway'
         ));
     end if;
+    perform close_gateway_circuit(v_attempt.gateway, v_attempt.livemode, 'open');
     return query select * from payment_attempts where id = v_attempt.id;
 end;
 $function$;
-comment on function fail_checkout(json,uuid,text,text) is 'The gateway refused for good to open a page. Nothing happens to an attempt that has one.';
+comment on function fail_checkout(json,uuid,text,text) is 'The gateway refused for good to open a page, and so it answers. Nothing happens to an attempt that has one.';
 grant execute on function fail_checkout(json,uuid,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.find_orders(hasura_session json, p_display_id text)
@@ -6292,6 +6318,23 @@ BEGIN ATOMIC
            WHERE ((payment_attempts.gateway = gateways.gateway) AND (payment_attempts.livemode = gateways_of_payments.p_livemode) AND (payment_attempts.gateway_payment_id IS NOT NULL)))));
 END;
 comment on function gateways_of_payments(boolean) is 'The gateways that have ever had a payment of ours.';
+
+CREATE OR REPLACE FUNCTION public.gateways_to_probe(p_livemode boolean, p_operation text)
+ RETURNS SETOF text
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_gateway text;
+begin
+    foreach v_gateway in array silent_gateways(p_livemode, p_operation) loop
+        if may_ask_gateway(v_gateway, p_livemode, p_operation) then
+            return next v_gateway;
+        end if;
+    end loop;
+end;
+$function$;
+comment on function gateways_to_probe(boolean,text) is 'The silent gateways that the caller is to ask once, to see whether they answer again; nobody else is answered them in the next half minute.';
 
 CREATE OR REPLACE FUNCTION public.give_back_recall(p_recall credit_recalls, p_status text)
  RETURNS void
@@ -6557,6 +6600,37 @@ BEGIN ATOMIC
 END;
 comment on function has_open_attempt(uuid) is 'Whether an attempt may still take the money.';
 
+CREATE OR REPLACE FUNCTION public.hear_gateway_answers(p_event_ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if not exists (select from gateway_circuits) then
+        return;  -- all gateways work, as they nearly always do
+    end if;
+
+    delete from gateway_circuits
+    where (gateway, livemode, operation) in (
+        select circuit.gateway, circuit.livemode, circuit.operation
+        from gateway_circuits as circuit
+        where exists (
+            select from gateway_events as event
+            left join payment_attempts on payment_attempts.id = event.payment_attempt_id
+            where event.id = any(p_event_ids) and event.type = 'answer'
+                and event.gateway = circuit.gateway and event.livemode = circuit.livemode
+                and circuit.operation = case
+                    when event.notice ->> 'subject' = 'refund' then 'refund'
+                    when payment_attempts.payment_method_id is not null then 'charge'
+                end
+        )
+        order by circuit.gateway, circuit.operation
+        for update
+    );
+end;
+$function$;
+comment on function hear_gateway_answers(uuid[]) is 'What answers to charges of saved methods and to refunds, a decline too, say of whether their gateways work. The last step of a transaction: nobody waits for anything else while they hold a circuit.';
+
 CREATE OR REPLACE FUNCTION public.held_receipts_account(p_transfer bank_transfers, p_reference_id uuid)
  RETURNS uuid
  LANGUAGE sql
@@ -6664,6 +6738,30 @@ end;
 $function$;
 comment on function hold_refund_credits(payment_attempts,uuid,bigint,boolean) is 'Speaks for the credits that an amount of a payment bought, for a refund or a dispute. Answers the part of it whose credits are used.';
 
+CREATE OR REPLACE FUNCTION public.hurry_tried_out(p_event_ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    update payment_attempts
+    set next_check_at = clock_now()
+    where id in (
+        select payment_attempts.id
+        from gateway_events
+        inner join payment_attempts on payment_attempts.id = gateway_events.payment_attempt_id
+        where gateway_events.id = any(p_event_ids) and is_decline(gateway_events)
+            and payment_attempts.status in ('created', 'unknown', 'pending')
+            and payment_attempts.next_check_at > clock_now() + interval '1 minute'
+            and is_tried_out(payment_attempts)
+        order by payment_attempts.id
+        -- It waits for nobody: whoever is at an attempt will ask about it by its schedule.
+        for no key update of payment_attempts skip locked
+    );
+end;
+$function$;
+comment on function hurry_tried_out(uuid[]) is 'Has check_payments close a page on which too many tries were declined at its next tick.';
+
 CREATE OR REPLACE FUNCTION public.intent_of_bank_transfer(p_transfer bank_transfers)
  RETURNS uuid
  LANGUAGE sql
@@ -6738,6 +6836,39 @@ BEGIN ATOMIC
 END;
 comment on function is_decided(bank_transfers) is 'Whether all that was entered of a transfer has been approved.';
 
+CREATE OR REPLACE FUNCTION public.is_decline(p_event gateway_events)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT (((p_event).type <> ALL (ARRAY['answer'::text, 'look-up'::text])) AND (((p_event).notice ->> 'outcome'::text) = 'requires_action'::text) AND (((p_event).notice ->> 'failure_code'::text) IS NOT NULL));
+END;
+comment on function is_decline(gateway_events) is 'Whether a webhook says that a try was declined on a page that takes another.';
+
+CREATE OR REPLACE FUNCTION public.is_gateway_failing(p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM gateway_circuits
+           WHERE ((gateway_circuits.gateway = (is_gateway_failing.p_attempt).gateway) AND (gateway_circuits.livemode = (is_gateway_failing.p_attempt).livemode) AND (gateway_circuits.operation = ANY (ARRAY['look-up'::text, 'open'::text]))))) AS "exists";
+END;
+comment on function is_gateway_failing(payment_attempts) is 'Whether its gateway has not answered lately, so that an answer to a look-up is news.';
+grant execute on function is_gateway_failing(payment_attempts) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.is_gateway_of_refund_failing(p_refund refunds)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (count(*) > 0)
+    FROM gateway_circuits
+   WHERE ((gateway_circuits.gateway = (is_gateway_of_refund_failing.p_refund).gateway) AND (gateway_circuits.livemode = (is_gateway_of_refund_failing.p_refund).livemode) AND (gateway_circuits.operation = ANY (ARRAY['look-up'::text, 'open'::text])));
+END;
+comment on function is_gateway_of_refund_failing(refunds) is 'Whether its gateway has not answered lately, so that an answer to a look-up is news.';
+grant execute on function is_gateway_of_refund_failing(refunds) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.is_made_at_gateway(p_event gateway_events, p_attempt payment_attempts)
  RETURNS boolean
  LANGUAGE sql
@@ -6771,6 +6902,18 @@ BEGIN ATOMIC
 END;
 comment on function is_new_money(gateway_events,payment_attempts) is 'Whether a message that does not fit its attempt speaks of money that the gateway holds and no booking shows.';
 
+CREATE OR REPLACE FUNCTION public.is_put_off(p_refund refunds)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (count(*) > 0)
+    FROM gateway_circuits
+   WHERE ((gateway_circuits.gateway = (is_put_off.p_refund).gateway) AND (gateway_circuits.livemode = (is_put_off.p_refund).livemode) AND (gateway_circuits.operation = 'refund'::text) AND (gateway_circuits.opened_at IS NOT NULL));
+END;
+comment on function is_put_off(refunds) is 'Whether its gateway takes no refunds at present: it is reserved all the same, and check_refunds sends it.';
+grant execute on function is_put_off(refunds) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.is_taken_at_once(p_attempt payment_attempts)
  RETURNS boolean
  LANGUAGE sql
@@ -6781,6 +6924,25 @@ BEGIN ATOMIC
    WHERE (payment_intents.id = (is_taken_at_once.p_attempt).payment_intent_id);
 END;
 comment on function is_taken_at_once(payment_attempts) is 'Whether the service itself captures what a gateway only holds: nobody else was to, and it is still owed.';
+
+CREATE OR REPLACE FUNCTION public.is_tried_out(p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    return (
+        select count(*)
+        from payment_attempts
+        inner join gateway_events on gateway_events.payment_attempt_id = payment_attempts.id
+        where payment_attempts.payment_intent_id = p_attempt.payment_intent_id
+            and is_decline(gateway_events)
+    ) >= tries_allowed(p_attempt.organization_id, 'declines_per_payment', 10);
+end;
+$function$;
+comment on function is_tried_out(payment_attempts) is 'Whether webhooks have told of so many declines of its payment that the page is to be closed: cards are tried on it. system_settings.declines_per_payment is the number, ten where it is not set.';
+grant execute on function is_tried_out(payment_attempts) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.keep_autopay_agreement()
  RETURNS trigger
@@ -7245,6 +7407,25 @@ end;
 $function$;
 comment on function lock_bank_transfer(json,uuid) is 'A transfer of the session''s and what it is about, locked in order, or a refusal.';
 
+CREATE OR REPLACE FUNCTION public.lock_due_attempts(p_livemode boolean, p_limit integer, p_silent text[], p_probed text DEFAULT NULL::text)
+ RETURNS SETOF uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    return query
+    select id
+    from payment_attempts
+    where next_check_at <= clock_now()
+        and livemode = p_livemode
+        and (p_probed is null and gateway <> all(p_silent) or gateway = p_probed)
+    order by next_check_at
+    limit p_limit
+    for no key update skip locked;
+end;
+$function$;
+comment on function lock_due_attempts(boolean,integer,text[],text) is 'The attempts that are due to be asked about and nobody has locked, the longest due first: of p_probed alone, or of all gateways but the silent ones.';
+
 CREATE OR REPLACE FUNCTION public.lock_order(p_organization_id uuid, p_reference text)
  RETURNS void
  LANGUAGE sql
@@ -7327,7 +7508,7 @@ BEGIN ATOMIC
 END;
 comment on function mandate_of_notice(gateway_events) is 'The mandate that a message is about, or null.';
 
-CREATE OR REPLACE FUNCTION public.mark_payment_unknown(hasura_session json, p_payment_attempt_id uuid, p_failure_message text)
+CREATE OR REPLACE FUNCTION public.mark_payment_unknown(hasura_session json, p_payment_attempt_id uuid, p_failure_message text, p_is_silent boolean DEFAULT true)
  RETURNS SETOF payment_attempts
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -7344,14 +7525,14 @@ begin
         gateway, livemode, case when payment_method_id is null then 'open' else 'charge' end
     )
     from payment_attempts
-    where id = p_payment_attempt_id;
+    where id = p_payment_attempt_id and p_is_silent;
     return query select * from payment_attempts where id = p_payment_attempt_id;
 end;
 $function$;
-comment on function mark_payment_unknown(json,uuid,text) is 'The gateway was asked and gave no answer. Nothing happens to an attempt of which more is known.';
-grant execute on function mark_payment_unknown(json,uuid,text) to munim_hasura;
+comment on function mark_payment_unknown(json,uuid,text,boolean) is 'The gateway was asked and gave no answer. Nothing happens to an attempt of which more is known. p_is_silent: it said nothing, or failed itself; an answer that means nothing, such as too many requests, is not counted in gateway_circuits.';
+grant execute on function mark_payment_unknown(json,uuid,text,boolean) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.mark_refund_unknown(hasura_session json, p_refund_id uuid, p_failure_message text)
+CREATE OR REPLACE FUNCTION public.mark_refund_unknown(hasura_session json, p_refund_id uuid, p_failure_message text, p_is_silent boolean DEFAULT true)
  RETURNS SETOF refunds
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -7364,11 +7545,14 @@ begin
     set status = 'unknown', failure_message = p_failure_message
     where id = p_refund_id and status = 'created';
 
+    perform break_gateway_circuit(gateway, livemode, 'refund')
+    from refunds
+    where id = p_refund_id and p_is_silent;
     return query select * from refunds where id = p_refund_id;
 end;
 $function$;
-comment on function mark_refund_unknown(json,uuid,text) is 'The gateway was asked and gave no answer. Nothing happens to a refund of which more is known.';
-grant execute on function mark_refund_unknown(json,uuid,text) to munim_hasura;
+comment on function mark_refund_unknown(json,uuid,text,boolean) is 'The gateway was asked and gave no answer. Nothing happens to a refund of which more is known.';
+grant execute on function mark_refund_unknown(json,uuid,text,boolean) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.match_bank_transfer(hasura_session json, p_bank_transfer_id uuid, p_order_display_id text)
  RETURNS SETOF bank_transfers
@@ -7457,6 +7641,18 @@ end;
 $function$;
 comment on function materialise_autopay_charges(json,integer) is 'Writes down and announces the charges whose notice is due, one month of a mandate a call, and answers the mandates that it moved on: call again until there are none. Any number of ticks, at any time, late or twice, make the same charges.';
 grant execute on function materialise_autopay_charges(json,integer) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.may_ask_about_refund(p_refund refunds)
+ RETURNS boolean
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT (may_ask_gateway((p_refund).gateway, (p_refund).livemode, 'look-up'::text) AND
+         CASE
+             WHEN ((p_refund).status = 'pending'::text) THEN true
+             ELSE may_ask_gateway((p_refund).gateway, (p_refund).livemode, 'refund'::text)
+         END);
+END;
+comment on function may_ask_about_refund(refunds) is 'Whether its gateway answers look-ups, and takes refunds where this one may have to be sent.';
 
 CREATE OR REPLACE FUNCTION public.may_ask_gateway(p_gateway text, p_livemode boolean, p_operation text)
  RETURNS boolean
@@ -7771,6 +7967,28 @@ END;
 comment on function not_found_is_believed_at(payment_attempts) is 'From when on a gateway that knows nothing of an attempt is right: its look-up may lag, and a lost request may still arrive, but not after a day.';
 grant execute on function not_found_is_believed_at(payment_attempts) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.note_gateway_answer(hasura_session json, p_gateway text, p_operations jsonb)
+ RETURNS SETOF gateway_circuits
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    perform close_gateway_circuit(p_gateway, v_livemode, operation)
+    from jsonb_array_elements_text(p_operations) as operation
+    order by operation;
+
+    return query
+    select * from gateway_circuits where gateway = p_gateway and livemode = v_livemode;
+end;
+$function$;
+comment on function note_gateway_answer(json,text,jsonb) is 'A gateway that was failing has answered. Answers at which operations it is failing still.';
+grant execute on function note_gateway_answer(json,text,jsonb) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.note_gateway_event(p_id uuid, p_status text, p_attempt payment_attempts, p_reason text)
  RETURNS void
  LANGUAGE sql
@@ -7779,6 +7997,29 @@ BEGIN ATOMIC
    WHERE ((gateway_events.id = note_gateway_event.p_id) AND ((((gateway_events.status IS DISTINCT FROM note_gateway_event.p_status) OR (gateway_events.reason IS DISTINCT FROM note_gateway_event.p_reason)) OR (gateway_events.organization_id IS DISTINCT FROM (note_gateway_event.p_attempt).organization_id)) OR (gateway_events.payment_attempt_id IS DISTINCT FROM (note_gateway_event.p_attempt).id)));
 END;
 comment on function note_gateway_event(uuid,text,payment_attempts,text) is 'Closes an inbox row and says whom it was about.';
+
+CREATE OR REPLACE FUNCTION public.note_gateway_silence(hasura_session json, p_gateway text, p_operations jsonb)
+ RETURNS SETOF gateway_circuits
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    perform break_gateway_circuit(p_gateway, v_livemode, operation)
+    from jsonb_array_elements_text(p_operations) as operation
+    order by operation;
+
+    return query
+    select * from gateway_circuits
+    where gateway = p_gateway and livemode = v_livemode and p_operations ? operation;
+end;
+$function$;
+comment on function note_gateway_silence(json,text,jsonb) is 'A gateway gave no answer to a question about which nothing else is written down. Called twice: two silences.';
+grant execute on function note_gateway_silence(json,text,jsonb) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.obstacle_to_capture(p_event gateway_events, p_event_ids uuid[])
  RETURNS text
@@ -9087,7 +9328,7 @@ end;
 $function$;
 comment on function post_payments(payment_attempts[]) is 'Books captures and what they pay for, each organisation''s in one call, in order of organisation. Answers by which transactions purchases were granted.';
 
-CREATE OR REPLACE FUNCTION public.postpone_autopay_charge(hasura_session json, p_autopay_charge_id uuid, p_fence bigint, p_failure_message text)
+CREATE OR REPLACE FUNCTION public.postpone_autopay_charge(hasura_session json, p_autopay_charge_id uuid, p_fence bigint, p_failure_message text, p_is_silent boolean DEFAULT true)
  RETURNS SETOF autopay_charges
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -9111,11 +9352,16 @@ begin
         where status = 'created'
             and id in (select payment_attempt_id from autopay_orders where id = p_autopay_charge_id);
     end if;
+    perform break_gateway_circuit(autopay_mandates.gateway, autopay_mandates.livemode, 'charge')
+    from autopay_mandates
+    inner join autopay_charges on autopay_charges.autopay_mandate_id = autopay_mandates.id
+    where autopay_charges.id = p_autopay_charge_id and p_is_silent
+        and autopay_charges.livemode::text = hasura_session ->> 'x-hasura-livemode';
     return query select * from autopay_charges where id = p_autopay_charge_id;
 end;
 $function$;
-comment on function postpone_autopay_charge(json,uuid,bigint,text) is 'The gateway gave no answer: the same attempt is sent again later, with the same key, or the janitor of payments finds out what became of it. Nothing happens at the word of a worker with an old fence.';
-grant execute on function postpone_autopay_charge(json,uuid,bigint,text) to munim_hasura;
+comment on function postpone_autopay_charge(json,uuid,bigint,text,boolean) is 'The gateway gave no answer: the same attempt is sent again later, with the same key, or the janitor of payments finds out what became of it. Nothing happens at the word of a worker with an old fence.';
+grant execute on function postpone_autopay_charge(json,uuid,bigint,text,boolean) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.postpone_gateway_event(p_event gateway_events, p_reason text)
  RETURNS void
@@ -9142,6 +9388,35 @@ begin
 end;
 $function$;
 comment on function postpone_gateway_event(gateway_events,text) is 'Ten tries in about four hours, then a person looks.';
+
+CREATE OR REPLACE FUNCTION public.probing_autopay_charges(p_livemode boolean)
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_gateway text;
+    v_ids uuid[] := '{}';
+begin
+    for v_gateway in select gateways_to_probe(p_livemode, 'charge') loop
+        v_ids := v_ids || array(
+            select charge.id from autopay_charges as charge
+            inner join autopay_mandates as mandate on mandate.id = charge.autopay_mandate_id
+            where mandate.gateway = v_gateway and mandate.status = 'active'
+                and charge.livemode = p_livemode
+                and (
+                    charge.lease_until <= clock_now()
+                    or charge.status = 'due' and charge.next_try_at <= clock_now()
+                )
+            order by coalesce(charge.lease_until, charge.next_try_at)
+            limit 1
+            for no key update of charge skip locked
+        );
+    end loop;
+    return v_ids;
+end;
+$function$;
+comment on function probing_autopay_charges(boolean) is 'Of each silent gateway that may be asked once the charge that has waited longest.';
 
 CREATE OR REPLACE FUNCTION public.publication_delay(p_attempts integer)
  RETURNS interval
@@ -9455,6 +9730,8 @@ begin
             and livemode = p_livemode and event_id = p_event_id;
         perform try_gateway_event(v_event.id);
     end if;
+    perform hear_gateway_answers(array[v_event.id]) where p_type = 'answer';
+    perform hurry_tried_out(array[v_event.id]) where p_notice ->> 'outcome' = 'requires_action';
     return query select * from gateway_events where id = v_event.id;
 end;
 $function$;
@@ -9492,6 +9769,10 @@ begin
     where id = any(v_paid) and obstacle_to_capture(gateway_events, v_paid) is not null;
     v_paid := array(select id from gateway_events where id = any(v_paid));
     perform capture_payments(v_paid) where cardinality(v_paid) > 0;
+    perform hear_gateway_answers(v_ids)
+    where jsonb_path_exists(p_messages, '$[*] ? (@.type == "answer")');
+    perform hurry_tried_out(v_ids)
+    where jsonb_path_exists(p_messages, '$[*].notice ? (@.outcome == "requires_action")');
     return query select * from gateway_events where id = any(v_ids);
 end;
 $function$;
@@ -9559,10 +9840,12 @@ begin
         perform compare_order(v_event, v_order, v_intent);
         perform follow_order(v_order, v_intent, hasura_session);
     end if;
-    return query select * from order_charges where order_id = v_order.id;
+    return query
+    select * from order_charges
+    where order_id = v_order.id and may_ask_gateway(gateway, livemode, 'charge');
 end;
 $function$;
-comment on function receive_order_event(json,text,text,text,text,bigint,text,jsonb,timestamp with time zone) is 'Keeps a message about an order and does what all messages about it together say; the same message again: nothing more; one of an unknown type: nothing. Answers the charge that the gateway is to be asked for, if any.';
+comment on function receive_order_event(json,text,text,text,text,bigint,text,jsonb,timestamp with time zone) is 'Keeps a message about an order and does what all messages about it together say; the same message again: nothing more; one of an unknown type: nothing. Answers the charge that the gateway is to be asked for, if any: that of a silent one waits for claim_order_charges.';
 grant execute on function receive_order_event(json,text,text,text,text,bigint,text,jsonb,timestamp with time zone) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.record_autopay_setup(hasura_session json, p_autopay_mandate_id uuid, p_gateway_session_id text, p_url text)
@@ -9639,7 +9922,7 @@ $function$;
 comment on function record_bank_transfer(json,uuid,text,text,text,bigint,date,text,text,text,uuid,uuid,text) is 'Enters what somebody read on a bank''s statement. Nothing is booked before another person approves it. The same key: the same transfer; the same reference by another key: refused.';
 grant execute on function record_bank_transfer(json,uuid,text,text,text,bigint,date,text,text,text,uuid,uuid,text) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.record_checkout_session(hasura_session json, p_payment_attempt_id uuid, p_gateway_session_id text, p_url text, p_link_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_takes_several boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION public.record_checkout_session(hasura_session json, p_payment_attempt_id uuid, p_gateway_session_id text, p_url text, p_link_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_takes_several boolean DEFAULT false, p_is_answer boolean DEFAULT true)
  RETURNS SETOF payment_attempts
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -9674,12 +9957,13 @@ begin
     if v_attempt.status in ('created', 'unknown') then  -- a webhook may have come first
         perform move_payment_attempt(v_attempt, 'pending', '{}');
     end if;
-    perform close_gateway_circuit(v_attempt.gateway, v_attempt.livemode, 'open');
+    perform close_gateway_circuit(v_attempt.gateway, v_attempt.livemode, 'open')
+    where p_is_answer;
     return query select * from payment_attempts where id = v_attempt.id;
 end;
 $function$;
-comment on function record_checkout_session(json,uuid,text,text,timestamp with time zone,boolean) is 'Keeps the page that a gateway opened for an attempt, or the newest UPI link in its place. Refused where the payer was sent elsewhere, or the payment called off, meanwhile: the page must not be shown.';
-grant execute on function record_checkout_session(json,uuid,text,text,timestamp with time zone,boolean) to munim_hasura;
+comment on function record_checkout_session(json,uuid,text,text,timestamp with time zone,boolean,boolean) is 'Keeps the page that a gateway opened for an attempt, or the newest UPI link in its place. Refused where the payer was sent elsewhere, or the payment called off, meanwhile: the page must not be shown. p_is_answer is false for a page that was written here without asking the gateway: it tells nothing of whether that works.';
+grant execute on function record_checkout_session(json,uuid,text,text,timestamp with time zone,boolean,boolean) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.record_event(p_organization_id uuid, p_livemode boolean, p_type text, p_object_type text, p_object_id uuid, p_data jsonb)
  RETURNS void
@@ -10341,9 +10625,16 @@ begin
             p_page.attempts_max
             using errcode = '22B26';
     end if;
+    if exists (
+        select from payment_attempts
+        where payment_intent_id = p_page.payment_intent_id and is_tried_out(payment_attempts)
+    ) then
+        raise exception 'attempts-exhausted: too many tries of this payment were declined'
+            using errcode = '22B26';
+    end if;
 end;
 $function$;
-comment on function require_attempt_left(payment_pages) is 'Refuses one more attempt than the page of an order allows, whoever wants to begin it. The intent is locked.';
+comment on function require_attempt_left(payment_pages) is 'Refuses one more attempt than the page of an order allows, whoever wants to begin it, and any after too many declines on gateways'' pages. The intent is locked.';
 
 CREATE OR REPLACE FUNCTION public.require_capture(p_attempt payment_attempts)
  RETURNS void
@@ -11259,6 +11550,17 @@ end;
 $function$;
 comment on function settle_refund(refunds,jsonb,timestamp with time zone) is 'The one way from what a gateway says of a refund to what we book. Answers why nothing was to be done, or null. The intent, the attempt and the refund are locked.';
 
+CREATE OR REPLACE FUNCTION public.silent_gateways(p_livemode boolean, p_operation text)
+ RETURNS text[]
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT COALESCE(array_agg(gateway_circuits.gateway), '{}'::text[]) AS "coalesce"
+    FROM gateway_circuits
+   WHERE ((gateway_circuits.livemode = silent_gateways.p_livemode) AND (gateway_circuits.operation = silent_gateways.p_operation) AND (gateway_circuits.opened_at IS NOT NULL));
+END;
+comment on function silent_gateways(boolean,text) is 'The gateways that are left alone at an operation, for who claims work for many; nearly always none.';
+
 CREATE OR REPLACE FUNCTION public.skip_autopay_charge(p_charge autopay_charges, p_reason text)
  RETURNS void
  LANGUAGE plpgsql
@@ -11705,6 +12007,17 @@ begin
 end;
 $function$;
 comment on function touch_updated_at() is 'Keeps updated_at true, whoever writes.';
+
+CREATE OR REPLACE FUNCTION public.tries_allowed(p_organization_id uuid, p_key text, p_else integer)
+ RETURNS integer
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT COALESCE(( SELECT (system_settings.value)::integer AS value
+            FROM system_settings
+           WHERE ((system_settings.organization_id = tries_allowed.p_organization_id) AND (system_settings.key = tries_allowed.p_key) AND (system_settings.value ~ '^[0-9]{1,6}$'::text))), p_else) AS "coalesce";
+END;
+comment on function tries_allowed(uuid,text,integer) is 'A limit of attempts, as an organisation sets it.';
 
 CREATE OR REPLACE FUNCTION public.try_gateway_event(p_id uuid)
  RETURNS void

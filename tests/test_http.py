@@ -13,7 +13,7 @@ import pytest
 import requests
 import responses
 
-from app.errors import GatewayRefusedError, GatewayUnavailableError
+from app.errors import GatewayRefusedError, GatewaySilentError, GatewayUnavailableError
 from app.http import MARK, Http, RefusedReplyError
 
 URL = "https://gateway.example/v1"
@@ -94,6 +94,8 @@ def test_what_says_nothing_of_the_request_is_no_answer(
     with pytest.raises(GatewayUnavailableError) as silent:
         http.get("/x")
     assert silent.value.message == f"Example did not answer ({status})"
+    # Others who ask would be answered: a wrong key and too many requests are ours.
+    assert isinstance(silent.value, GatewaySilentError) == (status >= 500)
 
 
 @pytest.mark.parametrize(
@@ -106,15 +108,16 @@ def test_a_page_where_json_was_due_is_no_answer(
 ) -> None:
     answers.get(f"{URL}/x", body=body)
 
-    with pytest.raises(GatewayUnavailableError, match="answered no JSON"):
+    with pytest.raises(GatewaySilentError, match="answered no JSON"):
         http.get("/x")
 
 
 def test_a_page_in_html_is_no_refusal(http: Http, answers: responses.RequestsMock) -> None:
     answers.get(f"{URL}/x", body=b"<html>not here</html>", status=404)
 
-    with pytest.raises(GatewayUnavailableError):
+    with pytest.raises(GatewayUnavailableError) as failure:
         http.get("/x")
+    assert not isinstance(failure.value, GatewaySilentError)
 
 
 @pytest.mark.parametrize("failure", [requests.ConnectionError, requests.ReadTimeout])
@@ -123,7 +126,7 @@ def test_silence_is_no_answer(
 ) -> None:
     answers.get(f"{URL}/x", body=failure("https://key:secret@gateway.example"))
 
-    with pytest.raises(GatewayUnavailableError) as silent:
+    with pytest.raises(GatewaySilentError) as silent:
         http.get("/x")
     assert silent.value.message == f"Example did not answer ({failure.__name__})"
 

@@ -10,7 +10,12 @@ from typing import Any
 
 from app.autopay.keeping import Keeper, keeping
 from app.context import Context
-from app.errors import AppError, GatewayRefusedError, GatewayUnavailableError
+from app.errors import (
+    AppError,
+    GatewayRefusedError,
+    GatewaySilentError,
+    GatewayUnavailableError,
+)
 from app.gateways import DeclineClass, Finding, Outcome, SavedCharge, Subject
 from app.money import Money
 
@@ -69,6 +74,7 @@ def charge(ctx: Context, order: dict[str, Any], keeper: Keeper) -> Future[str]:
             chargeId=order["id"],
             fence=order["fence"],
             message=silence.message,
+            isSilent=isinstance(silence, GatewaySilentError),
         )
         return _done(SILENT)
     return keeper.keep(order, finding)

@@ -156,6 +156,9 @@ class Checkout:
     reference: str  # the gateway's name for it, or ours where the gateway takes it
     url: str
     form: Mapping[str, str] = field(default_factory=dict)  # to POST to `url`; empty: to go there
+    # Origins that a form is led on to from there, as a policy names them: "https://*.example".
+    # Chromium holds a form to its page's policy until the last redirect.
+    leads_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

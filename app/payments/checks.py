@@ -1,10 +1,11 @@
 """Asking a gateway what became of an attempt, and what else was paid on its page."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from app import inbox
+from app import circuits, inbox
 from app.context import Context
 from app.errors import GatewayRefusedError, GatewayUnavailableError
 from app.gateways import Capability, Finding, Gateway, Outcome, Query
@@ -51,8 +52,10 @@ def check(ctx: Context, attempt: dict[str, Any]) -> str:
     nothing changes.
     """
     gateway, is_off = ctx.gateway(attempt["gateway"]), _is_off(attempt)
-    told = _let_go(gateway, attempt) if is_off else _finish_capture(ctx, attempt)
-    finding = told or gateway.find(_query(ctx, attempt))
+    finding = None if is_off else _finish_capture(ctx, attempt)
+    if finding is None:
+        with circuits.looking_up(ctx, attempt):
+            finding = _let_go(gateway, attempt) or gateway.find(_query(ctx, attempt))
     if finding is None:
         return _note_nothing(ctx, attempt)
     if is_off and attempt["status"] == finding.outcome == Outcome.AUTHORIZED:
@@ -88,7 +91,10 @@ def check_page(ctx: Context, attempt: dict[str, Any]) -> int:
     name, known = attempt["gateway"], attempt["gateway_payment_id"]
     gateway = ctx.gateway(name)
     several = Capability.PAYMENTS in gateway.capabilities
-    found = gateway.find_payments(_query(ctx, attempt)) if several else ()
+    found: Sequence[Finding] = ()
+    if several:
+        with circuits.looking_up(ctx, attempt):
+            found = gateway.find_payments(_query(ctx, attempt))
     if several and known not in [one.gateway_payment_id for one in found]:
         message = f"{name} does not list the payment that is booked"
         raise GatewayUnavailableError(message)
@@ -142,14 +148,19 @@ def _is_off(attempt: dict[str, Any]) -> bool:
 
 
 def _let_go(gateway: Gateway, attempt: dict[str, Any]) -> Finding | None:
-    """Close a page, or release what is held, where the gateway can. None: it is only asked."""
+    """Close a page on which nobody is to try again; release what is held for a payment that is off.
+
+    None: there is neither, or the gateway cannot, and is only asked.
+    """
     page = (attempt["checkout_session"] or {}).get("gateway_session_id")
     payment, status = attempt["gateway_payment_id"], attempt["status"]
+    is_off = _is_off(attempt)
+    is_over = is_off or attempt["is_tried_out"]
     is_held = status == "authorized" or (status == "pending" and not page)
     with suppress(GatewayRefusedError):  # how it stands then, the look-up says
-        if status == "pending" and page and Capability.EXPIRE in gateway.capabilities:
+        if is_over and status == "pending" and page and Capability.EXPIRE in gateway.capabilities:
             return gateway.expire(attempt["id"], page)
-        if is_held and payment and Capability.CANCEL in gateway.capabilities:
+        if is_off and is_held and payment and Capability.CANCEL in gateway.capabilities:
             return gateway.cancel(attempt["id"], payment)
     return None
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from app import inbox
 from app.context import Context
-from app.errors import GatewayRefusedError, GatewayUnavailableError
+from app.errors import GatewayRefusedError, GatewaySilentError, GatewayUnavailableError
 from app.gateways import (
     Capability,
     DeclineClass,
@@ -47,7 +47,12 @@ def charge(ctx: Context, row: dict[str, Any]) -> str:
     try:
         finding = _charge(ctx.gateway(row["gateway"]), _saved(row))
     except GatewayUnavailableError as silence:
-        ctx.hasura.run("MarkPaymentUnknown", attemptId=row["id"], message=silence.message)
+        ctx.hasura.run(
+            "MarkPaymentUnknown",
+            attemptId=row["id"],
+            message=silence.message,
+            isSilent=isinstance(silence, GatewaySilentError),
+        )
         return "unknown"
     except GatewayRefusedError as refusal:
         finding = Finding(

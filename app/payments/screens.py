@@ -165,17 +165,21 @@ def hand_over(row: dict[str, Any], opened: Checkout, language: str) -> Response:
 
     Never by a redirect: a browser lets a form of ours lead to our own addresses only.
     """
-    target = urlsplit(opened.url)
-    origin = f"{target.scheme}://{target.netloc}" if opened.form else "'none'"
+    targets = " ".join([_origin(opened.url), *opened.leads_to]) if opened.form else "'none'"
     return _answer(
         "handover.html",
-        origin,
+        targets,
         language,
         page=row,
         opened=opened,
         amount=_amount(row, language),
         gateway=_title(row["gateway"]),
     )
+
+
+def _origin(url: str) -> str:
+    target = urlsplit(url)
+    return f"{target.scheme}://{target.netloc}"
 
 
 def show_code(code: Code, row: dict[str, Any], page: dict[str, Any], language: str) -> Response:

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.config import ConfigError
 from app.context import Context
-from app.errors import AppError, GatewayUnavailableError, NotFoundError
+from app.errors import AppError, GatewayRefusedError, GatewayUnavailableError, NotFoundError
 from app.payments import checks
 
 log = logging.getLogger(__name__)
@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 def verify(ctx: Context, payment_intent_id: str) -> dict[str, Any]:
     """Ask about every attempt that has not ended, then answer the payment's state.
 
-    A gateway that does not answer leaves the state as it is known. Raises NotFoundError for a
-    payment that the session does not see.
+    A gateway that does not answer, or refuses to, leaves the state as it is known. Raises
+    NotFoundError for a payment that the session does not see.
     """
     _ask(ctx, ctx.hasura.run("OpenPaymentAttempts", paymentIntentId=payment_intent_id))
     return state(ctx, payment_intent_id)
@@ -49,7 +49,7 @@ def _ask(ctx: Context, attempts: list[dict[str, Any]]) -> None:
     for attempt in attempts:
         try:
             checks.check(ctx, attempt)
-        except GatewayUnavailableError as failure:
+        except (GatewayRefusedError, GatewayUnavailableError) as failure:
             log.warning("not verified: %s", failure, extra={"attempt_id": attempt["id"]})
 
 

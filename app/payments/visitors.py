@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from flask import request
 from werkzeug.wrappers import Response as WsgiResponse
@@ -12,6 +13,7 @@ from app.payments import tongues
 
 LANGUAGE = "munim_language"  # the one cookie: what the payer chose to read
 AGENT_LENGTH_MAX = 300
+NETWORK_BITS = 64  # of an IPv6 address: what whoever has one address has at least
 YEAR_SECONDS = 365 * 24 * 3600
 
 
@@ -36,6 +38,22 @@ def device() -> Device:
 
 
 def address_hash(ctx: Context) -> str:
-    """Name who asks without keeping their address; X-Forwarded-For says what anybody likes."""
-    key, address = ctx.settings.action_secret[0], request.remote_addr or ""
-    return hmac.new(key.encode(), address.encode(), hashlib.sha256).hexdigest()
+    """Name who asks without keeping their address; X-Forwarded-For says what anybody likes.
+
+    All addresses of an IPv6 network are one: a single visitor has 2^64 of them to choose from.
+    """
+    key, network = ctx.settings.action_secret[0], _network(request.remote_addr or "")
+    return hmac.new(key.encode(), network.encode(), hashlib.sha256).hexdigest()
+
+
+def _network(address: str) -> str:
+    try:
+        found: IPv4Address | IPv6Address = ip_address(address)
+    except ValueError:  # none that we know of: it stands for itself
+        return address
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    if found.ipv4_mapped:  # as a server that listens on both writes it
+        return str(found.ipv4_mapped)
+    rest = 128 - NETWORK_BITS
+    return str(IPv6Address(int(found) >> rest << rest))

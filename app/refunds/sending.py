@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from app import inbox
+from app import circuits, inbox
 from app.context import Context
-from app.errors import GatewayUnavailableError
+from app.errors import GatewaySilentError, GatewayUnavailableError
 from app.findings import BY_HAND
 from app.gateways import RefundOrder
 from app.money import Money
@@ -36,6 +36,8 @@ def refund(ctx: Context, payment_intent_id: str, request: Refund) -> dict[str, A
     )
     if row["gateway"] == BY_HAND:  # people pay it, and say so by recordBankTransfer
         return _answer(row)
+    if row["is_put_off"]:  # its gateway is left alone: it is reserved, and the cron sends it
+        return _answer(row)
     if row["status"] == "created":
         row = send(ctx, row)
     elif row["status"] == "unknown":
@@ -55,7 +57,10 @@ def send(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
         finding = ctx.gateway(row["gateway"]).refund(order)
     except GatewayUnavailableError as failure:
         unknown: dict[str, Any] = ctx.hasura.one(
-            "MarkRefundUnknown", refundId=row["id"], message=failure.message
+            "MarkRefundUnknown",
+            refundId=row["id"],
+            message=failure.message,
+            isSilent=isinstance(failure, GatewaySilentError),
         )
         return unknown
     ours = replace(finding, refund_id=row["id"])
@@ -70,9 +75,9 @@ def check(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
     database is told that nothing is there. Raises GatewayUnavailableError: then nothing is known.
     """
     gateway, account = row["gateway"], row["gateway_account"]
-    found = ctx.gateway(gateway).find_refund(
-        row["id"], row["payment_attempt"]["gateway_payment_id"]
-    )
+    payment_id = row["payment_attempt"]["gateway_payment_id"]
+    with circuits.looking_up(ctx, row):
+        found = ctx.gateway(gateway).find_refund(row["id"], payment_id)
     if found is not None:
         ours = replace(found, refund_id=row["id"])
         inbox.keep_found(ctx, row, ours)

@@ -423,6 +423,43 @@ def test_silence_leaves_the_attempt_unknown_and_is_broken_later_with_the_same_ke
     assert broken_invariants(db) == {}
 
 
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_only_silence_of_its_gateway_is_counted(due: Autopay, db, is_silent: bool) -> None:
+    due.materialise()
+    (order,) = due.begin(due.claim())
+    said = {"autopay_charge_id": order["id"], "fence": order["fence"], "failure_message": "429"}
+    due.money.call("postpone_autopay_charge", **said, is_silent=is_silent)
+
+    rows = db.execute("select gateway, operation, failures from gateway_circuits").fetchall()
+    counted = [{"gateway": "stripe", "operation": "charge", "failures": 1}]
+    assert rows == (counted if is_silent else [])
+
+
+def test_charges_wait_for_a_gateway_that_is_left_alone_and_no_try_is_counted(
+    due: Autopay, db: Connection
+) -> None:
+    due.materialise()
+    db.execute(
+        "insert into gateway_circuits (gateway, livemode, operation, failures, opened_at)"
+        " values ('stripe', false, 'charge', 5, clock_now())"
+    )
+    due.at("2027-06-15T09:00:20Z")
+    assert due.claim() == []
+    assert (only(due)["status"], only(due)["fence"]) == ("due", 0)
+
+    due.at("2027-06-15T09:00:31Z")
+    (order,) = due.begin(due.claim())  # it finds out
+    said = {"autopay_charge_id": order["id"], "failure_message": "no answer"}
+    due.money.call("postpone_autopay_charge", fence=order["fence"], **said)
+    due.at("2027-06-15T09:02Z")
+    (again,) = due.begin(due.claim())  # its lease is over, and it finds out again
+    assert again["payment_attempt_id"] == order["payment_attempt_id"]
+    due.answer(again, type="answer")
+
+    assert db.execute("select from gateway_circuits").fetchall() == []
+    assert broken_invariants(db) == {}
+
+
 def test_an_attempt_that_the_gateway_never_saw_is_followed_by_another(due: Autopay, db) -> None:
     due.materialise()
     (order,) = due.begin(due.claim())

@@ -13,6 +13,7 @@ import stripe
 
 from app.errors import (
     GatewayRefusedError,
+    GatewaySilentError,
     GatewayUnavailableError,
     InvalidInputError,
     SignatureInvalidError,
@@ -161,9 +162,12 @@ def test_asking_twice_sends_the_same_words(adapter, charge) -> None:
 def test_whatever_is_not_a_clear_answer_is_unavailable(adapter, charge, answer) -> None:
     responses.post(SESSIONS, **answer)
 
-    with pytest.raises(GatewayUnavailableError):
+    with pytest.raises(GatewayUnavailableError) as failure:
         adapter.open(charge)
     assert len(responses.calls) == 1
+    # It has not spoken at all, or failed itself: then it would fail for others, too.
+    is_heard = answer.get("status", 500) < 500 and "json" in answer
+    assert isinstance(failure.value, GatewaySilentError) != is_heard
 
 
 @responses.activate

@@ -21,6 +21,8 @@ ATTEMPT: dict[str, Any] = {
     "currency": "USD",
     "created_at": NOW.isoformat(),
     "payment_intent": {"status": "authorized"},
+    "is_gateway_failing": False,
+    "is_tried_out": False,
     "checkout_session": None,
     "payment_method": None,
 }

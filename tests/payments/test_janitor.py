@@ -63,6 +63,8 @@ def attempt(number: int, wait: timedelta | None) -> dict[str, Any]:
         "next_check_at": wait and (NOW + wait).isoformat(),
         "not_found_is_believed_at": (NOW + timedelta(hours=1)).isoformat(),
         "payment_intent": {"status": "pending"},
+        "is_gateway_failing": False,
+        "is_tried_out": False,
         "checkout_session": None,
         "payment_method": None,
     }

@@ -50,6 +50,8 @@ class House:
             "created_at": NOW.isoformat(),
             "updated_at": NOW.isoformat(),
             "not_found_is_believed_at": (NOW + HOUR).isoformat(),
+            "is_gateway_failing": False,
+            "is_tried_out": False,
             "checkout_session": None,
             "payment_method": None,
         }

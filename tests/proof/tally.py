@@ -24,6 +24,8 @@ class Tally:
 
     def play(self, stage: Stage, flow: Flow, faults: Mapping[int, Kind], mode: str) -> int:
         """Play one case and judge it. Answers how many calls it made before any recovery."""
+        # Each case begins with gateways that work: silences of many cases would close them.
+        stage.database.execute("delete from gateway_circuits")
         case = Case(stage, flow, faults, mode)
         found = case.run()
         self.cases += 1

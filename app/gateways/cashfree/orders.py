@@ -4,6 +4,7 @@ https://www.cashfree.com/docs/api-reference/payments/latest/orders/create
 """
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from app.errors import GatewayRefusedError
 from app.gateways import Charge, Checkout, UpiIntent
@@ -20,6 +21,10 @@ HOLD_NOTE = "preauth_transaction"
 # What cashfree.js (v3) does: it posts the session there as a form. It is so to be seen in its
 # source, not in the documentation.
 PAGE_PATH = "/view/sessions/checkout"
+
+# From there browsers are led on to the page itself, which is on another host of Cashfree's
+# (payments.cashfree.com, as far as is known; its documentation names none).
+DOMAIN = ".cashfree.com"
 
 
 def order(charge: Charge) -> dict[str, Any]:
@@ -68,10 +73,12 @@ def _offer(charge: Charge) -> dict[str, str]:
 
 def checkout(checkout_url: str, found: Object) -> Checkout:
     """Give the page of an order. The payer's browser must post there."""
+    host = urlsplit(checkout_url).hostname or ""
     return Checkout(
         reference=needed(found["order_id"]),
         url=f"{checkout_url}{PAGE_PATH}",
         form={"payment_session_id": needed(found["payment_session_id"])},
+        leads_to=(f"https://*{DOMAIN}",) if host.endswith(DOMAIN) else (),
     )
 
 

@@ -81,7 +81,9 @@ class Adapter:
     """PayU's answers in our words."""
 
     name: ClassVar[str] = "payu"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.DISPUTES, Capability.UPI})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.DISPUTES, Capability.UPI, Capability.UNASKED}
+    )
     methods: ClassVar[frozenset[Method]] = frozenset(METHODS.values()) - {Method.BANK_DEBIT}
     currencies: ClassVar[frozenset[str]] = frozenset({findings.CURRENCY})
     messages_are_hints: ClassVar[bool] = True
@@ -106,7 +108,8 @@ class Adapter:
         """Write the form. PayU is not asked: it hears of the payment when the payer comes."""
         url = f"{self.settings.checkout_url.rstrip('/')}/_payment"
         form = pages.form(charge, self.key, self.settings.salt[0])
-        return Checkout(reference=form["txnid"], url=url, form=form)
+        leads_to = pages.leads_to(self.settings.checkout_url)
+        return Checkout(reference=form["txnid"], url=url, form=form, leads_to=leads_to)
 
     def open_upi(self, charge: Charge) -> UpiIntent | None:
         """Begin the transaction in the payer's stead.

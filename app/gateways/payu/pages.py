@@ -3,6 +3,8 @@
 https://docs.payu.in/docs/prebuilt-checkout-page-integration
 """
 
+from urllib.parse import urlsplit
+
 from app.errors import GatewayRefusedError
 from app.gateways import Charge
 from app.gateways.payu import hashes, references
@@ -11,6 +13,10 @@ from app.gateways.payu.words import ENFORCED
 
 TITLE_LENGTH_MAX, NAME_LENGTH_MAX, EMAIL_LENGTH_MAX = 100, 60, 50
 COUNTRY = "+91"
+
+# PayU's own page is on another of its hosts than the one that takes the form (api.payu.in, as far
+# as is known; its documentation names none), so any of them may be it.
+DOMAIN = ".payu.in"
 
 
 def form(charge: Charge, key: str, salt: str) -> dict[str, str]:
@@ -34,6 +40,12 @@ def form(charge: Charge, key: str, salt: str) -> dict[str, str]:
     if charge.method in ENFORCED:
         fields["enforce_paymethod"] = ENFORCED[charge.method]
     return {**fields, "hash": hashes.of_page(fields, salt)}
+
+
+def leads_to(checkout_url: str) -> tuple[str, ...]:
+    """Name the origins that the form may be led on to."""
+    host = urlsplit(checkout_url).hostname or ""
+    return (f"https://*{DOMAIN}",) if host.endswith(DOMAIN) else ()
 
 
 def _check(charge: Charge) -> None:

@@ -81,7 +81,7 @@ class Adapter:
     name: ClassVar[str] = "stripe"
     # A page has one payment, which succeeds once.
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {
-        *(Capability.UPI, Capability.PAYMENTS, Capability.PAYMENT_DISPUTES)
+        *(Capability.UPI, Capability.PAYMENTS, Capability.PAYMENT_DISPUTES, Capability.UNASKED)
     }
     methods: ClassVar[frozenset[Method]] = frozenset(METHODS.values())
     currencies: ClassVar[frozenset[str]] = frozenset()

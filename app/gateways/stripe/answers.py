@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import stripe
 
-from app.errors import GatewayRefusedError, GatewayUnavailableError
+from app.errors import GatewayRefusedError, GatewaySilentError, GatewayUnavailableError
 
 T = TypeVar("T")
 
@@ -17,9 +17,11 @@ def answer(ask: Callable[[], T]) -> T:
     except (stripe.InvalidRequestError, stripe.CardError) as refusal:
         raise GatewayRefusedError(refusal.user_message or "Stripe refused") from refusal
     except stripe.StripeError as failure:
-        # A wrong key of ours, a rate limit, a 5xx, no connection, no time, no JSON.
+        # With a 4xx a wrong key of ours, a rate limit, a key in use: anybody else is answered.
+        is_heard = 400 <= (failure.http_status or 0) < 500
+        kind = GatewayUnavailableError if is_heard else GatewaySilentError
         message = f"Stripe did not answer ({type(failure).__name__})"
-        raise GatewayUnavailableError(message) from failure
+        raise kind(message) from failure
 
 
 def look_up(ask: Callable[[], T]) -> T | None:

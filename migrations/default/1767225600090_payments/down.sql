@@ -20,6 +20,7 @@ drop function open_payment_attempts;
 drop function end_page_check;
 drop function ask_payments_again;
 drop function claim_payment_checks;
+drop function lock_due_attempts;
 drop function next_payment_check;
 drop function page_is_left_at;
 drop function not_found_is_believed_at;

@@ -358,7 +358,10 @@ comment on function open_payment_attempt is
 'may still take the money, and for one that is called off.';
 
 create function mark_payment_unknown(
-    hasura_session json, p_payment_attempt_id uuid, p_failure_message text
+    hasura_session json,
+    p_payment_attempt_id uuid,
+    p_failure_message text,
+    p_is_silent boolean default true
 ) returns setof payment_attempts
 language plpgsql volatile security definer
 set search_path = public, pg_temp
@@ -374,12 +377,14 @@ begin
         gateway, livemode, case when payment_method_id is null then 'open' else 'charge' end
     )
     from payment_attempts
-    where id = p_payment_attempt_id;
+    where id = p_payment_attempt_id and p_is_silent;
     return query select * from payment_attempts where id = p_payment_attempt_id;
 end;
 $$;
 comment on function mark_payment_unknown is
-'The gateway was asked and gave no answer. Nothing happens to an attempt of which more is known.';
+'The gateway was asked and gave no answer. Nothing happens to an attempt of which more is known. '
+'p_is_silent: it said nothing, or failed itself; an answer that means nothing, such as too many requests, '
+'is not counted in gateway_circuits.';
 grant execute on function mark_payment_unknown to munim_hasura;
 
 create function not_found_is_believed_at(p_attempt payment_attempts) returns timestamptz
@@ -445,29 +450,54 @@ comment on function next_payment_check is
 'When an attempt that is asked about now is asked about again: by the schedule of check_delay, or sooner '
 'if its page closes before; null when this is the last time.';
 
+create function lock_due_attempts(
+    p_livemode boolean, p_limit integer, p_silent text[], p_probed text default null
+) returns setof uuid
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    return query
+    select id
+    from payment_attempts
+    where next_check_at <= clock_now()
+        and livemode = p_livemode
+        and (p_probed is null and gateway <> all(p_silent) or gateway = p_probed)
+    order by next_check_at
+    limit p_limit
+    for no key update skip locked;
+end;
+$$;
+comment on function lock_due_attempts is
+'The attempts that are due to be asked about and nobody has locked, the longest due first: of p_probed '
+'alone, or of all gateways but the silent ones.';
+
 create function claim_payment_checks(hasura_session json, p_limit integer)
 returns setof payment_attempts
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
+    v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+    v_silent constant text[] := silent_gateways(v_livemode, 'look-up');
+    v_probed text;
+    v_ids uuid[] := '{}';
     v_attempt payment_attempts;
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
 
+    -- What waits for a silent gateway stays due, but for one that finds out whether it answers.
+    for v_probed in select gateways_to_probe(v_livemode, 'look-up') loop
+        v_ids := v_ids || array(select lock_due_attempts(v_livemode, 1, v_silent, v_probed));
+    end loop;
+    v_ids := v_ids || array(
+        select lock_due_attempts(v_livemode, greatest(p_limit - cardinality(v_ids), 0), v_silent)
+    );
     for v_attempt in
         update payment_attempts
         set checks = checks + 1, next_check_at = next_payment_check(payment_attempts)
-        where id in (
-            select id
-            from payment_attempts
-            where next_check_at <= clock_now()
-                and livemode::text = hasura_session ->> 'x-hasura-livemode'
-            order by next_check_at
-            limit p_limit
-            for no key update skip locked
-        )
+        where id = any(v_ids)
         returning *
     loop
         if v_attempt.next_check_at is null
@@ -485,7 +515,8 @@ end;
 $$;
 comment on function claim_payment_checks is
 'Answers attempts that are due to be asked about, and puts each off to its next time, so that who '
-'dies with them loses nothing. After the last time a person must look: see exceptions.';
+'dies with them loses nothing. After the last time a person must look: see exceptions. A gateway that is '
+'left alone is asked about one of its own; the others wait, and no question is counted.';
 grant execute on function claim_payment_checks to munim_hasura;
 
 create function ask_payments_again(hasura_session json, p_payment_attempt_ids jsonb)
@@ -593,12 +624,14 @@ begin
         and livemode::text = hasura_session ->> 'x-hasura-livemode'
         and status in ('created', 'unknown', 'pending', 'processing', 'authorized')
         and coalesce(returned_at <= clock_now() - interval '5 seconds', true)
+        and may_ask_gateway(gateway, livemode, 'look-up')
     returning *;
 end;
 $$;
 comment on function claim_return_checks is
 'The attempts of a payment that have not ended, for a payer who comes back: nobody has proved who they are, '
-'so each attempt is answered once in five seconds, and its gateway is asked no more often by this.';
+'so each attempt is answered once in five seconds, and its gateway is asked no more often by this. Of a '
+'silent gateway none is: its payer is told what is known.';
 grant execute on function claim_return_checks to munim_hasura;
 
 create function ask_payment_now(p_attempt payment_attempts) returns boolean

@@ -89,10 +89,18 @@ create table gateway_circuits (
     opened_at timestamptz,
     probed_at timestamptz,
     updated_at timestamptz not null default clock_now(),
-    primary key (gateway, livemode, operation)
+    primary key (gateway, livemode, operation),
+    constraint gateway_circuit_operation_is_known check (
+        operation in ('open', 'charge', 'refund', 'look-up')
+    )
 );
 comment on table gateway_circuits is
-'Gateways that do not answer, shared by all that might ask them. A row goes with the first answer.';
+'Gateways that do not answer, shared by all that might ask them: an organisation has no account of its '
+'own at a gateway here, so gateway and mode name whose keys are used. A row goes with the first answer.';
+comment on column gateway_circuits.operation is
+'open a page, charge a saved method, send a refund, look-up: one may work while another does not.';
+comment on column gateway_circuits.failures is
+'Silences and failures of the gateway''s own, in a row. A no, a wrong key and too many requests are none.';
 comment on column gateway_circuits.opened_at is 'Not asked since then, but for a probe now and then.';
 
 create function break_gateway_circuit(p_gateway text, p_livemode boolean, p_operation text)
@@ -144,6 +152,97 @@ end;
 $$;
 comment on function may_ask_gateway is
 'Whether a gateway is to be asked. Of a silent one, one caller in half a minute is told yes.';
+
+create function silent_gateways(p_livemode boolean, p_operation text) returns text[]
+language sql stable
+begin atomic
+select coalesce(array_agg(gateway_circuits.gateway), '{}')
+from gateway_circuits
+where gateway_circuits.livemode = p_livemode and gateway_circuits.operation = p_operation
+    and gateway_circuits.opened_at is not null;
+end;
+comment on function silent_gateways is
+'The gateways that are left alone at an operation, for who claims work for many; nearly always none.';
+
+create function gateways_to_probe(p_livemode boolean, p_operation text) returns setof text
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_gateway text;
+begin
+    foreach v_gateway in array silent_gateways(p_livemode, p_operation) loop
+        if may_ask_gateway(v_gateway, p_livemode, p_operation) then
+            return next v_gateway;
+        end if;
+    end loop;
+end;
+$$;
+comment on function gateways_to_probe is
+'The silent gateways that the caller is to ask once, to see whether they answer again; nobody else is '
+'answered them in the next half minute.';
+
+create function is_gateway_failing(p_attempt payment_attempts) returns boolean
+language sql stable
+begin atomic
+select exists (
+    select from gateway_circuits
+    where gateway_circuits.gateway = p_attempt.gateway
+        and gateway_circuits.livemode = p_attempt.livemode
+        and gateway_circuits.operation in ('look-up', 'open')
+);
+end;
+comment on function is_gateway_failing is
+'Whether its gateway has not answered lately, so that an answer to a look-up is news.';
+grant execute on function is_gateway_failing to munim_hasura;
+
+create function note_gateway_silence(
+    hasura_session json, p_gateway text, p_operations jsonb
+) returns setof gateway_circuits
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    perform break_gateway_circuit(p_gateway, v_livemode, operation)
+    from jsonb_array_elements_text(p_operations) as operation
+    order by operation;
+
+    return query
+    select * from gateway_circuits
+    where gateway = p_gateway and livemode = v_livemode and p_operations ? operation;
+end;
+$$;
+comment on function note_gateway_silence is
+'A gateway gave no answer to a question about which nothing else is written down. Called twice: two '
+'silences.';
+grant execute on function note_gateway_silence to munim_hasura;
+
+create function note_gateway_answer(
+    hasura_session json, p_gateway text, p_operations jsonb
+) returns setof gateway_circuits
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    perform close_gateway_circuit(p_gateway, v_livemode, operation)
+    from jsonb_array_elements_text(p_operations) as operation
+    order by operation;
+
+    return query
+    select * from gateway_circuits where gateway = p_gateway and livemode = v_livemode;
+end;
+$$;
+comment on function note_gateway_answer is
+'A gateway that was failing has answered. Answers at which operations it is failing still.';
+grant execute on function note_gateway_answer to munim_hasura;
 
 create function choose_gateway(
     p_intent payment_intents, p_method text, p_wanted text, p_able text[] default null

@@ -60,6 +60,91 @@ end;
 end;
 comment on function attempt_named_in is 'Our own reference, where a message carries one.';
 
+create function hear_gateway_answers(p_event_ids uuid[]) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    if not exists (select from gateway_circuits) then
+        return;  -- all gateways work, as they nearly always do
+    end if;
+
+    delete from gateway_circuits
+    where (gateway, livemode, operation) in (
+        select circuit.gateway, circuit.livemode, circuit.operation
+        from gateway_circuits as circuit
+        where exists (
+            select from gateway_events as event
+            left join payment_attempts on payment_attempts.id = event.payment_attempt_id
+            where event.id = any(p_event_ids) and event.type = 'answer'
+                and event.gateway = circuit.gateway and event.livemode = circuit.livemode
+                and circuit.operation = case
+                    when event.notice ->> 'subject' = 'refund' then 'refund'
+                    when payment_attempts.payment_method_id is not null then 'charge'
+                end
+        )
+        order by circuit.gateway, circuit.operation
+        for update
+    );
+end;
+$$;
+comment on function hear_gateway_answers is
+'What answers to charges of saved methods and to refunds, a decline too, say of whether their gateways '
+'work. The last step of a transaction: nobody waits for anything else while they hold a circuit.';
+
+create function is_decline(p_event gateway_events) returns boolean
+language sql immutable
+begin atomic
+select p_event.type not in ('answer', 'look-up')
+    and p_event.notice ->> 'outcome' = 'requires_action'
+    and p_event.notice ->> 'failure_code' is not null;
+end;
+comment on function is_decline is
+'Whether a webhook says that a try was declined on a page that takes another.';
+
+create function is_tried_out(p_attempt payment_attempts) returns boolean
+language plpgsql stable security definer
+set search_path = public, pg_temp
+as $$
+begin
+    return (
+        select count(*)
+        from payment_attempts
+        inner join gateway_events on gateway_events.payment_attempt_id = payment_attempts.id
+        where payment_attempts.payment_intent_id = p_attempt.payment_intent_id
+            and is_decline(gateway_events)
+    ) >= tries_allowed(p_attempt.organization_id, 'declines_per_payment', 10);
+end;
+$$;
+comment on function is_tried_out is
+'Whether webhooks have told of so many declines of its payment that the page is to be closed: cards are '
+'tried on it. system_settings.declines_per_payment is the number, ten where it is not set.';
+grant execute on function is_tried_out to munim_hasura;
+
+create function hurry_tried_out(p_event_ids uuid[]) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    update payment_attempts
+    set next_check_at = clock_now()
+    where id in (
+        select payment_attempts.id
+        from gateway_events
+        inner join payment_attempts on payment_attempts.id = gateway_events.payment_attempt_id
+        where gateway_events.id = any(p_event_ids) and is_decline(gateway_events)
+            and payment_attempts.status in ('created', 'unknown', 'pending')
+            and payment_attempts.next_check_at > clock_now() + interval '1 minute'
+            and is_tried_out(payment_attempts)
+        order by payment_attempts.id
+        -- It waits for nobody: whoever is at an attempt will ask about it by its schedule.
+        for no key update of payment_attempts skip locked
+    );
+end;
+$$;
+comment on function hurry_tried_out is
+'Has check_payments close a page on which too many tries were declined at its next tick.';
+
 create function receive_gateway_event(
     hasura_session json,
     p_gateway text,
@@ -124,6 +209,8 @@ begin
             and livemode = p_livemode and event_id = p_event_id;
         perform try_gateway_event(v_event.id);
     end if;
+    perform hear_gateway_answers(array[v_event.id]) where p_type = 'answer';
+    perform hurry_tried_out(array[v_event.id]) where p_notice ->> 'outcome' = 'requires_action';
     return query select * from gateway_events where id = v_event.id;
 end;
 $$;

@@ -120,7 +120,8 @@ create function record_checkout_session(
     p_gateway_session_id text,
     p_url text,
     p_link_expires_at timestamptz default null,
-    p_takes_several boolean default false
+    p_takes_several boolean default false,
+    p_is_answer boolean default true
 ) returns setof payment_attempts
 language plpgsql volatile security definer
 set search_path = public, pg_temp
@@ -154,13 +155,16 @@ begin
     if v_attempt.status in ('created', 'unknown') then  -- a webhook may have come first
         perform move_payment_attempt(v_attempt, 'pending', '{}');
     end if;
-    perform close_gateway_circuit(v_attempt.gateway, v_attempt.livemode, 'open');
+    perform close_gateway_circuit(v_attempt.gateway, v_attempt.livemode, 'open')
+    where p_is_answer;
     return query select * from payment_attempts where id = v_attempt.id;
 end;
 $$;
 comment on function record_checkout_session is
 'Keeps the page that a gateway opened for an attempt, or the newest UPI link in its place. Refused where '
-'the payer was sent elsewhere, or the payment called off, meanwhile: the page must not be shown.';
+'the payer was sent elsewhere, or the payment called off, meanwhile: the page must not be shown. '
+'p_is_answer is false for a page that was written here without asking the gateway: it tells nothing of '
+'whether that works.';
 grant execute on function record_checkout_session to munim_hasura;
 
 create function fail_checkout(
@@ -181,9 +185,10 @@ begin
             'decline_class', 'gateway'
         ));
     end if;
+    perform close_gateway_circuit(v_attempt.gateway, v_attempt.livemode, 'open');
     return query select * from payment_attempts where id = v_attempt.id;
 end;
 $$;
 comment on function fail_checkout is
-'The gateway refused for good to open a page. Nothing happens to an attempt that has one.';
+'The gateway refused for good to open a page, and so it answers. Nothing happens to an attempt that has one.';
 grant execute on function fail_checkout to munim_hasura;

@@ -735,8 +735,50 @@ comment on function surplus_refund_posting is
 'Money that came though nothing was owed goes back by itself: its refund, to be booked with the '
 'capture.';
 
+create function may_ask_about_refund(p_refund refunds) returns boolean
+language sql volatile
+begin atomic
+select
+    may_ask_gateway(p_refund.gateway, p_refund.livemode, 'look-up')
+    and case
+        when p_refund.status = 'pending' then true
+        else may_ask_gateway(p_refund.gateway, p_refund.livemode, 'refund')
+    end;
+end;
+comment on function may_ask_about_refund is
+'Whether its gateway answers look-ups, and takes refunds where this one may have to be sent.';
+
+create function is_put_off(p_refund refunds) returns boolean
+language sql stable
+begin atomic
+select count(*) > 0
+from gateway_circuits
+where gateway_circuits.gateway = p_refund.gateway
+    and gateway_circuits.livemode = p_refund.livemode
+    and gateway_circuits.operation = 'refund' and gateway_circuits.opened_at is not null;
+end;
+comment on function is_put_off is
+'Whether its gateway takes no refunds at present: it is reserved all the same, and check_refunds sends it.';
+grant execute on function is_put_off to munim_hasura;
+
+create function is_gateway_of_refund_failing(p_refund refunds) returns boolean
+language sql stable
+begin atomic
+select count(*) > 0
+from gateway_circuits
+where gateway_circuits.gateway = p_refund.gateway
+    and gateway_circuits.livemode = p_refund.livemode
+    and gateway_circuits.operation in ('look-up', 'open');
+end;
+comment on function is_gateway_of_refund_failing is
+'Whether its gateway has not answered lately, so that an answer to a look-up is news.';
+grant execute on function is_gateway_of_refund_failing to munim_hasura;
+
 create function mark_refund_unknown(
-    hasura_session json, p_refund_id uuid, p_failure_message text
+    hasura_session json,
+    p_refund_id uuid,
+    p_failure_message text,
+    p_is_silent boolean default true
 ) returns setof refunds
 language plpgsql volatile security definer
 set search_path = public, pg_temp
@@ -748,6 +790,9 @@ begin
     set status = 'unknown', failure_message = p_failure_message
     where id = p_refund_id and status = 'created';
 
+    perform break_gateway_circuit(gateway, livemode, 'refund')
+    from refunds
+    where id = p_refund_id and p_is_silent;
     return query select * from refunds where id = p_refund_id;
 end;
 $$;
@@ -773,6 +818,7 @@ begin
             from refunds
             where next_check_at <= clock_now()
                 and livemode::text = hasura_session ->> 'x-hasura-livemode'
+                and may_ask_about_refund(refunds)
             order by next_check_at
             limit p_limit
             for no key update skip locked
@@ -792,7 +838,8 @@ end;
 $$;
 comment on function claim_refund_checks is
 'Answers refunds that are due to be asked about, and puts each off to its next time. After the last '
-'time a person must look: see exceptions.';
+'time a person must look: see exceptions. Those of a gateway that is left alone wait, and no question is '
+'counted, but for one in half a minute that finds out whether it answers.';
 grant execute on function claim_refund_checks to munim_hasura;
 
 create function ask_refund_again(hasura_session json, p_refund_id uuid) returns setof refunds

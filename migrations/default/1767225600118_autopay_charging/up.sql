@@ -171,6 +171,35 @@ comment on function pass_over_paused_months is
 
 -- Charging ---------------------------------------------------------------------------------------
 
+create function probing_autopay_charges(p_livemode boolean) returns uuid[]
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_gateway text;
+    v_ids uuid[] := '{}';
+begin
+    for v_gateway in select gateways_to_probe(p_livemode, 'charge') loop
+        v_ids := v_ids || array(
+            select charge.id from autopay_charges as charge
+            inner join autopay_mandates as mandate on mandate.id = charge.autopay_mandate_id
+            where mandate.gateway = v_gateway and mandate.status = 'active'
+                and charge.livemode = p_livemode
+                and (
+                    charge.lease_until <= clock_now()
+                    or charge.status = 'due' and charge.next_try_at <= clock_now()
+                )
+            order by coalesce(charge.lease_until, charge.next_try_at)
+            limit 1
+            for no key update of charge skip locked
+        );
+    end loop;
+    return v_ids;
+end;
+$$;
+comment on function probing_autopay_charges is
+'Of each silent gateway that may be asked once the charge that has waited longest.';
+
 create function claim_autopay_charges(
     hasura_session json, p_limit integer, p_lease_seconds integer
 ) returns setof autopay_charges
@@ -179,6 +208,8 @@ set search_path = public, pg_temp
 as $$
 declare
     v_now timestamptz := clock_now();
+    v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+    v_silent constant text[] := silent_gateways(v_livemode, 'charge');
     v_ids uuid[];
 begin
     perform require_service(hasura_session);
@@ -188,7 +219,7 @@ begin
         select autopay_charges.id from autopay_charges
         inner join autopay_mandates on autopay_mandates.id = autopay_charges.autopay_mandate_id
         where autopay_charges.status = 'due' and autopay_charges.next_try_at <= v_now
-            and autopay_mandates.status = 'active'
+            and autopay_mandates.status = 'active' and autopay_mandates.gateway <> all(v_silent)
             and autopay_charges.livemode::text = hasura_session ->> 'x-hasura-livemode'
         order by autopay_charges.next_try_at
         limit p_limit
@@ -199,11 +230,15 @@ begin
         select autopay_charges.id from autopay_charges
         inner join autopay_mandates on autopay_mandates.id = autopay_charges.autopay_mandate_id
         where autopay_charges.lease_until <= v_now and autopay_mandates.status = 'active'
+            and autopay_mandates.gateway <> all(v_silent)
             and autopay_charges.livemode::text = hasura_session ->> 'x-hasura-livemode'
         order by autopay_charges.lease_until
         limit p_limit - cardinality(v_ids)
         for no key update of autopay_charges skip locked
     );
+    if cardinality(v_silent) > 0 then
+        v_ids := v_ids || probing_autopay_charges(v_livemode);
+    end if;
     return query
     update autopay_charges
     set
@@ -215,7 +250,8 @@ begin
 end;
 $$;
 comment on function claim_autopay_charges is
-'Hands charges that are due to one worker, for as long as its lease; never one to two.';
+'Hands charges that are due to one worker, for as long as its lease; never one to two. Those of a gateway '
+'that is left alone wait, and no try of theirs is counted.';
 grant execute on function claim_autopay_charges to munim_hasura;
 
 create view autopay_orders as
@@ -601,7 +637,11 @@ comment on function ask_autopay_payer is
 'Only the payer can finish it: they are told, and find the page with payAutopayCharge.';
 
 create function postpone_autopay_charge(
-    hasura_session json, p_autopay_charge_id uuid, p_fence bigint, p_failure_message text
+    hasura_session json,
+    p_autopay_charge_id uuid,
+    p_fence bigint,
+    p_failure_message text,
+    p_is_silent boolean default true
 ) returns setof autopay_charges
 language plpgsql volatile security definer
 set search_path = public, pg_temp
@@ -624,6 +664,11 @@ begin
         where status = 'created'
             and id in (select payment_attempt_id from autopay_orders where id = p_autopay_charge_id);
     end if;
+    perform break_gateway_circuit(autopay_mandates.gateway, autopay_mandates.livemode, 'charge')
+    from autopay_mandates
+    inner join autopay_charges on autopay_charges.autopay_mandate_id = autopay_mandates.id
+    where autopay_charges.id = p_autopay_charge_id and p_is_silent
+        and autopay_charges.livemode::text = hasura_session ->> 'x-hasura-livemode';
     return query select * from autopay_charges where id = p_autopay_charge_id;
 end;
 $$;

@@ -245,6 +245,10 @@ begin
     where id = any(v_paid) and obstacle_to_capture(gateway_events, v_paid) is not null;
     v_paid := array(select id from gateway_events where id = any(v_paid));
     perform capture_payments(v_paid) where cardinality(v_paid) > 0;
+    perform hear_gateway_answers(v_ids)
+    where jsonb_path_exists(p_messages, '$[*] ? (@.type == "answer")');
+    perform hurry_tried_out(v_ids)
+    where jsonb_path_exists(p_messages, '$[*].notice ? (@.outcome == "requires_action")');
     return query select * from gateway_events where id = any(v_ids);
 end;
 $$;

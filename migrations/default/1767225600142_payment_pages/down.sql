@@ -6,6 +6,8 @@ drop function gateway_instead;
 drop function unseen_attempt;
 drop function goes_on;
 drop function count_page_try;
+drop function count_page_tries;
+drop function tries_allowed;
 drop function open_payment_page;
 drop view payment_page_returns;
 drop view payment_page_states;

@@ -52,11 +52,14 @@ create table page_tries (
     primary key (address_hash, organization_id, livemode)
 );
 comment on table page_tries is
-'How many attempts were begun from an address of the network in the hour since began_at: who tries many '
-'cards comes from few. system_settings.page_tries_per_address is the most that an organisation allows.';
+'How many attempts were begun from an address of the network in the hour since began_at, and from all of '
+'them in the minute: who tries many cards comes from few, or is quick. system_settings.page_tries_per_address '
+'and page_tries_per_minute are the most that an organisation allows.';
 create index page_tries_by_age on page_tries (began_at);
 
-comment on column page_tries.address_hash is 'Under a key of the service''s, so that it tells nobody the address.';
+comment on column page_tries.address_hash is
+'Under a key of the service''s, so that it tells nobody the address; of IPv6 its network of 64 bits. Empty '
+'for all addresses together.';
 
 create view payment_page_states as
 select
@@ -77,7 +80,7 @@ select
     payment_pages.cancel_url,
     payment_pages.expires_at,
     payment_pages.expires_at <= clock_now() as is_over,
-    tries.attempts >= payment_pages.attempts_max as is_exhausted,
+    tries.attempts >= payment_pages.attempts_max or tries.is_tried_out as is_exhausted,
     newest.payment_attempt_id,
     newest.payment_attempt_status,
     newest.gateway,
@@ -156,7 +159,9 @@ inner join organizations on organizations.id = payment_pages.organization_id
 inner join payment_intents on payment_intents.id = payment_pages.payment_intent_id
 inner join orders on orders.payment_intent_id = payment_intents.id
 cross join lateral (
-    select count(*) as attempts
+    select
+        count(*) as attempts,
+        coalesce(is_tried_out((array_agg(payment_attempts))[1]), false) as is_tried_out
     from payment_attempts
     where payment_attempts.payment_intent_id = payment_intents.id
         and not payment_attempts.is_in_suspense
@@ -256,31 +261,64 @@ comment on function open_payment_page is
 'time was over. No gateway is chosen yet.';
 grant execute on function open_payment_page to munim_hasura;
 
-create function count_page_try(p_page payment_pages, p_address_hash text) returns void
+create function tries_allowed(p_organization_id uuid, p_key text, p_else integer) returns integer
+language sql stable
+begin atomic
+select coalesce(
+    (
+        select system_settings.value::integer
+        from system_settings
+        where system_settings.organization_id = p_organization_id
+            and system_settings.key = p_key and system_settings.value ~ '^[0-9]{1,6}$'
+    ),
+    p_else
+);
+end;
+comment on function tries_allowed is 'A limit of attempts, as an organisation sets it.';
+
+create function count_page_tries(
+    p_page payment_pages, p_address_hash text, p_window interval, p_setting text, p_else integer
+) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_allowed text := (
-        select value
-        from system_settings
-        where organization_id = p_page.organization_id and key = 'page_tries_per_address'
-    );
+    v_allowed constant integer := tries_allowed(p_page.organization_id, p_setting, p_else);
+    v_began_after constant timestamptz := clock_now() - p_window;
     v_tries integer;
 begin
     insert into page_tries as known (organization_id, livemode, address_hash, tries, began_at)
     values (p_page.organization_id, p_page.livemode, p_address_hash, 1, clock_now())
     on conflict (address_hash, organization_id, livemode) do update
     set
-        tries = case
-            when known.began_at > clock_now() - interval '1 hour' then known.tries + 1 else 1
-        end,
+        tries = case when known.began_at > v_began_after then known.tries + 1 else 1 end,
         began_at = case
-            when known.began_at > clock_now() - interval '1 hour'
-                then known.began_at
-            else excluded.began_at
+            when known.began_at > v_began_after then known.began_at else excluded.began_at
         end
     returning tries into v_tries;
+
+    if v_tries > v_allowed then
+        raise exception 'too-many-requests: more than % payments were begun from this % within %',
+            v_allowed, case p_address_hash when '' then 'shop''s pages' else 'address' end, p_window
+            using errcode = '22B24';
+    end if;
+end;
+$$;
+comment on function count_page_tries is
+'Counts an attempt that is about to be begun, in a window of time that begins with the first; refuses it '
+'where its address, or for no address all of them together, has begun too many.';
+
+create function count_page_try(p_page payment_pages, p_address_hash text) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    -- Thirty: behind one address of a mobile network there are many payers.
+    perform count_page_tries(
+        p_page, p_address_hash, interval '1 hour', 'page_tries_per_address', 30
+    );
+    -- Five a second: who tries cards from very many addresses is no faster than that.
+    perform count_page_tries(p_page, '', interval '1 minute', 'page_tries_per_minute', 300);
 
     -- Each one that comes takes two away that count no more, so that what is kept does not grow.
     delete from page_tries
@@ -292,16 +330,11 @@ begin
         limit 2
         for update skip locked
     );
-
-    -- Thirty: behind one address of a mobile network there are many payers.
-    if v_tries > (case when v_allowed ~ '^[0-9]{1,6}$' then v_allowed else '30' end)::integer then
-        raise exception 'too-many-requests: too many payments were begun from this address'
-            using errcode = '22B24';
-    end if;
 end;
 $$;
 comment on function count_page_try is
-'Counts an attempt that is about to be begun; refuses it where its address has begun too many.';
+'Counts an attempt that is about to be begun; refuses it where its address has begun too many in an hour, '
+'or all addresses together in a minute. What is refused is not counted.';
 
 create function goes_on(
     p_intent payment_intents, p_method text, p_gateway_customer_id text default null
@@ -504,9 +537,17 @@ begin
             p_page.attempts_max
             using errcode = '22B26';
     end if;
+    if exists (
+        select from payment_attempts
+        where payment_intent_id = p_page.payment_intent_id and is_tried_out(payment_attempts)
+    ) then
+        raise exception 'attempts-exhausted: too many tries of this payment were declined'
+            using errcode = '22B26';
+    end if;
 end;
 $$;
 comment on function require_attempt_left is
-'Refuses one more attempt than the page of an order allows, whoever wants to begin it. The intent is locked.';
+'Refuses one more attempt than the page of an order allows, whoever wants to begin it, and any after too many '
+'declines on gateways'' pages. The intent is locked.';
 
 revoke insert, update, delete, truncate on payment_pages, page_tries from public, munim_hasura;

@@ -350,12 +350,15 @@ begin
         perform compare_order(v_event, v_order, v_intent);
         perform follow_order(v_order, v_intent, hasura_session);
     end if;
-    return query select * from order_charges where order_id = v_order.id;
+    return query
+    select * from order_charges
+    where order_id = v_order.id and may_ask_gateway(gateway, livemode, 'charge');
 end;
 $$;
 comment on function receive_order_event is
 'Keeps a message about an order and does what all messages about it together say; the same message '
-'again: nothing more; one of an unknown type: nothing. Answers the charge that the gateway is to be asked for, if any.';
+'again: nothing more; one of an unknown type: nothing. Answers the charge that the gateway is to be asked for, if any: '
+'that of a silent one waits for claim_order_charges.';
 grant execute on function receive_order_event to munim_hasura;
 
 create function compare_order(p_event order_events, p_order orders, p_intent payment_intents)
@@ -428,6 +431,7 @@ begin
         inner join order_charges on order_charges.id = payment_attempts.id
         where payment_attempts.updated_at < v_now - interval '1 minute'
             and payment_attempts.livemode::text = hasura_session ->> 'x-hasura-livemode'
+            and may_ask_gateway(payment_attempts.gateway, payment_attempts.livemode, 'charge')
         order by payment_attempts.updated_at
         limit p_limit
         for no key update of payment_attempts skip locked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.engine.metadata import shape
+from sandbox.engine.metadata import contents, shape
 from sandbox.engine.triggers import history
 
 from . import transforms
@@ -26,7 +26,7 @@ def create_cron_trigger(document: Document, args: Args) -> Any:
     name = text(args, "name")
     read(args, "webhook", WEBHOOK)
     text(args, "schedule")
-    read(args, "retry_conf", shape.CRON_RETRY, {})
+    read(args, "retry_conf", contents.CRON_RETRY, {})
     transforms.check(args)
     include = read(args, "include_in_metadata", shape.kind(bool))
     known = items(document, "cron_triggers")
@@ -62,7 +62,7 @@ async def create_scheduled_event(draft: Draft, args: Args) -> Any:
     if not await history.is_time(draft.engine.pool, event["schedule_at"]):
         raise refuse("parse-failed", "schedule_at is no time in the form of ISO 8601")
     read(args, "headers", shape.HEADERS, [])
-    read(args, "retry_conf", shape.CRON_RETRY, {})
+    read(args, "retry_conf", contents.CRON_RETRY, {})
     text(args, "comment", None)
     event |= given(args, "payload", "headers", "retry_conf", "comment")
     scheduler = await draft.engine.background.scheduler()

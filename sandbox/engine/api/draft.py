@@ -9,7 +9,7 @@ from typing import Any
 from sandbox.engine.engine import Engine
 from sandbox.engine.errors import EngineError
 from sandbox.engine.execution.state import State
-from sandbox.engine.metadata import parts, shape
+from sandbox.engine.metadata import contents, parts, shape
 from sandbox.engine.tracking.clashes import clashes
 
 Document = dict[str, Any]
@@ -83,7 +83,7 @@ class Draft:
         self, document: Document, connection: Any = None, *, path: str = "$.args"
     ) -> State:
         try:
-            shape.check(document, shape.DOCUMENT, path)
+            shape.check(document, contents.DOCUMENT, path)
         except shape.ShapeError as error:
             raise EngineError("parse-failed", error.message, error.path) from error
         built = await self.engine.build(document, connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.engine.metadata import shape
+from sandbox.engine.metadata import contents
 from sandbox.engine.triggers import history
 
 from . import transforms
@@ -69,7 +69,7 @@ def _find(document: Document, args: Args, name: str) -> tuple[Any, Any]:
 def _entry(args: Args, name: str) -> dict[str, Any]:
     definition = {"enable_manual": flag(args, "enable_manual")}
     definition |= given(args, *OPERATIONS)
-    retry = RETRY | read(args, "retry_conf", shape.EVENT_RETRY, {})
+    retry = RETRY | read(args, "retry_conf", contents.EVENT_RETRY, {})
     return {"name": name, "definition": definition, "retry_conf": retry} | given(args, *KEPT)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
-from sandbox.engine.metadata import MetadataError, parts, shape
+from sandbox.engine.metadata import MetadataError, contents, parts, shape
 from sandbox.engine.tracking.tracked import name_of
 
 from .arguments import Args, flag, read, refuse
@@ -95,7 +95,7 @@ def _checked(given: Document) -> Document:
         version = given.get("version")
         raise refuse("parse-failed", f"expected metadata of version {VERSION}, not of {version}")
     try:
-        shape.check(given, shape.DOCUMENT, "$.args.metadata")
+        shape.check(given, contents.DOCUMENT, "$.args.metadata")
     except shape.ShapeError as error:
         raise refuse("parse-failed", f"{error.message} at {error.path}") from error
     for kind, names in _declared(given):

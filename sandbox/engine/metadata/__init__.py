@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import actions_sdl, shape, yaml_files
+from . import actions_sdl, contents, shape, yaml_files
 from .yaml_files import MetadataError
 
 __all__ = ["MetadataError", "expand", "headers", "load", "webhook"]
@@ -50,7 +50,7 @@ def load(directory: Path) -> dict[str, Any]:
         **{name: _mapping(directory / f"{name}.yaml") for name in OBJECTS},
     }
     try:
-        shape.check(document, shape.DOCUMENT)
+        shape.check(document, contents.DOCUMENT)
     except shape.ShapeError as error:
         raise MetadataError(f"{directory}: {error.message} at {error.path}") from error
     return document

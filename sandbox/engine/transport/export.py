@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from sandbox.engine.metadata import MetadataError, directory, shape
+from sandbox.engine.metadata import MetadataError, contents, directory, shape
 
 SECONDS = 30
 
@@ -16,7 +16,7 @@ def export(endpoint: str, secret: str | None, target: Path) -> None:
     """Write what `export_metadata` answers; raises MetadataError when there is no such answer."""
     document = _document(endpoint, secret)
     try:
-        shape.check(document, shape.DOCUMENT)
+        shape.check(document, contents.DOCUMENT)
         directory.write(document, target)
     except shape.ShapeError as error:
         raise MetadataError(f"{endpoint}: {error.message} at {error.path}") from error

@@ -13,7 +13,7 @@ from typing import Any
 from croniter import CroniterError, croniter
 
 from sandbox.engine.kriti.values import decode, encode
-from sandbox.engine.metadata import MetadataError, shape
+from sandbox.engine.metadata import MetadataError, contents, shape
 
 from . import cron_log
 from .delivery import Job, Pace, Pump, Result, columns, setting
@@ -195,7 +195,7 @@ class _OneOffEvents:
         retry = _decoded(row["retry_conf"]) or {}
         hook = None
         try:
-            shape.check(retry, shape.CRON_RETRY, "retry_conf")  # rows are written by anybody
+            shape.check(retry, contents.CRON_RETRY, "retry_conf")  # rows are written by anybody
             hook = _hook(item, retry, self._environ)
         except (MetadataError, shape.ShapeError) as error:
             logger.warning("scheduled event %s: %s", row["id"], error)
