@@ -3647,13 +3647,14 @@ CREATE OR REPLACE FUNCTION public.attempt_of_notice(p_event gateway_events)
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
+    v_id constant uuid := (p_event.notice ->> 'payment_attempt_id')::uuid;
     v_attempt payment_attempts;
     v_named payment_attempts;
 begin
     -- Our own reference first; the gateway's ids serve where a message does not carry it.
     select * into v_attempt
     from payment_attempts
-    where id = (p_event.notice ->> 'payment_attempt_id')::uuid
+    where id = v_id
         and gateway = p_event.gateway and gateway_account = p_event.gateway_account
         and livemode = p_event.livemode;
 

@@ -22,7 +22,8 @@ RESOLVED_HOURS_MAX = 24
 UNLISTED = {"cashfree"}
 
 # When each attempt and refund was over, by the gateway's word at the latest, and when it ended here
-# or was listed for a person; in Unix seconds. Money is there from its booking on.
+# or was listed for a person; in Unix seconds. Money is there from its booking on. A second payment
+# of a page has no page of its own: it is looked for when that has closed, perhaps days later.
 ENDED = """
 with wave as (select %s::timestamptz as began),
 endings as (
@@ -52,6 +53,7 @@ left join ledger_transactions
     and ledger_transactions.livemode = attempts.livemode
 left join exceptions on object_id = attempts.id and class = 'payment-unresolved'
 where attempts.created_at >= wave.began
+    and not (is_surplus and payment_method_id is null and checkout_sessions.id is null)
 union all
 select
     'refund', refunds.id::text, gateway, status, null,
