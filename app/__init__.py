@@ -14,7 +14,7 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WsgiResponse
 
-from app import config, endpoints, gateways, inbox, log
+from app import budget, config, endpoints, gateways, inbox, log
 from app.clock import Clock
 from app.context import Context
 from app.errors import (
@@ -54,6 +54,7 @@ def create_app(environ: Mapping[str, str] | None = None, hasura: Hasura | None =
     flask.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
     flask.before_request(partial(_begin, clock))
     flask.after_request(_end)
+    flask.teardown_request(lambda _: budget.finish())
     flask.register_error_handler(AppError, _refuse)
     flask.register_error_handler(ValidationError, _refuse_input)
     flask.register_error_handler(HTTPException, _refuse_http)
@@ -102,7 +103,9 @@ def _serve(
 
 
 def _begin(clock: Clock) -> None:
-    if request.path.startswith("/crons/"):
+    is_cron = request.path.startswith("/crons/")
+    budget.begin(budget.CRON_SECONDS_MAX if is_cron else budget.ANSWER_SECONDS_MAX)
+    if is_cron:
         clock.forget()  # whoever moves the time calls the crons then
     given = request.headers.get("X-Request-Id", "")
     log.request_id.set(given if given.isprintable() and 0 < len(given) <= 64 else str(uuid4()))

@@ -4,6 +4,9 @@ What requests and urllib3 do for every exchange with anybody (settings, cookies,
 host, copies of headers) costs four times the exchange itself, and one server needs none of it. So
 the exchange is the standard library's. requests keeps its door, and has the work back where the
 environment names a proxy.
+
+A time limit of a socket's is one for each piece that comes, and a server that sends a byte now and
+then never meets it. So each exchange has an end, to which every step of it has what is left.
 """
 
 import http.client
@@ -15,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,18 +26,37 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
-from urllib3.exceptions import ProtocolError
+from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.util.wait import wait_for_read
 
+from app import budget
+
 WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+ANSWER_BYTES_MAX = 4 * 2**20  # a page of a settlement report is the largest that is asked for
+PIECE_BYTES = 2**16
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How many seconds each step may take."""
+    """How many seconds an exchange may take: its answer so many from when there is a connection.
+
+    Never more than our own answer leaves us. Of that, `leaves` is kept for what comes afterwards,
+    and where less than `least` remains nothing is begun.
+    """
 
     connect: float
     answer: float
+    leaves: float = 0
+    least: float = 0
+
+    @property
+    def seconds(self) -> float:
+        """How many it may take from now on. Raises TimeoutError when that is too few to begin."""
+        left = budget.left() - self.leaves
+        if left <= self.least:
+            message = "there is no time left for it"
+            raise TimeoutError(message)
+        return min(self.connect + self.answer, left)
 
 
 class Session:
@@ -48,9 +71,9 @@ class Session:
         named = found["verify"]
         self._authorities = named if isinstance(named, str) else DEFAULT_CA_BUNDLE_PATH
         self._proxies = dict(found["proxies"])
-        self._patience = patience
+        self.patience = patience
         proxy = select_proxy(url, self._proxies)
-        self._adapter = HTTPAdapter() if proxy else Direct(url, self._authorities, patience)
+        self._adapter = Proxied(patience) if proxy else Direct(url, self._authorities, patience)
 
     def request(
         self,
@@ -60,15 +83,19 @@ class Session:
         data: bytes | str | None = None,
         **_: object,
     ) -> requests.Response:
-        """Send once; redirects are not followed. Raises requests.RequestException."""
+        """Write a request and send it, as `send` does."""
         request = requests.PreparedRequest()
         request.method, request.url = method.upper(), url
         request.body, request.headers = data, CaseInsensitiveDict(headers or {})
         if (body := _bytes(data)) is not None:
             request.headers["Content-Length"] = str(len(body))
+        return self.send(request)
+
+    def send(self, request: requests.PreparedRequest) -> requests.Response:
+        """Send once; redirects are not followed. Raises requests.RequestException."""
         return self._adapter.send(
             request,
-            timeout=(self._patience.connect, self._patience.answer),
+            timeout=(self.patience.connect, self.patience.answer),
             verify=self._authorities,
             proxies=self._proxies,
         )
@@ -76,6 +103,34 @@ class Session:
     def close(self) -> None:
         """Close what is idle. Whoever asks again has a connection made."""
         self._adapter.close()
+
+
+class Proxied(HTTPAdapter):
+    """An adapter of requests that goes through a proxy, whose head alone may come slowly."""
+
+    def __init__(self, patience: Patience) -> None:
+        super().__init__()
+        self._patience = patience
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **how: Any) -> requests.Response:
+        """Read the whole answer, which is cut when it takes too long or does not end."""
+        try:
+            seconds = self._patience.seconds
+        except TimeoutError as failure:
+            raise requests.ConnectTimeout(failure) from failure
+        until = monotonic() + seconds
+        how |= {"stream": True, "timeout": (min(self._patience.connect, seconds), seconds)}
+        with super().send(request, **how) as answer:
+            content = b""
+            try:
+                while piece := answer.raw.read1(PIECE_BYTES, decode_content=True):
+                    content += piece
+                    if len(content) > ANSWER_BYTES_MAX or monotonic() > until:
+                        raise requests.ReadTimeout
+            except HTTPError as failure:
+                raise requests.ConnectionError(failure) from failure
+        answer.raw = io.BytesIO(content)
+        return answer
 
 
 class Direct(HTTPAdapter):
@@ -120,7 +175,7 @@ class Connections:
         self._name = parts.netloc.rpartition("@")[2]
         self._context = _trusting(authorities) if is_secure else None
         self._patience = patience
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[socket.socket] = []
         weakref.finalize(self, _close, self._idle)
 
     def urlopen(
@@ -133,10 +188,12 @@ class Connections:
     ) -> requests.Response:
         """Exchange one request for its answer. Raises OSError or ProtocolError."""
         written = self._written(method, url, _bytes(body), headers)
-        connection = self._take()
+        until = monotonic() + self._patience.seconds
+        connection = self._take(until)
         try:
-            connection.sock.sendall(written)
-            answer, is_last = _read(connection.sock, method)
+            until = min(until, monotonic() + self._patience.answer)
+            _send(connection, written, until)
+            answer, is_last = _read(Coming(connection, until), method)
         except http.client.HTTPException as failure:
             connection.close()
             raise ProtocolError(str(failure), failure) from failure
@@ -172,26 +229,83 @@ class Connections:
     def close(self) -> None:
         _close(self._idle)
 
-    def _take(self) -> http.client.HTTPConnection:
+    def _take(self, until: float) -> socket.socket:
         for connection in _taken(self._idle):
             # An idle connection on which something has come is one that the server has closed.
-            if not wait_for_read(connection.sock, timeout=0):
+            if not wait_for_read(connection, timeout=0):
                 return connection
             connection.close()
-        return self._connect()
+        return self._connect(min(until, monotonic() + self._patience.connect))
 
-    def _connect(self) -> http.client.HTTPConnection:
-        seconds = self._patience.connect
-        connection: http.client.HTTPConnection
+    def _connect(self, until: float) -> socket.socket:
+        connection = self._reach(until)
         if self._context is None:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=seconds)
-        else:
-            connection = http.client.HTTPSConnection(
-                self._host, self._port, timeout=seconds, context=self._context
-            )
-        connection.connect()
-        connection.sock.settimeout(self._patience.answer)
-        return connection
+            return connection
+        try:
+            connection.settimeout(_left(until))
+            return self._context.wrap_socket(connection, server_hostname=self._host)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _reach(self, until: float) -> socket.socket:
+        """Try the server's addresses, each for an even part of the time that is left."""
+        failure: OSError | None = None
+        found = self._addresses()
+        for waiting, address in zip(range(len(found), 0, -1), found, strict=True):
+            try:
+                connection = socket.create_connection(address, _left(until) / waiting)
+            except OSError as refusal:
+                failure = refusal
+            else:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return connection
+        raise failure or OSError(f"{self._host} has no address")
+
+    def _addresses(self) -> list[tuple[str, int]]:
+        found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        return [(str(address[0]), self._port) for *_, address in found]
+
+
+class Coming(io.RawIOBase):
+    """What comes over a connection, up to a moment, and no more than so many bytes of it."""
+
+    def __init__(self, connection: socket.socket, until: float) -> None:
+        self._connection = connection
+        self._until = until
+        self._bytes_left = ANSWER_BYTES_MAX
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Be what an answer of http.client's is read from, in place of a socket."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._connection.settimeout(_left(self._until))
+        count = self._connection.recv_into(buffer)
+        self._bytes_left -= count
+        if self._bytes_left < 0:
+            message = "the answer does not end"
+            raise ProtocolError(message)
+        return count
+
+
+def _left(until: float) -> float:
+    """Answer how many seconds are left. Raises TimeoutError when none are."""
+    seconds = until - monotonic()
+    if seconds <= 0:
+        message = "it took too long"
+        raise TimeoutError(message)
+    return seconds
+
+
+def _send(connection: socket.socket, written: bytes, until: float) -> None:
+    rest = memoryview(written)
+    while rest:
+        connection.settimeout(_left(until))
+        rest = rest[connection.send(rest) :]
 
 
 def _bytes(body: bytes | str | None) -> bytes | None:
@@ -204,22 +318,25 @@ def _trusting(authorities: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=authorities)
 
 
-def _taken(idle: list[http.client.HTTPConnection]) -> Iterator[http.client.HTTPConnection]:
+def _taken(idle: list[socket.socket]) -> Iterator[socket.socket]:
     """Take one after the other, as other threads do at the same time."""
     with suppress(IndexError):
         while True:
             yield idle.pop()
 
 
-def _close(idle: list[http.client.HTTPConnection]) -> None:
+def _close(idle: list[socket.socket]) -> None:
     for connection in _taken(idle):
         connection.close()
 
 
-def _read(connection: socket.socket, method: str) -> tuple[requests.Response, bool]:
+def _read(coming: Coming, method: str) -> tuple[requests.Response, bool]:
     """Read an answer to its end, and whether the server closes the connection then."""
-    with http.client.HTTPResponse(connection, method=method) as given:
+    with http.client.HTTPResponse(coming, method=method) as given:  # type: ignore[arg-type]  # all that it uses
         given.begin()
+        if given.getheader("Content-Encoding", "identity") != "identity":
+            message = "the answer is packed, which nobody asked for"
+            raise ProtocolError(message)
         answer = requests.Response()
         answer.status_code = given.status
         answer.headers = CaseInsensitiveDict(given.getheaders())

@@ -35,12 +35,11 @@ from graphql import (
     print_ast,
 )
 
-from app import log
+from app import budget, log
 from app.connections import Patience, Session
 from app.errors import ServiceUnavailableError, from_database
 
-# An action may ask Hasura, its gateway and Hasura again, all within Hasura's patience with it: two
-# of these and a gateway's time limit stay below the timeout in actions.yaml.
+# Of a connection, and of an answer: see app/budget.py for what of it our own answer leaves.
 ANSWER_SECONDS_MAX = 3
 TRIES_SECONDS_MAX = 3  # no new try after so long
 TRIES_MAX = 3
@@ -49,6 +48,11 @@ PAUSE_SECONDS_MAX = 0.4
 PASSING_CODES = frozenset(
     {"unexpected", "postgres-error", "postgres-max-connections-error", "concurrent-update"}
 )
+
+
+def has_time() -> bool:
+    """Tell whether a step can be begun now, and another one after it, however long both take."""
+    return budget.left() >= 2 * (ANSWER_SECONDS_MAX + ANSWER_SECONDS_MAX)
 
 
 class QueryError(Exception):
@@ -178,7 +182,8 @@ class Hasura:
             try:
                 return self._ask(operation, variables)
             except ServiceUnavailableError:
-                if not tries_left or time.monotonic() > give_up:
+                is_due = budget.left() < PAUSE_SECONDS_MAX
+                if not tries_left or is_due or time.monotonic() > give_up:
                     raise
                 time.sleep(random.uniform(0.05, PAUSE_SECONDS_MAX))  # noqa: S311  # jitter
         raise AssertionError  # the last try answers or raises

@@ -5,7 +5,6 @@ acted on, silence never. Nothing is tried again here; whoever called us tries wi
 """
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,15 +13,12 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 import requests
-import urllib3
-from requests.adapters import HTTPAdapter
 
-from app import jsonb
+from app import budget, jsonb
+from app.connections import Patience, Session
 from app.errors import GatewayRefusedError, GatewaySilentError, GatewayUnavailableError
 
 CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX = 3.05, 8
-BODY_BYTES_MAX = 4 * 2**20  # a page of a settlement report is the largest that is asked for
-PIECE_BYTES = 2**16
 
 # These say nothing of the request: our key is wrong, or there were too many of us.
 NO_ANSWER = {401, 403, 408, 425, 429}
@@ -46,6 +42,24 @@ class RefusedReplyError(GatewayRefusedError):
         self.reply = reply
 
 
+def patience() -> Patience:
+    """Answer how long a third party is waited for, whoever speaks to it.
+
+    A call that is begun has a fair chance to be answered, and its end leaves time for our books.
+    """
+    return Patience(
+        CONNECT_SECONDS_MAX,
+        ANSWER_SECONDS_MAX,
+        leaves=budget.BOOKS_SECONDS,
+        least=budget.CALL_SECONDS_MIN,
+    )
+
+
+def has_time() -> bool:
+    """Tell whether a call can be begun now and end in time, however long it takes."""
+    return budget.left_for_gateways() >= CONNECT_SECONDS_MAX + ANSWER_SECONDS_MAX
+
+
 class Http:
     """A third party at its base address. Keeps connections; safe to share between threads."""
 
@@ -63,11 +77,11 @@ class Http:
         self.speaks_json = speaks_json
         self.url = url.rstrip("/")
         self.sign = sign
-        self.headers = {**requests.utils.default_headers(), **(headers or {})}
-        self.adapter = HTTPAdapter()
+        self.headers = {"User-Agent": requests.utils.default_user_agent(), **(headers or {})}
+        self.session = Session(self.url, patience())
 
     def close(self) -> None:
-        self.adapter.close()
+        self.session.close()
 
     def get(self, path: str, query: Mapping[str, object] | None = None) -> Reply:
         """Ask. Raises RefusedReplyError and GatewayUnavailableError."""
@@ -100,17 +114,11 @@ class Http:
         data: bytes | dict[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        give_up = time.monotonic() + CONNECT_SECONDS_MAX + ANSWER_SECONDS_MAX
         try:
             # Redirects are not followed: an API does not move, and one would take the key along.
-            answer = self.adapter.send(
-                self._written(method, path, data, headers or {}),
-                timeout=(CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX),
-                stream=True,
-            )
-            with answer:
-                return self._reply(answer.status_code, _content(answer, give_up))
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as failure:
+            answer = self.session.send(self._written(method, path, data, headers or {}))
+            return self._reply(answer.status_code, answer.content)
+        except requests.RequestException as failure:
             message = f"{self.name} did not answer ({type(failure).__name__})"
             raise GatewaySilentError(message) from failure
 
@@ -149,17 +157,6 @@ class Http:
         if status >= 400:
             raise RefusedReplyError(f"{self.name} refused", reply)
         return reply
-
-
-def _content(answer: requests.Response, give_up: float) -> bytes:
-    """Read an answer as it comes. One that drips, or does not end, is cut: it is no JSON then."""
-    content = b""
-    while len(content) <= BODY_BYTES_MAX and time.monotonic() < give_up:
-        piece: bytes = answer.raw.read1(PIECE_BYTES, decode_content=True)
-        if not piece:
-            return content
-        content += piece
-    raise requests.ReadTimeout
 
 
 # json.dumps can write a number with a point from a float only, and 0.1 + 0.2 is not an amount: a

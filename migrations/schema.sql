@@ -2282,6 +2282,7 @@ create view order_checkouts as
             tries.checks,
             tries.next_check_at,
             tries.returned_at,
+            tries.receipt_asked_at,
             tries.created_at,
             tries.updated_at
            FROM payment_attempts tries
@@ -2443,6 +2444,7 @@ create table payment_attempts (
     checks smallint not null default 0,
     next_check_at timestamp with time zone,
     returned_at timestamp with time zone,
+    receipt_asked_at timestamp with time zone,
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
     constraint payment_attempts_pkey PRIMARY KEY (id),
@@ -2473,10 +2475,11 @@ comment on column payment_attempts.gateway_payment_id is 'The gateway''s payment
 comment on column payment_attempts.decline_class is 'Why it failed, in a word that says what to do: docs/errors.md.';
 comment on column payment_attempts.next_check_at is 'When the gateway is asked what became of it; null when it has ended for good, or a person must look. One that ended without money is asked about for two days more: a bank may say yes after all. One that was captured is asked about when its page has closed, where the page takes more than one payment.';
 comment on column payment_attempts.returned_at is 'When a payer who came back last had its gateway asked: whoever comes in the next seconds has not.';
+comment on column payment_attempts.receipt_asked_at is 'When the sweep of receipts last asked for one that had not come: whoever waits longest is next.';
 CREATE INDEX payment_attempts_by_intent ON public.payment_attempts USING btree (payment_intent_id);
 CREATE INDEX payment_attempts_by_method ON public.payment_attempts USING btree (payment_method_id) WHERE (payment_method_id IS NOT NULL);
 CREATE INDEX payment_attempts_to_check ON public.payment_attempts USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
-CREATE INDEX payment_attempts_without_receipt ON public.payment_attempts USING btree (captured_at) WHERE ((status = 'captured'::text) AND (receipt_url IS NULL));
+CREATE INDEX payment_attempts_without_receipt ON public.payment_attempts USING btree (gateway, COALESCE(receipt_asked_at, captured_at)) WHERE ((status = 'captured'::text) AND (receipt_url IS NULL));
 comment on index payment_attempts_to_check is 'Queue of check_payments.';
 CREATE TRIGGER payment_attempt_takes_legal_steps BEFORE UPDATE OF status ON payment_attempts FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('payment_attempt_steps');
 CREATE TRIGGER payment_attempt_updated_at BEFORE UPDATE ON payment_attempts FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
@@ -2892,6 +2895,7 @@ create view tcs.transactions as
             tries.checks,
             tries.next_check_at,
             tries.returned_at,
+            tries.receipt_asked_at,
             tries.created_at,
             tries.updated_at
            FROM payment_attempts tries
@@ -5044,11 +5048,12 @@ begin
         )
         returning *
     loop
-        -- A page that was never recorded was never shown to anybody.
+        -- A page that was never recorded was never shown to anybody. It is answered all the same:
+        -- whoever claims one by one takes nothing for the end.
         if v_mandate.gateway_session_id is null and v_mandate.setup_expires_at < clock_now() then
             perform fail_autopay_setup(v_mandate, 'expired');
         end if;
-        return query select * from autopay_setups where id = v_mandate.id and status <> 'failed';
+        return query select * from autopay_setups where id = v_mandate.id;
     end loop;
 end;
 $function$;
@@ -5221,6 +5226,42 @@ end;
 $function$;
 comment on function claim_payment_checks(json,integer) is 'Answers attempts that are due to be asked about, and puts each off to its next time, so that who dies with them loses nothing. After the last time a person must look: see exceptions. A gateway that is left alone is asked about one of its own; the others wait, and no question is counted.';
 grant execute on function claim_payment_checks(json,integer) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.claim_receipts(hasura_session json, p_gateways jsonb, p_limit integer)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_now constant timestamptz := clock_now();
+    v_gateways constant text[] := array(select jsonb_array_elements_text(p_gateways));
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    return query
+    update payment_attempts
+    set receipt_asked_at = v_now
+    where id in (
+        select id
+        from payment_attempts
+        where status = 'captured'
+            and receipt_url is null
+            and gateway = any(v_gateways)
+            and coalesce(receipt_asked_at, captured_at) < v_now - interval '1 minute'
+            and coalesce(receipt_asked_at, captured_at) > v_now - interval '3 days'
+            and captured_at > v_now - interval '3 days'
+            and livemode::text = hasura_session ->> 'x-hasura-livemode'
+        order by coalesce(receipt_asked_at, captured_at)
+        limit p_limit
+        for no key update skip locked
+    )
+    returning *;
+end;
+$function$;
+comment on function claim_receipts(json,jsonb,integer) is 'Answers captures without a receipt, of gateways that give some: those that wait longest since they were captured, or last asked about, which is now. Younger ones than a minute are the event trigger''s; older ones than three days have no receipt to wait for.';
+grant execute on function claim_receipts(json,jsonb,integer) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.claim_refund_checks(hasura_session json, p_limit integer)
  RETURNS SETOF refunds

@@ -5,6 +5,7 @@ import socket
 import socketserver
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -22,7 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from app.connections import Patience, Session
+from app import budget
+from app.connections import Connections, Patience, Session
 
 BODY = b'{"query": "{ clock }"}'
 ROW = {"data": {"clock": [{"skew_seconds": "60"}]}}
@@ -223,6 +225,116 @@ def test_an_answer_that_does_not_come_in_time_is_a_failure() -> None:
     assert server.connections == tries  # each by a connection of its own
 
 
+DROPS = 50
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"HTTP/1.1 200 OK\r\nX-Drops: ", *[b"."] * DROPS],
+        [b"HTTP/1.1 200 OK\r\n", *[b"X-Drop: 1\r\n"] * DROPS],
+        [*[b"HTTP/1.1 100 Continue\r\n\r\n"] * DROPS],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n", *[b" "] * DROPS],
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"1\r\n \r\n"] * DROPS],
+        [b"HTTP/1.1 200 OK\r\n\r\n", *[b" "] * DROPS],
+    ],
+    ids=["header", "headers", "continue", "body", "chunks", "until closed"],
+)
+def test_an_answer_that_drips_is_given_up_in_time(pieces: list[bytes]) -> None:
+    written = count()
+
+    def answer(out: Any) -> bool:
+        for piece in pieces:
+            out.write(piece)
+            next(written)
+            time.sleep(SHORT.answer / 5)
+        return False
+
+    with (
+        serving(answer) as server,
+        asking(f"http://127.0.0.1:{server.port}/", SHORT) as ask,
+        pytest.raises(requests.ConnectionError),
+    ):
+        ask()
+    assert next(written) < len(pieces)  # it was still coming
+
+
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 99999999\r\n\r\n", b"\r\n", b"X-Endless: "], ids=str
+)
+def test_an_answer_without_an_end_is_cut(head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.connections.ANSWER_BYTES_MAX", 2**18)
+    endless = 2**24
+
+    def answer(out: Any) -> bool:
+        out.write(b"HTTP/1.1 200 OK\r\n" + head + b" " * endless)
+        return False
+
+    with (
+        serving(answer) as server,
+        asking(f"http://127.0.0.1:{server.port}/") as ask,
+        pytest.raises(requests.ConnectionError),
+    ):
+        ask()
+
+
+def test_an_answer_that_is_packed_is_a_failure() -> None:
+    with (
+        serving(lambda out: stay_with(out, "Content-Encoding: gzip")) as server,
+        asking(f"http://127.0.0.1:{server.port}/") as ask,
+        pytest.raises(requests.ConnectionError, match="nobody asked for"),
+    ):
+        ask()
+    assert server.asked[0][1]["accept-encoding"] == "identity"
+
+
+def stay_with(out: Any, *headers: str) -> bool:
+    out.write(written(*headers))
+    return True
+
+
+def test_an_exchange_takes_no_longer_than_our_own_answer_may() -> None:
+    given_up = threading.Event()
+
+    def be_late(out: Any) -> bool:
+        assert given_up.wait(SECONDS_MAX)
+        return False
+
+    leaving = Patience(SECONDS_MAX, SECONDS_MAX, leaves=3)
+    with serving(be_late) as server, asking(f"http://127.0.0.1:{server.port}/", leaving) as ask:
+        budget.begin(3.5)
+        with pytest.raises(requests.ConnectionError):
+            ask()
+        left = budget.left()
+        budget.finish()
+        given_up.set()
+    assert 0 < left < 3
+
+
+@pytest.mark.parametrize("seconds", [4.9, 0])
+def test_nothing_is_begun_that_leaves_too_little(seconds: float) -> None:
+    patience = Patience(SECONDS_MAX, SECONDS_MAX, leaves=3, least=2)
+    with serving(stay) as server, asking(f"http://127.0.0.1:{server.port}/", patience) as ask:
+        budget.begin(seconds)
+        with pytest.raises(requests.ConnectionError, match="no time left"):
+            ask()
+        budget.finish()
+
+        assert ask() == (200, ROW)
+    assert len(server.asked) == 1
+
+
+def test_a_server_with_several_addresses_is_reached_by_one_that_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serving(stay) as server, socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        found = [nobody.getsockname(), ("127.0.0.1", server.port)]
+        monkeypatch.setattr(Connections, "_addresses", lambda _: found)
+        with asking(f"http://pay.test:{server.port}/") as ask:
+            assert ask() == (200, ROW)
+
+
 def count_failures(ask: Callable[[], Any]) -> int:
     """Ask until there is an answer: in so little time a slow machine may give none at first."""
     for failures in count():
@@ -252,6 +364,29 @@ def test_a_certificate_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         another_name = asking(url.replace("127.0.0.1", "localhost"))
         with another_name as ask, pytest.raises(requests.ConnectionError, match="CERTIFICATE"):
             ask()
+
+
+@pytest.mark.parametrize("drops", [b" ", b" " * 2**19], ids=["slow", "endless"])
+def test_an_answer_by_a_proxy_is_cut_as_well(drops: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = count()
+
+    def answer(out: Any) -> bool:
+        out.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n")
+        for _ in range(DROPS):
+            out.write(drops)
+            next(written)
+            time.sleep(SHORT.answer / 5)
+        return False
+
+    with serving(answer) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        with (
+            asking("http://hasura.test/v1/graphql", Patience(SHORT.answer, SHORT.answer)) as ask,
+            pytest.raises(requests.RequestException),
+        ):
+            ask()
+    assert next(written) < DROPS
 
 
 def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

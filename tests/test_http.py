@@ -13,8 +13,9 @@ import pytest
 import requests
 import responses
 
+from app import budget
 from app.errors import GatewayRefusedError, GatewaySilentError, GatewayUnavailableError
-from app.http import MARK, Http, RefusedReplyError
+from app.http import MARK, Http, RefusedReplyError, has_time
 
 URL = "https://gateway.example/v1"
 
@@ -131,16 +132,6 @@ def test_silence_is_no_answer(
     assert silent.value.message == f"Example did not answer ({failure.__name__})"
 
 
-def test_an_endless_answer_is_cut(
-    http: Http, answers: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.http.BODY_BYTES_MAX", 10)
-    answers.get(f"{URL}/x", body=b'"0123456789"')
-
-    with pytest.raises(GatewayUnavailableError):
-        http.get("/x")
-
-
 @pytest.fixture
 def says() -> Iterator[Callable[..., Http]]:
     """A server that writes an answer in pieces of so many seconds each, and hangs up."""
@@ -190,14 +181,72 @@ def test_an_answer_that_is_torn_off_is_no_answer(says: Callable[..., Http], answ
         says(answer).get("/x")
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n", *[b" "] * 200],
+        [b"HTTP/1.1 200 OK\r\nX-Drops: ", *[b"."] * 200],
+    ],
+    ids=["body", "head"],
+)
 def test_an_answer_that_drips_is_given_up_in_time(
-    says: Callable[..., Http], monkeypatch: pytest.MonkeyPatch
+    says: Callable[..., Http], monkeypatch: pytest.MonkeyPatch, answer: list[bytes]
 ) -> None:
-    monkeypatch.setattr("app.http.CONNECT_SECONDS_MAX", 0.2)
     monkeypatch.setattr("app.http.ANSWER_SECONDS_MAX", 0.5)
-    head, drops = b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n", [b" "] * 200
     written: list[bytes] = []
 
     with pytest.raises(GatewayUnavailableError):
-        says(head, *drops, pause=0.1, written=written).get("/x")
-    assert len(written) < len(drops)  # it was still coming
+        says(*answer, pause=0.1, written=written).get("/x")
+    assert len(written) < len(answer)  # it was still coming
+
+
+def test_an_endless_answer_is_cut(
+    says: Callable[..., Http], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.connections.ANSWER_BYTES_MAX", 60)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+
+    assert says(head % 2 + b"{}").get("/x").body == {}
+    with pytest.raises(GatewayUnavailableError):
+        says(head % 52 + b'"%050d"' % 0).get("/x")
+
+
+def test_a_gateway_is_not_asked_when_there_is_no_time_for_its_answer(
+    says: Callable[..., Http],
+) -> None:
+    written: list[bytes] = []
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    http = says(answer, written=written)
+    budget.begin(budget.BOOKS_SECONDS + budget.CALL_SECONDS_MIN)
+    with pytest.raises(GatewayUnavailableError):
+        http.get("/x")
+    budget.finish()
+
+    assert written == []
+    assert http.get("/x").body == {}
+
+
+def test_a_call_is_over_before_the_time_for_our_books_begins(
+    says: Callable[..., Http], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.budget.CALL_SECONDS_MIN", 0.1)
+    drops, written = [b"HTTP/1.1 200 OK\r\nX-Drops: ", *[b"."] * 200], []
+    http = says(*drops, pause=0.1, written=written)
+    budget.begin(budget.BOOKS_SECONDS + 0.5)
+    with pytest.raises(GatewayUnavailableError):
+        http.get("/x")
+    left = budget.left()
+    budget.finish()
+
+    assert left < budget.BOOKS_SECONDS
+    assert len(written) < len(drops)
+
+
+@pytest.mark.parametrize("seconds", [28.0, 12.0])
+def test_there_is_time_for_a_call_that_ends_as_late_as_can_be(seconds: float) -> None:
+    budget.begin(seconds)
+    has_it = has_time()
+    budget.finish()
+
+    assert has_it is (seconds > budget.BOOKS_SECONDS + 3.05 + 8)
+    assert has_time()  # outside of a request there is any

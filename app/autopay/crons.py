@@ -1,15 +1,15 @@
 """Autopay's crons only say "look now": the work is in the rows, whatever the ticks do."""
 
 import logging
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
-from app import inbox
+from app import graphql, http, inbox
 from app.autopay.charging import SILENT, charge_all, give_back
+from app.config import ConfigError
 from app.context import Context
 from app.endpoints import cron
 from app.errors import AppError
@@ -19,19 +19,14 @@ log = logging.getLogger(__name__)
 
 MANDATES = 500  # written down in one call
 BATCH = 64  # charges begun in one call
-SETUPS = 20
-# A function of ours is ended after 28 seconds. The last charge sent may take eleven, its result
-# three more; and by then no lease may have ended.
-SEND_SECONDS_MAX = 12
-LEASE_SECONDS = 60
+LEASE_SECONDS = 60  # none ends before the cron
 
 
 @cron
 def materialise_autopay(ctx: Context) -> dict[str, int]:
     """Write down and announce the charges whose notice is due."""
     written = 0
-    give_up = time.monotonic() + SEND_SECONDS_MAX
-    while time.monotonic() < give_up and (
+    while graphql.has_time() and (
         mandates := ctx.hasura.run("MaterialiseAutopayCharges", limit=MANDATES)
     ):
         written += len(mandates)
@@ -61,10 +56,9 @@ def run_autopay(ctx: Context) -> dict[str, int]:
     gateway that answered nobody in a whole batch is left in peace until the next tick.
     """
     done: Counter[str] = Counter()
-    give_up = time.monotonic() + SEND_SECONDS_MAX
 
     def time_is_up() -> bool:
-        return time.monotonic() > give_up
+        return not http.has_time()
 
     batch = _begin(ctx)
     with ThreadPoolExecutor(1) as ahead:
@@ -92,16 +86,17 @@ def _begin(ctx: Context) -> Batch:
 def check_autopay_setups(ctx: Context) -> dict[str, int]:
     """Ask about pages that were finished, or closed, without our hearing of it.
 
-    And once about a method that is saved: a message may not have said what it is.
+    And once about a method that is saved: a message may not have said what it is. Each is put off
+    to its next time before it is asked about, and none that there is no time for.
     """
-    setups = ctx.hasura.run("ClaimAutopaySetups", limit=SETUPS)
-    answered = 0
-    for setup in setups:
+    asked = answered = 0
+    while http.has_time() and (setups := ctx.hasura.run("ClaimAutopaySetups", limit=1)):
+        asked += 1
         try:
-            answered += _check(ctx, setup)
-        except AppError as failure:  # the others need not wait for this one
-            log.warning("setup not checked: %s", failure, extra={"mandate_id": setup["id"]})
-    return {"asked": len(setups), "answered": answered}
+            answered += _check(ctx, setups[0])
+        except (AppError, ConfigError) as failure:  # the others need not wait for this one
+            log.warning("setup not checked: %s", failure, extra={"mandate_id": setups[0]["id"]})
+    return {"asked": asked, "answered": answered}
 
 
 def _check(ctx: Context, setup: dict[str, str]) -> bool:

@@ -1,12 +1,10 @@
 """Credits that expire. The work is in the lots, so a tick late, lost or doubled does no harm."""
 
-import time
-
 from app.context import Context
 from app.endpoints import cron
+from app.graphql import has_time
 
 BATCH = 100  # lots in one transaction
-SECONDS_MAX = 15  # a function of ours is ended after 28
 
 
 @cron
@@ -23,7 +21,6 @@ def announce_expiring_credits(ctx: Context) -> dict[str, int]:
 
 def _until_nothing_is_left(ctx: Context, operation: str) -> int:
     done = 0
-    give_up = time.monotonic() + SECONDS_MAX
-    while time.monotonic() < give_up and (lots := ctx.hasura.run(operation, limit=BATCH)):
+    while has_time() and (lots := ctx.hasura.run(operation, limit=BATCH)):
         done += len(lots)
     return done

@@ -1,11 +1,11 @@
 """Disputes that no webhook told of: the gateways are asked, and each is kept as it stands."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from app import inbox
+from app import budget, inbox
 from app.context import Context
 from app.errors import AppError, GatewayUnavailableError
 from app.gateways import Capability, Finding, Gateway
@@ -13,7 +13,7 @@ from app.gateways import Capability, Finding, Gateway
 log = logging.getLogger(__name__)
 
 
-def poll(ctx: Context, poll: dict[str, Any], time_is_up: Callable[[], bool]) -> int:
+def poll(ctx: Context, poll: dict[str, Any]) -> int:
     """Ask one gateway how its disputes stand, and keep what it says. Answers how many were kept.
 
     Where it lists them by time the list is read, the newest first; else it is asked about each that
@@ -25,36 +25,38 @@ def poll(ctx: Context, poll: dict[str, Any], time_is_up: Callable[[], bool]) -> 
     if Capability.DISPUTES in gateway.capabilities:
         found = gateway.find_disputes(datetime.fromisoformat(poll["ask_since"]))
     elif Capability.PAYMENT_DISPUTES in gateway.capabilities:
-        found = _open_ones(ctx, gateway, poll, time_is_up)
+        found = _open_ones(ctx, gateway, poll)
     else:
         return 0
     kept = 0
     for finding in found:
         inbox.keep(ctx, poll["gateway"], finding, "look-up")
         kept += 1
-        if time_is_up():
+        if _is_over():
             return kept
-    ctx.hasura.run("EndDisputePoll", gateway=poll["gateway"], begunAt=poll["begun_at"])
+    if not _is_over():
+        ctx.hasura.run("EndDisputePoll", gateway=poll["gateway"], begunAt=poll["begun_at"])
     return kept
 
 
-def _open_ones(
-    ctx: Context, gateway: Gateway, poll: dict[str, Any], time_is_up: Callable[[], bool]
-) -> Iterator[Finding]:
+def _is_over() -> bool:
+    """Tell whether the gateway's time is: what is asked then would not be sent."""
+    return budget.left_for_gateways() <= budget.CALL_SECONDS_MIN
+
+
+def _open_ones(ctx: Context, gateway: Gateway, poll: dict[str, Any]) -> Iterator[Finding]:
     """Ask about every open dispute. One that is not answered keeps no other waiting.
 
     Raises the last silence at the end.
     """
     silence = None
     asked = {"gateway": poll["gateway"], "askedBefore": poll["begun_at"]}
-    while due := ctx.hasura.run("ClaimDisputeCheck", **asked):
+    while not _is_over() and (due := ctx.hasura.run("ClaimDisputeCheck", **asked)):
         try:
             found = _of_payment(gateway, due[0])
         except AppError as failure:
             log.warning("not checked: %s", failure, extra={"dispute_id": due[0]["id"]})
             silence = failure
-            if time_is_up():
-                break
         else:
             yield from found
     if silence:

@@ -1,19 +1,14 @@
 """What must hold is looked at, not assumed."""
 
 import logging
-import time
 from collections import Counter
-from collections.abc import Callable
 
 from app.context import Context
 from app.endpoints import cron
 from app.errors import AppError
-from app.graphql import QueryError
+from app.graphql import QueryError, has_time
 
 log = logging.getLogger(__name__)
-
-# A function of ours is ended after 28 seconds, and the last part may take three, as may the end.
-READ_SECONDS_MAX = 18
 
 
 @cron
@@ -23,9 +18,8 @@ def check_invariants(ctx: Context) -> dict[str, int]:
     What is broken is an exception, and an error in the log; so is what could not be read, for
     nobody knows whether it holds.
     """
-    give_up = time.monotonic() + READ_SECONDS_MAX
     for view in ctx.hasura.run("BeginInvariantChecks"):
-        _read(ctx, view["name"], lambda: time.monotonic() > give_up)
+        _read(ctx, view["name"])
     found: Counter[str] = Counter()
     for fault in ctx.hasura.run("EndInvariantChecks"):
         log.error("%s: %s: %s", fault["class"], fault["object_type"], fault["detail"])
@@ -33,9 +27,9 @@ def check_invariants(ctx: Context) -> dict[str, int]:
     return {"broken": found["invariant-broken"], "not_read": found["invariant-not-read"]}
 
 
-def _read(ctx: Context, name: str, time_is_up: Callable[[], bool]) -> None:
+def _read(ctx: Context, name: str) -> None:
     """Read a view to its end. Where that fails, the others need not wait for it."""
-    while not time_is_up():
+    while has_time():
         try:
             parts = ctx.hasura.run("ReadInvariant", view=name)
         except (AppError, QueryError) as failure:

@@ -4,8 +4,7 @@ from app.context import Context
 from app.endpoints import cron
 from app.webhooks import publishing
 
-# With the last batch after it this stays below what an HTTP API waits for an answer.
-SWEEP_SECONDS_MAX = 8
+SWEEP_SECONDS_MAX = 8  # of all destinations; each has its part, and the end of its last batch
 
 
 @cron

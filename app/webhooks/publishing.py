@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from app.context import Context
+from app.http import has_time
 from app.webhooks import address, eventbridge
 from app.webhooks.messages import Message, Outcome, Result, read
 
@@ -35,12 +36,16 @@ DESTINATIONS: Mapping[str, Callable[[Any], Destination]] = {
 
 
 def publish(ctx: Context, name: str, seconds: float) -> dict[str, int]:
-    """Send what is due at a destination for so long, or one batch. Answers what became of it."""
+    """Send what is due at a destination for so long, or one batch. Answers what became of it.
+
+    Nothing is claimed that there is no time to send.
+    """
     destination = DESTINATIONS[name](ctx.settings)
     told = dict.fromkeys(map(str, Outcome), 0)
     silences = 0
     give_up = time.monotonic() + seconds
-    while rows := ctx.hasura.run("ClaimEventMessages", destination=name, limit=destination.batch):
+    claim = {"destination": name, "limit": destination.batch}
+    while has_time() and (rows := ctx.hasura.run("ClaimEventMessages", **claim)):
         outcomes = _send(ctx, name, destination, rows)
         for outcome in outcomes:
             told[outcome] += 1

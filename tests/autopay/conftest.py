@@ -21,4 +21,4 @@ def autopay(db: Connection, money: Money, tenant: Tenant) -> Autopay:
 @pytest.fixture(autouse=True)
 def time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tick does all that is to be done, however slow the machine is."""
-    monkeypatch.setattr("app.autopay.crons.SEND_SECONDS_MAX", 90)
+    monkeypatch.setattr("app.budget.CRON_SECONDS_MAX", 110)

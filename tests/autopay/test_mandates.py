@@ -372,9 +372,12 @@ def test_a_page_that_was_never_shown_expires_by_itself(autopay: Autopay) -> None
     mandate_id = autopay.open()["id"]
     autopay.at("2027-06-02T12:00Z")
 
-    assert autopay.money.call("claim_autopay_setups", limit=10) == []
+    (ended,) = autopay.money.call("claim_autopay_setups", limit=10)
     mandate = autopay.mandate(mandate_id)
     assert (mandate["status"], mandate["reason"]) == ("failed", "expired")
+    # It is answered, so that whoever claims one by one does not stop at it; and asks nobody.
+    assert (ended["id"], ended["gateway_session_id"]) == (mandate_id, None)
+    assert autopay.money.call("claim_autopay_setups", limit=10) == []
 
 
 def test_an_open_page_is_asked_about_now_and_then(autopay: Autopay) -> None:

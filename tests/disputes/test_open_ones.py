@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,10 +14,11 @@ from in_process import CrashError, Fault, House, context
 from money_back import Desk
 from psycopg.rows import dict_row
 
+from app import budget
 from app.errors import GatewayRefusedError, GatewayUnavailableError
 from app.gateways import Capability, Finding, Money, Outcome, Subject
 from app.payments import disputes as disputes_of
-from app.payments.crons import CHECK_SECONDS_MAX, check_disputes
+from app.payments.crons import check_disputes
 
 HOUR = 3600
 # Of one open dispute: the polls begin, it is claimed, asked about and kept, none is left, the end.
@@ -51,6 +51,7 @@ class Teller:
     fault: Fault = field(default_factory=Fault)
     # What happens once while it answers.
     meanwhile: list[Callable[[], object]] = field(default_factory=list)
+    takes_all_the_time: bool = False
 
     def find_payment_disputes(self, gateway_payment_id: str) -> list[Finding]:
         answer = self.fault.around("gateway", lambda: self._known(gateway_payment_id))
@@ -60,6 +61,8 @@ class Teller:
 
     def _known(self, gateway_payment_id: str) -> list[Finding]:
         self.asked.append(gateway_payment_id)
+        if self.takes_all_the_time:
+            budget.begin(0)
         if failure := self.failures.get(gateway_payment_id):
             raise failure
         return self.known[gateway_payment_id]
@@ -151,7 +154,9 @@ def test_each_is_asked_about_once_an_hour_the_longest_unasked_first(office: Offi
 
     office.wait(HOUR)
     (poll,) = office.ctx.hasura.run("BeginDisputePolls")
-    assert disputes_of.poll(office.ctx, poll, lambda: True) == 1  # there is time for one only
+    office.teller.meanwhile.append(lambda: budget.begin(0))
+    assert disputes_of.poll(office.ctx, poll) == 1  # there is time for one only
+    budget.finish()
     assert not office.is_complete()
     office.tick()
     assert office.teller.asked[2:] == [office.payment(number) for number in (1, 2, 1)]
@@ -183,8 +188,10 @@ def test_a_silent_gateway_is_asked_no_more_when_its_time_is_up(office: Office) -
     for number in (1, 2, 3):
         office.teller.failures[office.payment(number)] = GatewayUnavailableError("no answer")
     (poll,) = office.ctx.hasura.run("BeginDisputePolls")
+    office.teller.takes_all_the_time = True
     with pytest.raises(GatewayUnavailableError):
-        disputes_of.poll(office.ctx, poll, lambda: True)
+        disputes_of.poll(office.ctx, poll)
+    budget.finish()
 
     assert office.teller.asked == [office.payment(1)]
 
@@ -315,14 +322,17 @@ def test_a_gateway_that_takes_its_time_leaves_the_others_theirs(
     office: Office, paid_by_oldpay: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     office.disputed().stands(1, Outcome.LOST)
-    slow, began = Endless(), time.monotonic()
+    slow = Endless()
     paid_by_oldpay(office.url)
-    monkeypatch.setattr(time, "monotonic", lambda: began + slow.seconds)
+    monkeypatch.setattr("app.budget.monotonic", lambda: slow.seconds)
+    budget.begin(budget.CRON_SECONDS_MAX)
     gateways = {"oldpay": slow, "stripe": office.teller}
     hasura = office.ctx.hasura
     check_disputes(context(hasura=hasura, gateway=gateways.__getitem__, now=office.now))
+    budget.finish()
 
-    assert slow.seconds == pytest.approx(CHECK_SECONDS_MAX / 2, abs=3)
+    share = (budget.CRON_SECONDS_MAX - budget.BOOKS_SECONDS) / 2
+    assert slow.seconds == pytest.approx(share - budget.CALL_SECONDS_MIN, abs=3)
     assert office.rows("select status from disputes") == [{"status": "lost"}]
     (poll,) = office.rows("select complete_until from dispute_polls where gateway = 'stripe'")
     assert poll["complete_until"] is not None

@@ -14,6 +14,7 @@ from in_process import House
 from money_back import Desk
 from psycopg.rows import dict_row
 
+from app import budget
 from app.config import ConfigError
 from app.errors import GatewayUnavailableError
 from app.gateways import Capability, Finding, Money, Outcome, Subject
@@ -143,13 +144,25 @@ def test_a_list_that_was_cut_short_is_asked_for_again(office: Office) -> None:
 
 
 def test_a_list_for_which_there_is_no_time_is_asked_for_again(office: Office) -> None:
-    office.lister.listed = [say(office.paid["payment_attempt_id"])]
     (poll,) = office.ctx.hasura.run("BeginDisputePolls")
+    found = say(office.paid["payment_attempt_id"])
+    office.lister.listed = TakingAllTheTime([found, found])
 
-    assert disputes_of.poll(office.ctx, poll, lambda: True) == 1  # what was said is kept
+    assert disputes_of.poll(office.ctx, poll) == 1  # what was said is kept
+    budget.finish()
     assert office.poll()["complete_until"] is None
-    assert disputes_of.poll(office.ctx, poll, lambda: False) == 1
+    office.lister.listed = [found]
+    assert disputes_of.poll(office.ctx, poll) == 1
     assert office.poll()["complete_until"] is not None
+
+
+class TakingAllTheTime(list[Finding]):
+    """A list whose reader's time is up as soon as it has the first."""
+
+    def __iter__(self) -> Iterator[Finding]:
+        for finding in super().__iter__():
+            budget.begin(0)
+            yield finding
 
 
 def test_the_same_list_again_changes_nothing(office: Office) -> None:

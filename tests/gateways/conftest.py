@@ -16,7 +16,6 @@ from gateways.stripe_world import StripeWorld
 from gateways.world import Stage, World
 
 from app import http
-from app.gateways import stripe
 
 SECONDS_MAX = 60.0
 
@@ -67,9 +66,8 @@ def _clear(server: StandingServer) -> None:
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for a simulator as long as a busy machine takes: silence is what its faults play."""
-    for each in (http, stripe):
-        monkeypatch.setattr(each, "CONNECT_SECONDS_MAX", SECONDS_MAX)
-        monkeypatch.setattr(each, "ANSWER_SECONDS_MAX", SECONDS_MAX)
+    monkeypatch.setattr(http, "CONNECT_SECONDS_MAX", SECONDS_MAX)
+    monkeypatch.setattr(http, "ANSWER_SECONDS_MAX", SECONDS_MAX)
 
 
 @pytest.fixture

@@ -1,12 +1,13 @@
-"""The janitor claims as many attempts as it has time to ask about, and asks about all of those."""
+"""The janitor claims only what it has time to ask about, and asks about all of it."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from in_process import context
 
+from app import budget
 from app.errors import GatewayUnavailableError
 from app.gateways import Query
 from app.payments import crons
@@ -17,12 +18,11 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 class House:
     """A database of attempts that are due, a gateway that knows none, and the time it takes."""
 
-    def __init__(self, waits: list[timedelta | None], seconds: float = 0) -> None:
-        self.due = [attempt(number, wait) for number, wait in enumerate(waits)]
+    def __init__(self, due: int, seconds: float = 0) -> None:
+        self.due = [attempt(number) for number in range(due)]
         self.seconds, self.time = seconds, 1000.0
         self.is_silent = False
         self.breaks_at = ""
-        self.limits: list[int] = []
         self.found: list[str] = []
         self.again: list[str] = []
 
@@ -31,7 +31,6 @@ class House:
             self.again += asked["attemptIds"]
             return []
         assert name == "ClaimPaymentChecks"
-        self.limits.append(asked["limit"])
         claimed, self.due = self.due[: asked["limit"]], self.due[asked["limit"] :]
         return claimed
 
@@ -48,8 +47,7 @@ class House:
         return crons.check_payments(context(hasura=self, gateway=lambda _: self, now=lambda: NOW))
 
 
-def attempt(number: int, wait: timedelta | None) -> dict[str, Any]:
-    """An attempt as it is claimed, and when it is asked about next."""
+def attempt(number: int) -> dict[str, Any]:
     return {
         "id": f"attempt-{number}",
         "status": "pending",
@@ -60,7 +58,6 @@ def attempt(number: int, wait: timedelta | None) -> dict[str, Any]:
         "currency": "USD",
         "created_at": NOW.isoformat(),
         "updated_at": NOW.isoformat(),
-        "next_check_at": wait and (NOW + wait).isoformat(),
         "not_found_is_believed_at": (NOW + timedelta(hours=1)).isoformat(),
         "payment_intent": {"status": "pending"},
         "is_gateway_failing": False,
@@ -70,62 +67,46 @@ def attempt(number: int, wait: timedelta | None) -> dict[str, Any]:
     }
 
 
-DAY, SOON = timedelta(days=1), timedelta(minutes=10)
-
-
 @pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[House]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[House]]:
     """Let time go by as the gateway takes it, which is put into this list."""
     houses: list[House] = []
-    monkeypatch.setattr(crons, "time", SimpleNamespace(monotonic=lambda: houses[0].time))
-    return houses
+    monkeypatch.setattr("app.budget.monotonic", lambda: houses[0].time if houses else 1000.0)
+    budget.begin(budget.CRON_SECONDS_MAX)
+    yield houses
+    budget.finish()
 
 
 def test_quick_gateways_are_asked_about_all_that_is_due(clock) -> None:
-    house = House([DAY] * 23)
+    house = House(23)
     clock.append(house)
 
     assert house.tick() == {"asked": 23, "answered": 23}
-    assert house.limits == [4, 8, 16]  # and the last is not full
-
-
-def test_gateways_that_are_not_quick_are_asked_about_fewer_at_once(clock) -> None:
-    house = House([DAY] * 23, seconds=2)
-    clock.append(house)
-
-    assert house.tick() == {"asked": 20, "answered": 20}
-    assert house.limits == [4, 3, 2, 2, *[1] * 9]
     assert house.again == []
 
 
-def test_slow_gateways_are_asked_about_no_more_than_there_is_time_for(clock) -> None:
-    house = House([DAY] * 23, seconds=10)
+@pytest.mark.parametrize(("seconds", "asked"), [(1, 12), (5, 3), (11, 2), (25, 1)])
+def test_no_more_is_claimed_than_there_is_time_to_ask_about(clock, seconds, asked) -> None:
+    """The last question is begun while a gateway may take as long as it is ever waited for."""
+    house = House(23, seconds)
     clock.append(house)
 
-    assert house.tick() == {"asked": 4, "answered": 4}
+    assert house.tick() == {"asked": asked, "answered": asked}
+    assert len(house.due) == 23 - asked
     assert house.again == []
 
 
-def test_what_was_claimed_and_not_asked_about_is_asked_about_again(clock) -> None:
-    house = House([DAY, DAY, DAY, SOON], seconds=25)
-    clock.append(house)
-
-    assert house.tick() == {"asked": 4, "answered": 2}
-    assert house.found == ["attempt-0", "attempt-1"]
-    assert house.again == ["attempt-2"]  # the other's turn comes soon enough
-
-
-def test_after_silence_only_what_is_far_off_is_asked_about_sooner(clock) -> None:
-    house = House([DAY, timedelta(hours=1), SOON, None])
+def test_after_silence_it_is_asked_about_again(clock) -> None:
+    house = House(3)
     house.is_silent = True
     clock.append(house)
 
-    assert house.tick() == {"asked": 4, "answered": 0}
-    assert house.again == ["attempt-0"]
+    assert house.tick() == {"asked": 3, "answered": 0}
+    assert house.again == ["attempt-0", "attempt-1", "attempt-2"]
 
 
 def test_one_that_nobody_foresaw_keeps_none_of_the_others_waiting(clock) -> None:
-    house = House([DAY] * 4)
+    house = House(4)
     house.breaks_at = "attempt-0"
     clock.append(house)
 

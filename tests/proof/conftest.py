@@ -12,11 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "sandbox" / "gateways"))
 from ports import free_port
 from proof.stage import Stage, open_stage
 
-from app import clock, graphql, http
-from app.autopay import crons as autopay_crons
-from app.credits import crons as credit_crons
-from app.gateways import stripe
-from app.payments import crons as payment_crons
+from app import budget, clock, graphql, http
 from app.webhooks import crons as webhook_crons
 from sandbox.world import Ports
 
@@ -26,10 +22,7 @@ TIMES = (
     (graphql, {"PAUSE_SECONDS_MAX": 0.0, "ANSWER_SECONDS_MAX": LONG, "TRIES_SECONDS_MAX": LONG}),
     (clock, {"BELIEVED_SECONDS": 0.0}),  # days go by between two of its calls
     (http, {"CONNECT_SECONDS_MAX": LONG, "ANSWER_SECONDS_MAX": LONG}),
-    (stripe, {"CONNECT_SECONDS_MAX": LONG, "ANSWER_SECONDS_MAX": LONG}),
-    (autopay_crons, {"SEND_SECONDS_MAX": LONG}),
-    (credit_crons, {"SECONDS_MAX": LONG}),
-    (payment_crons, {"QUICK_SECONDS": LONG}),
+    (budget, {"ANSWER_SECONDS_MAX": 10 * LONG, "CRON_SECONDS_MAX": 10 * LONG}),
     (webhook_crons, {"SWEEP_SECONDS_MAX": LONG}),
 )
 

@@ -89,9 +89,7 @@ class Office:
 
 
 @pytest.fixture
-def office(database: str, monkeypatch: pytest.MonkeyPatch) -> Office:
-    """One whose cron has time to read everything, however slow the machine is."""
-    monkeypatch.setattr("app.reconciliation.crons.READ_SECONDS_MAX", 100)
+def office(database: str) -> Office:
     return Office(database)
 
 

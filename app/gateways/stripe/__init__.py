@@ -13,7 +13,7 @@ from stripe.params import PaymentIntentCreateParams, RefundCreateParams
 from stripe.params.checkout import SessionCreateParams
 
 from app.config import ConfigError
-from app.connections import Patience, Session
+from app.connections import Session
 from app.errors import (
     GatewayRefusedError,
     GatewayUnavailableError,
@@ -47,9 +47,7 @@ from app.gateways.stripe.pages import payment_page, setup_page
 from app.gateways.stripe.refusals import declined, not_refunded
 from app.gateways.stripe.signatures import verify
 from app.gateways.stripe.units import units
-
-# One try of at most so long; whoever called us tries again with the same key.
-CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX = 3.05, 8
+from app.http import patience
 
 KEYS_MAX = 5  # how many stored failures of one page are stepped over
 
@@ -90,7 +88,8 @@ class Adapter:
     def __init__(self, settings: Settings) -> None:
         stripe.enable_telemetry = False
         self.settings = settings
-        session = Session(settings.api_url, Patience(CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX))
+        # One try; whoever called us tries again with the same key.
+        session = Session(settings.api_url, patience())
         self.http = stripe.RequestsClient(session=session)  # type: ignore[arg-type]  # all it uses
         self.client = stripe.StripeClient(
             settings.secret_key,

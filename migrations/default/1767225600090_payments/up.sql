@@ -172,6 +172,7 @@ create table payment_attempts (
     checks smallint not null default 0,
     next_check_at timestamptz,
     returned_at timestamptz,
+    receipt_asked_at timestamptz,
     created_at timestamptz not null default clock_now(),
     updated_at timestamptz not null default clock_now(),
     constraint payment_attempt_stays_in_its_organization unique (id, organization_id, livemode),
@@ -239,6 +240,8 @@ comment on column payment_attempts.next_check_at is
 'was captured is asked about when its page has closed, where the page takes more than one payment.';
 comment on column payment_attempts.returned_at is
 'When a payer who came back last had its gateway asked: whoever comes in the next seconds has not.';
+comment on column payment_attempts.receipt_asked_at is
+'When the sweep of receipts last asked for one that had not come: whoever waits longest is next.';
 
 create index payment_attempts_by_intent on payment_attempts (payment_intent_id);
 create index payment_attempts_by_method on payment_attempts (payment_method_id)
@@ -246,7 +249,8 @@ where payment_method_id is not null;
 create index payment_attempts_to_check on payment_attempts (next_check_at)
 where next_check_at is not null;
 comment on index payment_attempts_to_check is 'Queue of check_payments.';
-create index payment_attempts_without_receipt on payment_attempts (captured_at)
+create index payment_attempts_without_receipt
+on payment_attempts (gateway, coalesce(receipt_asked_at, captured_at))
 where status = 'captured' and receipt_url is null;
 
 create function check_step() returns trigger

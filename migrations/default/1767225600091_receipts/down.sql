@@ -1,3 +1,4 @@
+drop function claim_receipts;
 drop function record_receipt;
 drop function request_receipt;
 drop table receipt_requests;

@@ -60,3 +60,41 @@ end;
 $$;
 comment on function record_receipt is 'Keeps the gateway''s receipt of a capture; the first one stays.';
 grant execute on function record_receipt to munim_hasura;
+
+create function claim_receipts(hasura_session json, p_gateways jsonb, p_limit integer)
+returns setof payment_attempts
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_now constant timestamptz := clock_now();
+    v_gateways constant text[] := array(select jsonb_array_elements_text(p_gateways));
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    return query
+    update payment_attempts
+    set receipt_asked_at = v_now
+    where id in (
+        select id
+        from payment_attempts
+        where status = 'captured'
+            and receipt_url is null
+            and gateway = any(v_gateways)
+            and coalesce(receipt_asked_at, captured_at) < v_now - interval '1 minute'
+            and coalesce(receipt_asked_at, captured_at) > v_now - interval '3 days'
+            and captured_at > v_now - interval '3 days'
+            and livemode::text = hasura_session ->> 'x-hasura-livemode'
+        order by coalesce(receipt_asked_at, captured_at)
+        limit p_limit
+        for no key update skip locked
+    )
+    returning *;
+end;
+$$;
+comment on function claim_receipts is
+'Answers captures without a receipt, of gateways that give some: those that wait longest since they '
+'were captured, or last asked about, which is now. Younger ones than a minute are the event trigger''s; '
+'older ones than three days have no receipt to wait for.';
+grant execute on function claim_receipts to munim_hasura;
