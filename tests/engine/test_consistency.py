@@ -102,6 +102,25 @@ def test_a_permission_with_a_fault_denies_everything(shop_url: str, tmp_path: Pa
     assert error["message"] == "field 'wallet' not found in type: 'query_root'"
 
 
+@pytest.mark.parametrize(
+    ("value", "found"), [(True, 0), ("false", 3), ("TRUE", None), ("x-hasura-on", None)]
+)
+def test_is_null_in_a_permission_is_true_or_false_or_refused(
+    shop_url: str, tmp_path: Path, value: Any, found: int | None
+) -> None:
+    tables = [permission(filter={"id": {"_is_null": value}})]
+    source = {"name": "default", "kind": "postgres", "tables": tables}
+    harness.write_metadata({"sources": [source]}, tmp_path / "metadata")
+    with harness.serve(shop_url, tmp_path / "metadata", {}) as served:
+        answer = served.graphql("{ wallet { id } }", role="user", on="true")
+
+    if found is None:
+        text = '"_is_null" in a permission is neither true nor false'
+        assert answer["errors"][0]["message"] == text
+    else:
+        assert len(answer["data"]["wallet"]) == found
+
+
 def test_a_permission_without_a_fault_is_not_listed(shop_url: str, tmp_path: Path) -> None:
     good = {
         "$or": [

@@ -39,7 +39,7 @@ CUT = """select pg_terminate_backend(pid, 30000) from pg_stat_activity
 
 
 @pytest.fixture(scope="module")
-def discreet(shop_url: str, shop_directory: Path) -> Iterator[harness.Served]:
+def silent(shop_url: str, shop_directory: Path) -> Iterator[harness.Served]:
     """The engine over the shop, which shows nobody what is internal."""
     environ = {
         "HANDLER_URL": "http://127.0.0.1:1",
@@ -82,9 +82,9 @@ def test_the_admin_is_shown_what_is_internal(
 
 @failures
 def test_the_admin_is_not_shown_it_where_the_setting_says_so(
-    discreet: harness.Served, path: str, body: dict[str, Any]
+    silent: harness.Served, path: str, body: dict[str, Any]
 ) -> None:
-    answer = discreet.post(path, body).text
+    answer = silent.post(path, body).text
 
     assert "error" in answer
     assert '"internal"' not in answer

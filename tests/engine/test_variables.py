@@ -80,3 +80,27 @@ def _without_values(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: _without_values(item) for key, item in tree.items()}
     return [_without_values(item) for item in tree] if isinstance(tree, list) else tree
+
+
+def test_a_condition_of_the_document_is_no_text_that_happens_to_hold_a_boolean(
+    served: harness.Served,
+) -> None:
+    """A variable of another type is not part of a plan's key, so its value would be remembered."""
+    query = 'query ($on: String) { owner_by_pk(id: "ann") { id name @include(if: $on) } }'
+    text = "variable 'on' is declared as 'String', but used where 'Boolean!' is expected"
+    path = "$.selectionSet.owner_by_pk.selectionSet.args.if"
+    expected = {"message": text, "extensions": {"path": path, "code": "validation-failed"}}
+
+    assert served.graphql(query, {"on": True}) == {"errors": [expected]}
+    assert served.graphql(query, {"on": False}) == {"errors": [expected]}
+
+
+@pytest.mark.parametrize("declared", ["Boolean!", "Boolean = true"])
+def test_a_condition_of_the_document_is_asked_of_each_request(
+    served: harness.Served, declared: str
+) -> None:
+    query = f'query ($on: {declared}) {{ owner_by_pk(id: "ann") {{ id name @include(if: $on) }} }}'
+
+    for on in (True, False, True):
+        found = served.graphql(query, {"on": on})["data"]["owner_by_pk"]
+        assert ("name" in found) is on

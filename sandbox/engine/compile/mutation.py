@@ -2,7 +2,7 @@
 
 All in one statement, so that a mutation of one field is one round trip. The change is a part of
 WITH that only the answer reads, so it runs when the answer is read, and the answer waits for the
-session: defaults, triggers and policies find it set, on the first row and on rows without a value.
+session: defaults and triggers find it set, on the first row and on rows without a value.
 A failed check raises by casting a text to an integer; errors.py knows the text.
 """
 

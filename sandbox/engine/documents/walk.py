@@ -16,16 +16,17 @@ from graphql import (
 )
 
 from sandbox.engine.errors import invalid
-from sandbox.engine.schema import introspected
-from sandbox.engine.schema.builtin import boolean
-from sandbox.engine.schema.model import Field, ObjectType
+from sandbox.engine.schema import builtin, introspected
+from sandbox.engine.schema.model import Field, InputField, Null, ObjectType, Ref, Scalar
 from sandbox.engine.schema.role import RoleSchema
+from sandbox.engine.types import BOOLEAN
 
 from .coerce import Coercion
-from .parsing import Document, Use, value_of
-from .variables import Leaf
+from .parsing import Document, value_of
 
 TYPENAME = "__typename"
+_TRUTH = Scalar("Boolean", BOOLEAN, builtin.boolean, chooses=True)
+CONDITION = {"if": InputField(Ref(_TRUTH, non_null=True), null=Null.REFUSED)}
 
 
 @dataclass(slots=True)
@@ -114,15 +115,8 @@ class Walk:
 
     def _condition(self, directive: DirectiveNode, path: str) -> bool:
         raw = {item.name.value: value_of(item.value) for item in directive.arguments or ()}
-        place = f"{path}.selectionSet"
-        if "if" not in raw:
-            raise invalid("missing required field 'if'", f"{place}.args.if")
-        value = raw["if"]
-        if isinstance(value, Use):
-            value = self.coercion.variables.values.get(value.name)
-        if isinstance(value, Leaf):
-            value = value.value
-        return boolean(value, f"{place}.args.if") == "true"
+        given = self.coercion.arguments(CONDITION, raw, f"{path}.selectionSet.args")["if"]
+        return bool(given.value)
 
     def _selected(self, key: str, node: FieldNode, kind: ObjectType, path: str) -> Selected:
         name = node.name.value
