@@ -1173,6 +1173,15 @@ comment on column gateway_routes.min_amount is 'Minor units of currency.';
 CREATE TRIGGER gateway_route_updated_at BEFORE UPDATE ON gateway_routes FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on gateway_routes to munim_hasura;
 
+create table installation_parts (
+    kind text not null,
+    relation text not null,
+    name text not null,
+    constraint installation_parts_pkey PRIMARY KEY (kind, relation, name)
+);
+comment on table installation_parts is 'Every constraint, trigger and unique index that the migrations made. One that is gone, switched off or not valid is listed among the exceptions.';
+grant select on installation_parts to munim_hasura;
+
 create view invariant_account_balances as
  SELECT ledger_accounts.id AS ledger_account_id,
     ledger_accounts.balance,
@@ -5955,14 +5964,16 @@ begin
     )
     from invariant_checks
     where coalesce(read_at, created_at) < clock_now() - interval '6 hours';
+    perform list_installation_faults(hasura_session);
 
     return query
     select * from exceptions
-    where class in ('invariant-broken', 'invariant-not-read') and resolved_at is null
+    where class in ('invariant-broken', 'invariant-not-read', 'installation-unsafe')
+        and resolved_at is null
     order by class, object_type;
 end;
 $function$;
-comment on function end_invariant_checks(json) is 'Answers what is broken and what is not known, among it what nobody has read for six hours.';
+comment on function end_invariant_checks(json) is 'Answers what is broken and what is not known, among it what nobody has read for six hours; and how the database itself is not as it must be.';
 grant execute on function end_invariant_checks(json) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.end_page_check(hasura_session json, p_payment_attempt_id uuid, p_is_undecided boolean)
@@ -6804,6 +6815,60 @@ end;
 $function$;
 comment on function hurry_tried_out(uuid[]) is 'Has check_payments close a page on which too many tries were declined at its next tick.';
 
+CREATE OR REPLACE FUNCTION public.installation_faults(p_livemode boolean)
+ RETURNS TABLE(name text, detail text)
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT ((parts.relation || '.'::text) || parts.name) AS name,
+     format('the %s is missing or does not hold'::text, parts.kind) AS detail
+    FROM installation_parts parts
+   WHERE (NOT ((parts.kind, parts.relation, parts.name) IN ( SELECT installed.kind,
+             installed.relation,
+             installed.name
+            FROM installed_parts() installed(kind, relation, name))))
+ UNION ALL
+  SELECT wanted.name,
+     format('%s is %s'::text, wanted.name, current_setting(wanted.name)) AS detail
+    FROM ( VALUES ('fsync'::text,ARRAY['on'::text]), ('full_page_writes'::text,ARRAY['on'::text]), ('synchronous_commit'::text,ARRAY['on'::text, 'local'::text, 'remote_write'::text, 'remote_apply'::text]), ('transaction_isolation'::text,ARRAY['read committed'::text])) wanted(name, safe)
+   WHERE (installation_faults.p_livemode AND (current_setting(wanted.name) <> ALL (wanted.safe)))
+ UNION ALL
+  SELECT 'clock'::text AS name,
+     format('the clock is moved by %s seconds'::text, clock.skew_seconds) AS detail
+    FROM clock
+   WHERE (installation_faults.p_livemode AND (clock.skew_seconds <> 0));
+END;
+comment on function installation_faults(boolean) is 'What is not as it must be: parts that are missing, in any mode; and in live a database that may forget what it has acknowledged, another isolation than the money functions are written for, or a moved clock.';
+
+CREATE OR REPLACE FUNCTION public.installed_parts()
+ RETURNS SETOF installation_parts
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT 'constraint'::text AS kind,
+     (classes.relname)::text AS relation,
+     (constraints.conname)::text AS name
+    FROM (pg_constraint constraints
+      JOIN pg_class classes ON ((classes.oid = constraints.conrelid)))
+   WHERE ((classes.relnamespace = ('public'::regnamespace)::oid) AND constraints.convalidated)
+ UNION ALL
+  SELECT 'trigger'::text AS kind,
+     (classes.relname)::text AS relation,
+     (triggers.tgname)::text AS name
+    FROM (pg_trigger triggers
+      JOIN pg_class classes ON ((classes.oid = triggers.tgrelid)))
+   WHERE ((classes.relnamespace = ('public'::regnamespace)::oid) AND (NOT triggers.tgisinternal) AND (triggers.tgenabled <> 'D'::"char") AND (NOT starts_with((triggers.tgname)::text, 'notify_hasura'::text)))
+ UNION ALL
+  SELECT 'index'::text AS kind,
+     (classes.relname)::text AS relation,
+     (indexed.relname)::text AS name
+    FROM ((pg_index indexes
+      JOIN pg_class indexed ON ((indexed.oid = indexes.indexrelid)))
+      JOIN pg_class classes ON ((classes.oid = indexes.indrelid)))
+   WHERE ((classes.relnamespace = ('public'::regnamespace)::oid) AND indexes.indisunique AND indexes.indisvalid);
+END;
+comment on function installed_parts() is 'What holds at present. Hasura''s own triggers come and go with its metadata.';
+
 CREATE OR REPLACE FUNCTION public.intent_of_bank_transfer(p_transfer bank_transfers)
  RETURNS uuid
  LANGUAGE sql
@@ -7305,6 +7370,25 @@ begin
 end;
 $function$;
 comment on function list_hinted_dispute(gateway_events,payment_attempts) is 'Asks a person to look for a dispute that nobody vouches for, until the gateway tells of one; false where it is known, or the payment is none that can be disputed.';
+
+CREATE OR REPLACE FUNCTION public.list_installation_faults(p_session json)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_livemode constant boolean := (p_session ->> 'x-hasura-livemode')::boolean;
+    v_names constant text[] := array(select name from installation_faults(v_livemode));
+begin
+    perform list_invariant(p_session, 'installation-unsafe', faults.name, faults.detail)
+    from installation_faults(v_livemode) as faults;
+    perform resolve_exception('installation-unsafe', object_type, object_id)
+    from exceptions
+    where class = 'installation-unsafe' and resolved_at is null and livemode = v_livemode
+        and object_type <> all(v_names);
+end;
+$function$;
+comment on function list_installation_faults(json) is 'Lists what is not as it must be, until it is.';
 
 CREATE OR REPLACE FUNCTION public.list_invariant(p_session json, p_class text, p_name text, p_detail text)
  RETURNS void

@@ -277,9 +277,9 @@ FAULTS = {
         where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace
         and c.relname not in
         ('autopay_rules', 'clock', 'currencies', 'dispute_polls', 'event_profiles',
-        'event_words', 'gateway_circuits', 'gateway_fees', 'invariant_checks', 'ledger_blocks',
-        'ledger_seals', 'order_event_types', 'organizations', 'payment_status_words',
-        'refund_reasons')
+        'event_words', 'gateway_circuits', 'gateway_fees', 'installation_parts',
+        'invariant_checks', 'ledger_blocks', 'ledger_seals', 'order_event_types',
+        'organizations', 'payment_status_words', 'refund_reasons')
         and c.relname !~ '_steps$'
         and not exists (
             select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organization_id'

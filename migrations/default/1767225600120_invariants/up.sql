@@ -783,13 +783,16 @@ begin
     )
     from invariant_checks
     where coalesce(read_at, created_at) < clock_now() - interval '6 hours';
+    perform list_installation_faults(hasura_session);
 
     return query
     select * from exceptions
-    where class in ('invariant-broken', 'invariant-not-read') and resolved_at is null
+    where class in ('invariant-broken', 'invariant-not-read', 'installation-unsafe')
+        and resolved_at is null
     order by class, object_type;
 end;
 $$;
 comment on function end_invariant_checks is
-'Answers what is broken and what is not known, among it what nobody has read for six hours.';
+'Answers what is broken and what is not known, among it what nobody has read for six hours; and how '
+'the database itself is not as it must be.';
 grant execute on function end_invariant_checks to munim_hasura;
