@@ -86,6 +86,8 @@ class Stories:
             self.world.stage.control(f"/disputes/{dispute_id}/decide", {"outcome": step})
 
     def deliver(self, notice: Notice) -> None:
+        """Take a message for what the door takes it for."""
+        notice = notice.as_hint() if self.world.adapter.messages_are_hints else notice
         self.desk.tell(
             **notice.words(),
             gateway=self.gateway,
@@ -150,6 +152,11 @@ def payu(stories: Stories) -> None:
     stories.world.dispute(stories.paid("disputed"))
 
 
+def told_at_payu(stories: Stories, _: list[Notice], begun: datetime) -> list[Finding]:
+    """The list of disputes."""
+    return list(stories.world.adapter.find_disputes(begun))
+
+
 def forged_at_payu(stories: Stories) -> list[Notice]:
     """What payers know who look into their own browsers, with another payment's `mihpayid`."""
     now, told = stories.world.stage.now(), []
@@ -184,7 +191,7 @@ TALES = {
         (*COMMON, Payer.DECLINES_HARD, *SEVERAL), razorpay, told_at_razorpay, (19, 6, 2), 50
     ),
     "payu": Tale(
-        COMMON, payu, lambda *_: [], (12, 5, 0), 18, forge=forged_at_payu, lists=False, step=1
+        COMMON, payu, told_at_payu, (12, 5, 1), 18, forge=forged_at_payu, lists=False, step=1
     ),
     "cashfree": Tale((*COMMON, *SEVERAL), cashfree, told_at_cashfree, (17, 5, 2), 33),
 }

@@ -34,6 +34,17 @@ MODES = {
     "all": frozenset({CLIENT, COURIERS, JANITOR}),
 }
 
+# A hint is taken in once it is kept, and its gateway does not send it again: where it could not be
+# followed at once, the cron is who is left of those who tell.
+HINTED_AT = """
+select from payment_attempts
+inner join gateway_events on gateway_events.payment_attempt_id = payment_attempts.id
+where payment_attempts.created_at >= %s
+    and gateway_events.notice ->> 'outcome' = 'hint'
+    and gateway_events.notice ->> 'subject' = 'payment'
+    and payment_attempts.next_check_at <= clock_now() + interval '1 minute'
+"""
+
 
 class RefusedError(Exception):
     """A door did not say yes."""
@@ -194,6 +205,9 @@ class Case:
             self._clean_up()
         self._deliver_new()
         self._deliver_again()
+        if self.is_told and self.sql(HINTED_AT, self.started):
+            self.stage.advance(60)
+            self._once(lambda: self.says(self.stage.tick("check_payments")) and None)
 
     def _clean_up(self) -> None:
         for number, pause in enumerate(PAUSES):
