@@ -130,6 +130,7 @@ ATTEMPT: dict[str, Any] = {
     "gateway_payment_id": None,
     "amount_to_capture": None,
     "created_at": NOW.isoformat(),
+    "payment_intent": {"status": "pending"},
     "is_gateway_failing": False,
     "is_tried_out": True,
     "checkout_session": {"gateway_session_id": "order_1", "expires_at": NOW.isoformat()},

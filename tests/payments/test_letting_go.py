@@ -24,6 +24,8 @@ ATTEMPT: dict[str, Any] = {
     "updated_at": NOW.isoformat(),
     "not_found_is_believed_at": NOW.isoformat(),
     "payment_intent": {"status": "canceled"},
+    "is_gateway_failing": False,
+    "is_tried_out": False,
     "checkout_session": PAGE,
     "payment_method": None,
 }

@@ -32,6 +32,7 @@ ATTEMPT: dict[str, Any] = {
     "created_at": NOW.isoformat(),
     "updated_at": NOW.isoformat(),
     "not_found_is_believed_at": NOW.isoformat(),
+    "payment_intent": {"status": "pending"},
     "is_gateway_failing": False,
     "is_tried_out": False,
     "checkout_session": None,
