@@ -4,9 +4,6 @@ What requests and urllib3 do for every exchange with anybody (settings, cookies,
 host, copies of headers) costs four times the exchange itself, and one server needs none of it. So
 the exchange is the standard library's. requests keeps its door, and has the work back where the
 environment names a proxy.
-
-A time limit of a socket's is one for each piece that comes, and a server that sends a byte now and
-then never meets it. So each exchange has an end, to which every step of it has what is left.
 """
 
 import http.client
@@ -16,7 +13,6 @@ import ssl
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -29,34 +25,11 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.util.wait import wait_for_read
 
-from app import budget
+from app import exchange
+from app.exchange import Coming, Patience
 
 WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
-ANSWER_BYTES_MAX = 4 * 2**20  # a page of a settlement report is the largest that is asked for
 PIECE_BYTES = 2**16
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How many seconds an exchange may take: its answer so many from when there is a connection.
-
-    Never more than our own answer leaves us. Of that, `leaves` is kept for what comes afterwards,
-    and where less than `least` remains nothing is begun.
-    """
-
-    connect: float
-    answer: float
-    leaves: float = 0
-    least: float = 0
-
-    @property
-    def seconds(self) -> float:
-        """How many it may take from now on. Raises TimeoutError when that is too few to begin."""
-        left = budget.left() - self.leaves
-        if left <= self.least:
-            message = "there is no time left for it"
-            raise TimeoutError(message)
-        return min(self.connect + self.answer, left)
 
 
 class Session:
@@ -125,7 +98,7 @@ class Proxied(HTTPAdapter):
             try:
                 while piece := answer.raw.read1(PIECE_BYTES, decode_content=True):
                     content += piece
-                    if len(content) > ANSWER_BYTES_MAX or monotonic() > until:
+                    if len(content) > exchange.ANSWER_BYTES_MAX or monotonic() > until:
                         raise requests.ReadTimeout
             except HTTPError as failure:
                 raise requests.ConnectionError(failure) from failure
@@ -192,8 +165,8 @@ class Connections:
         connection = self._take(until)
         try:
             until = min(until, monotonic() + self._patience.answer)
-            _send(connection, written, until)
-            answer, is_last = _read(Coming(connection, until), method)
+            exchange.send(connection, written, until)
+            answer, is_last = exchange.read(Coming(connection, until), method)
         except http.client.HTTPException as failure:
             connection.close()
             raise ProtocolError(str(failure), failure) from failure
@@ -242,7 +215,7 @@ class Connections:
         if self._context is None:
             return connection
         try:
-            connection.settimeout(_left(until))
+            connection.settimeout(exchange.left(until))
             return self._context.wrap_socket(connection, server_hostname=self._host)
         except BaseException:
             connection.close()
@@ -254,7 +227,7 @@ class Connections:
         found = self._addresses()
         for waiting, address in zip(range(len(found), 0, -1), found, strict=True):
             try:
-                connection = socket.create_connection(address, _left(until) / waiting)
+                connection = socket.create_connection(address, exchange.left(until) / waiting)
             except OSError as refusal:
                 failure = refusal
             else:
@@ -265,47 +238,6 @@ class Connections:
     def _addresses(self) -> list[tuple[str, int]]:
         found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         return [(str(address[0]), self._port) for *_, address in found]
-
-
-class Coming(io.RawIOBase):
-    """What comes over a connection, up to a moment, and no more than so many bytes of it."""
-
-    def __init__(self, connection: socket.socket, until: float) -> None:
-        self._connection = connection
-        self._until = until
-        self._bytes_left = ANSWER_BYTES_MAX
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """Be what an answer of http.client's is read from, in place of a socket."""
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._connection.settimeout(_left(self._until))
-        count = self._connection.recv_into(buffer)
-        self._bytes_left -= count
-        if self._bytes_left < 0:
-            message = "the answer does not end"
-            raise ProtocolError(message)
-        return count
-
-
-def _left(until: float) -> float:
-    """Answer how many seconds are left. Raises TimeoutError when none are."""
-    seconds = until - monotonic()
-    if seconds <= 0:
-        message = "it took too long"
-        raise TimeoutError(message)
-    return seconds
-
-
-def _send(connection: socket.socket, written: bytes, until: float) -> None:
-    rest = memoryview(written)
-    while rest:
-        connection.settimeout(_left(until))
-        rest = rest[connection.send(rest) :]
 
 
 def _bytes(body: bytes | str | None) -> bytes | None:
@@ -328,17 +260,3 @@ def _taken(idle: list[socket.socket]) -> Iterator[socket.socket]:
 def _close(idle: list[socket.socket]) -> None:
     for connection in _taken(idle):
         connection.close()
-
-
-def _read(coming: Coming, method: str) -> tuple[requests.Response, bool]:
-    """Read an answer to its end, and whether the server closes the connection then."""
-    with http.client.HTTPResponse(coming, method=method) as given:  # type: ignore[arg-type]  # all that it uses
-        given.begin()
-        if given.getheader("Content-Encoding", "identity") != "identity":
-            message = "the answer is packed, which nobody asked for"
-            raise ProtocolError(message)
-        answer = requests.Response()
-        answer.status_code = given.status
-        answer.headers = CaseInsensitiveDict(given.getheaders())
-        answer.raw = io.BytesIO(given.read())
-        return answer, given.will_close

@@ -36,8 +36,9 @@ from graphql import (
 )
 
 from app import budget, log
-from app.connections import Patience, Session
+from app.connections import Session
 from app.errors import ServiceUnavailableError, from_database
+from app.exchange import Patience
 
 # Of a connection, and of an answer: see app/budget.py for what of it our own answer leaves.
 ANSWER_SECONDS_MAX = 3

@@ -15,8 +15,9 @@ from uuid import uuid4
 import requests
 
 from app import budget, jsonb
-from app.connections import Patience, Session
+from app.connections import Session
 from app.errors import GatewayRefusedError, GatewaySilentError, GatewayUnavailableError
+from app.exchange import Patience
 
 CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX = 3.05, 8
 

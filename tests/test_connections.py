@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from app import budget
-from app.connections import Connections, Patience, Session
+from app.connections import Connections, Session
+from app.exchange import Patience
 
 BODY = b'{"query": "{ clock }"}'
 ROW = {"data": {"clock": [{"skew_seconds": "60"}]}}
@@ -263,7 +264,7 @@ def test_an_answer_that_drips_is_given_up_in_time(pieces: list[bytes]) -> None:
     "head", [b"Content-Length: 99999999\r\n\r\n", b"\r\n", b"X-Endless: "], ids=str
 )
 def test_an_answer_without_an_end_is_cut(head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.connections.ANSWER_BYTES_MAX", 2**18)
+    monkeypatch.setattr("app.exchange.ANSWER_BYTES_MAX", 2**18)
     endless = 2**24
 
     def answer(out: Any) -> bool:

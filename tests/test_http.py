@@ -203,7 +203,7 @@ def test_an_answer_that_drips_is_given_up_in_time(
 def test_an_endless_answer_is_cut(
     says: Callable[..., Http], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.connections.ANSWER_BYTES_MAX", 60)
+    monkeypatch.setattr("app.exchange.ANSWER_BYTES_MAX", 60)
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 
     assert says(head % 2 + b"{}").get("/x").body == {}

@@ -184,7 +184,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
     monkeypatch.setattr(Session, "send", send)
     monkeypatch.setattr("app.graphql.PAUSE_SECONDS_MAX", 0.0)
-    for clock in ("app.budget.monotonic", "app.connections.monotonic"):
+    for clock in ("app.budget.monotonic", "app.exchange.monotonic", "app.connections.monotonic"):
         monkeypatch.setattr(clock, lambda: world.now)
     monkeypatch.setattr(time, "monotonic", lambda: world.now)
     return world
