@@ -300,6 +300,15 @@ def test_what_has_not_gone_back_is_asked_for(
     assert adapter.refund(REFUND_ORDER).gateway_refund_id == "11325999"
 
 
+def test_a_list_of_refunds_that_is_refused_is_no_answer(
+    adapter: Adapter, answers: responses.RequestsMock
+) -> None:
+    answers.get(REFUNDS, json={"message": "not now"}, status=400)
+
+    with pytest.raises(GatewayUnavailableError, match="not now"):
+        adapter.refund(REFUND_ORDER)
+
+
 def test_a_refund_that_cashfree_made_instead_of_ours_is_found(
     adapter: Adapter, answers: responses.RequestsMock
 ) -> None:

@@ -249,7 +249,10 @@ class Adapter:
 
     def _given_back(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
         path = f"/orders/{findings.order_of(gateway_payment_id)}/refunds"
-        found = look_up(lambda: self.http.get(path))
+        try:
+            found = look_up(lambda: self.http.get(path))
+        except GatewayRefusedError as refusal:  # which says nothing of the refund
+            raise GatewayUnavailableError(refusal.message) from refusal
         there = as_list(found.body) if found else []
         return translated(lambda: refunds.given_back(refund_id, gateway_payment_id, there))
 
