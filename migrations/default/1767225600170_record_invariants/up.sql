@@ -80,18 +80,13 @@ where refunds.status = 'succeeded' and not exists (
 comment on view invariant_ends_are_told is
 'I15: a payment that is paid and a refund that arrived have their fact in the outbox.';
 
-create view invariant_events_leave_in_turn as
-select waiting.event_id, waiting.destination, waiting.due_at
-from event_publications as waiting
-where waiting.status = 'pending' and exists (
-    select from event_publications as later
-    where later.organization_id = waiting.organization_id and later.livemode = waiting.livemode
-        and later.destination = waiting.destination
-        and later.published_at > waiting.due_at + interval '1 day'
-);
-comment on view invariant_events_leave_in_turn is
-'I15: none waits while another is published a day after its turn. Where nothing leaves at all, the '
-'queue itself tells.';
+create view invariant_events_leave as
+select event_id, destination, due_at
+from event_publications
+where due_at < clock_now() - interval '1 day';
+comment on view invariant_events_leave is
+'I15: none waits for a day after its turn. One that is not taken is due again within the hour, and '
+'parked after three days.';
 
 create view invariant_requests_have_effects_of_their_own as
 with made as (
