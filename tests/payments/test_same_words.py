@@ -146,6 +146,7 @@ class Refunds:
             "status": status,
             "gateway": "stripe",
             "gateway_account": "",
+            "is_gateway_failing": False,
             "payment_attempt": {"gateway_payment_id": "pi_1"},
         }
         sending.check(ctx, row)
