@@ -50,6 +50,7 @@ class House:
             "created_at": NOW.isoformat(),
             "updated_at": NOW.isoformat(),
             "not_found_is_believed_at": (NOW + HOUR).isoformat(),
+            "payment_intent": {"status": "pending"},
             "checkout_session": None,
             "payment_method": None,
         }
