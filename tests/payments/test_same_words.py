@@ -52,6 +52,7 @@ class House:
             "not_found_is_believed_at": (NOW + HOUR).isoformat(),
             "is_gateway_failing": False,
             "is_tried_out": False,
+            "payment_intent": {"status": "pending"},
             "checkout_session": None,
             "payment_method": None,
         }

@@ -110,6 +110,7 @@ ROW: dict[str, Any] = {
     **dict.fromkeys(("checkout_session", "payment_method", "fields", "failure_code")),
     "amount": "2500",
     "amount_to_capture": "2500",
+    "capture_method": "automatic",
     "fee_amount": "0",
     "credits_amount": "1",
     "currency": "INR",
