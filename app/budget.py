@@ -13,7 +13,7 @@ from time import monotonic
 
 ANSWER_SECONDS_MAX = 24  # Hasura gives an action up after 25
 CRON_SECONDS_MAX = 27  # and a cron after a minute, but a function of ours is ended after 28
-BOOKS_SECONDS = 7  # of each, in which no gateway is spoken to any more
+BOOKS_SECONDS = 4  # of each, in which no gateway is spoken to any more
 CALL_SECONDS_MIN = 3  # what is left for a gateway, where it is worth its while to begin
 
 _end: ContextVar[float] = ContextVar("when the answer is due", default=math.inf)

@@ -179,7 +179,6 @@ class Adapter:
         )
 
     def find_payments(self, query: Query) -> Sequence[Finding]:
-        """Ask for the payments of the order: one question."""
         order_id = query.gateway_session_id or query.payment_attempt_id
         return translated(partial(findings.of_payments, order_id, self._payments(order_id)))
 
@@ -253,8 +252,8 @@ class Adapter:
             found = look_up(lambda: self.http.get(path))
         except GatewayRefusedError as refusal:  # which says nothing of the refund
             raise GatewayUnavailableError(refusal.message) from refusal
-        there = as_list(found.body) if found else []
-        return translated(lambda: refunds.given_back(refund_id, gateway_payment_id, there))
+        there = found and as_list(found.body)
+        return translated(lambda: refunds.given_back(refund_id, gateway_payment_id, there or []))
 
     def _refunded_before(self, order: RefundOrder, refusal: RefusedReplyError) -> Finding:
         """Tell the refund that has this id already, as it is: its amount may speak against it."""
