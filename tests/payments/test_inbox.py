@@ -641,11 +641,6 @@ BREACHES = {
         " from events where type = 'payment.succeeded'"
     ),
     "invariant_ends_are_told": "update events set type = 'payment.other'",
-    "invariant_events_leave": (
-        "insert into event_publications (event_id, destination, organization_id, livemode, due_at)"
-        " select id, 'url', organization_id, livemode, clock_now() - interval '25 hours'"
-        " from events"
-    ),
     "invariant_requests_have_effects_of_their_own": (
         "insert into credit_grants (organization_id, livemode, customer_id, idempotency_key,"
         " requested_by, credits_amount, reason, ledger_transaction_id) select organization_id,"

@@ -485,6 +485,7 @@ declare
     v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
     v_silent constant text[] := silent_gateways(v_livemode, 'look-up');
     v_probed text;
+    v_due uuid[];
     v_ids uuid[] := '{}';
     v_attempt payment_attempts;
 begin
@@ -492,11 +493,15 @@ begin
     perform require_read_committed();
 
     -- What waits for a silent gateway stays due, but for one that finds out whether it answers.
-    for v_probed in select gateways_to_probe(v_livemode, 'look-up') loop
-        v_ids := v_ids || array(select lock_due_attempts(v_livemode, 1, v_silent, v_probed));
+    foreach v_probed in array v_silent loop
+        exit when cardinality(v_ids) >= p_limit;
+        v_due := array(select lock_due_attempts(v_livemode, 1, v_silent, v_probed));
+        if cardinality(v_due) > 0 and may_ask_gateway(v_probed, v_livemode, 'look-up') then
+            v_ids := v_ids || v_due;
+        end if;
     end loop;
     v_ids := v_ids || array(
-        select lock_due_attempts(v_livemode, greatest(p_limit - cardinality(v_ids), 0), v_silent)
+        select lock_due_attempts(v_livemode, p_limit - cardinality(v_ids), v_silent)
     );
     for v_attempt in
         update payment_attempts

@@ -800,11 +800,53 @@ comment on function mark_refund_unknown is
 'The gateway was asked and gave no answer. Nothing happens to a refund of which more is known.';
 grant execute on function mark_refund_unknown to munim_hasura;
 
+create function lock_due_refunds(p_livemode boolean, p_limit integer) returns uuid[]
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_deaf constant text[] := silent_gateways(p_livemode, 'look-up');
+    v_silent constant text[] := silent_gateways(p_livemode, 'refund');
+    v_gateway text;
+    v_refund refunds;
+    v_ids uuid[] := '{}';
+begin
+    for v_gateway in select unnest(v_deaf) union select unnest(v_silent) loop
+        exit when cardinality(v_ids) >= p_limit;
+        select * into v_refund
+        from refunds
+        where next_check_at <= clock_now() and livemode = p_livemode and gateway = v_gateway
+            and (gateway = any(v_deaf) or status <> 'pending')
+        order by next_check_at
+        limit 1
+        for no key update skip locked;
+        if v_refund.id is not null and may_ask_about_refund(v_refund) then
+            v_ids := v_ids || v_refund.id;
+        end if;
+    end loop;
+    return v_ids || array(
+        select id
+        from refunds
+        where next_check_at <= clock_now() and livemode = p_livemode
+            and gateway <> all(v_deaf) and (status = 'pending' or gateway <> all(v_silent))
+        order by next_check_at
+        limit p_limit - cardinality(v_ids)
+        for no key update skip locked
+    );
+end;
+$$;
+comment on function lock_due_refunds is
+'The refunds that are due to be asked about and nobody has locked, the longest due first. Of those that '
+'wait for a gateway that is left alone there is one, which finds out whether it answers.';
+
 create function claim_refund_checks(hasura_session json, p_limit integer) returns setof refunds
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
+    v_ids constant uuid[] := lock_due_refunds(
+        (hasura_session ->> 'x-hasura-livemode')::boolean, p_limit
+    );
     v_refund refunds;
 begin
     perform require_service(hasura_session);
@@ -813,16 +855,7 @@ begin
     for v_refund in
         update refunds
         set checks = checks + 1, next_check_at = clock_now() + check_delay(checks + 1)
-        where id in (
-            select id
-            from refunds
-            where next_check_at <= clock_now()
-                and livemode::text = hasura_session ->> 'x-hasura-livemode'
-                and may_ask_about_refund(refunds)
-            order by next_check_at
-            limit p_limit
-            for no key update skip locked
-        )
+        where id = any(v_ids)
         returning *
     loop
         if v_refund.next_check_at is null then

@@ -1,4 +1,5 @@
 drop function claim_order_charges;
+drop function lock_due_order_charges;
 drop function follow_order;
 drop function compare_order;
 drop function receive_order_event;

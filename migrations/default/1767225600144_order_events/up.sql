@@ -414,33 +414,64 @@ $$;
 comment on function follow_order is
 'What follows from all that was said of an order. Called off is called off, whatever came when.';
 
+create function lock_due_order_charges(
+    p_livemode boolean, p_limit integer, p_silent text[], p_probed text default null
+) returns setof uuid
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_before constant timestamptz := clock_now() - interval '1 minute';  -- once, not for each
+begin
+    return query
+    select payment_attempts.id
+    from payment_attempts
+    inner join order_charges on order_charges.id = payment_attempts.id
+    where payment_attempts.updated_at < v_before
+        and payment_attempts.livemode = p_livemode
+        and (
+            p_probed is null and payment_attempts.gateway <> all(p_silent)
+            or payment_attempts.gateway = p_probed
+        )
+    order by payment_attempts.updated_at
+    limit p_limit
+    for no key update of payment_attempts skip locked;
+end;
+$$;
+comment on function lock_due_order_charges is
+'The charges that wait for whoever sends them and nobody has locked, the longest waiting first: of p_probed '
+'alone, or of all gateways but the silent ones.';
+
 create function claim_order_charges(hasura_session json, p_limit integer)
 returns setof order_charges
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
-    v_now timestamptz := clock_now();  -- once, and not for every attempt that there is
-    v_ids uuid[];
+    v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+    v_silent constant text[] := silent_gateways(v_livemode, 'charge');
+    v_probed text;
+    v_due uuid[];
+    v_ids uuid[] := '{}';
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
-    v_ids := array(
-        select payment_attempts.id
-        from payment_attempts
-        inner join order_charges on order_charges.id = payment_attempts.id
-        where payment_attempts.updated_at < v_now - interval '1 minute'
-            and payment_attempts.livemode::text = hasura_session ->> 'x-hasura-livemode'
-            and may_ask_gateway(payment_attempts.gateway, payment_attempts.livemode, 'charge')
-        order by payment_attempts.updated_at
-        limit p_limit
-        for no key update of payment_attempts skip locked
+    foreach v_probed in array v_silent loop
+        exit when cardinality(v_ids) >= p_limit;
+        v_due := array(select lock_due_order_charges(v_livemode, 1, v_silent, v_probed));
+        if cardinality(v_due) > 0 and may_ask_gateway(v_probed, v_livemode, 'charge') then
+            v_ids := v_ids || v_due;
+        end if;
+    end loop;
+    v_ids := v_ids || array(
+        select lock_due_order_charges(v_livemode, p_limit - cardinality(v_ids), v_silent)
     );
-    update payment_attempts set updated_at = v_now where id = any(v_ids);
+    update payment_attempts set updated_at = clock_now() where id = any(v_ids);
     return query select * from order_charges where id = any(v_ids);
 end;
 $$;
 comment on function claim_order_charges is
 'Charges that were written down a minute ago and not answered yet: whoever was to send them may have '
-'died. Each is put off by a minute; the attempt''s id keeps the gateway from charging twice.';
+'died. Each is put off by a minute; the attempt''s id keeps the gateway from charging twice. Of a silent '
+'gateway''s there is one in half a minute.';
 grant execute on function claim_order_charges to munim_hasura;

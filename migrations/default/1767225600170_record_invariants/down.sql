@@ -2,7 +2,6 @@ drop view invariant_tries_come_to_an_end;
 drop view invariant_no_card_is_kept;
 drop view invariant_records_stay_in_their_organization;
 drop view invariant_requests_have_effects_of_their_own;
-drop view invariant_events_leave;
 drop view invariant_ends_are_told;
 drop view invariant_payments_succeed_for_good;
 drop view invariant_facts_are_numbered;

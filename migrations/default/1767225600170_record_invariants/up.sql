@@ -80,14 +80,6 @@ where refunds.status = 'succeeded' and not exists (
 comment on view invariant_ends_are_told is
 'I15: a payment that is paid and a refund that arrived have their fact in the outbox.';
 
-create view invariant_events_leave as
-select event_id, destination, due_at
-from event_publications
-where due_at < clock_now() - interval '1 day';
-comment on view invariant_events_leave is
-'I15: none waits for a day after its turn. One that is not taken is due again within the hour, and '
-'parked after three days.';
-
 create view invariant_requests_have_effects_of_their_own as
 with made as (
     select id, ledger_transaction_id
