@@ -7318,17 +7318,20 @@ begin
     where id = p_payment_attempt_id
         and livemode::text = hasura_session ->> 'x-hasura-livemode';
 
-    if v_attempt.status = 'authorized' and v_intent.status = 'canceled' then
+    if v_attempt.status = 'authorized' and v_intent.status in ('canceled', 'paid') then
         perform record_exception(
             v_attempt.organization_id, v_attempt.livemode, 'hold-not-released', 'payment_attempt',
             v_attempt.id, v_attempt.amount, v_attempt.currency,
-            format('the payment is called off, and %s holds its money still', v_attempt.gateway)
+            format(
+                'the payment is called off or paid otherwise, and %s holds money still',
+                v_attempt.gateway
+            )
         );
         return next v_attempt;
     end if;
 end;
 $function$;
-comment on function list_held_payment(json,uuid) is 'The gateway does not let go of what it holds for a payment that is called off: a person is told, once, until it has. Nothing happens to an attempt that is not held any more.';
+comment on function list_held_payment(json,uuid) is 'The gateway does not let go of what it holds for a payment that is called off, or that another attempt paid: a person is told, once, until it has. Nothing happens to an attempt that is not held any more.';
 grant execute on function list_held_payment(json,uuid) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.list_hinted_dispute(p_event gateway_events, p_attempt payment_attempts)
@@ -8003,10 +8006,10 @@ begin
         next_check_at = case
             -- Some gateways say first that they hold what they take themselves a moment later.
             when v_is_to_take then clock_now() + check_delay(0)
-            -- Held for a payment that was called off meanwhile: it is to be released.
+            -- Held for a payment that was called off, or paid otherwise, meanwhile: it is to be released.
             when p_status = 'authorized' and exists (
                 select from payment_intents
-                where id = p_attempt.payment_intent_id and status = 'canceled'
+                where id = p_attempt.payment_intent_id and status in ('canceled', 'paid')
             ) then clock_now()
             when p_status in ('pending', 'processing', 'authorized')
                 then coalesce(

@@ -85,6 +85,18 @@ def test_what_is_held_is_released_though_a_capture_was_begun() -> None:
     assert (house.asked, house.kept, house.listed) == (["cancel"], ["canceled"], [])
 
 
+def test_what_is_held_though_another_attempt_paid_is_released() -> None:
+    house = House()
+    house.check(payment_intent={"status": "paid"})
+    assert (house.asked, house.kept) == (["cancel"], ["canceled"])
+
+
+def test_a_page_of_what_is_paid_is_not_closed_by_us() -> None:
+    house = House()
+    house.check(status="pending", gateway_payment_id=None, payment_intent={"status": "paid"})
+    assert house.asked == ["find"]
+
+
 def test_what_a_gateway_cannot_release_is_listed() -> None:
     house = House(ALL - {Capability.CANCEL})
     house.check()

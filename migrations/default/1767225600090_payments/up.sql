@@ -1090,10 +1090,10 @@ begin
         next_check_at = case
             -- Some gateways say first that they hold what they take themselves a moment later.
             when v_is_to_take then clock_now() + check_delay(0)
-            -- Held for a payment that was called off meanwhile: it is to be released.
+            -- Held for a payment that was called off, or paid otherwise, meanwhile: it is to be released.
             when p_status = 'authorized' and exists (
                 select from payment_intents
-                where id = p_attempt.payment_intent_id and status = 'canceled'
+                where id = p_attempt.payment_intent_id and status in ('canceled', 'paid')
             ) then clock_now()
             when p_status in ('pending', 'processing', 'authorized')
                 then coalesce(

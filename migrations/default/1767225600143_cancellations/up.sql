@@ -114,17 +114,20 @@ begin
     where id = p_payment_attempt_id
         and livemode::text = hasura_session ->> 'x-hasura-livemode';
 
-    if v_attempt.status = 'authorized' and v_intent.status = 'canceled' then
+    if v_attempt.status = 'authorized' and v_intent.status in ('canceled', 'paid') then
         perform record_exception(
             v_attempt.organization_id, v_attempt.livemode, 'hold-not-released', 'payment_attempt',
             v_attempt.id, v_attempt.amount, v_attempt.currency,
-            format('the payment is called off, and %s holds its money still', v_attempt.gateway)
+            format(
+                'the payment is called off or paid otherwise, and %s holds money still',
+                v_attempt.gateway
+            )
         );
         return next v_attempt;
     end if;
 end;
 $$;
 comment on function list_held_payment is
-'The gateway does not let go of what it holds for a payment that is called off: a person is told, once, '
-'until it has. Nothing happens to an attempt that is not held any more.';
+'The gateway does not let go of what it holds for a payment that is called off, or that another attempt '
+'paid: a person is told, once, until it has. Nothing happens to an attempt that is not held any more.';
 grant execute on function list_held_payment to munim_hasura;
