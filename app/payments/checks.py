@@ -145,7 +145,7 @@ def _finish_capture(ctx: Context, attempt: dict[str, Any]) -> Finding | None:
 
 def _is_off(attempt: dict[str, Any]) -> bool:
     """Tell whether its payment is called off, or paid by another attempt than this that is held."""
-    owed = attempt["payment_intent"]["status"]
+    owed: str = attempt["payment_intent"]["status"]
     return owed == "canceled" or (owed == "paid" and attempt["status"] == "authorized")
 
 

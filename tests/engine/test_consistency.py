@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
 from engine import harness
 from engine.conftest import create_shop
 
+from sandbox.engine.tracking import catalog
+from sandbox.engine.tracking.join import track
 from sandbox.postgres import Postgres
 
 WALLET = {"schema": "public", "name": "wallet"}
 OWNER = {"schema": "public", "name": "owner"}
 
 
-def listed(url: str, directory: Path, tables: list[dict[str, Any]], **more: Any) -> list[str]:
+def listed(url: str, tables: list[dict[str, Any]], **more: Any) -> list[str]:
     """Return the reasons why something of this metadata is inconsistent."""
+
+    async def read() -> catalog.Catalog:
+        connection = await asyncpg.connect(url)
+        try:
+            return await catalog.read(connection)
+        finally:
+            await connection.close()
+
     source = {"name": "default", "kind": "postgres", "tables": tables} | more
-    harness.write_metadata({"sources": [source]}, directory / "metadata")
-    with harness.serve(url, directory / "metadata", {}) as served:
-        assert "data" in served.graphql("{ wallet { id } }")
-        return [item["reason"] for item in served.engine.state.tracked.inconsistent]
+    return [item["reason"] for item in track([source], asyncio.run(read())).inconsistent]
 
 
 def permission(**parts: Any) -> dict[str, Any]:
@@ -63,9 +72,9 @@ def permission(**parts: Any) -> dict[str, Any]:
     ],
 )
 def test_a_permission_with_a_fault_is_listed(
-    shop_url: str, tmp_path: Path, parts: dict[str, Any], reason: str
+    shop_url: str, parts: dict[str, Any], reason: str
 ) -> None:
-    (found,) = listed(shop_url, tmp_path, [permission(**parts)])
+    (found,) = listed(shop_url, [permission(**parts)])
     assert found.startswith(reason)
 
 
@@ -82,14 +91,14 @@ def test_a_permission_with_a_fault_is_listed(
     ],
 )
 def test_an_operand_that_no_column_has_is_listed(
-    bare_postgres: Postgres, tmp_path: Path, column: str, operand: dict[str, Any], reason: str
+    bare_postgres: Postgres, column: str, operand: dict[str, Any], reason: str
 ) -> None:
     url = create_shop(bare_postgres)
     with psycopg.connect(url) as database:
         database.execute("alter table entry add raw json")
     entry = {"role": "user", "permission": {"columns": ["id"], "filter": {column: operand}}}
     table = {"table": {"schema": "public", "name": "entry"}, "select_permissions": [entry]}
-    (found,) = listed(url, tmp_path, [{"table": WALLET}, table])
+    (found,) = listed(url, [{"table": WALLET}, table])
     assert found.startswith(reason)
 
 
@@ -121,7 +130,7 @@ def test_is_null_in_a_permission_is_true_or_false_or_refused(
         assert len(answer["data"]["wallet"]) == found
 
 
-def test_a_permission_without_a_fault_is_not_listed(shop_url: str, tmp_path: Path) -> None:
+def test_a_permission_without_a_fault_is_not_listed(shop_url: str) -> None:
     good = {
         "$or": [
             {"id": {"$eq": 1, "_ne": 2, "_is_null": "false", "_in": "X-Hasura-Ids"}},
@@ -129,7 +138,7 @@ def test_a_permission_without_a_fault_is_not_listed(shop_url: str, tmp_path: Pat
             {"id": 5, "owner_id": {"_in": ["a", "X-Hasura-User-Id"], "_like": "a%"}},
         ]
     }
-    assert listed(shop_url, tmp_path, [permission(filter=good)]) == []
+    assert listed(shop_url, [permission(filter=good)]) == []
 
 
 @pytest.mark.parametrize(
@@ -147,10 +156,10 @@ def test_a_permission_without_a_fault_is_not_listed(shop_url: str, tmp_path: Pat
     ],
 )
 def test_a_relationship_that_leads_nowhere_is_listed(
-    shop_url: str, tmp_path: Path, using: dict[str, Any], reason: str
+    shop_url: str, using: dict[str, Any], reason: str
 ) -> None:
     table = {"table": WALLET, "object_relationships": [{"name": "owner", "using": using}]}
-    assert listed(shop_url, tmp_path, [table]) == [reason]
+    assert listed(shop_url, [table]) == [reason]
 
 
 @pytest.mark.parametrize(
@@ -161,11 +170,9 @@ def test_a_relationship_that_leads_nowhere_is_listed(
         ("wallet_label", "because the function does not return a table"),
     ],
 )
-def test_a_function_that_cannot_be_served_is_listed(
-    shop_url: str, tmp_path: Path, name: str, reason: str
-) -> None:
+def test_a_function_that_cannot_be_served_is_listed(shop_url: str, name: str, reason: str) -> None:
     functions = [{"function": {"schema": "public", "name": name}}]
-    (found,) = listed(shop_url, tmp_path, [{"table": WALLET}], functions=functions)
+    (found,) = listed(shop_url, [{"table": WALLET}], functions=functions)
     assert reason in found
 
 
@@ -178,10 +185,10 @@ def test_a_function_that_cannot_be_served_is_listed(
     ],
 )
 def test_a_function_that_is_said_to_be_another_is_listed(
-    shop_url: str, tmp_path: Path, function: str, configuration: dict[str, Any], reason: str
+    shop_url: str, function: str, configuration: dict[str, Any], reason: str
 ) -> None:
     entry = {"function": {"schema": "public", "name": function}, "configuration": configuration}
-    (found,) = listed(shop_url, tmp_path, [{"table": WALLET}], functions=[entry])
+    (found,) = listed(shop_url, [{"table": WALLET}], functions=[entry])
     assert reason in found
 
 
@@ -195,19 +202,19 @@ def test_a_function_that_is_said_to_be_another_is_listed(
     ],
 )
 def test_a_computed_field_of_arguments_that_do_not_fit_is_listed(
-    shop_url: str, tmp_path: Path, function: str, arguments: dict[str, str], reason: str
+    shop_url: str, function: str, arguments: dict[str, str], reason: str
 ) -> None:
     definition = {"function": {"schema": "public", "name": function}} | arguments
     table = {"table": WALLET, "computed_fields": [{"name": "made", "definition": definition}]}
-    (found,) = listed(shop_url, tmp_path, [table])
+    (found,) = listed(shop_url, [table])
     assert reason in found
 
 
-def test_a_field_that_another_one_has_the_name_of_is_listed(shop_url: str, tmp_path: Path) -> None:
+def test_a_field_that_another_one_has_the_name_of_is_listed(shop_url: str) -> None:
     using = {"foreign_key_constraint_on": "owner_id"}
     named = [{"name": name, "using": using} for name in ("owner", "owner", "currency")]
     tables = [{"table": OWNER}, {"table": WALLET, "object_relationships": named}]
-    assert listed(shop_url, tmp_path, tables) == [
+    assert listed(shop_url, tables) == [
         'field with name "owner" exists in table "wallet"',
         'field with name "currency" exists in table "wallet"',
     ]
@@ -235,16 +242,14 @@ def test_of_several_sources_the_first_postgres_is_served(
     assert found["reason"].startswith(reason)
 
 
-def test_a_table_that_is_gone_takes_its_relationships_with_it(
-    shop_url: str, tmp_path: Path
-) -> None:
+def test_a_table_that_is_gone_takes_its_relationships_with_it(shop_url: str) -> None:
     using = {"foreign_key_constraint_on": {"column": "x", "table": {"name": "gone"}}}
     tables = [
         {"table": WALLET},
         {"table": {"schema": "public", "name": "gone"}},
         {"table": OWNER, "array_relationships": [{"name": "lost", "using": using}]},
     ]
-    assert listed(shop_url, tmp_path, tables) == [
+    assert listed(shop_url, tables) == [
         'Inconsistent object: no such table/view exists in source: "gone"',
         "no foreign constraint exists for relationship lost",
     ]
