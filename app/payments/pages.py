@@ -13,6 +13,7 @@ from app import pages
 from app.context import Context
 from app.endpoints import page
 from app.errors import (
+    AppError,
     AttemptsExhaustedError,
     CheckoutExpiredError,
     GatewayRefusedError,
@@ -111,7 +112,7 @@ def choose_method(
         saved = _saved(fields) if payer else None
         attempt = orders.begin(ctx, row, Method(method), visitors.address_hash(ctx), saved)
     except tuple(ON_THE_PAGE) as failure:
-        return _to_page(token, ON_THE_PAGE[type(failure)])
+        return _to_page(token, _notice(failure))
     if attempt is None or attempt["status"] in {"paid", "canceled"}:
         return _to_page(token)
     query = f"?payer={payer}" if saved else ""
@@ -190,7 +191,7 @@ def _lead_on(
         intent = pages.open_upi(ctx, row, visitors.device())
         opened = None if intent else pages.open_page(ctx, row)
     except (GatewayRefusedError, GatewayUnavailableError) as failure:
-        return _to_page(token, ON_THE_PAGE[type(failure)])
+        return _to_page(token, _notice(failure))
     except (CheckoutExpiredError, PaymentInProgressError):
         # While the gateway thought, the payment was called off, or the payer went elsewhere.
         return _to_page(token)
@@ -250,6 +251,11 @@ def _saved(fields: dict[str, str]) -> str | None:
     except ValueError as failure:
         message = "there is no such saved method"
         raise NotFoundError(message) from failure
+
+
+def _notice(failure: AppError) -> str:
+    """Word a refusal as the page does: by its class, or the one that it is of."""
+    return next(ON_THE_PAGE[kind] for kind in type(failure).__mro__ if kind in ON_THE_PAGE)
 
 
 def _to_page(token: str, notice: str = "") -> WsgiResponse:
