@@ -147,7 +147,7 @@ def test_another_amount_is_held_and_listed_for_a_person(product: World) -> None:
     assert entries(product, payment) == 0
     listed = product.sql(
         "select class, exceptions.amount from exceptions"
-        " join gateway_events on gateway_events.id = object_id where event_id = %s",
+        " join gateway_events on payment_attempt_id = object_id where event_id = %s",
         f"evt_{payment['session_id']}",
     )
     assert listed == [{"class": "amount-mismatch", "amount": 2400}]
