@@ -142,10 +142,14 @@ class Hasura:
         ).fetchall()
 
     def _shape(self, db: Any, row: dict[str, Any]) -> dict[str, Any]:
-        """As Hasura prints it, with the attempt of a refund beside it."""
+        """As Hasura prints it, beside an attempt its payment, and beside a refund its attempt."""
         shaped = {name: plain(value) for name, value in row.items()}
         if "next_check_at" in row:  # its gateway works, unless a test says otherwise
             shaped |= dict.fromkeys(["is_put_off", "is_gateway_failing", "is_tried_out"], False)
+        if {"next_check_at", "payment_intent_id"} <= row.keys():
+            shaped["payment_intent"] = db.execute(
+                "select status from payment_intents where id = %s", [row["payment_intent_id"]]
+            ).fetchone()
         if "payment_attempt_id" in row:
             shaped["payment_attempt"] = db.execute(
                 "select gateway_payment_id from payment_attempts where id = %s",

@@ -143,13 +143,13 @@ def end_of(db: Connection, tenant: Tenant) -> dict[str, Any]:
 
     return {
         "payments": rows(
-            "select payment_attempts.id, payment_attempts.status, payment_intents.status as intent,"
+            "select payment_intent_id, payment_attempts.status, payment_intents.status as intent,"
             " amount_captured, amount_refunded, is_surplus from payment_attempts"
             " join payment_intents on payment_intents.id = payment_intent_id"
             " where payment_attempts.organization_id = %s"
         ),
         "refunds": rows(
-            "select gateway_refund_id, payment_attempt_id, status, amount, loss_amount from refunds"
+            "select gateway_refund_id, payment_intent_id, status, amount, loss_amount from refunds"
             " where organization_id = %s"
         ),
         "disputes": rows(

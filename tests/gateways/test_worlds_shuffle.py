@@ -188,12 +188,12 @@ def told_at_cashfree(stories: Stories, notices: list[Notice], _: datetime) -> li
 
 TALES = {
     "razorpay": Tale(
-        (*COMMON, Payer.DECLINES_HARD, *SEVERAL), razorpay, told_at_razorpay, (19, 6, 2), 50
+        (*COMMON, Payer.DECLINES_HARD, *SEVERAL), razorpay, told_at_razorpay, (20, 7, 2), 50
     ),
     "payu": Tale(
         COMMON, payu, told_at_payu, (12, 5, 1), 18, forge=forged_at_payu, lists=False, step=1
     ),
-    "cashfree": Tale((*COMMON, *SEVERAL), cashfree, told_at_cashfree, (17, 5, 2), 33),
+    "cashfree": Tale((*COMMON, *SEVERAL), cashfree, told_at_cashfree, (18, 6, 2), 33),
 }
 
 
@@ -224,9 +224,10 @@ def ask_about_everything(stories: Stories, found: list[Finding]) -> None:
 
 
 def books(db: Connection, tenant: Tenant) -> dict[str, Any]:
-    """Tell the end. A second payment of an order is listed for each message that tells of it."""
+    """Tell the end. A second hold is listed where it is told of after the first was captured."""
     found = end_of(db, tenant)
-    return {**found, "listed": sorted(set(found["listed"]))}
+    listed = {one for one in found["listed"] if "duplicate-payment" not in one}
+    return {**found, "listed": sorted(listed)}
 
 
 @pytest.mark.timeout(1800)

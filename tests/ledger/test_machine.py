@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from psycopg.rows import dict_row
 
-NAMES = ["cash", "sales", "fees", "suspense"]
+NAMES = ["cash", "sales", "fees", "stock"]
 KEYS = [f"fact:{n}" for n in range(6)]
 
 

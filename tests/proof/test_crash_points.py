@@ -18,7 +18,6 @@ SEED = int(os.environ.get("PROOF_SEED", "1"))
 # Sites that no flow comes through, with the reason.
 OUT_OF_TIME = "only for what a tick had no time to send: tests/autopay/test_charges"
 SEVERAL = "only for messages that come at the same time: tests/autopay/test_keeping"
-DECLINED = "only after ten declines on a page: tests/pages/test_declines"
 TOLD = "only where a webhook about an open dispute is lost: tests/disputes/test_open_ones"
 REFUSED = "only where a gateway refuses a capture: tests/payments/test_refused_captures"
 WATCHER = "reads a view a call, and moves no money: tests/reconciliation/test_invariants"
@@ -34,7 +33,6 @@ ELSEWHERE = {
     sites.Site("inbox.py", "receive_together", "ReceiveGatewayEvents"): SEVERAL,
     sites.Site("payments/checks.py", "take", "RefuseCapture"): REFUSED,
     sites.Site("payments/disputes.py", "_of_payment", "find_payment_disputes"): TOLD,
-    sites.Site("payments/checks.py", "_close_tried_out", "expire"): DECLINED,
 }
 
 

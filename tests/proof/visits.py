@@ -77,7 +77,7 @@ class Handover(HTMLParser):
 
 def browse(case: Case, method: str, path: str, *expected: int, **request: Any) -> Answer:
     """Send a browser somewhere, each case from an address of its own."""
-    case.facts.setdefault("address", f"2001:db8::{uuid4().hex[:4]}:{uuid4().hex[:4]}")
+    case.facts.setdefault("address", f"2001:db8:{uuid4().hex[:4]}:{uuid4().hex[:4]}::1")
     where = {"REMOTE_ADDR": case.facts["address"]}
     answer = case.stage.call(method, path, environ_base=where, **request)
     if answer.status not in expected:

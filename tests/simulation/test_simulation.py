@@ -28,7 +28,7 @@ FAILED_IS_FINAL = "delete from payment_attempt_steps where before in ('failed', 
 LOST_IS_FAILED = """
 delete from refund_steps where before = 'failed';
 create or replace function mark_refund_unknown(
-    hasura_session json, p_refund_id uuid, p_failure_message text
+    hasura_session json, p_refund_id uuid, p_failure_message text, p_is_silent boolean default true
 ) returns setof refunds
 language plpgsql volatile security definer
 set search_path = public, pg_temp
