@@ -90,7 +90,8 @@ def read(coming: Coming, method: str) -> tuple[requests.Response, bool]:
 
     Raises OSError, ProtocolError and http.client.HTTPException.
     """
-    with http.client.HTTPResponse(coming, method=method) as given:  # type: ignore[arg-type]  # all that it uses
+    # Of the socket that it is said to need, it uses makefile() and nothing else.
+    with http.client.HTTPResponse(coming, method=method) as given:  # type: ignore[arg-type]
         given.begin()
         if given.getheader("Content-Encoding", "identity") != "identity":
             message = "the answer is packed, which nobody asked for"

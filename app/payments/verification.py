@@ -42,6 +42,8 @@ def follow_hint(ctx: Context, payment_attempt_id: str | None) -> None:
     except (AppError, ConfigError) as failure:
         log.warning("not asked: %s", failure, extra={"attempt_id": payment_attempt_id})
     except Exception:
+        # A fault of ours, in the log with its trace. A no would have the gateway send the message
+        # again, which is kept and whose attempt is due already.
         log.exception("not asked", extra={"attempt_id": payment_attempt_id})
 
 

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import GraphQLError, ListTypeNode, NonNullTypeNode, TypeNode, parse_type
+from graphql import (
+    GraphQLError,
+    ListTypeNode,
+    NamedTypeNode,
+    NonNullTypeNode,
+    TypeNode,
+    parse_type,
+)
 
 from sandbox.engine.metadata import MetadataError, expand, headers
 from sandbox.engine.tracking.tracked import Tracked, dotted, name_of
@@ -130,4 +137,5 @@ class Checks:
 def _named(node: TypeNode) -> str:
     while isinstance(node, (ListTypeNode, NonNullTypeNode)):
         node = node.type
-    return str(node.name.value)  # type: ignore[attr-defined]  # GraphQL has no fourth kind of type
+    assert isinstance(node, NamedTypeNode)  # noqa: S101  # GraphQL has no fourth kind of type
+    return str(node.name.value)

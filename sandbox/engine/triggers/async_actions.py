@@ -94,6 +94,7 @@ class AsyncActions:
                 taken = 0
                 await asyncio.sleep(PAUSE_SECONDS)
             except Exception:
+                # Calls that cannot be read stay taken for a while; all others are still made.
                 logger.exception("some asynchronous actions could not be read")
                 taken = 0
                 await asyncio.sleep(PAUSE_SECONDS)

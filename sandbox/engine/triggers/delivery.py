@@ -230,6 +230,7 @@ class Pump:
                 self._has_results.set()
                 await asyncio.sleep(PAUSE_SECONDS)
             except Exception:
+                # Whatever one of them is, the others were delivered, and nobody else says so.
                 logger.exception("results of deliveries cannot be recorded together")
                 await self._settle_singly(results)
             if not self._closing:
@@ -240,7 +241,7 @@ class Pump:
         for result in results:
             try:
                 await self.queue.settle([result])
-            except Exception:
+            except Exception:  # of this one: those after it are recorded
                 logger.exception("delivery %s stays locked until its lock runs out", result.job.id)
 
     async def _land(self, settling: asyncio.Task[None]) -> None:
