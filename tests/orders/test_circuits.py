@@ -305,3 +305,18 @@ def test_what_means_nothing_shuts_no_refunds(db, desk: Office) -> None:
     desk.call("mark_refund_unknown", **said, is_silent=False)
 
     assert failing(db) == {}
+
+
+def test_of_two_silent_gateways_one_claimer_asks_about_no_more_than_it_wants(
+    db, office: Office
+) -> None:
+    office.ask()
+    office.ask(reference="BK-18", gateway="payu")
+    shut(db, "razorpay", "look-up")
+    shut(db, "payu", "look-up")
+    later(db, timedelta(minutes=2))
+
+    first, second = asked_about(office, limit=1), asked_about(office, limit=1)
+    assert sorted([*first, *second]) == ["payu", "razorpay"]
+    assert len(first) == len(second) == 1
+    assert asked_about(office, limit=1) == []
