@@ -3,9 +3,9 @@
 Handlers take the time from ctx.now(), SQL from clock_now(): both add the same skew.
 """
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 BELIEVED_SECONDS = 1.0  # how long a skew is believed before the database is asked again
 
@@ -24,7 +24,7 @@ class Clock:
 
     def now(self) -> datetime:
         """Answer the time, aware and in UTC."""
-        if self._read_skew and time.monotonic() >= self._believed_until:
+        if self._read_skew and monotonic() >= self._believed_until:
             self._skew = timedelta(seconds=self._read_skew())
-            self._believed_until = time.monotonic() + BELIEVED_SECONDS
+            self._believed_until = monotonic() + BELIEVED_SECONDS
         return datetime.now(UTC) + self._skew

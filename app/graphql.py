@@ -6,12 +6,12 @@ idempotent by key, so what failed in passing is sent again with the same variabl
 
 import json
 import random
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import requests
@@ -178,15 +178,15 @@ class Hasura:
         its database does not answer after three tries, QueryError for anything else.
         """
         operation = operations()[name]
-        give_up = time.monotonic() + TRIES_SECONDS_MAX
+        give_up = monotonic() + TRIES_SECONDS_MAX
         for tries_left in reversed(range(TRIES_MAX)):
             try:
                 return self._ask(operation, variables)
             except ServiceUnavailableError:
                 is_due = budget.left() < PAUSE_SECONDS_MAX
-                if not tries_left or is_due or time.monotonic() > give_up:
+                if not tries_left or is_due or monotonic() > give_up:
                     raise
-                time.sleep(random.uniform(0.05, PAUSE_SECONDS_MAX))  # noqa: S311  # jitter
+                sleep(random.uniform(0.05, PAUSE_SECONDS_MAX))  # noqa: S311  # jitter
         raise AssertionError  # the last try answers or raises
 
     def one(self, name: str, **variables: object) -> Any:

@@ -230,6 +230,13 @@ def test_python_asks_one_clock() -> None:
             assert not other.search(path.read_text(encoding="utf-8")), path
 
 
+def test_no_test_sets_the_clock_of_its_process() -> None:
+    """Engines that other tests share run in it, and their timers would never be due again."""
+    process = re.compile(r"setattr\(\s*(time,|\"time\.)")
+    for path in sources("tests"):
+        assert not process.search(path.read_text(encoding="utf-8")), path
+
+
 FAULTS = {
     "a plpgsql function without a fixed search_path": """
         select p.oid::regprocedure as it from pg_proc p

@@ -5,9 +5,9 @@ that dies anywhere leaves it to be sent again: at least once, and never by two a
 """
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any, Protocol
 
 from app.context import Context
@@ -43,14 +43,14 @@ def publish(ctx: Context, name: str, seconds: float) -> dict[str, int]:
     destination = DESTINATIONS[name](ctx.settings)
     told = dict.fromkeys(map(str, Outcome), 0)
     silences = 0
-    give_up = time.monotonic() + seconds
+    give_up = monotonic() + seconds
     claim = {"destination": name, "limit": destination.batch}
     while has_time() and (rows := ctx.hasura.run("ClaimEventMessages", **claim)):
         outcomes = _send(ctx, name, destination, rows)
         for outcome in outcomes:
             told[outcome] += 1
         silences = silences + 1 if set(outcomes) == {Outcome.SILENT} else 0
-        if silences == SILENCES_MAX or time.monotonic() >= give_up:
+        if silences == SILENCES_MAX or monotonic() >= give_up:
             break
     return told
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 import yaml
 from ports import free_port
@@ -172,8 +173,14 @@ def serve(url: str, metadata: Path, environ: Mapping[str, str]) -> Iterator[Serv
             yield Served(f"http://127.0.0.1:{port}", engine, loop, client)
     finally:
         web.should_exit = True
-        worker.join(60)
+        worker.join(30)
         listener.close()
+        if worker.is_alive():
+            pytest.fail(f"the engine does not close: {_what_waits(loop)}")
+
+
+def _what_waits(loop: asyncio.AbstractEventLoop) -> list[str]:
+    return [str(frame) for task in asyncio.all_tasks(loop) for frame in task.get_stack()]
 
 
 @dataclass
