@@ -706,6 +706,44 @@ def test_what_comes_in_quick_succession_is_claimed_and_recorded_together() -> No
     assert len(queue.records) <= 10
 
 
+def test_changes_of_what_nobody_watches_cost_few_looks_and_delay_nothing_else() -> None:
+    queue = Counted(until_recorded=20)
+    pump = Pump(queue, Pace(interval_s=1.0, gather_s=0.02))
+    waited: list[float] = []
+
+    async def change(seconds: float) -> None:
+        for _ in range(round(seconds / 0.005)):
+            pump.bell.set()
+            await asyncio.sleep(0.005)
+
+    async def appear() -> None:
+        loop = asyncio.get_running_loop()
+        queue.due.append(queue.jobs.pop())
+        begun, known = loop.time(), sum(queue.claims)
+        pump.bell.set()
+        while sum(queue.claims) == known:
+            await asyncio.sleep(0.001)
+        waited.append(loop.time() - begun)
+
+    async def scene() -> None:
+        pumping = asyncio.create_task(pump.run())
+        await change(10)
+        looks = len(queue.claims)
+        await appear()
+        await asyncio.sleep(1)
+        before = len(queue.claims)
+        while len(queue.claims) == before:  # the look of one who has heard nothing for a second
+            await asyncio.sleep(0.001)
+        await appear()
+        pumping.cancel()
+        await asyncio.gather(pumping, return_exceptions=True)
+        assert looks <= 10 / 0.16 + 5
+
+    leaps.run(scene())
+    assert waited[0] <= 0.17
+    assert waited[1] <= 0.03
+
+
 def test_what_waits_to_be_recorded_is_recorded_when_the_engine_stops() -> None:
     queue = Counted(until_recorded=1)
     queue.due = [*queue.jobs]

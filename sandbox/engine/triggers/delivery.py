@@ -32,6 +32,7 @@ DATABASE_FAULTS = (
 )
 SETTLE_SECONDS_MAX = 10.0  # to record the last results when the engine stops
 PAUSE_SECONDS = 1.0  # after a fault of the database
+FUTILE_MAX = 3  # doublings of the time between two looks, while they find nothing
 MISSING_TRIGGER_SECONDS = 60.0  # until the next look at an event whose trigger is not known
 
 
@@ -130,6 +131,7 @@ class Pump:
         self._results: list[Result] = []
         self._has_results = asyncio.Event()
         self._closing = False
+        self._futile = 0  # looks in a row that somebody rang for, and that found nothing
 
     async def run(self) -> None:
         async with Outgoing(self.pace.concurrent_max) as outgoing:
@@ -158,6 +160,8 @@ class Pump:
             logger.exception("some deliveries could not be read")
             await asyncio.sleep(PAUSE_SECONDS)
             return
+        if jobs:
+            self._futile = 0
         for job in jobs:
             task = asyncio.create_task(self._deliver(outgoing, job))
             self._flying.add(task)
@@ -166,13 +170,20 @@ class Pump:
             await self._rest()
 
     async def _rest(self) -> None:
-        """Wait for the bell: after a long silence no more than that, else for others to come."""
+        """Wait for the bell: after a long silence no more than that, else for others to come.
+
+        Every change rings, and most change nothing that is watched: the more of them rang for
+        nothing, the longer the next ones wait.
+        """
         loop = asyncio.get_running_loop()
-        rested_at = loop.time() + self.pace.gather_s
+        rested_at = loop.time() + self.pace.gather_s * 2 ** min(self._futile, FUTILE_MAX)
         # Not wait_for(): on Python 3.11 it loses a cancellation that meets the bell.
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self.pace.interval_s):
                 await self.bell.wait()
+            self._futile += 1
+        except TimeoutError:
+            self._futile = 0
         await asyncio.sleep(rested_at - loop.time())
 
     async def _claim(self, wanted: int) -> list[Job]:
