@@ -40,8 +40,8 @@ class Size:
     checkouts: int
 
 
-WHOLE = Size(rounds=7, lap_s=0.8, seconds_max=200, prepared=16_000, checkouts=200)
-QUICK = Size(rounds=2, lap_s=0.3, seconds_max=20, prepared=4_000, checkouts=40)
+WHOLE = Size(rounds=7, lap_s=0.8, seconds_max=200, prepared=24_000, checkouts=200)
+QUICK = Size(rounds=2, lap_s=0.3, seconds_max=20, prepared=6_000, checkouts=40)
 
 
 def main() -> int:
