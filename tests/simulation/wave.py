@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 from simulation.dice import DAY, HOUR, MINUTE, Plan
@@ -35,6 +35,11 @@ MOMENTS = (
     *range(3 * DAY, 9 * DAY, 12 * HOUR),
 )
 LENGTH = 9 * DAY
+# While a gateway is left alone, one question in half a minute finds out whether it answers.
+WAITING = """
+select exists (select from payment_attempts where next_check_at <= clock_now())
+    or exists (select from refunds where next_check_at <= clock_now()) as is_waiting
+"""
 
 
 @dataclass
@@ -57,15 +62,24 @@ class Wave:
         for plan in self.plans:
             self._after(plan.starts, partial(people.begin, plan))
         try:
-            for moment in MOMENTS:
-                self._now = moment
-                self.town.move_clock(began + moment)
-                self._act()
-                self._settle(moment)
-                self.told(moment)
+            for moment, next_one in pairwise((*MOMENTS, LENGTH)):
+                self._reach(began, moment)
+                self._pass_minutes(began, next_one)
         finally:
             people.close()
         self.town.move_clock(began + LENGTH)
+
+    def _reach(self, began: int, moment: int) -> None:
+        self._now = moment
+        self.town.move_clock(began + moment)
+        self._act()
+        self._settle(moment)
+        self.told(moment)
+
+    def _pass_minutes(self, began: int, end: int) -> None:
+        """Let crons tick every minute, as they do, while questions wait for a silent gateway."""
+        while self._now + MINUTE < end and self.town.sql(WAITING)[0]["is_waiting"]:
+            self._reach(began, self._now + MINUTE)
 
     def _after(self, seconds: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._agenda, (self._now + seconds, next(self._order), act))
