@@ -4245,6 +4245,8 @@ CREATE OR REPLACE FUNCTION public.call_off_new_order()
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+declare
+    v_intent payment_intents;
 begin
     update payment_intents set status = 'canceled'
     where id = new.payment_intent_id and exists (
@@ -4254,11 +4256,13 @@ begin
             and order_events.organization_id = new.organization_id
             and order_events.livemode = new.livemode
             and order_event_types.meaning = 'canceled'
-    );
+    )
+    returning * into v_intent;
+    perform tell_of_cancellation(v_intent) where v_intent.id is not null;
     return null;
 end;
 $function$;
-comment on function call_off_new_order() is 'An order that was called off before we heard of it is off, whichever door writes it down.';
+comment on function call_off_new_order() is 'An order that was called off before we heard of it is off, whichever door writes it down, and it is told that it is.';
 
 CREATE OR REPLACE FUNCTION public.call_off_payment(p_intent payment_intents)
  RETURNS void
@@ -4320,7 +4324,10 @@ declare
     v_refund refunds;
 begin
     if p_intent.status <> 'paid' then
-        perform call_off_payment(p_intent) where p_intent.status <> 'canceled';
+        if p_intent.status <> 'canceled' then
+            perform call_off_payment(p_intent);
+            perform tell_of_cancellation(p_intent);
+        end if;
         return;  -- whatever is captured from now on is surplus, and goes back by itself
     end if;
 
@@ -4344,7 +4351,7 @@ exception
         );
 end;
 $function$;
-comment on function cancel_order(orders,payment_intents,json) is 'An order is off: what was paid goes back, what was not is not taken any more. The intent is locked.';
+comment on function cancel_order(orders,payment_intents,json) is 'An order is off: what was paid goes back, what was not is not taken any more, and whoever hears of the payment hears that. Once: called again, nothing more. The intent is locked.';
 
 CREATE OR REPLACE FUNCTION public.cancel_payment(hasura_session json, p_payment_intent_id uuid)
  RETURNS SETOF payment_intents
@@ -4590,10 +4597,7 @@ begin
     ) then
         perform record_event(
             p_order.organization_id, p_order.livemode, 'payment.requires_method', 'payment_intent',
-            p_intent.id, jsonb_build_object(
-                'payment_intent_id', p_intent.id, 'order_reference', p_order.reference,
-                'amount', p_intent.amount, 'currency', p_intent.currency
-            )
+            p_intent.id, owed_facts(p_intent, p_order.reference)
         );
     end if;
 end;
@@ -8862,6 +8866,15 @@ end;
 $function$;
 comment on function order_of_display_id(bank_accounts,text) is 'What is owed for an order that a payer quoted, in the account''s currency and organisation. Banks take dashes out of remarks, and payers write small letters.';
 
+CREATE OR REPLACE FUNCTION public.owed_facts(p_intent payment_intents, p_reference text)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT jsonb_build_object('payment_intent_id', (p_intent).id, 'order_reference', p_reference, 'amount', (p_intent).amount, 'currency', (p_intent).currency) AS jsonb_build_object;
+END;
+comment on function owed_facts(payment_intents,text) is 'What an event tells about an order''s payment that nobody has tried to pay.';
+
 CREATE OR REPLACE FUNCTION public.page_check_at(p_attempt payment_attempts)
  RETURNS timestamp with time zone
  LANGUAGE plpgsql
@@ -12802,6 +12815,11 @@ begin
             p_currency, coalesce(p_capture_method, 'automatic')
         )
         returning * into v_intent;
+        -- Before the order is there, which may be off already, and then its payment is canceled.
+        perform record_event(
+            v_intent.organization_id, v_intent.livemode, 'payment.initiated', 'payment_intent',
+            v_intent.id, owed_facts(v_intent, p_reference)
+        );
         insert into orders (
             organization_id, livemode, customer_id, payment_intent_id, reference, display_id, title,
             metadata
@@ -12823,7 +12841,7 @@ begin
         using errcode = '22B08';
 end;
 $function$;
-comment on function write_order(customers,text,bigint,text,text,jsonb,text) is 'The order and what is owed for it; asked again with the same words, the one that is there. Who does not say when it is captured takes it as it is. The customer is locked.';
+comment on function write_order(customers,text,bigint,text,text,jsonb,text) is 'The order and what is owed for it, announced once; asked again with the same words, the one that is there. Who does not say when it is captured takes it as it is. The customer is locked.';
 
 CREATE OR REPLACE FUNCTION public.write_placed_order(p_event order_events, p_terms order_events, p_customer customers)
  RETURNS void
