@@ -1,10 +1,93 @@
 -- The schema that the migrations make, for reading. Written by `make schema`.
 
+create schema novamart;
+grant usage on schema novamart to munim_hasura;
+
 grant usage on schema public to munim_hasura;
 grant usage on schema public to public;
 
 create schema tcs;
 grant usage on schema tcs to munim_hasura;
+
+create view novamart.payments as
+ SELECT payment_intents.id AS payment_id,
+    orders.organization_id,
+    orders.livemode,
+    orders.customer_id AS payer_id,
+    orders.reference AS order_id,
+    customers.external_id AS customer_id,
+    to_jsonb(major_units(
+        CASE payment_intents.status
+            WHEN 'paid'::text THEN payment_attempts.amount_captured
+            ELSE payment_intents.amount
+        END, payment_intents.currency)) AS amount,
+    payment_intents.currency,
+    payment_status_in(payment_intents.*, 'novamart'::text) AS status,
+    payment_attempts.gateway_payment_id AS transaction_id,
+    payment_intents.created_at,
+    GREATEST(payment_intents.updated_at, payment_attempts.updated_at) AS updated_at
+   FROM orders
+     JOIN payment_intents ON payment_intents.id = orders.payment_intent_id
+     JOIN customers ON customers.id = orders.customer_id
+     LEFT JOIN LATERAL ( SELECT tries.id,
+            tries.organization_id,
+            tries.livemode,
+            tries.payment_intent_id,
+            tries.payment_method_id,
+            tries.gateway,
+            tries.gateway_account,
+            tries.amount,
+            tries.amount_to_capture,
+            tries.amount_captured,
+            tries.amount_refunded,
+            tries.currency,
+            tries.status,
+            tries.is_surplus,
+            tries.is_in_suspense,
+            tries.gateway_payment_id,
+            tries.failure_code,
+            tries.failure_message,
+            tries.decline_class,
+            tries.receipt_url,
+            tries.captured_at,
+            tries.checks,
+            tries.next_check_at,
+            tries.returned_at,
+            tries.receipt_asked_at,
+            tries.created_at,
+            tries.updated_at
+           FROM payment_attempts tries
+          WHERE tries.payment_intent_id = payment_intents.id
+          ORDER BY tries.is_in_suspense, (tries.status = 'captured'::text) DESC, tries.is_surplus, tries.created_at DESC, tries.id
+         LIMIT 1) payment_attempts ON true;
+comment on view novamart.payments is 'NovaMart''s payment record, one row an order: what was taken or is owed, and the try that paid, else the newest.';
+comment on column novamart.payments.payer_id is 'Our id of the customer: by it they see their own.';
+comment on column novamart.payments.amount is 'In units of the currency, as an exact JSON number.';
+grant select on novamart.payments to munim_hasura;
+
+create view novamart.refunds as
+ SELECT refunds.id AS refund_id,
+    refunds.organization_id,
+    refunds.livemode,
+    orders.customer_id AS payer_id,
+    refunds.payment_intent_id AS payment_id,
+    orders.reference AS order_id,
+    customers.external_id AS customer_id,
+    to_jsonb(major_units(refunds.amount, refunds.currency)) AS amount,
+    refunds.currency,
+    refunds.reason,
+    refund_status_words.word AS status,
+    refunds.gateway_refund_id AS transaction_id,
+    refunds.created_at,
+    refunds.updated_at
+   FROM refunds
+     JOIN orders ON orders.payment_intent_id = refunds.payment_intent_id
+     JOIN customers ON customers.id = orders.customer_id
+     JOIN refund_status_words ON refund_status_words.profile = 'novamart'::text AND refund_status_words.status = refunds.status;
+comment on view novamart.refunds is 'NovaMart''s refund record, one row a refund of an order.';
+comment on column novamart.refunds.payer_id is 'Our id of the customer: by it they see their own.';
+comment on column novamart.refunds.amount is 'In units of the currency, as an exact JSON number.';
+grant select on novamart.refunds to munim_hasura;
 
 create table autopay_charge_steps (
     before text not null,
@@ -2738,6 +2821,15 @@ create table refund_reasons (
 );
 comment on table refund_reasons is 'Why money goes back: the closed list that a refund names one of.';
 grant select on refund_reasons to munim_hasura;
+
+create table refund_status_words (
+    profile text not null,
+    status text not null,
+    word text not null,
+    constraint refund_status_words_pkey PRIMARY KEY (profile, status)
+);
+comment on table refund_status_words is 'How each product that is served here, and has words for it, calls the status of a refund.';
+grant select on refund_status_words to munim_hasura;
 
 create table refund_steps (
     before text not null,
