@@ -2903,6 +2903,27 @@ CREATE TRIGGER refund_takes_legal_steps BEFORE UPDATE OF status ON refunds FOR E
 CREATE TRIGGER refund_updated_at BEFORE UPDATE ON refunds FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on refunds to munim_hasura;
 
+create table refused_messages (
+    day date not null,
+    gateway text not null,
+    livemode boolean not null,
+    reason text not null,
+    messages bigint not null,
+    last_body_hash text,
+    last_at timestamp with time zone not null,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint refused_messages_pkey PRIMARY KEY (day, gateway, reason, livemode),
+    constraint refused_body_hash_is_one CHECK (last_body_hash ~ '^[0-9a-f]{64}$'::text),
+    constraint refused_message_reason_is_known CHECK (reason = ANY (ARRAY['signature-invalid'::text, 'stale'::text, 'invalid-input'::text, 'payload-too-large'::text, 'forbidden'::text, 'not-found'::text])),
+    constraint refused_messages_are_counted CHECK (messages > 0),
+    constraint refused_messages_have_a_gateway CHECK (gateway ~ '^[a-z][a-z0-9_]{0,31}$'::text)
+);
+comment on table refused_messages is 'Webhooks that were refused, counted by day, gateway and reason: a few rows a day, however many come. About so many: a process writes once a minute what it refused, and what it has not written when it ends is lost.';
+comment on column refused_messages.day is 'When it was written down, in UTC.';
+comment on column refused_messages.reason is 'A code of docs/errors.md; stale is a signature-invalid of which the signature is right and the time wrong.';
+comment on column refused_messages.last_body_hash is 'SHA-256 of the newest body, in hexadecimal: the same one again is somebody who repeats. Null where it was too long to be read.';
+grant select on refused_messages to munim_hasura;
+
 create table system_settings (
     organization_id uuid not null,
     key text not null,
@@ -8298,6 +8319,38 @@ end;
 $function$;
 comment on function note_gateway_silence(json,text,jsonb) is 'A gateway gave no answer to a question about which nothing else is written down. Called twice: two silences.';
 grant execute on function note_gateway_silence(json,text,jsonb) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.note_refused_messages(hasura_session json, p_messages jsonb)
+ RETURNS SETOF refused_messages
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_now constant timestamptz := clock_now();
+    v_today constant date := (v_now at time zone 'UTC')::date;
+begin
+    perform require_service(hasura_session);
+    delete from refused_messages where day < v_today - 400;
+    return query
+    insert into refused_messages as known (
+        day, gateway, livemode, reason, messages, last_body_hash, last_at
+    )
+    select
+        v_today, refused.gateway, (hasura_session ->> 'x-hasura-livemode')::boolean, refused.reason,
+        refused.messages, refused.last_body_hash, v_now
+    from jsonb_to_recordset(p_messages)
+        as refused (gateway text, reason text, messages bigint, last_body_hash text)
+    order by refused.gateway, refused.reason  -- in one order: two who write wait, and do not embrace
+    on conflict (day, gateway, reason, livemode) do update
+    set
+        messages = known.messages + excluded.messages, last_body_hash = excluded.last_body_hash,
+        last_at = greatest(known.last_at, excluded.last_at)
+    returning *;
+end;
+$function$;
+comment on function note_refused_messages(json,jsonb) is 'Adds to the numbers of refused messages: rows of gateway, reason, messages and last_body_hash. Called again it adds again, so the numbers are about right. It locks nothing that a genuine message needs.';
+grant execute on function note_refused_messages(json,jsonb) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.obstacle_to_capture(p_event gateway_events, p_event_ids uuid[])
  RETURNS text
