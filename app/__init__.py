@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ from app.errors import (
 from app.graphql import Hasura, connect
 
 BODY_BYTES_MAX = 1 << 20
+TRACE_ID = re.compile("[0-9a-f]{16}(?:[0-9a-f]{16})?")
 REST_PATH = "/payments/"  # UberTruck's, whose document says what a failure looks like
 
 logger = logging.getLogger(__name__)
@@ -109,6 +111,8 @@ def _begin(clock: Clock) -> None:
         clock.forget()  # whoever moves the time calls the crons then
     given = request.headers.get("X-Request-Id", "")
     log.request_id.set(given if given.isprintable() and 0 < len(given) <= 64 else str(uuid4()))
+    traced = request.headers.get("X-B3-TraceId", "").lower()  # Hasura sends it with actions
+    log.trace_id.set(traced if TRACE_ID.fullmatch(traced) else "")
     g.started = time.perf_counter()
 
 

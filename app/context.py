@@ -1,7 +1,7 @@
 """Everything a handler may touch is handed to it; nothing is reached for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from app.batches import Batches
 from app.config import Settings
 from app.gateways import Gateway
 from app.graphql import Hasura
+from app.refusals import Refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +21,4 @@ class Context:
     gateway: Callable[[str], Gateway]
     now: Callable[[], datetime]
     inbox: Batches[dict[str, Any], dict[str, Any]]  # what all requests together bring to it
+    refusals: Refusals = field(default_factory=Refusals)  # of all requests together

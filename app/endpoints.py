@@ -6,20 +6,33 @@ proves itself to its gateway's adapter.
 """
 
 import hmac
+import logging
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from flask import Request
 from marshmallow import Schema, ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from app import jsonb
+from app import gateways, jsonb
 from app.context import Context
-from app.errors import ForbiddenError, InvalidInputError, UnauthorizedError
+from app.errors import (
+    AppError,
+    ForbiddenError,
+    InvalidInputError,
+    PayloadTooLargeError,
+    UnauthorizedError,
+)
 from app.gateways import Delivery
+from app.graphql import QueryError
+from app.refusals import Counts
+
+log = logging.getLogger(__name__)
 
 DOORS = (
     "actions",
@@ -137,13 +150,20 @@ def page(method: str, path: str) -> Callable[[Any], Any]:
 
 
 def webhook(*paths: str) -> Callable[[Any], Any]:
-    """Serve gateways' webhooks at paths with a <gateway> in them."""
+    """Serve gateways' webhooks at paths with a <gateway> in them. What is refused is counted."""
 
     def decorate(handler: Callable[[Context, str, Delivery], object]) -> Any:
         def serve(contexts: Any, request: Request, names: dict[str, str]) -> object:
+            ctx, gateway = contexts({}), names["gateway"]
             headers = {name.lower(): value for name, value in request.headers}
-            delivery = Delivery(headers=headers, body=request.get_data())
-            return handler(contexts({}), names["gateway"], delivery)
+            body = None
+            try:
+                body = _whole_body(request)
+                return handler(ctx, gateway, Delivery(headers=headers, body=body))
+            except AppError as refusal:
+                if gateway in gateways.names():  # a stranger's words fill no table
+                    ctx.refusals.note(gateway, refusal, body, partial(_write_refusals, ctx))
+                raise
 
         return _mark(handler, Endpoint(handler.__name__, "webhook", paths, serve))
 
@@ -181,6 +201,22 @@ def _door_modules(package: ModuleType) -> Iterator[ModuleType]:
 def _mark(handler: Any, endpoint: Endpoint) -> Any:
     handler.endpoint = endpoint
     return handler
+
+
+def _whole_body(request: Request) -> bytes:
+    try:
+        return request.get_data()
+    except RequestEntityTooLarge as failure:
+        raise PayloadTooLargeError(failure.description or failure.name) from failure
+
+
+def _write_refusals(ctx: Context, counts: Counts) -> bool:
+    try:
+        ctx.hasura.run("NoteRefusedMessages", messages=counts)
+    except (AppError, QueryError) as failure:
+        log.warning("refused messages are not written down yet: %s", failure)
+        return False
+    return True
 
 
 def _object(request: Request) -> dict[str, Any]:

@@ -53,6 +53,10 @@ class SignatureInvalidError(AppError):
     told = "Invalid signature"
 
 
+class SignatureStaleError(SignatureInvalidError):
+    """It is signed, but not just now: somebody sends it again, or a clock is wrong."""
+
+
 class ForbiddenError(AppError):
     """The caller is known and may not do this."""
 

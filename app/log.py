@@ -1,4 +1,4 @@
-"""Log lines are JSON, one a line, with the request's id; what is secret is blotted out."""
+"""Log lines are JSON, one a line, with the ids of request and trace; secrets are blotted out."""
 
 import json
 import logging
@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import Any
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 
 # Keys of gateways, webhook secrets, bearer tokens, addresses of our pages, and card numbers written
 # in one piece.
@@ -47,6 +48,8 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "request_id": request_id.get(),
         }
+        if trace_id.get():
+            line["trace_id"] = trace_id.get()
         line |= {key: value for key, value in record.__dict__.items() if key not in STANDARD}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

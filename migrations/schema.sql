@@ -1,10 +1,93 @@
 -- The schema that the migrations make, for reading. Written by `make schema`.
 
+create schema novamart;
+grant usage on schema novamart to munim_hasura;
+
 grant usage on schema public to munim_hasura;
 grant usage on schema public to public;
 
 create schema tcs;
 grant usage on schema tcs to munim_hasura;
+
+create view novamart.payments as
+ SELECT payment_intents.id AS payment_id,
+    orders.organization_id,
+    orders.livemode,
+    orders.customer_id AS payer_id,
+    orders.reference AS order_id,
+    customers.external_id AS customer_id,
+    to_jsonb(major_units(
+        CASE payment_intents.status
+            WHEN 'paid'::text THEN payment_attempts.amount_captured
+            ELSE payment_intents.amount
+        END, payment_intents.currency)) AS amount,
+    payment_intents.currency,
+    payment_status_in(payment_intents.*, 'novamart'::text) AS status,
+    payment_attempts.gateway_payment_id AS transaction_id,
+    payment_intents.created_at,
+    GREATEST(payment_intents.updated_at, payment_attempts.updated_at) AS updated_at
+   FROM orders
+     JOIN payment_intents ON payment_intents.id = orders.payment_intent_id
+     JOIN customers ON customers.id = orders.customer_id
+     LEFT JOIN LATERAL ( SELECT tries.id,
+            tries.organization_id,
+            tries.livemode,
+            tries.payment_intent_id,
+            tries.payment_method_id,
+            tries.gateway,
+            tries.gateway_account,
+            tries.amount,
+            tries.amount_to_capture,
+            tries.amount_captured,
+            tries.amount_refunded,
+            tries.currency,
+            tries.status,
+            tries.is_surplus,
+            tries.is_in_suspense,
+            tries.gateway_payment_id,
+            tries.failure_code,
+            tries.failure_message,
+            tries.decline_class,
+            tries.receipt_url,
+            tries.captured_at,
+            tries.checks,
+            tries.next_check_at,
+            tries.returned_at,
+            tries.receipt_asked_at,
+            tries.created_at,
+            tries.updated_at
+           FROM payment_attempts tries
+          WHERE tries.payment_intent_id = payment_intents.id
+          ORDER BY tries.is_in_suspense, (tries.status = 'captured'::text) DESC, tries.is_surplus, tries.created_at DESC, tries.id
+         LIMIT 1) payment_attempts ON true;
+comment on view novamart.payments is 'NovaMart''s payment record, one row an order: what was taken or is owed, and the try that paid, else the newest.';
+comment on column novamart.payments.payer_id is 'Our id of the customer: by it they see their own.';
+comment on column novamart.payments.amount is 'In units of the currency, as an exact JSON number.';
+grant select on novamart.payments to munim_hasura;
+
+create view novamart.refunds as
+ SELECT refunds.id AS refund_id,
+    refunds.organization_id,
+    refunds.livemode,
+    orders.customer_id AS payer_id,
+    refunds.payment_intent_id AS payment_id,
+    orders.reference AS order_id,
+    customers.external_id AS customer_id,
+    to_jsonb(major_units(refunds.amount, refunds.currency)) AS amount,
+    refunds.currency,
+    refunds.reason,
+    refund_status_words.word AS status,
+    refunds.gateway_refund_id AS transaction_id,
+    refunds.created_at,
+    refunds.updated_at
+   FROM refunds
+     JOIN orders ON orders.payment_intent_id = refunds.payment_intent_id
+     JOIN customers ON customers.id = orders.customer_id
+     JOIN refund_status_words ON refund_status_words.profile = 'novamart'::text AND refund_status_words.status = refunds.status;
+comment on view novamart.refunds is 'NovaMart''s refund record, one row a refund of an order.';
+comment on column novamart.refunds.payer_id is 'Our id of the customer: by it they see their own.';
+comment on column novamart.refunds.amount is 'In units of the currency, as an exact JSON number.';
+grant select on novamart.refunds to munim_hasura;
 
 create table autopay_charge_steps (
     before text not null,
@@ -2739,6 +2822,15 @@ create table refund_reasons (
 comment on table refund_reasons is 'Why money goes back: the closed list that a refund names one of.';
 grant select on refund_reasons to munim_hasura;
 
+create table refund_status_words (
+    profile text not null,
+    status text not null,
+    word text not null,
+    constraint refund_status_words_pkey PRIMARY KEY (profile, status)
+);
+comment on table refund_status_words is 'How each product that is served here, and has words for it, calls the status of a refund.';
+grant select on refund_status_words to munim_hasura;
+
 create table refund_steps (
     before text not null,
     after text not null,
@@ -2810,6 +2902,27 @@ comment on index refunds_to_check is 'Queue of check_refunds.';
 CREATE TRIGGER refund_takes_legal_steps BEFORE UPDATE OF status ON refunds FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('refund_steps');
 CREATE TRIGGER refund_updated_at BEFORE UPDATE ON refunds FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on refunds to munim_hasura;
+
+create table refused_messages (
+    day date not null,
+    gateway text not null,
+    livemode boolean not null,
+    reason text not null,
+    messages bigint not null,
+    last_body_hash text,
+    last_at timestamp with time zone not null,
+    created_at timestamp with time zone not null default clock_now(),
+    constraint refused_messages_pkey PRIMARY KEY (day, gateway, reason, livemode),
+    constraint refused_body_hash_is_one CHECK (last_body_hash ~ '^[0-9a-f]{64}$'::text),
+    constraint refused_message_reason_is_known CHECK (reason = ANY (ARRAY['signature-invalid'::text, 'stale'::text, 'invalid-input'::text, 'payload-too-large'::text, 'forbidden'::text, 'not-found'::text])),
+    constraint refused_messages_are_counted CHECK (messages > 0),
+    constraint refused_messages_have_a_gateway CHECK (gateway ~ '^[a-z][a-z0-9_]{0,31}$'::text)
+);
+comment on table refused_messages is 'Webhooks that were refused, counted by day, gateway and reason: a few rows a day, however many come. About so many: a process writes once a minute what it refused, and what it has not written when it ends is lost.';
+comment on column refused_messages.day is 'When it was written down, in UTC.';
+comment on column refused_messages.reason is 'A code of docs/errors.md; stale is a signature-invalid of which the signature is right and the time wrong.';
+comment on column refused_messages.last_body_hash is 'SHA-256 of the newest body, in hexadecimal: the same one again is somebody who repeats. Null where it was too long to be read.';
+grant select on refused_messages to munim_hasura;
 
 create table system_settings (
     organization_id uuid not null,
@@ -4245,6 +4358,8 @@ CREATE OR REPLACE FUNCTION public.call_off_new_order()
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+declare
+    v_intent payment_intents;
 begin
     update payment_intents set status = 'canceled'
     where id = new.payment_intent_id and exists (
@@ -4254,11 +4369,13 @@ begin
             and order_events.organization_id = new.organization_id
             and order_events.livemode = new.livemode
             and order_event_types.meaning = 'canceled'
-    );
+    )
+    returning * into v_intent;
+    perform tell_of_cancellation(v_intent) where v_intent.id is not null;
     return null;
 end;
 $function$;
-comment on function call_off_new_order() is 'An order that was called off before we heard of it is off, whichever door writes it down.';
+comment on function call_off_new_order() is 'An order that was called off before we heard of it is off, whichever door writes it down, and it is told that it is.';
 
 CREATE OR REPLACE FUNCTION public.call_off_payment(p_intent payment_intents)
  RETURNS void
@@ -4320,7 +4437,10 @@ declare
     v_refund refunds;
 begin
     if p_intent.status <> 'paid' then
-        perform call_off_payment(p_intent) where p_intent.status <> 'canceled';
+        if p_intent.status <> 'canceled' then
+            perform call_off_payment(p_intent);
+            perform tell_of_cancellation(p_intent);
+        end if;
         return;  -- whatever is captured from now on is surplus, and goes back by itself
     end if;
 
@@ -4344,7 +4464,7 @@ exception
         );
 end;
 $function$;
-comment on function cancel_order(orders,payment_intents,json) is 'An order is off: what was paid goes back, what was not is not taken any more. The intent is locked.';
+comment on function cancel_order(orders,payment_intents,json) is 'An order is off: what was paid goes back, what was not is not taken any more, and whoever hears of the payment hears that. Once: called again, nothing more. The intent is locked.';
 
 CREATE OR REPLACE FUNCTION public.cancel_payment(hasura_session json, p_payment_intent_id uuid)
  RETURNS SETOF payment_intents
@@ -4590,10 +4710,7 @@ begin
     ) then
         perform record_event(
             p_order.organization_id, p_order.livemode, 'payment.requires_method', 'payment_intent',
-            p_intent.id, jsonb_build_object(
-                'payment_intent_id', p_intent.id, 'order_reference', p_order.reference,
-                'amount', p_intent.amount, 'currency', p_intent.currency
-            )
+            p_intent.id, owed_facts(p_intent, p_order.reference)
         );
     end if;
 end;
@@ -8203,6 +8320,38 @@ $function$;
 comment on function note_gateway_silence(json,text,jsonb) is 'A gateway gave no answer to a question about which nothing else is written down. Called twice: two silences.';
 grant execute on function note_gateway_silence(json,text,jsonb) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.note_refused_messages(hasura_session json, p_messages jsonb)
+ RETURNS SETOF refused_messages
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_now constant timestamptz := clock_now();
+    v_today constant date := (v_now at time zone 'UTC')::date;
+begin
+    perform require_service(hasura_session);
+    delete from refused_messages where day < v_today - 400;
+    return query
+    insert into refused_messages as known (
+        day, gateway, livemode, reason, messages, last_body_hash, last_at
+    )
+    select
+        v_today, refused.gateway, (hasura_session ->> 'x-hasura-livemode')::boolean, refused.reason,
+        refused.messages, refused.last_body_hash, v_now
+    from jsonb_to_recordset(p_messages)
+        as refused (gateway text, reason text, messages bigint, last_body_hash text)
+    order by refused.gateway, refused.reason  -- in one order: two who write wait, and do not embrace
+    on conflict (day, gateway, reason, livemode) do update
+    set
+        messages = known.messages + excluded.messages, last_body_hash = excluded.last_body_hash,
+        last_at = greatest(known.last_at, excluded.last_at)
+    returning *;
+end;
+$function$;
+comment on function note_refused_messages(json,jsonb) is 'Adds to the numbers of refused messages: rows of gateway, reason, messages and last_body_hash. Called again it adds again, so the numbers are about right. It locks nothing that a genuine message needs.';
+grant execute on function note_refused_messages(json,jsonb) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.obstacle_to_capture(p_event gateway_events, p_event_ids uuid[])
  RETURNS text
  LANGUAGE sql
@@ -8861,6 +9010,15 @@ begin
 end;
 $function$;
 comment on function order_of_display_id(bank_accounts,text) is 'What is owed for an order that a payer quoted, in the account''s currency and organisation. Banks take dashes out of remarks, and payers write small letters.';
+
+CREATE OR REPLACE FUNCTION public.owed_facts(p_intent payment_intents, p_reference text)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT jsonb_build_object('payment_intent_id', (p_intent).id, 'order_reference', p_reference, 'amount', (p_intent).amount, 'currency', (p_intent).currency) AS jsonb_build_object;
+END;
+comment on function owed_facts(payment_intents,text) is 'What an event tells about an order''s payment that nobody has tried to pay.';
 
 CREATE OR REPLACE FUNCTION public.page_check_at(p_attempt payment_attempts)
  RETURNS timestamp with time zone
@@ -12802,6 +12960,11 @@ begin
             p_currency, coalesce(p_capture_method, 'automatic')
         )
         returning * into v_intent;
+        -- Before the order is there, which may be off already, and then its payment is canceled.
+        perform record_event(
+            v_intent.organization_id, v_intent.livemode, 'payment.initiated', 'payment_intent',
+            v_intent.id, owed_facts(v_intent, p_reference)
+        );
         insert into orders (
             organization_id, livemode, customer_id, payment_intent_id, reference, display_id, title,
             metadata
@@ -12823,7 +12986,7 @@ begin
         using errcode = '22B08';
 end;
 $function$;
-comment on function write_order(customers,text,bigint,text,text,jsonb,text) is 'The order and what is owed for it; asked again with the same words, the one that is there. Who does not say when it is captured takes it as it is. The customer is locked.';
+comment on function write_order(customers,text,bigint,text,text,jsonb,text) is 'The order and what is owed for it, announced once; asked again with the same words, the one that is there. Who does not say when it is captured takes it as it is. The customer is locked.';
 
 CREATE OR REPLACE FUNCTION public.write_placed_order(p_event order_events, p_terms order_events, p_customer customers)
  RETURNS void

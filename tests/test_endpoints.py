@@ -1,5 +1,6 @@
 """The doors of the service, with Hasura and Stripe played by canned answers."""
 
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import responses
 import stripe
 from flask.testing import FlaskClient
 
-from app import create_app, errors
+from app import create_app, errors, log
 from app.clock import Clock
 from app.gateways import Capability
 from app.gateways.stripe import Adapter
@@ -84,6 +85,7 @@ class Hasura:
             "mark_payment_unknown": [{"id": "a"}],
             "claim_receipts": [],
             "record_receipt": [{"id": "a", "receipt_url": "https://r"}],
+            "note_refused_messages": [],
         }
         self.asked: list[tuple[str, dict[str, Any], Any]] = []
 
@@ -480,7 +482,7 @@ def test_a_webhook_of_another_time_is_refused(client, hasura, monkeypatch, skew)
     answer = client.post("/stripe-webhook", data=EVENT, headers=signature(skew=skew))
 
     assert (answer.status_code, code(answer)) == (401, "signature-invalid")
-    assert hasura.names() == []
+    assert hasura.names() == ["NoteRefusedMessages"]
 
 
 def test_the_databases_clock_decides_what_is_just_now(client, hasura) -> None:
@@ -498,7 +500,7 @@ def test_an_unsigned_or_altered_webhook_is_refused(client, hasura) -> None:
     )
 
     assert [unsigned.status_code, altered.status_code] == [401, 401]
-    assert hasura.names() == []
+    assert hasura.names() == ["NoteRefusedMessages"]
 
 
 def test_a_webhook_that_cannot_be_stored_is_not_acknowledged(client, hasura, web) -> None:
@@ -633,6 +635,30 @@ def test_a_request_id_is_echoed_or_made(client) -> None:
     assert given.json == {"status": "ok"}
     assert given.headers["X-Request-Id"] == "r-1"
     assert len(made.headers["X-Request-Id"]) == 36
+
+
+@pytest.mark.parametrize(
+    ("given", "logged"),
+    [
+        ({"X-B3-TraceId": "463AC35C9F6413AD48485A3953BB6124"}, "463ac35c9f6413ad48485a3953bb6124"),
+        ({"X-B3-TraceId": "a2fb4a1d1a96d312"}, "a2fb4a1d1a96d312"),
+        ({"X-B3-TraceId": '"}{'}, None),
+        ({"X-B3-TraceId": "4" * 33}, None),
+        ({}, None),
+    ],
+)
+def test_a_log_line_names_the_trace_that_hasura_names(client, given, logged) -> None:
+    lines = io.StringIO()
+    written = logging.StreamHandler(lines)
+    written.setFormatter(log.JsonFormatter())
+    client.get("/healthz", headers={"X-B3-TraceId": "1" * 32})  # another's is not this one's
+    logging.getLogger("app").addHandler(written)
+    logging.getLogger("app").setLevel("INFO")
+    client.get("/healthz", headers=given)
+    logging.getLogger("app").removeHandler(written)
+
+    (line,) = lines.getvalue().splitlines()
+    assert json.loads(line).get("trace_id") == logged
 
 
 def test_an_unknown_path_and_a_wrong_method_have_their_codes(client) -> None:

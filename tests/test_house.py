@@ -257,11 +257,11 @@ FAULTS = {
         and obj_description(oid, 'pg_proc') is null""",
     "a table or view that does not say what it is for": """
         select oid::regclass as it from pg_class
-        where relnamespace = any(array['public', 'tcs']::regnamespace[])
+        where relnamespace = any(array['public', 'tcs', 'novamart']::regnamespace[])
         and relkind in ('r', 'v') and obj_description(oid, 'pg_class') is null""",
     "a time without a zone, or a float": """
         select format('%s.%s', table_name, column_name) as it from information_schema.columns
-        where table_schema in ('public', 'tcs') and data_type in
+        where table_schema in ('public', 'tcs', 'novamart') and data_type in
         ('timestamp without time zone', 'real', 'double precision', 'money')""",
     "stored money that is no bigint": """
         select format('%s.%s', table_name, column_name) as it from information_schema.columns
@@ -283,7 +283,8 @@ FAULTS = {
         ('autopay_rules', 'clock', 'currencies', 'dispute_polls', 'event_profiles',
         'event_words', 'gateway_circuits', 'gateway_fees', 'installation_parts',
         'invariant_checks', 'ledger_blocks', 'ledger_seals', 'order_event_types',
-        'organizations', 'payment_status_words', 'refund_reasons')
+        'organizations', 'payment_status_words', 'refund_reasons', 'refund_status_words',
+        'refused_messages')
         and c.relname !~ '_steps$'
         and not exists (
             select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organization_id'

@@ -17,6 +17,7 @@ HEADERS = {
 }
 HOSTS_MAX = 4  # whose connections one client keeps
 KNOWN_MAX = 200  # addresses whose heads are kept
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,9 @@ class Address:
     host: Host
     head: bytes
 
-    def letter(self, body: bytes) -> bytes:
-        return b"%bContent-Length: %d\r\n\r\n%b" % (self.head, len(body), body)
+    def letter(self, body: bytes, more: bytes = b"") -> bytes:
+        """Write a request; `more` is lines of the head that are of this one alone."""
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (self.head, more, len(body), body)
 
 
 def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
@@ -78,17 +80,25 @@ class Outgoing:
             await self._idle.pop()[0].aclose()
 
     async def post(
-        self, url: str, headers: Mapping[str, str], body: str, timeout_s: float
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: str,
+        timeout_s: float,
+        once: Mapping[str, str] = NOTHING,
     ) -> httpx.Response:
         """Send one body; the limit holds for the wait and the whole exchange together.
 
-        Raises TimeoutError, or what httpx raises: httpx.HTTPError and httpx.InvalidURL.
+        `headers` are an address's, `once` those of this request: names and values of our own,
+        written as they are. Raises TimeoutError, or what httpx raises: httpx.HTTPError and
+        httpx.InvalidURL.
         """
         async with asyncio.timeout(timeout_s), self._turns:
             client, transport = used = self._idle.pop() if self._idle else self._make_client()
             try:
                 address = self._address(client, url, headers)
-                letter = address.letter(body.encode(errors="replace"))
+                more = "".join(f"{name}: {value}\r\n" for name, value in once.items()).encode()
+                letter = address.letter(body.encode(errors="replace"), more)
                 answer = await transport.exchange(address.host, letter, is_head=False)
                 answer.read()
                 return answer

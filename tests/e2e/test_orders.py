@@ -126,6 +126,41 @@ def test_a_refund_and_a_question_take_the_display_id(product: World) -> None:
     assert rest(product, "GET", path.replace("refund", "verify"), stranger).status_code == 404
 
 
+RECORDS = """
+query ($order: String!) {
+  novamart_payments(where: {orderId: {_eq: $order}}) {
+    paymentId orderId customerId amount currency status transactionId createdAt updatedAt
+  }
+  novamart_refunds(where: {orderId: {_eq: $order}}) {
+    refundId paymentId orderId customerId amount reason status transactionId createdAt updatedAt
+  }
+}
+"""
+
+
+def test_novamart_reads_its_records_in_its_own_words(product: World) -> None:
+    reference = f"ORD-{uuid4().hex[:8]}"
+    order = initiated(product, order=reference)
+    product.pay(order["gateway_order_id"])
+    until(lambda: status(product, order["transaction_id"]) == "success", "the payment")
+    asked = {"amount": 1050, "reason": "requested_by_customer", "idempotency_key": reference}
+    path = f"/payments/{order['transaction_id']}/refund"
+    assert rest(product, "POST", path, json=asked).status_code == 200
+
+    for reader in (GRACE, FIONA):
+        found = product.graphql(RECORDS, reader, order=reference)["data"]
+        (payment,), (refund,) = found["novamart_payments"], found["novamart_refunds"]
+        # Numbers, in units of the currency.
+        assert (payment["amount"], payment["currency"]) == (42.00, "USD")
+        assert (payment["orderId"], payment["status"]) == (reference, "SUCCEEDED")
+        assert payment["transactionId"].startswith("pi_")
+        assert (refund["amount"], refund["paymentId"]) == (10.50, payment["paymentId"])
+        assert refund["status"] in {"PENDING", "SUCCEEDED"}
+    nothing: dict[str, list[Any]] = {"novamart_payments": [], "novamart_refunds": []}
+    for stranger in ("ada", "hedy"):
+        assert product.graphql(RECORDS, tokens.find(stranger), order=reference)["data"] == nothing
+
+
 @pytest.mark.parametrize("attempt", ["nonsense", NOBODYS, "TXN-0123456789"])
 @pytest.mark.parametrize("way", ["handover", "return"])
 def test_an_address_that_nobody_was_given_is_none(product: World, way: str, attempt: str) -> None:

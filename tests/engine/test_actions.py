@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -74,6 +75,71 @@ def test_a_handler_learns_no_secret_and_no_unchecked_session_variable(
     assert headers["x-forwarded-origin"] == "http://shop"
     assert headers["x-forwarded-host"] == served.url.removeprefix("http://")
     assert "origin" not in headers
+
+
+def trace_of(handler: harness.Handler) -> dict[str, str]:
+    """The tracing headers that the handler got, each of which came once."""
+    named = {name: value for name, value in handler.last["headers"].items() if "-b3-" in name}
+    return {name.removeprefix("x-b3-"): value for name, value in named.items()}
+
+
+def test_every_call_is_a_trace_with_a_span_of_its_own(
+    served: harness.Served, handler: harness.Handler
+) -> None:
+    traces = []
+    for _ in range(2):
+        ask(served, GIVEN)
+        traces.append(trace_of(handler))
+
+    for trace in traces:
+        assert set(trace) == {"traceid", "spanid", "parentspanid", "sampled"}
+        assert re.fullmatch("[0-9a-f]{32}", trace["traceid"])
+        assert re.fullmatch("[0-9a-f]{16}", trace["spanid"])
+        assert re.fullmatch("[0-9a-f]{16}", trace["parentspanid"])
+        assert trace["sampled"] == "1"
+    first, second = traces
+    assert len({*first.values(), *second.values()}) == 7  # but `sampled`, no value twice
+
+
+@pytest.mark.parametrize(
+    ("given", "trace_id"),
+    [
+        ("463ac35c9f6413ad48485a3953bb6124", "463ac35c9f6413ad48485a3953bb6124"),
+        ("463AC35C9F6413AD48485A3953BB6124", "463ac35c9f6413ad48485a3953bb6124"),
+        ("a2fb4a1d1a96d312", "0000000000000000a2fb4a1d1a96d312"),
+    ],
+)
+def test_a_trace_that_the_client_began_goes_on(
+    served: harness.Served, handler: harness.Handler, given: str, trace_id: str
+) -> None:
+    span = "05e3ac9a4f6e3b90"
+    ask(served, GIVEN, x_b3_traceid=given, x_b3_spanid=span, x_b3_parentspanid="1" * 16)
+    trace = trace_of(handler)
+
+    assert (trace["traceid"], trace["sampled"]) == (trace_id, "1")
+    assert span not in {trace["spanid"], trace["parentspanid"]}  # the request's is between
+
+
+def test_a_client_that_wants_no_trace_kept_is_told_of_as_that(
+    served: harness.Served, handler: harness.Handler
+) -> None:
+    given = {"x_b3_traceid": "4" * 32, "x_b3_spanid": "5" * 16, "x_b3_sampled": "0"}
+    ask(served, GIVEN, **given)
+    trace = trace_of(handler)
+
+    assert (trace["traceid"], trace["parentspanid"], trace["sampled"]) == ("4" * 32, "5" * 16, "0")
+
+
+@pytest.mark.parametrize("given", ["", "0" * 32, "4" * 31, "4" * 33, "g" * 32, "4" * 16 + " x"])
+def test_what_names_no_trace_begins_another(
+    served: harness.Served, handler: harness.Handler, given: str
+) -> None:
+    ask(served, GIVEN, x_b3_traceid=given, x_b3_spanid="5" * 16, x_b3_sampled="0")
+    trace = trace_of(handler)
+
+    assert re.fullmatch("[0-9a-f]{32}", trace["traceid"])
+    assert trace["traceid"] != given
+    assert trace["sampled"] == "1"
 
 
 def test_a_null_argument_is_sent_and_an_absent_one_is_not(

@@ -45,6 +45,20 @@ def act(answer: Answer, **definition: Any) -> tuple[Any, Receiver]:
     return asyncio.run(run())
 
 
+@pytest.mark.parametrize("text", ["mutation { a }", None])
+def test_a_call_that_nobody_waits_for_is_a_trace_by_itself(text: str | None) -> None:
+    async def run() -> dict[str, str]:
+        client = {"x-b3-traceid": "4" * 32, "x-b3-spanid": "5" * 16}
+        async with receiving() as receiver:
+            receiver.answer = lambda _: Answer(text="1")
+            actions = Actions({"HANDLER": receiver.url})
+            await actions.ask(HandlerCall(root(), {}, dict(SESSION), client, text))
+            await actions.close()
+            return dict(receiver.requests[0].headers)
+
+    assert (asyncio.run(run())["x-b3-traceid"] == "4" * 32) == (text is not None)
+
+
 def test_an_action_sends_the_transformed_request_and_takes_the_transformed_answer() -> None:
     value, receiver = act(
         Answer(text='{"deep": {"value": 3}}'),
@@ -76,6 +90,7 @@ def test_an_action_sends_the_transformed_request_and_takes_the_transformed_answe
     assert (request.method, request.path, request.text) == ("PUT", "/act/5?role=user", "n=5")
     assert request.headers["content-type"] == "application/x-www-form-urlencoded"
     assert request.headers["x-secret"] == "s"
+    assert len(request.headers["x-b3-traceid"]) == 32
     assert names.count("content-type") == 1
     assert "user-agent" not in names
 

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from books import Connection, broken_invariants, settle
-from money_back import listed
+from money_back import listed, told
 from psycopg.rows import dict_row
 
 from .conftest import Office, stock
@@ -68,6 +68,48 @@ def test_the_page_of_an_order_that_was_called_off_first_takes_no_attempt(db, off
     assert page["status"] == "canceled"
     assert choose(office, page) == []
     assert the(db, "select count(*) from payment_attempts") == 0
+
+
+def test_who_hears_of_an_order_hears_once_that_it_is_off(db, office: Office) -> None:
+    row = office.ask(**BOOKING)
+    hear(office, CANCELLED, event_id="off-1")
+    hear(office, CANCELLED, event_id="off-1")
+    hear(office, CANCELLED, event_id="off-2")
+    office.hear(row, "canceled")  # so does its gateway, when it was told
+
+    facts = db.execute("select type, sequence, data from events order by sequence").fetchall()
+    assert [(fact["type"], fact["sequence"]) for fact in facts] == [
+        ("payment.initiated", 1),
+        ("payment.canceled", 2),
+    ]
+    assert facts[1]["data"]["payment_attempt_id"] == str(row["payment_attempt_id"])
+    assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize("placed", ["by its page", "by a message"])
+def test_an_order_that_was_off_before_it_was_placed_is_told_to_be(db, office, placed) -> None:
+    hear(office, CANCELLED)
+    if placed == "by its page":
+        office.call("open_payment_page", **PAGE)
+        office.call("open_payment_page", **PAGE)
+    else:
+        hear(office, PLACED, **TERMS)
+        hear(office, READY, **TERMS)
+
+    intent_id = the(db, "select id from payment_intents")
+    assert told(db, intent_id) == ["payment.initiated", "payment.canceled"]
+    (event,) = db.execute("select data from events where type = 'payment.canceled'").fetchall()
+    assert (event["data"]["amount"], event["data"]["payment_attempt_id"]) == (4200, None)
+    assert broken_invariants(db) == {}
+
+
+def test_what_is_paid_when_its_order_is_called_off_is_not_told_to_be_canceled(db, office) -> None:
+    row = office.ask(**BOOKING)
+    office.hear(row, "paid")
+    hear(office, CANCELLED)
+
+    assert told(db, row["payment_intent_id"]) == ["payment.initiated", "payment.succeeded"]
+    assert the(db, "select count(*) from events where type = 'refund.created'") == 1
 
 
 def test_another_organisations_cancellation_calls_nothing_off(office, other_office) -> None:
@@ -257,6 +299,8 @@ def test_sixteen_who_charge_pay_and_call_off_one_order_end_in_one_state(url: str
         assert the(db, "select status from payment_intents") == "canceled"
         assert the(db, "select count(*) from payment_attempts") <= 1
         assert the(db, "select count(*) from order_events") == 4
+        assert the(db, "select count(*) from events where type = 'payment.initiated'") == 1
+        assert the(db, "select count(*) from events where type = 'payment.canceled'") == 1
         assert broken_invariants(db) == {}
 
 

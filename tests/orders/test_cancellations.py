@@ -51,7 +51,7 @@ def test_a_payment_is_canceled_at_once_whatever_its_gateway_says(db, office: Off
     assert cancel(office, row)["status"] == "canceled"
 
     assert statuses(db) == ("canceled", ["pending"])
-    assert told(db, row["payment_intent_id"]) == ["payment.canceled"]
+    assert told(db, row["payment_intent_id"]) == ["payment.initiated", "payment.canceled"]
     # The janitor tells the gateway soon, whoever died before doing so.
     assert office.call("claim_payment_checks", limit=5) == []
     db.execute("update clock set skew_seconds = skew_seconds + 30")
@@ -64,7 +64,7 @@ def test_a_payment_that_is_canceled_again_is_told_of_once(db, office: Office) ->
     first, second = cancel(office, row), cancel(office, row)
 
     assert first == second
-    assert told(db, row["payment_intent_id"]) == ["payment.canceled"]
+    assert told(db, row["payment_intent_id"]) == ["payment.initiated", "payment.canceled"]
 
 
 def test_the_page_of_a_payment_that_is_canceled_takes_no_attempt(db, office: Office) -> None:

@@ -27,7 +27,7 @@ def pay(db: Connection) -> None:
 
 
 def order(db: Connection) -> None:
-    """One that nobody can be charged for, one that is paid after it was called off."""
+    """One that nobody can be charged for, one that is called off and paid after all."""
     office = stock(db, settle(db))
     hear(office, "order.ready_for_payment", "BK-1")
     row = office.ask(reference="BK-2", gateway="payu")

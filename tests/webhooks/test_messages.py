@@ -17,13 +17,13 @@ POISON: list[Any] = ["text", 7, None, [1], True]
 
 
 def paid_order(db: Connection, profile: str) -> list[dict[str, Any]]:
-    """Pay a booking of 2,450 rupees. Answers what is claimed of it, as Hasura prints it."""
+    """Pay a booking of 2,450 rupees. Answers what is claimed of that, as Hasura prints it."""
     tenant = settle(db)
     publish_to(db, tenant, profile=profile)
     office = stock(db, tenant)
     row = office.ask()
     office.hear(row, "paid", gateway_payment_id="pay_17")
-    return claimed(office)
+    return [row for row in claimed(office) if row["type"] == "payment.succeeded"]
 
 
 def claimed(office: Office) -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def test_our_own_words_are_all_the_facts(db: Connection) -> None:
     assert (message.source, message.detail_type) == ("munim", "payment.succeeded")
     assert message.id == event["id"] == row["id"]
     assert message.time.isoformat() == event["created_at"] == row["created_at"]
-    assert (event["sequence"], event["version"], event["livemode"]) == (1, 1, False)
+    assert (event["sequence"], event["version"], event["livemode"]) == (2, 1, False)
     assert (event["object_type"], event["object_id"]) == (
         "payment_intent",
         detail["payment_intent_id"],
@@ -70,6 +70,51 @@ def test_ubertruck_hears_its_own_words(db: Connection) -> None:
         "payment_id": "pay_17",
     }
     assert event["type"] == "payment.succeeded"
+
+
+def test_ubertruck_hears_of_a_payment_before_anybody_has_paid(db: Connection) -> None:
+    tenant = settle(db)
+    publish_to(db, tenant, profile="ubertruck")
+    office = stock(db, tenant)
+    asked, again = office.ask(), office.ask()
+    (row,) = claimed(office)
+    message, detail = messages.read(row), said(row)
+    event = detail.pop("event")
+
+    assert asked["id"] == again["id"]
+    assert (message.source, message.detail_type) == ("payment.service", "PaymentInitiated")
+    assert detail == {
+        "transaction_id": asked["display_id"],
+        "amount": "2450.00",
+        "currency": "INR",
+        "booking_id": "BK-17",
+    }
+    assert (event["type"], event["sequence"]) == ("payment.initiated", 1)
+
+
+@pytest.mark.parametrize(
+    ("profile", "outcome", "detail_type"),
+    [
+        ("novamart", "failed", "payment.failed"),
+        ("novamart", "expired", "payment.failed"),
+        ("novamart", "canceled", "payment.failed"),
+        ("ubertruck", "failed", "PaymentFailure"),
+        ("ubertruck", "expired", "PaymentFailure"),
+        # Its rule for failures holds credit back, and here nobody has failed to pay.
+        ("ubertruck", "canceled", "payment.canceled"),
+    ],
+)
+def test_who_knows_one_word_for_no_money_hears_that_word(
+    db: Connection, profile: str, outcome: str, detail_type: str
+) -> None:
+    tenant = settle(db)
+    publish_to(db, tenant, profile=profile)
+    office = stock(db, tenant)
+    office.hear(office.ask(), outcome)
+    _, row = claimed(office)
+
+    assert (messages.read(row).detail_type, row["type"]) == (detail_type, f"payment.{outcome}")
+    assert profile == "ubertruck" or said(row)["status"] == "FAILED"
 
 
 def test_novamart_hears_its_record_of_a_payment(db: Connection) -> None:

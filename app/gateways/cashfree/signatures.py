@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from app.errors import SignatureInvalidError
+from app.errors import SignatureInvalidError, SignatureStaleError
 from app.gateways import Delivery
 
 # A stamp from the future is as wrong as an old one. A later try may bear the first one's stamp.
@@ -33,9 +33,11 @@ def verify(delivery: Delivery, secrets: Sequence[str], now: datetime) -> datetim
         hmac.compare_digest(given.encode(), signature(delivery.body, stamp, secret))
         for secret in secrets
     ]
-    seconds = int(stamp[:16]) / 1000
-    if not (any(genuine) and _is_fresh(now.timestamp() - seconds, delivery)):
+    if not any(genuine):
         raise _forged()
+    seconds = int(stamp[:16]) / 1000
+    if not _is_fresh(now.timestamp() - seconds, delivery):
+        raise SignatureStaleError("Cashfree signed this, but not just now")
     return datetime.fromtimestamp(seconds, UTC)
 
 
@@ -47,4 +49,4 @@ def _is_fresh(age: float, delivery: Delivery) -> bool:
 
 
 def _forged() -> SignatureInvalidError:
-    return SignatureInvalidError("this is not signed by Cashfree, or not just now")
+    return SignatureInvalidError("this is not signed by Cashfree")

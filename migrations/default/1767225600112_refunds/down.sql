@@ -39,4 +39,5 @@ drop function set_refund_policy;
 drop function refund_policy;
 drop table refund_policies;
 drop table refund_reasons;
+drop table refund_status_words;
 drop table refund_steps;

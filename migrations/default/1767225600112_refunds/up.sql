@@ -21,6 +21,22 @@ insert into refund_steps (before, after) values
 ('failed', 'pending'),  -- given up here, though the gateway had it: see settle_refund
 ('failed', 'succeeded');
 
+create table refund_status_words (
+    profile text not null,
+    status text not null,
+    word text not null,
+    primary key (profile, status)
+);
+comment on table refund_status_words is
+'How each product that is served here, and has words for it, calls the status of a refund.';
+insert into refund_status_words (profile, status, word) values
+('novamart', 'created', 'PENDING'),
+('novamart', 'unknown', 'PENDING'),
+('novamart', 'pending', 'PENDING'),
+('novamart', 'succeeded', 'SUCCEEDED'),
+('novamart', 'failed', 'FAILED'),
+('novamart', 'canceled', 'FAILED');
+
 create table refund_reasons (
     reason text primary key,
     description text not null

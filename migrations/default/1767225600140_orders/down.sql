@@ -2,6 +2,7 @@ drop function find_orders;
 drop function open_order_checkout;
 drop function reusable_attempt;
 drop function write_order;
+drop function owed_facts;
 drop function free_display_id;
 drop function lock_order;
 drop function paying_customer;

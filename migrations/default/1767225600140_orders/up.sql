@@ -146,6 +146,19 @@ end;
 $$;
 comment on function free_display_id is '40 random bits: enough for people, so it is looked at first.';
 
+create function owed_facts(p_intent payment_intents, p_reference text) returns jsonb
+language sql immutable
+begin atomic
+select jsonb_build_object(
+    'payment_intent_id', (p_intent).id,
+    'order_reference', p_reference,
+    'amount', (p_intent).amount,
+    'currency', (p_intent).currency
+);
+end;
+comment on function owed_facts is
+'What an event tells about an order''s payment that nobody has tried to pay.';
+
 create function write_order(
     p_customer customers, p_reference text, p_amount bigint, p_currency text, p_title text,
     p_metadata jsonb, p_capture_method text default null
@@ -172,6 +185,11 @@ begin
             p_currency, coalesce(p_capture_method, 'automatic')
         )
         returning * into v_intent;
+        -- Before the order is there, which may be off already, and then its payment is canceled.
+        perform record_event(
+            v_intent.organization_id, v_intent.livemode, 'payment.initiated', 'payment_intent',
+            v_intent.id, owed_facts(v_intent, p_reference)
+        );
         insert into orders (
             organization_id, livemode, customer_id, payment_intent_id, reference, display_id, title,
             metadata
@@ -194,8 +212,8 @@ begin
 end;
 $$;
 comment on function write_order is
-'The order and what is owed for it; asked again with the same words, the one that is there. Who does '
-'not say when it is captured takes it as it is. The customer is locked.';
+'The order and what is owed for it, announced once; asked again with the same words, the one that is '
+'there. Who does not say when it is captured takes it as it is. The customer is locked.';
 
 create function reusable_attempt(p_intent payment_intents, p_gateway text) returns uuid
 language plpgsql stable

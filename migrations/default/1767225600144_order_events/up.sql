@@ -40,6 +40,8 @@ create function call_off_new_order() returns trigger
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
+declare
+    v_intent payment_intents;
 begin
     update payment_intents set status = 'canceled'
     where id = new.payment_intent_id and exists (
@@ -49,12 +51,15 @@ begin
             and order_events.organization_id = new.organization_id
             and order_events.livemode = new.livemode
             and order_event_types.meaning = 'canceled'
-    );
+    )
+    returning * into v_intent;
+    perform tell_of_cancellation(v_intent) where v_intent.id is not null;
     return null;
 end;
 $$;
 comment on function call_off_new_order is
-'An order that was called off before we heard of it is off, whichever door writes it down.';
+'An order that was called off before we heard of it is off, whichever door writes it down, and it is told '
+'that it is.';
 
 create trigger order_may_be_off_already
 after insert on orders
@@ -232,10 +237,7 @@ begin
     ) then
         perform record_event(
             p_order.organization_id, p_order.livemode, 'payment.requires_method', 'payment_intent',
-            p_intent.id, jsonb_build_object(
-                'payment_intent_id', p_intent.id, 'order_reference', p_order.reference,
-                'amount', p_intent.amount, 'currency', p_intent.currency
-            )
+            p_intent.id, owed_facts(p_intent, p_order.reference)
         );
     end if;
 end;
@@ -254,7 +256,10 @@ declare
     v_refund refunds;
 begin
     if p_intent.status <> 'paid' then
-        perform call_off_payment(p_intent) where p_intent.status <> 'canceled';
+        if p_intent.status <> 'canceled' then
+            perform call_off_payment(p_intent);
+            perform tell_of_cancellation(p_intent);
+        end if;
         return;  -- whatever is captured from now on is surplus, and goes back by itself
     end if;
 
@@ -279,7 +284,8 @@ exception
 end;
 $$;
 comment on function cancel_order is
-'An order is off: what was paid goes back, what was not is not taken any more. The intent is locked.';
+'An order is off: what was paid goes back, what was not is not taken any more, and whoever hears of the '
+'payment hears that. Once: called again, nothing more. The intent is locked.';
 
 create function receive_order_event(
     hasura_session json,

@@ -23,13 +23,13 @@ comment on column event_words.fields is
 'its decimals.';
 comment on column event_words.constants is 'What a message of this type always says.';
 
--- NovaMart's records of a payment and of a refund.
+-- NovaMart's records of a payment and of a refund. What its records call failed it hears as that.
 insert into event_words (profile, type, source, detail_type, fields, constants)
 select
     'novamart' as profile,
     records.noun || '.' || outcomes.outcome as type,
     'novamart.payments' as source,
-    records.noun || '.' || outcomes.outcome as detail_type,
+    records.noun || '.' || lower(outcomes.word) as detail_type,
     records.fields || jsonb_build_object(
         'paymentId', 'payment_intent_id',
         'orderId', 'order_reference',
@@ -39,7 +39,7 @@ select
         'createdAt', 'object_created_at',
         'updatedAt', 'created_at'
     ) as fields,
-    jsonb_build_object('status', upper(outcomes.outcome)) as constants
+    jsonb_build_object('status', outcomes.word) as constants
 from
     (
         values
@@ -49,9 +49,19 @@ from
             '{"refundId": "refund_id", "transactionId": "gateway_refund_id", "reason": "reason"}'
         )
     ) as records (noun, fields)
-cross join unnest(array['succeeded', 'failed']) as outcomes (outcome);
+inner join
+    (
+        values
+        ('payment', 'succeeded', 'SUCCEEDED'),
+        ('payment', 'failed', 'FAILED'),
+        ('payment', 'expired', 'FAILED'),
+        ('payment', 'canceled', 'FAILED'),
+        ('refund', 'succeeded', 'SUCCEEDED'),
+        ('refund', 'failed', 'FAILED')
+    ) as outcomes (noun, outcome, word)
+    on outcomes.noun = records.noun;
 
--- UberTruck's events. It names the fields of the first.
+-- UberTruck's events. It names the fields of the first two.
 insert into event_words (profile, type, source, detail_type, fields)
 select
     'ubertruck' as profile,
@@ -62,14 +72,21 @@ select
         'transaction_id', 'transaction_id',
         'amount', 'amount_major',
         'currency', 'currency',
-        'booking_id', 'order_reference',
-        'payment_id', 'gateway_payment_id'
+        'booking_id', 'order_reference'
     ) as fields
 from (
     values
-    ('payment.succeeded', 'PaymentSuccess', '{}'::jsonb),
-    ('payment.failed', 'PaymentFailure', '{"failure_code": "failure_code"}'),
-    ('payment.processing', 'PaymentPending', '{}')
+    ('payment.initiated', 'PaymentInitiated', '{}'::jsonb),
+    ('payment.succeeded', 'PaymentSuccess', '{"payment_id": "gateway_payment_id"}'),
+    ('payment.processing', 'PaymentPending', '{"payment_id": "gateway_payment_id"}'),
+    (
+        'payment.failed', 'PaymentFailure',
+        '{"payment_id": "gateway_payment_id", "failure_code": "failure_code"}'
+    ),
+    (
+        'payment.expired', 'PaymentFailure',
+        '{"payment_id": "gateway_payment_id", "failure_code": "failure_code"}'
+    )
 ) as names (type, detail_type, fields);
 
 create table event_publication_steps (

@@ -38,6 +38,7 @@ FORWARDED_AS = {
     "origin": "x-forwarded-origin",
 }
 SESSION_PREFIX = "x-hasura-"
+TRACE_PREFIX = "x-b3-"  # of the client's span; the handler is told of one below it
 
 
 def forwarded(client: Mapping[str, str]) -> dict[str, str]:
@@ -48,7 +49,7 @@ def forwarded(client: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value
         for name, value in client.items()
-        if name not in WITHHELD and not name.startswith(SESSION_PREFIX)
+        if name not in WITHHELD and not name.startswith((SESSION_PREFIX, TRACE_PREFIX))
     }
     told = {new: client[name] for name, new in FORWARDED_AS.items() if name in client}
     return kept | told

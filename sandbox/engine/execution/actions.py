@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,7 @@ from sandbox.engine.schema.model import Enum, ObjectType, Ref, Scalar
 from sandbox.engine.session import Session
 from sandbox.engine.values import exact, no_number, to_json
 
+from .tracing import tracing
 from .transformed import content, told, transform
 
 CALLS_MAX = 100  # at the same time
@@ -91,11 +92,15 @@ class Actions:
             "headers": _told_headers(definition, call.headers),
             "transformed_request": told(changed, timeout_s),
         }
+        # A call that nobody waits for is a trace by itself.
+        trace = tracing({} if call.text is None else call.headers)
         try:
             if changed is None:
-                answer = await self.outgoing.post(url, sent, body, timeout_s)
+                answer = await self.outgoing.post(url, sent, body, timeout_s, trace)
             else:
-                answer = await self.outgoing.send(changed.request, timeout_s)
+                with_trace = (*trace.items(), *changed.request.headers)
+                traced = replace(changed.request, headers=with_trace)
+                answer = await self.outgoing.send(traced, timeout_s)
         except (TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
             text = "http exception when calling webhook"
             internal = {"error": {"type": "http_exception", "message": _reason(error)}}

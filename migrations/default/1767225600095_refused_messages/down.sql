@@ -1,0 +1,2 @@
+drop function note_refused_messages;
+drop table refused_messages;

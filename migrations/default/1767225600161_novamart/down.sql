@@ -1,0 +1,3 @@
+drop view novamart.refunds;
+drop view novamart.payments;
+drop schema novamart;
