@@ -140,6 +140,42 @@ def test_without_scripts_all_goes_by_buttons(product, browser, house, order) -> 
     is_booked(product, house, order)
 
 
+# What else is chosen on our page, and what the payer does on theirs.
+WAYS = [
+    ("razorpay", "netbanking", {"method": "netbanking", "netbanking": "SBIN"}, "[value=success]"),
+    ("razorpay", "wallet", {"method": "wallet", "wallet": "phonepe"}, "[value=success]"),
+    ("razorpay", "pay_later", {"method": "paylater", "paylater": "simpl"}, "[value=success]"),
+    ("cashfree", "netbanking", {"method": "netbanking"}, "[value=success]"),
+    ("cashfree", "wallet", {"method": "wallet"}, ""),
+    ("payu", "netbanking", {"method": "bank", "bank": "TESTPGNB"}, ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("house", "method", "chosen", "answer"),
+    [pytest.param(*way, id="-".join(way[:2])) for way in WAYS],
+    indirect=["house"],
+)
+def test_what_is_chosen_here_is_what_is_shown_there(
+    product, auditor: Browser, house, order, album: Path, method, chosen, answer
+) -> None:
+    auditor.show(*SIZES["phone"])
+    auditor.go(f"{order['payment_url']}?lang=en")
+    auditor.press(CHOICE % method)
+    auditor.wait("!!document.querySelector('main [name=method]')")
+    offered = "[...document.querySelectorAll('main [name=method]')].map((one) => one.value)"
+    assert auditor.run(offered) == [chosen["method"]]
+    auditor.fill("button:not(.second)", **chosen)
+    if answer:
+        auditor.wait(f"!!document.querySelector('button{answer}')")
+        look(auditor, album / f"{house.name}-{method}-bank.png")
+        auditor.press(f"button{answer}")
+    house.come_back(auditor)
+    auditor.read("Paid. Thank you!")
+
+    is_booked(product, house, order)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_credits_are_bought_and_come(product: World, auditor: Browser, size: str) -> None:
     before = product.balance()

@@ -12,6 +12,7 @@ from e2e.test_orders import FIONA, initiated, status
 from e2e.test_payment_page import booking
 
 from sandbox import tokens
+from sandbox.world import STRIPE_SECRET_KEY
 
 pytestmark = needs_chromium
 
@@ -202,6 +203,50 @@ def test_who_turns_back_goes_on_later(product, browser: Browser, album: Path, wi
     browser.read("Paid. Thank you!")
 
 
+def test_a_page_that_is_over_at_its_gateway_gives_way_to_another(
+    product, browser: Browser, album: Path, wide: str
+) -> None:
+    order = initiated(product, gateway=None)
+    opened(browser, order)
+    browser.press(CARD)
+    browser.wait("!!document.querySelector('[name=card_cvc]')")
+    page = browser.run("location.pathname").rpartition("/")[2]
+    ended = product.web.post(
+        f"{product.ports.gateways_url}/stripe/v1/checkout/sessions/{page}/expire",
+        auth=(STRIPE_SECRET_KEY, ""),
+    )
+    assert ended.is_success, ended.text
+    until(lambda: status(product, order["transaction_id"]) == "failed", "word of it")
+    browser.run("location.reload()")
+    browser.read("This payment page has expired")
+    browser.press("a.button")
+    browser.read("How would you like to pay?")
+    browser.draw(album / f"over-there-{wide}.png")
+    browser.press(CARD)
+    STRIPE.pay(browser)
+
+    browser.read("Paid. Thank you!")
+    assert product.broken() == {}
+
+
+def test_who_fails_the_banks_question_answers_it_the_next_time(
+    product, browser, album, wide
+) -> None:
+    order = initiated(product, gateway=None)
+    opened(browser, order)
+    browser.press(CARD)
+    STRIPE.enter(browser, "4000002760003184")
+    browser.press("[value=fail]")
+    browser.read("We are unable to authenticate")
+    STRIPE.enter(browser, "4000002760003184")
+    browser.wait("!!document.querySelector('[value=complete]')")
+    browser.draw(album / f"challenge-{wide}.png")
+    browser.press("[value=complete]")
+
+    browser.read("Paid. Thank you!")
+    assert product.broken() == {}
+
+
 def test_a_page_that_cannot_be_closed_is_gone_on_with(product, browser, album, wide: str) -> None:
     """Razorpay's page may still take the money: no other is opened beside it."""
     order = booking(product, amount=2450.10)
@@ -229,3 +274,33 @@ def test_money_that_is_on_its_way_at_cashfree(product, browser: Browser, album: 
 
     browser.read("आपके भुगतान की पुष्टि हो रही है")
     browser.draw(album / "on-its-way-phone-dark.png")
+
+
+def test_without_scripts_a_page_looks_again_by_itself(product, browser: Browser) -> None:
+    order = initiated(product, gateway=None)
+    browser.show(*SIZES["phone"])
+    with browser.without_scripts():
+        opened(browser, order)
+        browser.press('form[action$="/methods/bank_debit"] button')
+        browser.fill(**DEBIT)
+        browser.read("Your payment is being confirmed")
+
+        browser.read("Paid. Thank you!")
+        browser.press("a.go")
+        browser.wait("location.pathname.endsWith('/payment-success')")
+
+
+def test_without_scripts_a_code_is_followed_too(product: World, browser: Browser) -> None:
+    order = booking(product, amount=2450.10)
+    browser.show(*SIZES["phone"])
+    with browser.without_scripts():
+        opened(browser, order)
+        browser.press('form[action$="/methods/upi"] button')
+        browser.read("Open your UPI app")
+        link = browser.run("document.querySelector('a.go').getAttribute('href')")
+        app = f"{product.ports.gateways_url}/_sandbox/upi"
+        paid = product.web.post(app, json={"link": link, "vpa": "success@razorpay"})
+        assert paid.is_success, paid.text
+
+        browser.read("Paid. Thank you!")
+    assert product.broken() == {}
