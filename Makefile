@@ -7,6 +7,8 @@ BIN := .venv/bin
 SQL := migrations/default hasura/seeds
 # Tests come in an order of this seed: a gate says the same twice. Another seed is another order.
 SEED ?= 20261121
+# Where tests in a browser leave what they saw.
+SCREENSHOTS ?= .sandbox/screenshots
 
 # The first Python that is new enough, unless PYTHON names one. Bytecode is wanted: it halves a start.
 FIND_PYTHON = for python in $${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do \
@@ -38,7 +40,7 @@ test: .installed-for-test ## run the tests that a change needs
 
 .PHONY: thorough
 thorough: .installed-for-test ## run the others: machines, races, kills, fuzz, bugs on purpose
-	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist loadgroup -m thorough \
+	@env -u PYTHONDONTWRITEBYTECODE SCREENSHOTS=$(SCREENSHOTS) $(PY) -m pytest -n 2 --dist loadgroup -m thorough \
 	  --hypothesis-seed $(SEED) --randomly-seed $(SEED)
 
 .PHONY: browser

@@ -119,8 +119,9 @@ def show(screen: Screen) -> Response:
         seen=seen(page),
         amount=_amount(page, screen.language),
         methods=screen.methods,
-        notice=screen.notice if screen.notice in NOTICES else "",
+        notice=_notice(screen),
         resume=_resumable(screen),
+        follows=_follows(screen),
         gateway=_title(page["gateway"] or ""),
         return_url=return_url(page),
         frame=screen.frame,
@@ -132,12 +133,26 @@ def show(screen: Screen) -> Response:
     )
 
 
+def _notice(screen: Screen) -> str:
+    """Name what is told of the last click. Of a return no more, once its attempt has ended."""
+    is_open = screen.page["payment_attempt_status"] in RESUMABLE
+    is_heard = screen.notice in NOTICES and (is_open or screen.notice != "turned-back")
+    return screen.notice if is_heard else ""
+
+
 def _resumable(screen: Screen) -> str | None:
     """Name the attempt to go on with. One at what a customer saved is theirs alone."""
     page = screen.page
     is_open = page["payment_attempt_status"] in RESUMABLE
     is_theirs = screen.payer or not page["gateway_customer_id"]
     return page["payment_attempt_id"] if is_open and is_theirs else None
+
+
+def _follows(screen: Screen) -> bool:
+    """Tell whether a page looks again by itself: where something may have been paid meanwhile."""
+    is_open = screen.page["payment_attempt_status"] in RESUMABLE or screen.frame is not None
+    stands = state(screen.page)
+    return stands is State.WAITING or (stands is State.CHOOSE and is_open)
 
 
 def _address(screen: Screen) -> str:

@@ -27,6 +27,17 @@ QUIET = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-port=0"),
 )
+# A form that has all of the fields; one that has them not is of the page before.
+FILL = """
+((values, button) => {
+  const has = (form) => Object.keys(values).every((name) => form.elements[name]);
+  const form = [...document.querySelectorAll("main form")].find(has);
+  if (!form) return false;
+  for (const [name, value] of Object.entries(values)) form.elements[name].value = value;
+  form.querySelector(button).click();
+  return true;
+})(%s, %s)
+"""
 # What the browser says where the page that it was asked about has just gone, or is just coming.
 GONE = (
     "Cannot find context",
@@ -135,12 +146,26 @@ class Browser:
         found = f"document.querySelector({json.dumps(selector)})"
         self.wait(f"(found => found && (found.click(), true))({found})")
 
+    def fill(self, button: str = "button", **values: str) -> None:
+        """Fill in the form that has these fields, as soon as it is there, and send it."""
+        self.wait(FILL % (json.dumps(values), json.dumps(button)))
+
+    @contextmanager
+    def without_scripts(self) -> Iterator[None]:
+        """Run no script of any page; ours still look at it."""
+        self.ask("Emulation.setScriptExecutionDisabled", value=True)
+        try:
+            yield
+        finally:
+            self.ask("Emulation.setScriptExecutionDisabled", value=False)
+
     def leave(self) -> None:
         """Let a paid page go where it goes by itself."""
         self.wait("leave()")
 
     def draw(self, path: Path, *, is_whole: bool = True) -> None:
-        """Take a picture of the whole page, or of what the window shows."""
+        """Take a picture of the whole page, or of what the window shows, once it is laid out."""
+        self.wait("document.readyState === 'complete' && document.documentElement.scrollWidth > 0")
         taken = self.ask("Page.captureScreenshot", captureBeyondViewport=is_whole)
         path.write_bytes(base64.b64decode(taken["data"]))
 

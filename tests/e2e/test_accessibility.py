@@ -10,12 +10,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from books import ROOT
+from e2e.axe import armed, faults
 from e2e.browser import PAINTED, SIZES, Browser, needs_chromium
 from e2e.product import until
 from flask import Flask, Response
 from in_process import ENVIRON
-from node_packages import installed
 from payers import selected
 
 from app import create_app
@@ -169,21 +168,7 @@ def address(flask: Flask) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def auditor(browser: Browser) -> Browser:
     """The browser, with axe in every page that it shows."""
-    source = installed(ROOT / "tests" / "pages", "page-checks") / "axe-core" / "axe.min.js"
-    browser.ask("Page.addScriptToEvaluateOnNewDocument", source=source.read_text("utf-8"))
-    return browser
-
-
-def faults(browser: Browser) -> list[str]:
-    """Have axe look at a page: WCAG 2.2 AA and its best practices."""
-    told = "({id, help, nodes}) => `${id}: ${help}: ${nodes.map((node) => node.html)}`"
-    said = browser.ask(
-        "Runtime.evaluate",
-        expression=f"axe.run().then(({{violations}}) => violations.map({told}))",
-        awaitPromise=True,
-        returnByValue=True,
-    )
-    return list(said["result"]["value"])
+    return armed(browser)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

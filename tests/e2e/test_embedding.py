@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from e2e.browser import SIZES, Browser, needs_chromium, tab, tabs
+from e2e.hosted import STRIPE
 from e2e.product import World, until
 from e2e.test_orders import initiated, status
-from e2e.test_payment_page import FILL, booking, hear
+from e2e.test_payment_page import booking, hear
 
 from app.payments.embedding import SCRIPT, integrity
 from sandbox import tokens, world
@@ -139,7 +140,7 @@ def test_a_payer_pays_beside_the_shop(product, browser, profile, shop, order, al
     inside = visit(browser, shop, "desktop")
     inside.press('form[action*="/methods/card"] button')
     with tab(profile, product.ports.gateways_url) as beside:
-        beside.wait(FILL % "4242424242424242")
+        STRIPE.pay(beside)
         beside.read("Paid. Thank you!")
         beside.draw(album / "embedded-beside.png")
         assert "You can close this window" in beside.text()
@@ -158,7 +159,7 @@ def test_a_payer_pays_beside_the_shop(product, browser, profile, shop, order, al
 def test_on_a_phone_the_payer_goes_there_and_comes_back(product, browser, shop, order) -> None:
     inside = visit(browser, shop, "phone")
     inside.press('form[action*="/methods/card"] button')
-    browser.wait(FILL % "4242424242424242")
+    STRIPE.pay(browser)
     browser.read("Paid. Thank you!")
 
     browser.leave()

@@ -43,14 +43,15 @@ def order(product: World) -> dict[str, Any]:
 
 
 @needs_chromium
-def test_a_saved_card_pays(product: World, browser: Browser, order, album: Path) -> None:
-    browser.show(*SIZES["phone"])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_saved_card_pays(product, browser: Browser, order, album: Path, size: str) -> None:
+    browser.show(*SIZES[size])
     browser.go(order["payer_url"])
     browser.read("Visa ending in 4242")
-    browser.draw(album / "saved-card.png")
+    browser.draw(album / f"saved-card-{size}.png")
     browser.press("ul.saved button")
     browser.wait("document.querySelector('input[name=payment_method]:checked')?.value[0] === 'p'")
-    browser.draw(album / "saved-card-at-stripe.png")
+    browser.draw(album / f"saved-card-at-stripe-{size}.png")
     assert status(product, order["transaction_id"]) == "initiated"
 
     browser.press("main form button")

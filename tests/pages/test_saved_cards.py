@@ -200,6 +200,14 @@ def test_what_a_customer_began_with_a_saved_card_is_theirs_to_go_on_with(flask: 
     assert "/payments/handover/a-1" in text(flask, **began | {"gateway_customer_id": None})
 
 
+def test_who_may_not_go_on_with_an_attempt_is_told_when_it_is_paid(flask: Flask) -> None:
+    """As the customer is who comes back from Stripe, where their pass was not sent along."""
+    began = {"payment_attempt_status": "pending", "gateway_customer_id": "cus_1"}
+
+    assert f'data-watch="/pay/{PAGE["token"]}/state"' in text(flask, **began)
+    assert "data-watch" not in text(flask)
+
+
 def test_stripe_shows_what_is_saved_and_asks() -> None:
     plain, known = payment_page(CHARGE), payment_page(replace(CHARGE, gateway_customer_id="cus_1"))
 

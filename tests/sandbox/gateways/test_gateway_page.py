@@ -402,3 +402,12 @@ def test_the_shop_only_says_that_credits_come_with_the_confirmation(bench: Bench
     assert "Your credits arrive as soon as that confirmation has been booked" in thanks.text
     assert "&lt;b&gt;cs_1" in thanks.text
     assert "You have not been charged" in bench.page(f"{base}/payment-cancelled").text
+
+
+def test_the_shop_speaks_to_who_comes_from_our_page_of_their_order(bench: Bench) -> None:
+    named = "transaction_id=TXN-0123456789&reference=BK-%3C17"
+    for way in ("success", "cancelled"):
+        page = bench.page(f"{bench.server.url}/shop/payment-{way}?{named}").text
+        assert "BK-&lt;17" in page
+        assert "credits" not in page
+        assert "charged" not in page
