@@ -97,6 +97,7 @@ class Adapter:
         {
             *(Capability.AUTHORIZE, Capability.PARTS, Capability.CANCEL, Capability.EXPIRE),
             *(Capability.UPI, Capability.PAYMENTS, Capability.PAYMENT_DISPUTES),
+            Capability.GIVES_BACK,
         }
     )
     methods: ClassVar[frozenset[Method]] = frozenset(OFFERS)
@@ -165,10 +166,12 @@ class Adapter:
         try:
             found = as_object(self.http.send(path, refunds.request(order)).body)
         except RefusedReplyError as refusal:
-            if code_of(refusal) not in KNOWN_REFUND:
-                no = refused(refusal)
-                return order.answered(Outcome.FAILED, no.code, no.message)
-            return self._refunded_before(order, refusal)
+            if code_of(refusal) in KNOWN_REFUND:
+                return self._refunded_before(order, refusal)
+            no = refused(refusal)
+            # It may be one because Cashfree has given the payment back just now.
+            given_back = self._given_back(order.id, order.gateway_payment_id)
+            return given_back or order.answered(Outcome.FAILED, no.code, no.message)
         return translated(
             lambda: findings.of_refund_called(order.id, order.gateway_payment_id, found)
         )
