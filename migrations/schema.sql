@@ -839,12 +839,14 @@ create table dispute_polls (
     livemode boolean not null,
     ask_since timestamp with time zone not null,
     begun_at timestamp with time zone not null,
+    due_at timestamp with time zone not null,
     complete_until timestamp with time zone,
     constraint dispute_polls_pkey PRIMARY KEY (gateway, livemode)
 );
 comment on table dispute_polls is 'How far each gateway has been asked for disputes: a dispute is nobody''s answer to a call of ours, so what no webhook told of is found only by asking for its list, or, where there is none, about each dispute that is open.';
 comment on column dispute_polls.ask_since is 'From when on the gateway''s list is read this time, where it has one.';
 comment on column dispute_polls.begun_at is 'When the gateway was last asked.';
+comment on column dispute_polls.due_at is 'When it is asked next: an hour later, or soon where a message that proves nothing speaks of a dispute.';
 comment on column dispute_polls.complete_until is 'When the last poll that came to its end began: what the gateway can be asked for was in our books then; null while none did.';
 grant select on dispute_polls to munim_hasura;
 
@@ -1084,11 +1086,11 @@ create table gateway_circuits (
     probed_at timestamp with time zone,
     updated_at timestamp with time zone not null default clock_now(),
     constraint gateway_circuits_pkey PRIMARY KEY (gateway, livemode, operation),
-    constraint gateway_circuit_operation_is_known CHECK (operation = ANY (ARRAY['open'::text, 'charge'::text, 'refund'::text, 'look-up'::text]))
+    constraint gateway_circuit_operation_is_known CHECK (operation = ANY (ARRAY['open'::text, 'charge'::text, 'refund'::text, 'look-up'::text, 'capture'::text, 'dispute'::text]))
 );
 comment on table gateway_circuits is 'Gateways that do not answer, shared by all that might ask them: an organisation has no account of its own at a gateway here, so gateway and mode name whose keys are used. A row goes with the first answer.';
-comment on column gateway_circuits.operation is 'open a page, charge a saved method, send a refund, look-up: one may work while another does not.';
-comment on column gateway_circuits.failures is 'Silences and failures of the gateway''s own, in a row. A no, a wrong key and too many requests are none.';
+comment on column gateway_circuits.operation is 'open a page, charge a saved method, send a refund, look-up, capture, dispute (telling of them): one may work while another does not.';
+comment on column gateway_circuits.failures is 'Silences and failures of the gateway''s own, in a row. A no, a wrong key and too many requests are none, nor is a question that there was no time to ask.';
 comment on column gateway_circuits.opened_at is 'Not asked since then, but for a probe now and then.';
 grant select on gateway_circuits to munim_hasura;
 
@@ -3318,7 +3320,7 @@ begin
     v_is_new := case v_subject
         when 'payment' then ask_payment_now(v_attempt)
         when 'refund' then ask_refund_now(p_event)
-        when 'dispute' then list_hinted_dispute(p_event, v_attempt)
+        when 'dispute' then ask_dispute_soon(p_event, v_attempt)
         else false
     end;
     perform note_gateway_event(
@@ -3514,6 +3516,15 @@ $function$;
 comment on function approve_bank_transfer(json,uuid) is 'The second person''s word on what was entered, or on which order it pays: it is booked, once. Approved again: the same transfer, and nothing more.';
 grant execute on function approve_bank_transfer(json,uuid) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.ask_about_disputes_soon(p_gateway text, p_livemode boolean)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ UPDATE dispute_polls SET due_at = LEAST(dispute_polls.due_at, (dispute_polls.begun_at + '00:05:00'::interval))
+   WHERE ((dispute_polls.gateway = ask_about_disputes_soon.p_gateway) AND (dispute_polls.livemode = ask_about_disputes_soon.p_livemode) AND (dispute_polls.due_at > (dispute_polls.begun_at + '00:05:00'::interval)));
+END;
+comment on function ask_about_disputes_soon(text,boolean) is 'Has check_disputes ask a gateway at its next tick, or five minutes after it was last asked.';
+
 CREATE OR REPLACE FUNCTION public.ask_autopay_payer(p_charge autopay_charges, p_reason text)
  RETURNS void
  LANGUAGE plpgsql
@@ -3532,6 +3543,42 @@ begin
 end;
 $function$;
 comment on function ask_autopay_payer(autopay_charges,text) is 'Only the payer can finish it: they are told, and find the page with payAutopayCharge.';
+
+CREATE OR REPLACE FUNCTION public.ask_dispute_soon(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_status text;
+begin
+    select status into v_status
+    from disputes
+    where gateway_dispute_id = p_event.notice ->> 'gateway_dispute_id'
+        and gateway = p_event.gateway and gateway_account = p_event.gateway_account
+        and livemode = p_event.livemode;
+    if p_attempt.status is distinct from 'captured' or v_status in ('won', 'lost') then
+        return false;
+    end if;
+
+    perform ask_about_disputes_soon(p_event.gateway, p_event.livemode);
+    if v_status is not null then
+        return true;
+    end if;
+    -- A line for each payment, however many disputes of it anybody makes up.
+    perform record_exception(
+        p_attempt.organization_id, p_attempt.livemode, 'unconfirmed-dispute', 'payment_attempt',
+        p_attempt.id, p_attempt.amount_captured, p_attempt.currency,
+        format(
+            'somebody says as %s that %s is disputed, as %s: look whether it is',
+            p_event.gateway, p_attempt.gateway_payment_id,
+            left(p_event.notice ->> 'gateway_dispute_id', 40)
+        )
+    );
+    return true;
+end;
+$function$;
+comment on function ask_dispute_soon(gateway_events,payment_attempts) is 'Has the gateway asked soon about a dispute that nobody vouches for, and a person to look for one that is not known, until the gateway tells of it; false where it is decided, or the payment is none that can be disputed.';
 
 CREATE OR REPLACE FUNCTION public.ask_payment_now(p_attempt payment_attempts)
  RETURNS boolean
@@ -3985,12 +4032,24 @@ begin
     perform require_read_committed();
 
     return query
-    insert into dispute_polls (gateway, livemode, ask_since, begun_at)
-    select gateway, v_livemode, clock_now() - interval '180 days', clock_now()
-    from gateways_of_payments(v_livemode) as gateway
+    insert into dispute_polls (gateway, livemode, ask_since, begun_at, due_at)
+    select
+        paid.gateway, v_livemode, clock_now() - interval '180 days', clock_now(),
+        clock_now() + interval '1 hour'
+    from gateways_of_payments(v_livemode) as paid (gateway)
+    -- One that is left alone is asked once in a while, and stays due.
+    where case
+        when exists (
+            select from dispute_polls
+            where dispute_polls.gateway = paid.gateway and dispute_polls.livemode = v_livemode
+                and dispute_polls.due_at > clock_now()
+        ) then false
+        else may_ask_gateway(paid.gateway, v_livemode, 'dispute')
+    end
     on conflict (gateway, livemode) do update
     set
         begun_at = excluded.begun_at,
+        due_at = excluded.due_at,
         -- What is open is asked about again: its decision may have been lost on the way.
         -- A gateway's clock is not ours, and some tell whole seconds: the readings overlap.
         ask_since = least(
@@ -4007,7 +4066,7 @@ begin
     returning *;
 end;
 $function$;
-comment on function begin_dispute_polls(json) is 'Whom to ask for disputes, and since when: each gateway since shortly before its list was last read to its end, and since the oldest dispute that is open. Called twice it answers the same.';
+comment on function begin_dispute_polls(json) is 'Whom to ask for disputes, and since when: each gateway since shortly before its list was last read to its end, and since the oldest dispute that is open. Once an hour, or sooner where a hint was heard: called again before that it answers none.';
 grant execute on function begin_dispute_polls(json) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.begin_invariant_checks(hasura_session json)
@@ -5191,8 +5250,8 @@ AS $function$
 declare
     v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
     v_silent constant text[] := silent_gateways(v_livemode, 'look-up');
+    v_not_capturing constant text[] := silent_gateways(v_livemode, 'capture');
     v_probed text;
-    v_due uuid[];
     v_ids uuid[] := '{}';
     v_attempt payment_attempts;
 begin
@@ -5200,15 +5259,19 @@ begin
     perform require_read_committed();
 
     -- What waits for a silent gateway stays due, but for one that finds out whether it answers.
-    foreach v_probed in array v_silent loop
+    for v_probed in select unnest(v_silent) union select unnest(v_not_capturing) loop
         exit when cardinality(v_ids) >= p_limit;
-        v_due := array(select lock_due_attempts(v_livemode, 1, v_silent, v_probed));
-        if cardinality(v_due) > 0 and may_ask_gateway(v_probed, v_livemode, 'look-up') then
-            v_ids := v_ids || v_due;
+        select * into v_attempt
+        from lock_due_attempts(v_livemode, 1, v_silent, v_not_capturing, v_probed);
+        if v_attempt.id is not null and may_ask_about_attempt(v_attempt) then
+            v_ids := v_ids || v_attempt.id;
         end if;
     end loop;
     v_ids := v_ids || array(
-        select lock_due_attempts(v_livemode, p_limit - cardinality(v_ids), v_silent)
+        select id
+        from lock_due_attempts(
+            v_livemode, p_limit - cardinality(v_ids), v_silent, v_not_capturing
+        )
     );
     for v_attempt in
         update payment_attempts
@@ -6904,6 +6967,15 @@ BEGIN ATOMIC
 END;
 comment on function invariant_part(invariant_checks) is 'The condition of the next part, which Postgres takes to the index of what the view reads.';
 
+CREATE OR REPLACE FUNCTION public.is_being_captured(p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT (((p_attempt).status = 'authorized'::text) AND ((p_attempt).amount_to_capture IS NOT NULL));
+END;
+comment on function is_being_captured(payment_attempts) is 'Whether who asks about it tells its gateway to capture it, instead of looking it up.';
+
 CREATE OR REPLACE FUNCTION public.is_booked_elsewhere(p_event gateway_events, p_attempt payment_attempts)
  RETURNS boolean
  LANGUAGE sql
@@ -6949,10 +7021,22 @@ CREATE OR REPLACE FUNCTION public.is_gateway_failing(p_attempt payment_attempts)
 BEGIN ATOMIC
  SELECT (EXISTS ( SELECT
             FROM gateway_circuits
-           WHERE ((gateway_circuits.gateway = (is_gateway_failing.p_attempt).gateway) AND (gateway_circuits.livemode = (is_gateway_failing.p_attempt).livemode) AND (gateway_circuits.operation = ANY (ARRAY['look-up'::text, 'open'::text]))))) AS "exists";
+           WHERE ((gateway_circuits.gateway = (is_gateway_failing.p_attempt).gateway) AND (gateway_circuits.livemode = (is_gateway_failing.p_attempt).livemode) AND (gateway_circuits.operation = ANY (ARRAY['look-up'::text, 'open'::text, 'capture'::text]))))) AS "exists";
 END;
-comment on function is_gateway_failing(payment_attempts) is 'Whether its gateway has not answered lately, so that an answer to a look-up is news.';
+comment on function is_gateway_failing(payment_attempts) is 'Whether its gateway has not answered lately, so that an answer to a look-up or a capture is news.';
 grant execute on function is_gateway_failing(payment_attempts) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.is_gateway_of_poll_failing(p_poll dispute_polls)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (count(*) > 0)
+    FROM gateway_circuits
+   WHERE ((gateway_circuits.gateway = (is_gateway_of_poll_failing.p_poll).gateway) AND (gateway_circuits.livemode = (is_gateway_of_poll_failing.p_poll).livemode) AND (gateway_circuits.operation = 'dispute'::text));
+END;
+comment on function is_gateway_of_poll_failing(dispute_polls) is 'Whether its gateway has told nothing of disputes lately, so that an answer is news.';
+grant execute on function is_gateway_of_poll_failing(dispute_polls) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.is_gateway_of_refund_failing(p_refund refunds)
  RETURNS boolean
@@ -7334,36 +7418,6 @@ $function$;
 comment on function list_held_payment(json,uuid) is 'The gateway does not let go of what it holds for a payment that is called off, or that another attempt paid: a person is told, once, until it has. Nothing happens to an attempt that is not held any more.';
 grant execute on function list_held_payment(json,uuid) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.list_hinted_dispute(p_event gateway_events, p_attempt payment_attempts)
- RETURNS boolean
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-begin
-    if p_attempt.status is distinct from 'captured' or exists (
-        select from disputes
-        where gateway_dispute_id = p_event.notice ->> 'gateway_dispute_id'
-            and gateway = p_event.gateway and gateway_account = p_event.gateway_account
-            and livemode = p_event.livemode
-    ) then
-        return false;
-    end if;
-
-    -- A line for each payment, however many disputes of it anybody makes up.
-    perform record_exception(
-        p_attempt.organization_id, p_attempt.livemode, 'unconfirmed-dispute', 'payment_attempt',
-        p_attempt.id, p_attempt.amount_captured, p_attempt.currency,
-        format(
-            'somebody says as %s that %s is disputed, as %s: look whether it is',
-            p_event.gateway, p_attempt.gateway_payment_id,
-            left(p_event.notice ->> 'gateway_dispute_id', 40)
-        )
-    );
-    return true;
-end;
-$function$;
-comment on function list_hinted_dispute(gateway_events,payment_attempts) is 'Asks a person to look for a dispute that nobody vouches for, until the gateway tells of one; false where it is known, or the payment is none that can be disputed.';
-
 CREATE OR REPLACE FUNCTION public.list_installation_faults(p_session json)
  RETURNS void
  LANGUAGE plpgsql
@@ -7526,24 +7580,28 @@ end;
 $function$;
 comment on function lock_bank_transfer(json,uuid) is 'A transfer of the session''s and what it is about, locked in order, or a refusal.';
 
-CREATE OR REPLACE FUNCTION public.lock_due_attempts(p_livemode boolean, p_limit integer, p_silent text[], p_probed text DEFAULT NULL::text)
- RETURNS SETOF uuid
+CREATE OR REPLACE FUNCTION public.lock_due_attempts(p_livemode boolean, p_limit integer, p_silent text[], p_not_capturing text[], p_probed text DEFAULT NULL::text)
+ RETURNS SETOF payment_attempts
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 begin
     return query
-    select id
+    select *
     from payment_attempts
     where next_check_at <= clock_now()
         and livemode = p_livemode
-        and (p_probed is null and gateway <> all(p_silent) or gateway = p_probed)
+        and (p_probed is null or gateway = p_probed)
+        and (p_probed is not null) = (
+            gateway = any(p_silent)
+            or (gateway = any(p_not_capturing) and is_being_captured(payment_attempts))
+        )
     order by next_check_at
     limit p_limit
     for no key update skip locked;
 end;
 $function$;
-comment on function lock_due_attempts(boolean,integer,text[],text) is 'The attempts that are due to be asked about and nobody has locked, the longest due first: of p_probed alone, or of all gateways but the silent ones.';
+comment on function lock_due_attempts(boolean,integer,text[],text[],text) is 'The attempts that are due to be asked about and nobody has locked, the longest due first: those that wait for p_probed, which is left alone, or those that wait for nobody.';
 
 CREATE OR REPLACE FUNCTION public.lock_due_order_charges(p_livemode boolean, p_limit integer, p_silent text[], p_probed text DEFAULT NULL::text)
  RETURNS SETOF uuid
@@ -7823,6 +7881,22 @@ end;
 $function$;
 comment on function materialise_autopay_charges(json,integer) is 'Writes down and announces the charges whose notice is due, one month of a mandate a call, and answers the mandates that it moved on: call again until there are none. Any number of ticks, at any time, late or twice, make the same charges.';
 grant execute on function materialise_autopay_charges(json,integer) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.may_ask_about_attempt(p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    return may_ask_gateway(p_attempt.gateway, p_attempt.livemode, 'look-up')
+        and case
+            when is_being_captured(p_attempt)
+                then may_ask_gateway(p_attempt.gateway, p_attempt.livemode, 'capture')
+            else true
+        end;
+end;
+$function$;
+comment on function may_ask_about_attempt(payment_attempts) is 'Whether its gateway answers look-ups, and takes captures where this is to be one.';
 
 CREATE OR REPLACE FUNCTION public.may_ask_about_refund(p_refund refunds)
  RETURNS boolean

@@ -439,7 +439,7 @@ begin
     v_is_new := case v_subject
         when 'payment' then ask_payment_now(v_attempt)
         when 'refund' then ask_refund_now(p_event)
-        when 'dispute' then list_hinted_dispute(p_event, v_attempt)
+        when 'dispute' then ask_dispute_soon(p_event, v_attempt)
         else false
     end;
     perform note_gateway_event(
