@@ -3350,6 +3350,10 @@ begin
     select * into strict v_attempt
     from payment_attempts where id = v_attempt.id for no key update;
 
+    if is_end_of_other_payment(p_event, v_attempt) then
+        perform forget_held_payment(p_event, v_attempt);
+        return;
+    end if;
     v_reason := mismatch_of_notice(p_event, v_attempt);
     if v_reason is not null then
         perform keep_other_payment(
@@ -6361,6 +6365,23 @@ end;
 $function$;
 comment on function follow_order(orders,payment_intents,json) is 'What follows from all that was said of an order. Called off is called off, whatever came when.';
 
+CREATE OR REPLACE FUNCTION public.forget_held_payment(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform resolve_exception('duplicate-payment', 'gateway_event', id)
+    from gateway_events
+    where payment_attempt_id = p_attempt.id and status = 'parked'
+        and notice ->> 'gateway_payment_id' = p_event.notice ->> 'gateway_payment_id';
+    perform note_gateway_event(
+        p_event.id, 'ignored', p_attempt, 'what was held beside the captured payment is given up'
+    );
+end;
+$function$;
+comment on function forget_held_payment(gateway_events,payment_attempts) is 'Takes what was held on a page beside its captured payment off the list: its payer has it back. Whoever tells later that it is held tells what was before.';
+
 CREATE OR REPLACE FUNCTION public.free_display_id(p_customer customers)
  RETURNS text
  LANGUAGE plpgsql
@@ -7014,6 +7035,15 @@ BEGIN ATOMIC
 END;
 comment on function is_decline(gateway_events) is 'Whether a webhook says that a try was declined on a page that takes another.';
 
+CREATE OR REPLACE FUNCTION public.is_end_of_other_payment(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT COALESCE(((((p_event).notice ->> 'outcome'::text) = 'canceled'::text) AND ((p_attempt).status = 'captured'::text) AND (((p_event).notice ->> 'gateway_payment_id'::text) <> (p_attempt).gateway_payment_id)), false) AS "coalesce";
+END;
+comment on function is_end_of_other_payment(gateway_events,payment_attempts) is 'Whether a message says that what was held beside the captured payment of a page is given up.';
+
 CREATE OR REPLACE FUNCTION public.is_gateway_failing(p_attempt payment_attempts)
  RETURNS boolean
  LANGUAGE sql
@@ -7049,6 +7079,29 @@ BEGIN ATOMIC
 END;
 comment on function is_gateway_of_refund_failing(refunds) is 'Whether its gateway has not answered lately, so that an answer to a look-up is news.';
 grant execute on function is_gateway_of_refund_failing(refunds) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.is_given_up(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM gateway_events
+           WHERE ((gateway_events.payment_attempt_id = (is_given_up.p_attempt).id) AND ((gateway_events.notice ->> 'outcome'::text) = 'canceled'::text) AND ((gateway_events.notice ->> 'gateway_payment_id'::text) = ((is_given_up.p_event).notice ->> 'gateway_payment_id'::text))))) AS "exists";
+END;
+comment on function is_given_up(gateway_events,payment_attempts) is 'Whether a message''s payment was told to be canceled.';
+
+CREATE OR REPLACE FUNCTION public.is_listed_already(p_event gateway_events, p_attempt payment_attempts, p_class text)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM (gateway_events
+              JOIN exceptions ON (((exceptions.object_id = gateway_events.id) AND (exceptions.object_type = 'gateway_event'::text) AND (exceptions.class = is_listed_already.p_class) AND (exceptions.resolved_at IS NULL))))
+           WHERE ((gateway_events.payment_attempt_id = (is_listed_already.p_attempt).id) AND (gateway_events.status = 'parked'::text) AND (gateway_events.id <> (is_listed_already.p_event).id) AND ((gateway_events.notice ->> 'gateway_payment_id'::text) = ((is_listed_already.p_event).notice ->> 'gateway_payment_id'::text))))) AS "exists";
+END;
+comment on function is_listed_already(gateway_events,payment_attempts,text) is 'Whether another message about the same payment is listed under this class: it is one thing to look at.';
 
 CREATE OR REPLACE FUNCTION public.is_made_at_gateway(p_event gateway_events, p_attempt payment_attempts)
  RETURNS boolean
@@ -7210,6 +7263,7 @@ CREATE OR REPLACE FUNCTION public.keep_other_payment(p_event gateway_events, p_a
 AS $function$
 declare
     v_attempt payment_attempts := attempt_of_notice(p_event);
+    v_known text;
 begin
     if v_attempt.id <> p_attempt.id then
         -- While we waited for the locks, another message about this payment was carried out.
@@ -7217,7 +7271,14 @@ begin
         return;
     end if;
     if not is_new_money(p_event, p_attempt) then
-        perform park_gateway_event(p_event, p_attempt, p_class, p_detail);
+        v_known := case
+            when p_class <> 'duplicate-payment' then null
+            when is_given_up(p_event, p_attempt) then 'what was held is given up'
+            when is_listed_already(p_event, p_attempt, p_class) then 'it is listed already'
+        end;
+        perform note_gateway_event(p_event.id, 'ignored', p_attempt, v_known)
+        where v_known is not null;
+        perform park_gateway_event(p_event, p_attempt, p_class, p_detail) where v_known is null;
         return;
     end if;
 
@@ -9882,6 +9943,10 @@ begin
         return null;
     end if;
 
+    if is_end_of_other_payment(p_event, p_attempt) then
+        return null;
+    end if;
+
     -- Without a lock: if somebody is at the attempt, this message came before what they do.
     v_reason := reason_not_to_settle(p_attempt, attempt_status(p_attempt, v_outcome));
     if v_reason is not null and mismatch_of_notice(p_event, p_attempt) is not null then
@@ -10818,9 +10883,14 @@ begin
         update exceptions set resolved_at = clock_now()
         where object_type = 'gateway_event' and object_id = v_id and resolved_at is null;
     end loop;
+    update gateway_events
+    set status = 'received', reason = null, tries = 0, next_try_at = clock_now()
+    where payment_attempt_id = p_attempt.id and status in ('applied', 'ignored')
+        and notice ->> 'outcome' = 'authorized'
+        and notice ->> 'gateway_payment_id' <> p_attempt.gateway_payment_id;
 end;
 $function$;
-comment on function requeue_gateway_events(payment_attempts) is 'Messages that overtook the one about their payment were nobody''s until now: they are tried again.';
+comment on function requeue_gateway_events(payment_attempts) is 'Messages that overtook the one about their payment were nobody''s until now: they are tried again. So are those that another payment is held on the same page, which might have been the one that is captured.';
 
 CREATE OR REPLACE FUNCTION public.require_access(p_session json, p_organization_id uuid, p_livemode boolean, p_customer_id uuid)
  RETURNS void
