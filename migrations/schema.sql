@@ -6022,6 +6022,7 @@ begin
     from invariant_checks
     where coalesce(read_at, created_at) < clock_now() - interval '6 hours';
     perform list_installation_faults(hasura_session);
+    perform list_waiting_events((hasura_session ->> 'x-hasura-livemode')::boolean);
 
     return query
     select * from exceptions
@@ -6030,7 +6031,7 @@ begin
     order by class, object_type;
 end;
 $function$;
-comment on function end_invariant_checks(json) is 'Answers what is broken and what is not known, among it what nobody has read for six hours; and how the database itself is not as it must be.';
+comment on function end_invariant_checks(json) is 'Answers what is broken and what is not known, among it what nobody has read for six hours; and how the database itself is not as it must be. Lists events that wait for a day after their turn.';
 grant execute on function end_invariant_checks(json) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.end_page_check(hasura_session json, p_payment_attempt_id uuid, p_is_undecided boolean)
@@ -7563,6 +7564,33 @@ end;
 $function$;
 comment on function list_waiting_bank_transfers(json) is 'Lists what has waited two days for its second person; answers what is new on the list.';
 grant execute on function list_waiting_bank_transfers(json) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.list_waiting_events(p_livemode boolean)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT record_exception(events.organization_id, events.livemode, 'event-not-published'::text, 'event'::text, events.id, NULL::bigint, NULL::text, format('%s to %s waits since %s, and others behind it'::text, events.type, waiting.destination, waiting.due_at)) AS record_exception
+    FROM (( SELECT DISTINCT ON (oldest.organization_id, oldest.destination) oldest.event_id,
+             oldest.destination,
+             oldest.due_at
+            FROM ( SELECT event_publications.event_id,
+                     event_publications.destination,
+                     event_publications.organization_id,
+                     event_publications.livemode,
+                     event_publications.status,
+                     event_publications.attempts,
+                     event_publications.due_at,
+                     event_publications.published_at,
+                     event_publications.last_error,
+                     event_publications.created_at
+                    FROM event_publications
+                   WHERE ((event_publications.due_at < (clock_now() - '1 day'::interval)) AND (event_publications.livemode = list_waiting_events.p_livemode))
+                   ORDER BY event_publications.due_at
+                  LIMIT 1000) oldest
+           ORDER BY oldest.organization_id, oldest.destination, oldest.due_at) waiting
+      JOIN events ON ((events.id = waiting.event_id)));
+END;
+comment on function list_waiting_events(boolean) is 'Lists the event that has waited longest for each organisation''s destination, if that is a day after its turn: nobody sends there. One that is sent and not taken is due again within the hour, and parked after three days. It is off the list when somebody has tried to send it.';
 
 CREATE OR REPLACE FUNCTION public.local_moment(p_date date, p_time time without time zone, p_timezone text)
  RETURNS timestamp with time zone

@@ -96,8 +96,8 @@ class Adapter:
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {
             *(Capability.AUTHORIZE, Capability.PARTS, Capability.CANCEL, Capability.EXPIRE),
-            *(Capability.UPI, Capability.PAYMENTS, Capability.PAYMENT_DISPUTES),
-            Capability.GIVES_BACK,
+            *(Capability.UPI, Capability.PAYMENTS, Capability.GIVES_BACK),
+            Capability.PAYMENT_DISPUTES,
         }
     )
     methods: ClassVar[frozenset[Method]] = frozenset(OFFERS)
@@ -159,8 +159,7 @@ class Adapter:
         What Cashfree has given back by itself is answered, and not asked for: a refund names no
         payment, so that another one of the order would go back.
         """
-        given_back = self._given_back(order.id, order.gateway_payment_id)
-        if given_back:
+        if given_back := self._given_back(order.id, order.gateway_payment_id):
             return given_back
         path = f"/orders/{findings.order_of(order.gateway_payment_id)}/refunds"
         try:
@@ -169,8 +168,7 @@ class Adapter:
             if code_of(refusal) in KNOWN_REFUND:
                 return self._refunded_before(order, refusal)
             no = refused(refusal)
-            # It may be one because Cashfree has given the payment back just now.
-            given_back = self._given_back(order.id, order.gateway_payment_id)
+            given_back = self._given_back(order.id, order.gateway_payment_id)  # just now, perhaps
             return given_back or order.answered(Outcome.FAILED, no.code, no.message)
         return translated(
             lambda: findings.of_refund_called(order.id, order.gateway_payment_id, found)
@@ -212,8 +210,7 @@ class Adapter:
         """Say only whose page it was: Cashfree signs nothing here."""
         named = arrival.fields.get("order_id", arrival.gateway_session_id)
         if named != arrival.gateway_session_id:
-            message = "this return is another order's"
-            raise SignatureInvalidError(message)
+            raise SignatureInvalidError("this return is another order's")
         return Finding(
             subject=Subject.PAYMENT,
             outcome=Outcome.UNKNOWN,
