@@ -19,6 +19,7 @@ class Capability(StrEnum):
     PAYMENT_DISPUTES = "payment_disputes", "find_payment_disputes"  # it lists a payment's
     UPI = "upi", "open_upi"
     PAYMENTS = "payments", "find_payments"  # its page may be paid more than once
+    GIVES_BACK = ("gives_back",)  # by itself, what is paid a second time on a page
     UNASKED = "unasked"  # `open` writes its page and asks nobody
 
     def __new__(cls, value: str, *methods: str) -> Self:

@@ -20,6 +20,10 @@ from app import budget
 ANSWER_BYTES_MAX = 4 * 2**20  # a page of a settlement report is the largest that is asked for
 
 
+class NotBegunError(TimeoutError):
+    """There was no time for it: nobody was asked, and so nobody is silent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How many seconds an exchange may take: its answer so many from when there is a connection.
@@ -35,12 +39,21 @@ class Patience:
 
     @property
     def seconds(self) -> float:
-        """How many it may take from now on. Raises TimeoutError when that is too few to begin."""
+        """How many it may take from now on. Raises NotBegunError when that is too few to begin."""
         left = budget.left() - self.leaves
         if left <= self.least:
             message = "there is no time left for it"
-            raise TimeoutError(message)
+            raise NotBegunError(message)
         return min(self.connect + self.answer, left)
+
+
+def was_begun(failure: BaseException | None) -> bool:
+    """Tell of a failed exchange whether anything was sent, by what had caused it, and that."""
+    while failure:
+        if isinstance(failure, NotBegunError):
+            return False
+        failure = failure.__cause__ or failure.__context__
+    return True
 
 
 def left(until: float) -> float:

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Self
 
+from app.jsonb import UNKEEPABLE
 from app.money import Money
 
 
@@ -120,7 +121,7 @@ FINDING = tuple(each.name for each in fields(Finding))
 def _plain(value: object) -> object:
     if isinstance(value, Money | date):
         return value.amount if isinstance(value, Money) else value.isoformat()
-    return value and str(value)
+    return value and UNKEEPABLE.sub("\N{REPLACEMENT CHARACTER}", str(value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ import requests
 from app import budget, jsonb
 from app.connections import Session
 from app.errors import GatewayRefusedError, GatewaySilentError, GatewayUnavailableError
-from app.exchange import Patience
+from app.exchange import Patience, was_begun
 
 CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX = 3.05, 8
 
@@ -120,6 +120,9 @@ class Http:
             answer = self.session.send(self._written(method, path, data, headers or {}))
             return self._reply(answer.status_code, answer.content)
         except requests.RequestException as failure:
+            if not was_begun(failure):
+                message = f"{self.name} was not asked: there is no time left for it"
+                raise GatewayUnavailableError(message) from failure
             message = f"{self.name} did not answer ({type(failure).__name__})"
             raise GatewaySilentError(message) from failure
 

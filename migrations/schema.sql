@@ -922,12 +922,14 @@ create table dispute_polls (
     livemode boolean not null,
     ask_since timestamp with time zone not null,
     begun_at timestamp with time zone not null,
+    due_at timestamp with time zone not null,
     complete_until timestamp with time zone,
     constraint dispute_polls_pkey PRIMARY KEY (gateway, livemode)
 );
 comment on table dispute_polls is 'How far each gateway has been asked for disputes: a dispute is nobody''s answer to a call of ours, so what no webhook told of is found only by asking for its list, or, where there is none, about each dispute that is open.';
 comment on column dispute_polls.ask_since is 'From when on the gateway''s list is read this time, where it has one.';
 comment on column dispute_polls.begun_at is 'When the gateway was last asked.';
+comment on column dispute_polls.due_at is 'When it is asked next: an hour later, or soon where a message that proves nothing speaks of a dispute.';
 comment on column dispute_polls.complete_until is 'When the last poll that came to its end began: what the gateway can be asked for was in our books then; null while none did.';
 grant select on dispute_polls to munim_hasura;
 
@@ -1167,11 +1169,11 @@ create table gateway_circuits (
     probed_at timestamp with time zone,
     updated_at timestamp with time zone not null default clock_now(),
     constraint gateway_circuits_pkey PRIMARY KEY (gateway, livemode, operation),
-    constraint gateway_circuit_operation_is_known CHECK (operation = ANY (ARRAY['open'::text, 'charge'::text, 'refund'::text, 'look-up'::text]))
+    constraint gateway_circuit_operation_is_known CHECK (operation = ANY (ARRAY['open'::text, 'charge'::text, 'refund'::text, 'look-up'::text, 'capture'::text, 'dispute'::text]))
 );
 comment on table gateway_circuits is 'Gateways that do not answer, shared by all that might ask them: an organisation has no account of its own at a gateway here, so gateway and mode name whose keys are used. A row goes with the first answer.';
-comment on column gateway_circuits.operation is 'open a page, charge a saved method, send a refund, look-up: one may work while another does not.';
-comment on column gateway_circuits.failures is 'Silences and failures of the gateway''s own, in a row. A no, a wrong key and too many requests are none.';
+comment on column gateway_circuits.operation is 'open a page, charge a saved method, send a refund, look-up, capture, dispute (telling of them): one may work while another does not.';
+comment on column gateway_circuits.failures is 'Silences and failures of the gateway''s own, in a row. A no, a wrong key and too many requests are none, nor is a question that there was no time to ask.';
 comment on column gateway_circuits.opened_at is 'Not asked since then, but for a probe now and then.';
 grant select on gateway_circuits to munim_hasura;
 
@@ -3431,7 +3433,7 @@ begin
     v_is_new := case v_subject
         when 'payment' then ask_payment_now(v_attempt)
         when 'refund' then ask_refund_now(p_event)
-        when 'dispute' then list_hinted_dispute(p_event, v_attempt)
+        when 'dispute' then ask_dispute_soon(p_event, v_attempt)
         else false
     end;
     perform note_gateway_event(
@@ -3461,6 +3463,10 @@ begin
     select * into strict v_attempt
     from payment_attempts where id = v_attempt.id for no key update;
 
+    if is_end_of_other_payment(p_event, v_attempt) then
+        perform forget_held_payment(p_event, v_attempt);
+        return;
+    end if;
     v_reason := mismatch_of_notice(p_event, v_attempt);
     if v_reason is not null then
         perform keep_other_payment(
@@ -3627,6 +3633,15 @@ $function$;
 comment on function approve_bank_transfer(json,uuid) is 'The second person''s word on what was entered, or on which order it pays: it is booked, once. Approved again: the same transfer, and nothing more.';
 grant execute on function approve_bank_transfer(json,uuid) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.ask_about_disputes_soon(p_gateway text, p_livemode boolean)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ UPDATE dispute_polls SET due_at = LEAST(dispute_polls.due_at, (dispute_polls.begun_at + '00:05:00'::interval))
+   WHERE ((dispute_polls.gateway = ask_about_disputes_soon.p_gateway) AND (dispute_polls.livemode = ask_about_disputes_soon.p_livemode) AND (dispute_polls.due_at > (dispute_polls.begun_at + '00:05:00'::interval)));
+END;
+comment on function ask_about_disputes_soon(text,boolean) is 'Has check_disputes ask a gateway at its next tick, or five minutes after it was last asked.';
+
 CREATE OR REPLACE FUNCTION public.ask_autopay_payer(p_charge autopay_charges, p_reason text)
  RETURNS void
  LANGUAGE plpgsql
@@ -3645,6 +3660,42 @@ begin
 end;
 $function$;
 comment on function ask_autopay_payer(autopay_charges,text) is 'Only the payer can finish it: they are told, and find the page with payAutopayCharge.';
+
+CREATE OR REPLACE FUNCTION public.ask_dispute_soon(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_status text;
+begin
+    select status into v_status
+    from disputes
+    where gateway_dispute_id = p_event.notice ->> 'gateway_dispute_id'
+        and gateway = p_event.gateway and gateway_account = p_event.gateway_account
+        and livemode = p_event.livemode;
+    if p_attempt.status is distinct from 'captured' or v_status in ('won', 'lost') then
+        return false;
+    end if;
+
+    perform ask_about_disputes_soon(p_event.gateway, p_event.livemode);
+    if v_status is not null then
+        return true;
+    end if;
+    -- A line for each payment, however many disputes of it anybody makes up.
+    perform record_exception(
+        p_attempt.organization_id, p_attempt.livemode, 'unconfirmed-dispute', 'payment_attempt',
+        p_attempt.id, p_attempt.amount_captured, p_attempt.currency,
+        format(
+            'somebody says as %s that %s is disputed, as %s: look whether it is',
+            p_event.gateway, p_attempt.gateway_payment_id,
+            left(p_event.notice ->> 'gateway_dispute_id', 40)
+        )
+    );
+    return true;
+end;
+$function$;
+comment on function ask_dispute_soon(gateway_events,payment_attempts) is 'Has the gateway asked soon about a dispute that nobody vouches for, and a person to look for one that is not known, until the gateway tells of it; false where it is decided, or the payment is none that can be disputed.';
 
 CREATE OR REPLACE FUNCTION public.ask_payment_now(p_attempt payment_attempts)
  RETURNS boolean
@@ -4098,12 +4149,24 @@ begin
     perform require_read_committed();
 
     return query
-    insert into dispute_polls (gateway, livemode, ask_since, begun_at)
-    select gateway, v_livemode, clock_now() - interval '180 days', clock_now()
-    from gateways_of_payments(v_livemode) as gateway
+    insert into dispute_polls (gateway, livemode, ask_since, begun_at, due_at)
+    select
+        paid.gateway, v_livemode, clock_now() - interval '180 days', clock_now(),
+        clock_now() + interval '1 hour'
+    from gateways_of_payments(v_livemode) as paid (gateway)
+    -- One that is left alone is asked once in a while, and stays due.
+    where case
+        when exists (
+            select from dispute_polls
+            where dispute_polls.gateway = paid.gateway and dispute_polls.livemode = v_livemode
+                and dispute_polls.due_at > clock_now()
+        ) then false
+        else may_ask_gateway(paid.gateway, v_livemode, 'dispute')
+    end
     on conflict (gateway, livemode) do update
     set
         begun_at = excluded.begun_at,
+        due_at = excluded.due_at,
         -- What is open is asked about again: its decision may have been lost on the way.
         -- A gateway's clock is not ours, and some tell whole seconds: the readings overlap.
         ask_since = least(
@@ -4120,7 +4183,7 @@ begin
     returning *;
 end;
 $function$;
-comment on function begin_dispute_polls(json) is 'Whom to ask for disputes, and since when: each gateway since shortly before its list was last read to its end, and since the oldest dispute that is open. Called twice it answers the same.';
+comment on function begin_dispute_polls(json) is 'Whom to ask for disputes, and since when: each gateway since shortly before its list was last read to its end, and since the oldest dispute that is open. Once an hour, or sooner where a hint was heard: called again before that it answers none.';
 grant execute on function begin_dispute_polls(json) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.begin_invariant_checks(hasura_session json)
@@ -5308,8 +5371,8 @@ AS $function$
 declare
     v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
     v_silent constant text[] := silent_gateways(v_livemode, 'look-up');
+    v_not_capturing constant text[] := silent_gateways(v_livemode, 'capture');
     v_probed text;
-    v_due uuid[];
     v_ids uuid[] := '{}';
     v_attempt payment_attempts;
 begin
@@ -5317,15 +5380,19 @@ begin
     perform require_read_committed();
 
     -- What waits for a silent gateway stays due, but for one that finds out whether it answers.
-    foreach v_probed in array v_silent loop
+    for v_probed in select unnest(v_silent) union select unnest(v_not_capturing) loop
         exit when cardinality(v_ids) >= p_limit;
-        v_due := array(select lock_due_attempts(v_livemode, 1, v_silent, v_probed));
-        if cardinality(v_due) > 0 and may_ask_gateway(v_probed, v_livemode, 'look-up') then
-            v_ids := v_ids || v_due;
+        select * into v_attempt
+        from lock_due_attempts(v_livemode, 1, v_silent, v_not_capturing, v_probed);
+        if v_attempt.id is not null and may_ask_about_attempt(v_attempt) then
+            v_ids := v_ids || v_attempt.id;
         end if;
     end loop;
     v_ids := v_ids || array(
-        select lock_due_attempts(v_livemode, p_limit - cardinality(v_ids), v_silent)
+        select id
+        from lock_due_attempts(
+            v_livemode, p_limit - cardinality(v_ids), v_silent, v_not_capturing
+        )
     );
     for v_attempt in
         update payment_attempts
@@ -6072,6 +6139,7 @@ begin
     from invariant_checks
     where coalesce(read_at, created_at) < clock_now() - interval '6 hours';
     perform list_installation_faults(hasura_session);
+    perform list_waiting_events((hasura_session ->> 'x-hasura-livemode')::boolean);
 
     return query
     select * from exceptions
@@ -6080,7 +6148,7 @@ begin
     order by class, object_type;
 end;
 $function$;
-comment on function end_invariant_checks(json) is 'Answers what is broken and what is not known, among it what nobody has read for six hours; and how the database itself is not as it must be.';
+comment on function end_invariant_checks(json) is 'Answers what is broken and what is not known, among it what nobody has read for six hours; and how the database itself is not as it must be. Lists events that wait for a day after their turn.';
 grant execute on function end_invariant_checks(json) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.end_page_check(hasura_session json, p_payment_attempt_id uuid, p_is_undecided boolean)
@@ -6414,6 +6482,23 @@ begin
 end;
 $function$;
 comment on function follow_order(orders,payment_intents,json) is 'What follows from all that was said of an order. Called off is called off, whatever came when.';
+
+CREATE OR REPLACE FUNCTION public.forget_held_payment(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform resolve_exception('duplicate-payment', 'gateway_event', id)
+    from gateway_events
+    where payment_attempt_id = p_attempt.id and status = 'parked'
+        and notice ->> 'gateway_payment_id' = p_event.notice ->> 'gateway_payment_id';
+    perform note_gateway_event(
+        p_event.id, 'ignored', p_attempt, 'what was held beside the captured payment is given up'
+    );
+end;
+$function$;
+comment on function forget_held_payment(gateway_events,payment_attempts) is 'Takes what was held on a page beside its captured payment off the list: its payer has it back. Whoever tells later that it is held tells what was before.';
 
 CREATE OR REPLACE FUNCTION public.free_display_id(p_customer customers)
  RETURNS text
@@ -7021,6 +7106,15 @@ BEGIN ATOMIC
 END;
 comment on function invariant_part(invariant_checks) is 'The condition of the next part, which Postgres takes to the index of what the view reads.';
 
+CREATE OR REPLACE FUNCTION public.is_being_captured(p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT (((p_attempt).status = 'authorized'::text) AND ((p_attempt).amount_to_capture IS NOT NULL));
+END;
+comment on function is_being_captured(payment_attempts) is 'Whether who asks about it tells its gateway to capture it, instead of looking it up.';
+
 CREATE OR REPLACE FUNCTION public.is_booked_elsewhere(p_event gateway_events, p_attempt payment_attempts)
  RETURNS boolean
  LANGUAGE sql
@@ -7059,6 +7153,15 @@ BEGIN ATOMIC
 END;
 comment on function is_decline(gateway_events) is 'Whether a webhook says that a try was declined on a page that takes another.';
 
+CREATE OR REPLACE FUNCTION public.is_end_of_other_payment(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT COALESCE(((((p_event).notice ->> 'outcome'::text) = 'canceled'::text) AND ((p_attempt).status = 'captured'::text) AND (((p_event).notice ->> 'gateway_payment_id'::text) <> (p_attempt).gateway_payment_id)), false) AS "coalesce";
+END;
+comment on function is_end_of_other_payment(gateway_events,payment_attempts) is 'Whether a message says that what was held beside the captured payment of a page is given up.';
+
 CREATE OR REPLACE FUNCTION public.is_gateway_failing(p_attempt payment_attempts)
  RETURNS boolean
  LANGUAGE sql
@@ -7066,10 +7169,22 @@ CREATE OR REPLACE FUNCTION public.is_gateway_failing(p_attempt payment_attempts)
 BEGIN ATOMIC
  SELECT (EXISTS ( SELECT
             FROM gateway_circuits
-           WHERE ((gateway_circuits.gateway = (is_gateway_failing.p_attempt).gateway) AND (gateway_circuits.livemode = (is_gateway_failing.p_attempt).livemode) AND (gateway_circuits.operation = ANY (ARRAY['look-up'::text, 'open'::text]))))) AS "exists";
+           WHERE ((gateway_circuits.gateway = (is_gateway_failing.p_attempt).gateway) AND (gateway_circuits.livemode = (is_gateway_failing.p_attempt).livemode) AND (gateway_circuits.operation = ANY (ARRAY['look-up'::text, 'open'::text, 'capture'::text]))))) AS "exists";
 END;
-comment on function is_gateway_failing(payment_attempts) is 'Whether its gateway has not answered lately, so that an answer to a look-up is news.';
+comment on function is_gateway_failing(payment_attempts) is 'Whether its gateway has not answered lately, so that an answer to a look-up or a capture is news.';
 grant execute on function is_gateway_failing(payment_attempts) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.is_gateway_of_poll_failing(p_poll dispute_polls)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (count(*) > 0)
+    FROM gateway_circuits
+   WHERE ((gateway_circuits.gateway = (is_gateway_of_poll_failing.p_poll).gateway) AND (gateway_circuits.livemode = (is_gateway_of_poll_failing.p_poll).livemode) AND (gateway_circuits.operation = 'dispute'::text));
+END;
+comment on function is_gateway_of_poll_failing(dispute_polls) is 'Whether its gateway has told nothing of disputes lately, so that an answer is news.';
+grant execute on function is_gateway_of_poll_failing(dispute_polls) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.is_gateway_of_refund_failing(p_refund refunds)
  RETURNS boolean
@@ -7082,6 +7197,29 @@ BEGIN ATOMIC
 END;
 comment on function is_gateway_of_refund_failing(refunds) is 'Whether its gateway has not answered lately, so that an answer to a look-up is news.';
 grant execute on function is_gateway_of_refund_failing(refunds) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.is_given_up(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM gateway_events
+           WHERE ((gateway_events.payment_attempt_id = (is_given_up.p_attempt).id) AND ((gateway_events.notice ->> 'outcome'::text) = 'canceled'::text) AND ((gateway_events.notice ->> 'gateway_payment_id'::text) = ((is_given_up.p_event).notice ->> 'gateway_payment_id'::text))))) AS "exists";
+END;
+comment on function is_given_up(gateway_events,payment_attempts) is 'Whether a message''s payment was told to be canceled.';
+
+CREATE OR REPLACE FUNCTION public.is_listed_already(p_event gateway_events, p_attempt payment_attempts, p_class text)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM (gateway_events
+              JOIN exceptions ON (((exceptions.object_id = gateway_events.id) AND (exceptions.object_type = 'gateway_event'::text) AND (exceptions.class = is_listed_already.p_class) AND (exceptions.resolved_at IS NULL))))
+           WHERE ((gateway_events.payment_attempt_id = (is_listed_already.p_attempt).id) AND (gateway_events.status = 'parked'::text) AND (gateway_events.id <> (is_listed_already.p_event).id) AND ((gateway_events.notice ->> 'gateway_payment_id'::text) = ((is_listed_already.p_event).notice ->> 'gateway_payment_id'::text))))) AS "exists";
+END;
+comment on function is_listed_already(gateway_events,payment_attempts,text) is 'Whether another message about the same payment is listed under this class: it is one thing to look at.';
 
 CREATE OR REPLACE FUNCTION public.is_made_at_gateway(p_event gateway_events, p_attempt payment_attempts)
  RETURNS boolean
@@ -7243,6 +7381,7 @@ CREATE OR REPLACE FUNCTION public.keep_other_payment(p_event gateway_events, p_a
 AS $function$
 declare
     v_attempt payment_attempts := attempt_of_notice(p_event);
+    v_known text;
 begin
     if v_attempt.id <> p_attempt.id then
         -- While we waited for the locks, another message about this payment was carried out.
@@ -7250,7 +7389,14 @@ begin
         return;
     end if;
     if not is_new_money(p_event, p_attempt) then
-        perform park_gateway_event(p_event, p_attempt, p_class, p_detail);
+        v_known := case
+            when p_class <> 'duplicate-payment' then null
+            when is_given_up(p_event, p_attempt) then 'what was held is given up'
+            when is_listed_already(p_event, p_attempt, p_class) then 'it is listed already'
+        end;
+        perform note_gateway_event(p_event.id, 'ignored', p_attempt, v_known)
+        where v_known is not null;
+        perform park_gateway_event(p_event, p_attempt, p_class, p_detail) where v_known is null;
         return;
     end if;
 
@@ -7451,36 +7597,6 @@ $function$;
 comment on function list_held_payment(json,uuid) is 'The gateway does not let go of what it holds for a payment that is called off, or that another attempt paid: a person is told, once, until it has. Nothing happens to an attempt that is not held any more.';
 grant execute on function list_held_payment(json,uuid) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.list_hinted_dispute(p_event gateway_events, p_attempt payment_attempts)
- RETURNS boolean
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-begin
-    if p_attempt.status is distinct from 'captured' or exists (
-        select from disputes
-        where gateway_dispute_id = p_event.notice ->> 'gateway_dispute_id'
-            and gateway = p_event.gateway and gateway_account = p_event.gateway_account
-            and livemode = p_event.livemode
-    ) then
-        return false;
-    end if;
-
-    -- A line for each payment, however many disputes of it anybody makes up.
-    perform record_exception(
-        p_attempt.organization_id, p_attempt.livemode, 'unconfirmed-dispute', 'payment_attempt',
-        p_attempt.id, p_attempt.amount_captured, p_attempt.currency,
-        format(
-            'somebody says as %s that %s is disputed, as %s: look whether it is',
-            p_event.gateway, p_attempt.gateway_payment_id,
-            left(p_event.notice ->> 'gateway_dispute_id', 40)
-        )
-    );
-    return true;
-end;
-$function$;
-comment on function list_hinted_dispute(gateway_events,payment_attempts) is 'Asks a person to look for a dispute that nobody vouches for, until the gateway tells of one; false where it is known, or the payment is none that can be disputed.';
-
 CREATE OR REPLACE FUNCTION public.list_installation_faults(p_session json)
  RETURNS void
  LANGUAGE plpgsql
@@ -7566,6 +7682,33 @@ $function$;
 comment on function list_waiting_bank_transfers(json) is 'Lists what has waited two days for its second person; answers what is new on the list.';
 grant execute on function list_waiting_bank_transfers(json) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.list_waiting_events(p_livemode boolean)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT record_exception(events.organization_id, events.livemode, 'event-not-published'::text, 'event'::text, events.id, NULL::bigint, NULL::text, format('%s to %s waits since %s, and others behind it'::text, events.type, waiting.destination, waiting.due_at)) AS record_exception
+    FROM (( SELECT DISTINCT ON (oldest.organization_id, oldest.destination) oldest.event_id,
+             oldest.destination,
+             oldest.due_at
+            FROM ( SELECT event_publications.event_id,
+                     event_publications.destination,
+                     event_publications.organization_id,
+                     event_publications.livemode,
+                     event_publications.status,
+                     event_publications.attempts,
+                     event_publications.due_at,
+                     event_publications.published_at,
+                     event_publications.last_error,
+                     event_publications.created_at
+                    FROM event_publications
+                   WHERE ((event_publications.due_at < (clock_now() - '1 day'::interval)) AND (event_publications.livemode = list_waiting_events.p_livemode))
+                   ORDER BY event_publications.due_at
+                  LIMIT 1000) oldest
+           ORDER BY oldest.organization_id, oldest.destination, oldest.due_at) waiting
+      JOIN events ON ((events.id = waiting.event_id)));
+END;
+comment on function list_waiting_events(boolean) is 'Lists the event that has waited longest for each organisation''s destination, if that is a day after its turn: nobody sends there. One that is sent and not taken is due again within the hour, and parked after three days. It is off the list when somebody has tried to send it.';
+
 CREATE OR REPLACE FUNCTION public.local_moment(p_date date, p_time time without time zone, p_timezone text)
  RETURNS timestamp with time zone
  LANGUAGE sql
@@ -7643,24 +7786,28 @@ end;
 $function$;
 comment on function lock_bank_transfer(json,uuid) is 'A transfer of the session''s and what it is about, locked in order, or a refusal.';
 
-CREATE OR REPLACE FUNCTION public.lock_due_attempts(p_livemode boolean, p_limit integer, p_silent text[], p_probed text DEFAULT NULL::text)
- RETURNS SETOF uuid
+CREATE OR REPLACE FUNCTION public.lock_due_attempts(p_livemode boolean, p_limit integer, p_silent text[], p_not_capturing text[], p_probed text DEFAULT NULL::text)
+ RETURNS SETOF payment_attempts
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 begin
     return query
-    select id
+    select *
     from payment_attempts
     where next_check_at <= clock_now()
         and livemode = p_livemode
-        and (p_probed is null and gateway <> all(p_silent) or gateway = p_probed)
+        and (p_probed is null or gateway = p_probed)
+        and (p_probed is not null) = (
+            gateway = any(p_silent)
+            or (gateway = any(p_not_capturing) and is_being_captured(payment_attempts))
+        )
     order by next_check_at
     limit p_limit
     for no key update skip locked;
 end;
 $function$;
-comment on function lock_due_attempts(boolean,integer,text[],text) is 'The attempts that are due to be asked about and nobody has locked, the longest due first: of p_probed alone, or of all gateways but the silent ones.';
+comment on function lock_due_attempts(boolean,integer,text[],text[],text) is 'The attempts that are due to be asked about and nobody has locked, the longest due first: those that wait for p_probed, which is left alone, or those that wait for nobody.';
 
 CREATE OR REPLACE FUNCTION public.lock_due_order_charges(p_livemode boolean, p_limit integer, p_silent text[], p_probed text DEFAULT NULL::text)
  RETURNS SETOF uuid
@@ -7940,6 +8087,22 @@ end;
 $function$;
 comment on function materialise_autopay_charges(json,integer) is 'Writes down and announces the charges whose notice is due, one month of a mandate a call, and answers the mandates that it moved on: call again until there are none. Any number of ticks, at any time, late or twice, make the same charges.';
 grant execute on function materialise_autopay_charges(json,integer) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.may_ask_about_attempt(p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    return may_ask_gateway(p_attempt.gateway, p_attempt.livemode, 'look-up')
+        and case
+            when is_being_captured(p_attempt)
+                then may_ask_gateway(p_attempt.gateway, p_attempt.livemode, 'capture')
+            else true
+        end;
+end;
+$function$;
+comment on function may_ask_about_attempt(payment_attempts) is 'Whether its gateway answers look-ups, and takes captures where this is to be one.';
 
 CREATE OR REPLACE FUNCTION public.may_ask_about_refund(p_refund refunds)
  RETURNS boolean
@@ -9966,6 +10129,10 @@ begin
         return null;
     end if;
 
+    if is_end_of_other_payment(p_event, p_attempt) then
+        return null;
+    end if;
+
     -- Without a lock: if somebody is at the attempt, this message came before what they do.
     v_reason := reason_not_to_settle(p_attempt, attempt_status(p_attempt, v_outcome));
     if v_reason is not null and mismatch_of_notice(p_event, p_attempt) is not null then
@@ -10902,9 +11069,14 @@ begin
         update exceptions set resolved_at = clock_now()
         where object_type = 'gateway_event' and object_id = v_id and resolved_at is null;
     end loop;
+    update gateway_events
+    set status = 'received', reason = null, tries = 0, next_try_at = clock_now()
+    where payment_attempt_id = p_attempt.id and status in ('applied', 'ignored')
+        and notice ->> 'outcome' = 'authorized'
+        and notice ->> 'gateway_payment_id' <> p_attempt.gateway_payment_id;
 end;
 $function$;
-comment on function requeue_gateway_events(payment_attempts) is 'Messages that overtook the one about their payment were nobody''s until now: they are tried again.';
+comment on function requeue_gateway_events(payment_attempts) is 'Messages that overtook the one about their payment were nobody''s until now: they are tried again. So are those that another payment is held on the same page, which might have been the one that is captured.';
 
 CREATE OR REPLACE FUNCTION public.require_access(p_session json, p_organization_id uuid, p_livemode boolean, p_customer_id uuid)
  RETURNS void

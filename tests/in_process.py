@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 from app import config, inbox
 from app.context import Context
 from app.errors import GatewayUnavailableError, from_database
-from app.gateways import Finding, Outcome, RefundOrder, Subject
+from app.gateways import Capability, Finding, Outcome, RefundOrder, Subject
 from app.graphql import operations
 from app.refunds.actions import refund_payment
 from app.refunds.schemas import RefundPaymentSchema
@@ -150,9 +150,15 @@ class Hasura:
             shaped["payment_intent"] = db.execute(
                 "select status from payment_intents where id = %s", [row["payment_intent_id"]]
             ).fetchone()
+        if "ask_since" in row:
+            shaped["is_gateway_failing"] = db.execute(
+                "select is_gateway_of_poll_failing(dispute_polls) as it from dispute_polls"
+                " where gateway = %s and livemode = %s",
+                [row["gateway"], row["livemode"]],
+            ).fetchone()["it"]
         if "payment_attempt_id" in row:
             shaped["payment_attempt"] = db.execute(
-                "select gateway_payment_id from payment_attempts where id = %s",
+                "select gateway_payment_id, is_surplus from payment_attempts where id = %s",
                 [row["payment_attempt_id"]],
             ).fetchone()
         return shaped
@@ -181,7 +187,9 @@ class Gateway:
     fault: Fault
     outcome: Outcome = Outcome.SUCCEEDED
     silence: str | None = None
+    capabilities: frozenset[Capability] = frozenset()
     refunds: dict[str, Finding] = field(default_factory=dict)
+    nonsense: dict[str, Exception] = field(default_factory=dict)  # by the refund it is said of
     asked: int = 0
 
     def refund(self, order: RefundOrder) -> Finding:
@@ -210,6 +218,8 @@ class Gateway:
 
     def _find(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
         self._be_silent("before")
+        if refund_id in self.nonsense:
+            raise self.nonsense[refund_id]
         known = self.refunds.get(refund_id)
         if known is None or known.gateway_payment_id != gateway_payment_id:
             return None

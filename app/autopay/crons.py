@@ -96,6 +96,8 @@ def check_autopay_setups(ctx: Context) -> dict[str, int]:
             answered += _check(ctx, setups[0])
         except (AppError, ConfigError) as failure:  # the others need not wait for this one
             log.warning("setup not checked: %s", failure, extra={"mandate_id": setups[0]["id"]})
+        except Exception:  # nor for a fault of ours
+            log.exception("setup not checked", extra={"mandate_id": setups[0]["id"]})
     return {"asked": asked, "answered": answered}
 
 

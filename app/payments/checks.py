@@ -14,7 +14,8 @@ from app.money import Money
 # A payer who began just before a page closed may still be at their bank.
 CLOSING = timedelta(minutes=15)
 
-HAS_MONEY = frozenset({Outcome.PAID, Outcome.AUTHORIZED})
+# What is news of a payment beside the one that is booked: money, or that it is held no more.
+IS_NEWS = frozenset({Outcome.PAID, Outcome.AUTHORIZED, Outcome.CANCELED})
 # Any other payment may still take money: even one that failed, if its bank says yes late.
 DECIDED = frozenset({Outcome.PAID, Outcome.CANCELED, Outcome.EXPIRED})
 
@@ -99,12 +100,12 @@ def check_page(ctx: Context, attempt: dict[str, Any]) -> int:
         message = f"{name} does not list the payment that is booked"
         raise GatewayUnavailableError(message)
     others = [one for one in found if one.gateway_payment_id != known]
-    paid = [one for one in others if one.outcome in HAS_MONEY]
-    for one in paid:
+    told = [one for one in others if one.outcome in IS_NEWS]
+    for one in told:
         inbox.keep(ctx, name, one, "look-up", account=attempt["gateway_account"])
     is_undecided = any(one.outcome not in DECIDED for one in others)
     ctx.hasura.run("EndPageCheck", attemptId=attempt["id"], isUndecided=is_undecided)
-    return len(paid)
+    return len(told)
 
 
 def take(ctx: Context, attempt: dict[str, Any]) -> Finding:
@@ -131,7 +132,8 @@ def _capture(ctx: Context, attempt: dict[str, Any]) -> Finding:
         message = f"{attempt['gateway']} holds this payment, and takes it by its dashboard only"
         raise GatewayRefusedError(message)
     amount = Money(int(attempt["amount_to_capture"]), attempt["currency"])
-    return gateway.capture(attempt["id"], attempt["gateway_payment_id"], amount)
+    with circuits.capturing(ctx, attempt):
+        return gateway.capture(attempt["id"], attempt["gateway_payment_id"], amount)
 
 
 def _finish_capture(ctx: Context, attempt: dict[str, Any]) -> Finding | None:

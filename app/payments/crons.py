@@ -74,6 +74,8 @@ def check_disputes(ctx: Context) -> dict[str, int]:
                 kept += disputes.poll(ctx, poll)
         except (AppError, ConfigError) as failure:  # the other gateways need not wait for this one
             log.warning("not polled: %s", failure, extra={"gateway": poll["gateway"]})
+        except Exception:  # nor for a fault of ours
+            log.exception("not polled", extra={"gateway": poll["gateway"]})
     return {"kept": kept}
 
 
@@ -87,6 +89,8 @@ def charge_orders(ctx: Context) -> dict[str, int]:
             sent += 1
         except (AppError, ConfigError) as failure:
             log.warning("not charged: %s", failure, extra={"attempt_id": due[0]["id"]})
+        except Exception:  # a fault of ours: the others need not wait for it
+            log.exception("not charged", extra={"attempt_id": due[0]["id"]})
     return {"sent": sent}
 
 
@@ -97,10 +101,12 @@ def store_missing_receipts(ctx: Context) -> dict[str, int]:
     gateways = receipts.givers(ctx)
     while has_time() and (due := ctx.hasura.run("ClaimReceipts", gateways=gateways, limit=1)):
         asked += 1
+        attempt_id = due[0]["payment_attempt_id"]
         try:
             receipts.store(ctx, due[0])
             stored += 1
         except AppError as failure:  # the others need not wait for this one
-            attempt_id = due[0]["payment_attempt_id"]
             log.warning("receipt not stored: %s", failure, extra={"attempt_id": attempt_id})
+        except Exception:  # nor for a fault of ours
+            log.exception("receipt not stored", extra={"attempt_id": attempt_id})
     return {"asked": asked, "stored": stored}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from app import budget, inbox
+from app import budget, circuits, inbox
 from app.context import Context
 from app.errors import AppError, GatewayUnavailableError
 from app.gateways import Capability, Finding, Gateway
@@ -23,7 +23,7 @@ def poll(ctx: Context, poll: dict[str, Any]) -> int:
     """
     gateway = ctx.gateway(poll["gateway"])
     if Capability.DISPUTES in gateway.capabilities:
-        found = gateway.find_disputes(datetime.fromisoformat(poll["ask_since"]))
+        found = _listed(ctx, gateway, poll)
     elif Capability.PAYMENT_DISPUTES in gateway.capabilities:
         found = _open_ones(ctx, gateway, poll)
     else:
@@ -44,23 +44,32 @@ def _is_over() -> bool:
     return budget.left_for_gateways() <= budget.CALL_SECONDS_MIN
 
 
+def _listed(ctx: Context, gateway: Gateway, poll: dict[str, Any]) -> Iterator[Finding]:
+    with circuits.reading_disputes(ctx, poll):
+        yield from gateway.find_disputes(datetime.fromisoformat(poll["ask_since"]))
+
+
 def _open_ones(ctx: Context, gateway: Gateway, poll: dict[str, Any]) -> Iterator[Finding]:
     """Ask about every open dispute. One that is not answered keeps no other waiting.
 
-    Raises the last silence at the end.
+    Raises the last failure at the end.
     """
-    silence = None
+    failed: Exception | None = None
     asked = {"gateway": poll["gateway"], "askedBefore": poll["begun_at"]}
     while not _is_over() and (due := ctx.hasura.run("ClaimDisputeCheck", **asked)):
         try:
-            found = _of_payment(gateway, due[0])
+            with circuits.reading_disputes(ctx, poll):
+                found = _of_payment(gateway, due[0])
         except AppError as failure:
             log.warning("not checked: %s", failure, extra={"dispute_id": due[0]["id"]})
-            silence = failure
+            failed = failure
+        except Exception as failure:  # a fault of ours: the others need not wait for it either
+            log.exception("not checked", extra={"dispute_id": due[0]["id"]})
+            failed = failure
         else:
             yield from found
-    if silence:
-        raise silence
+    if failed:
+        raise failed
 
 
 def _of_payment(gateway: Gateway, dispute: dict[str, Any]) -> Sequence[Finding]:

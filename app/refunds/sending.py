@@ -8,11 +8,14 @@ from app import circuits, inbox
 from app.context import Context
 from app.errors import GatewaySilentError, GatewayUnavailableError
 from app.findings import BY_HAND
-from app.gateways import RefundOrder
+from app.gateways import Capability, RefundOrder
 from app.money import Money
 from app.refunds.schemas import Refund
 
 ASKABLE = ("created", "unknown")
+# For so long a gateway may send what was paid twice back by itself. None says how long it takes;
+# what Cashfree shows of it took minutes.
+GIVEN_BACK_AGE_MAX = timedelta(hours=1)
 # A gateway forgets our key after a day; a request that is sent again by then is the same refund.
 ASKED_AGAIN_AGE_MAX = timedelta(hours=20)
 
@@ -38,7 +41,7 @@ def refund(ctx: Context, payment_intent_id: str, request: Refund) -> dict[str, A
         return _answer(row)
     if row["is_put_off"]:  # its gateway is left alone: it is reserved, and the cron sends it
         return _answer(row)
-    if row["status"] == "created":
+    if row["status"] == "created" and not _may_go_back_by_itself(ctx, row):
         row = send(ctx, row)
     elif row["status"] == "unknown":
         row = _ask_again(ctx, row)
@@ -72,7 +75,9 @@ def check(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
     """Look a refund up, keep what is found, and read how it stands.
 
     Where nothing is found it is asked for again, under its id, as long as that is safe; later the
-    database is told that nothing is there. Raises GatewayUnavailableError: then nothing is known.
+    database is told that nothing is there. What the gateway may send back by itself is only looked
+    for at first: what it has sent is found as this refund, and what is asked for beside it goes
+    back twice. Raises GatewayUnavailableError: then nothing is known.
     """
     gateway, account = row["gateway"], row["gateway_account"]
     payment_id = row["payment_attempt"]["gateway_payment_id"]
@@ -81,6 +86,8 @@ def check(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
     if found is not None:
         ours = replace(found, refund_id=row["id"])
         inbox.keep_found(ctx, row, ours)
+    elif row["status"] == "created" and _may_go_back_by_itself(ctx, row):
+        return row
     elif row["status"] in ASKABLE and _age(ctx, row) < ASKED_AGAIN_AGE_MAX:
         return send(ctx, row)
     else:
@@ -105,6 +112,13 @@ def _ask_again(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
         return check(ctx, row)
     except GatewayUnavailableError:
         return row
+
+
+def _may_go_back_by_itself(ctx: Context, row: dict[str, Any]) -> bool:
+    """Tell whether its gateway may yet send this money back unasked: who asks waits for that."""
+    if not row["payment_attempt"]["is_surplus"] or _age(ctx, row) >= GIVEN_BACK_AGE_MAX:
+        return False
+    return Capability.GIVES_BACK in ctx.gateway(row["gateway"]).capabilities
 
 
 def _age(ctx: Context, row: dict[str, Any]) -> timedelta:

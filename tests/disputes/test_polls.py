@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from app import budget
 from app.config import ConfigError
-from app.errors import GatewayUnavailableError
+from app.errors import GatewaySilentError, GatewayUnavailableError
 from app.gateways import Capability, Finding, Money, Outcome, Subject
 from app.payments import disputes as disputes_of
 from app.payments.crons import check_disputes
@@ -45,9 +45,12 @@ class Lister:
     capabilities: frozenset[Capability] = frozenset(Capability)
     asked: list[datetime] = field(default_factory=list)
     silent_after: int | None = None
+    failure: Exception | None = None
 
     def find_disputes(self, since: datetime) -> Iterator[Finding]:
         self.asked.append(since)
+        if self.failure:
+            raise self.failure
         for number, finding in enumerate(self.listed):
             if number == self.silent_after:
                 raise GatewayUnavailableError("no answer")
@@ -216,3 +219,101 @@ def test_a_gateway_that_is_not_set_up_any_more_keeps_no_other_waiting(
 
     object.__setattr__(ctx, "gateway", gateway)
     assert check_disputes(ctx) == {"kept": 1}
+
+
+def test_between_the_hours_nobody_is_asked(office: Office) -> None:
+    for _ in range(3):
+        office.tick()
+        office.wait(1100)
+    assert len(office.lister.asked) == 1
+
+    office.wait(400)
+    office.tick()
+    assert len(office.lister.asked) == 2
+
+
+def hint(office: Office, number: int = 1) -> str:
+    """Somebody says that the purchase is disputed."""
+    with psycopg.connect(office.url, row_factory=dict_row) as db:
+        desk = Desk(db, office.session)
+        attempt = office.paid["payment_attempt_id"]
+        return str(desk.dispute(attempt, "hint", gateway_dispute_id=f"dp_{number}")["reason"])
+
+
+def test_a_hint_has_the_list_read_at_the_next_tick_and_books_what_it_says(office: Office) -> None:
+    office.tick()
+    office.wait(600)
+    assert hint(office) == "a hint: the gateway is asked"
+    assert disputes(office) == []
+    office.lister.listed = [say(office.paid["payment_attempt_id"])]
+    office.tick()
+
+    assert disputes(office) == [("dp_1", "opened")]
+    listed = office.rows("select class from exceptions where resolved_at is null")
+    assert listed == []
+
+
+def test_a_hint_at_an_open_dispute_has_its_decision_asked_for(office: Office) -> None:
+    attempt = office.paid["payment_attempt_id"]
+    office.lister.listed = [say(attempt)]
+    office.tick()
+    office.wait(600)
+    assert hint(office) == "a hint: the gateway is asked"
+    office.lister.listed = [say(attempt, Outcome.LOST)]
+    office.tick()
+
+    assert disputes(office) == [("dp_1", "lost")]
+
+
+def test_hints_by_the_hundred_have_the_list_read_every_five_minutes_and_no_more(
+    office: Office,
+) -> None:
+    office.tick()
+    for minute in range(11):
+        for number in range(3):
+            hint(office, number + 3 * minute)
+        office.tick()
+        office.wait(61)
+
+    assert len(office.lister.asked) == 3
+
+
+@pytest.mark.parametrize("outcome", [Outcome.WON, Outcome.LOST])
+def test_a_hint_at_what_is_decided_asks_nobody(office: Office, outcome: Outcome) -> None:
+    office.lister.listed = [say(office.paid["payment_attempt_id"], outcome)]
+    office.tick()
+    office.wait(600)
+
+    assert hint(office) == "a hint without effect"
+    office.tick()
+    assert len(office.lister.asked) == 1
+
+
+def test_silence_about_disputes_is_counted_and_ended_by_an_answer(office: Office) -> None:
+    failing = "select operation, failures from gateway_circuits"
+    office.lister.failure = GatewaySilentError("no answer")
+    office.tick()
+    assert office.rows(failing) == [{"operation": "dispute", "failures": 1}]
+
+    office.lister.failure = GatewayUnavailableError("too many requests")
+    office.wait(3601)
+    office.tick()
+    assert office.rows(failing) == [{"operation": "dispute", "failures": 1}]
+
+    office.lister.failure = None
+    office.wait(3601)
+    office.tick()
+    assert office.rows(failing) == []
+
+
+def test_nonsense_of_one_gateway_keeps_no_other_waiting(
+    office: Office, paid_by_oldpay: Callable[[str], None]
+) -> None:
+    paid_by_oldpay(office.url)
+    office.lister.listed = [say(office.paid["payment_attempt_id"])]
+    broken = Lister(failure=KeyError("id"))
+    ctx = office.ctx
+    object.__setattr__(ctx, "gateway", {"oldpay": broken, "stripe": office.lister}.__getitem__)
+
+    assert check_disputes(ctx) == {"kept": 1}
+    assert len(broken.asked) == 1

@@ -300,6 +300,18 @@ def test_what_has_not_gone_back_is_asked_for(
     assert adapter.refund(REFUND_ORDER).gateway_refund_id == "11325999"
 
 
+def test_a_refusal_of_what_cashfree_gave_back_meanwhile_is_no_failure(
+    adapter: Adapter, answers: responses.RequestsMock
+) -> None:
+    answers.get(REFUNDS, json=[])
+    answers.post(REFUNDS, json={"message": "Nothing is left", "code": "refund_invalid"}, status=400)
+    answers.get(REFUNDS, json=[of_its_own()])
+    found = adapter.refund(REFUND_ORDER)
+
+    assert (found.outcome, found.refund_id) == (Outcome.SUCCEEDED, REFUND)
+    assert found.gateway_refund_id == "1243460973"
+
+
 def test_a_list_of_refunds_that_is_refused_is_no_answer(
     adapter: Adapter, answers: responses.RequestsMock
 ) -> None:

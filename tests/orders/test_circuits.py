@@ -320,3 +320,81 @@ def test_of_two_silent_gateways_one_claimer_asks_about_no_more_than_it_wants(
     assert sorted([*first, *second]) == ["payu", "razorpay"]
     assert len(first) == len(second) == 1
     assert asked_about(office, limit=1) == []
+
+
+def test_of_two_gateways_that_take_no_refunds_one_claimer_asks_about_no_more_than_it_wants(
+    db, desk: Office
+) -> None:
+    first, second = opened_refund(desk), opened_refund(desk, "key-2")
+    db.execute("update refunds set gateway = 'payu' where id = %s", [second["id"]])
+    db.execute("update refunds set next_check_at = clock_now()")
+    shut(db, "stripe", "refund")
+    shut(db, "payu", "look-up")
+    later(db, HALF_A_MINUTE)
+
+    claimed = [desk.call("claim_refund_checks", limit=1) for _ in range(3)]
+    assert [len(rows) for rows in claimed] == [1, 1, 0]
+    assert {row["id"] for rows in claimed for row in rows} == {first["id"], second["id"]}
+
+
+# Captures
+
+
+def held(db: Connection, office: Office, reference: str = "BK-17") -> object:
+    """An order that a gateway holds the money of, and that is being captured."""
+    row = office.ask(reference=reference)
+    db.execute(
+        "update payment_attempts set status = 'authorized', amount_to_capture = amount,"
+        " gateway_payment_id = %s, next_check_at = clock_now() where id = %s",
+        [f"pay_{reference}", row["payment_attempt_id"]],
+    )
+    return row["payment_attempt_id"]
+
+
+def test_captures_that_are_not_answered_wait_and_look_ups_do_not(db, office: Office) -> None:
+    first, second = held(db, office), held(db, office, "BK-18")
+    looked_up = office.ask(reference="BK-19")["payment_attempt_id"]
+    later(db, timedelta(minutes=2))
+    for _ in range(5):
+        note(office, "silence", "razorpay", "capture")
+
+    rows = office.call("claim_payment_checks", limit=10)
+    assert [row["id"] for row in rows] == [looked_up]
+    later(db, HALF_A_MINUTE)
+    (probed,) = office.call("claim_payment_checks", limit=10)
+    assert probed["id"] in {first, second}
+    assert office.call("claim_payment_checks", limit=10) == []
+
+    note(office, "answer", "razorpay", "capture")
+    (other,) = office.call("claim_payment_checks", limit=10)
+    assert {probed["id"], other["id"]} == {first, second}
+
+
+def test_no_capture_is_tried_at_a_gateway_that_answers_no_look_ups(db, office: Office) -> None:
+    held(db, office)
+    shut(db, "razorpay", "look-up")
+
+    assert office.call("claim_payment_checks", limit=10) == []
+
+
+def test_an_attempt_says_that_its_gateway_takes_no_captures(db, office: Office) -> None:
+    held(db, office)
+    note(office, "silence", "razorpay", "capture")
+
+    query = "select is_gateway_failing(payment_attempts) as it from payment_attempts"
+    assert db.execute(query).fetchall() == [{"it": True}]
+
+
+# Disputes
+
+
+def test_a_gateway_that_tells_of_no_disputes_is_asked_once_in_a_while(db, desk: Office) -> None:
+    desk.paid()
+    (poll,) = desk.call("begin_dispute_polls")
+    later(db, timedelta(hours=1))
+    shut(db, "stripe", "dispute")
+    assert desk.call("begin_dispute_polls") == []
+
+    later(db, HALF_A_MINUTE)
+    (again,) = desk.call("begin_dispute_polls")
+    assert again["begun_at"] > poll["begun_at"]

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from in_process import context
 
+from app import budget
 from app.capabilities import Capability
-from app.circuits import looking_up
+from app.circuits import capturing, looking_up, reading_disputes
 from app.errors import (
     GatewayRefusedError,
     GatewaySilentError,
@@ -15,7 +16,10 @@ from app.errors import (
     ServiceUnavailableError,
 )
 from app.gateways import Query
-from app.payments import verification
+from app.gateways.stripe import Adapter as StripeAdapter
+from app.gateways.stripe import Settings as StripeSettings
+from app.http import Http
+from app.payments import checks, verification
 from app.refunds import sending
 from app.refunds.schemas import Refund
 
@@ -147,3 +151,48 @@ def test_a_refund_that_is_put_off_is_answered_and_not_sent(status: str) -> None:
 
     assert sending.refund(house.ctx, INTENT, asked)["status"] == status
     assert house.names() == ["OpenRefund"]
+
+
+@pytest.mark.parametrize(
+    ("asking", "operation"), [(capturing, "capture"), (reading_disputes, "dispute")]
+)
+def test_captures_and_disputes_are_counted_by_themselves(asking, operation: str) -> None:
+    house = House(SILENCE)
+    row = dict(ATTEMPT)
+    with pytest.raises(GatewaySilentError), asking(house.ctx, row):
+        house.find(Query(INTENT, NOW))
+    house.failure = None
+    with asking(house.ctx, row):  # the first answer after a silence, by the same row
+        house.find(Query(INTENT, NOW))
+
+    said = {"gateway": "cashfree", "operations": [operation]}
+    assert house.asked == [("NoteGatewaySilence", said), ("NoteGatewayAnswer", said)]
+
+
+def test_a_capture_that_is_not_answered_is_counted() -> None:
+    house = House(SILENCE)
+    house.capabilities = frozenset({Capability.AUTHORIZE})
+    house.capture = lambda *_: house.find(Query(INTENT, NOW))  # type: ignore[attr-defined]
+    with pytest.raises(GatewaySilentError):
+        checks.take(house.ctx, ATTEMPT | {"amount_to_capture": "100", "gateway_payment_id": "x"})
+
+    assert house.names() == ["NoteGatewaySilence"]
+
+
+@pytest.mark.parametrize("ask", ["http", "stripe"])
+def test_who_was_not_asked_for_lack_of_time_was_not_silent(ask: str) -> None:
+    client = Http("Nobody", "http://127.0.0.1:9")
+    gateway = StripeAdapter(StripeSettings("sk_test_1", ("whsec_1",), "http://127.0.0.1:9"))
+    asking = {"http": lambda: client.get("/x"), "stripe": lambda: gateway.receipt_url("pi_1")}[ask]
+    budget.begin(budget.BOOKS_SECONDS + 1)
+    try:
+        with pytest.raises(GatewayUnavailableError, match="was not asked") as failure:
+            asking()
+    finally:
+        budget.finish()
+    assert not isinstance(failure.value, GatewaySilentError)
+
+    with pytest.raises(GatewaySilentError):
+        asking()
+    client.close()
+    gateway.http.close()

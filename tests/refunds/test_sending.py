@@ -10,8 +10,8 @@ from in_process import CrashError, Shop
 from money_back import listed
 from psycopg.rows import dict_row
 
-from app.errors import AppError
-from app.gateways import Outcome
+from app.errors import AppError, GatewayUnavailableError
+from app.gateways import Capability, Finding, Money, Outcome, Subject
 from app.refunds import crons, rest
 from app.refunds.schemas import RefundSchema
 
@@ -239,3 +239,135 @@ def test_a_payment_that_is_not_there_is_not_found(shop, payment_id) -> None:
         rest.refund_payment_by_id(shop.house.ctx, RefundSchema().load(body), payment_id)
 
     assert failure.value.code == "not-found"
+
+
+@pytest.mark.parametrize("nonsense", [KeyError("id"), GatewayUnavailableError("nonsense")])
+def test_nonsense_about_one_refund_is_its_own_failure_and_is_listed_in_the_end(
+    shop, nonsense
+) -> None:
+    shop.house.gateway.outcome = Outcome.PENDING
+    first = shop.refund()["refund_id"]
+    second = shop.refund(idempotency_key="refund-2")["refund_id"]
+    gateway = shop.house.gateway
+    gateway.nonsense[first] = nonsense
+    for refund_id, said in gateway.refunds.items():
+        gateway.refunds[refund_id] = replace(said, outcome=Outcome.SUCCEEDED)
+    shop.house.wait(31)
+
+    assert crons.check_refunds(shop.house.ctx) == {"asked": 2, "answered": 1}
+    query = "select id, status, next_check_at is not null as is_due from refunds order by status"
+    assert shop.read(query) == [
+        {"id": UUID(first), "status": "pending", "is_due": True},
+        {"id": UUID(second), "status": "succeeded", "is_due": False},
+    ]
+    for _ in range(20):
+        shop.house.wait(25 * 3600)
+        crons.check_refunds(shop.house.ctx)
+    with psycopg.connect(shop.url, row_factory=dict_row) as db:
+        assert listed(db) == {"refund-unresolved"}
+
+
+# What a gateway may give back by itself
+
+MINUTES = (0, 3, 11)  # when it is looked for, and not asked for yet
+
+
+@pytest.fixture
+def giving(shop) -> Shop:
+    """A second payment, at a gateway that gives such back by itself, as it may find."""
+    shop.house.gateway.capabilities = frozenset({Capability.GIVES_BACK})
+    surplus(shop)
+    return shop
+
+
+def tick(shop: Shop, minutes: int = 0) -> None:
+    shop.house.wait(60 * minutes)
+    crons.check_refunds(shop.house.ctx)
+
+
+def tick_on(shop: Shop) -> None:
+    for minutes in (*MINUTES, 61):
+        tick(shop, minutes)
+
+
+def give_back(shop: Shop) -> None:
+    """The gateway finds that it was paid twice."""
+    (row,) = shop.read("select id, amount, currency, payment_attempt_id from refunds")
+    (paid,) = shop.read("select id, gateway_payment_id from payment_attempts where is_surplus")
+    assert row["payment_attempt_id"] == paid["id"]
+    shop.house.gateway.refunds[str(row["id"])] = Finding(
+        subject=Subject.REFUND,
+        outcome=Outcome.SUCCEEDED,
+        gateway_refund_id="auto_1",
+        gateway_payment_id=paid["gateway_payment_id"],
+        amount=Money(row["amount"], row["currency"]),
+    )
+
+
+@pytest.mark.parametrize("looked", range(len(MINUTES)))
+def test_what_the_gateway_gives_back_by_itself_is_our_refund_and_nothing_is_asked_for(
+    giving, looked: int
+) -> None:
+    for minutes in MINUTES[: looked + 1]:
+        tick(giving, minutes)
+    give_back(giving)
+    tick(giving, 61)
+
+    assert giving.house.gateway.asked == 0
+    assert giving.read("select status, gateway_refund_id, requested_by from refunds") == [
+        {"status": "succeeded", "gateway_refund_id": "auto_1", "requested_by": "system"}
+    ]
+    with psycopg.connect(giving.url, row_factory=dict_row) as db:
+        assert listed(db) == set()
+        assert broken_invariants(db) == {}
+
+
+def test_what_the_gateway_has_not_given_back_within_the_hour_is_asked_for_once(giving) -> None:
+    for minutes in MINUTES:
+        tick(giving, minutes)
+        assert giving.house.gateway.asked == 0
+    assert giving.read("select status from refunds") == [{"status": "created"}]
+    for _ in range(2):
+        tick(giving, 61)
+
+    assert giving.house.gateway.asked == 1
+    assert giving.read("select status from refunds") == [{"status": "succeeded"}]
+
+
+@pytest.mark.parametrize("is_after", [False, True])
+@pytest.mark.parametrize("at", range(1, 7))
+def test_wherever_the_crons_die_it_goes_back_once(giving, at: int, is_after: bool) -> None:
+    giving.house.plan(at, is_after=is_after)
+    with pytest.raises(CrashError):
+        tick_on(giving)
+    giving.house.plan(0, is_after=False)
+    for hours in (2, 8):
+        tick(giving, hours * 60)
+
+    assert len(giving.house.gateway.refunds) == 1
+    assert giving.read("select status from refunds") == [{"status": "succeeded"}]
+
+
+def test_a_refund_of_what_was_owed_does_not_wait(shop) -> None:
+    shop.house.gateway.capabilities = frozenset({Capability.GIVES_BACK})
+
+    assert shop.refund()["status"] == "succeeded"
+
+
+def test_a_persons_refund_of_a_second_payment_waits_as_well(giving) -> None:
+    (paid,) = giving.read("select id from payment_attempts where is_surplus")
+    with psycopg.connect(giving.url, row_factory=dict_row) as db:
+        desk = giving.desk(db)
+        desk.say(desk.row("refunds", the_refund(giving)), "failed")
+    asked = {"idempotency_key": "mine", "payment_attempt_id": str(paid["id"])}
+
+    assert giving.refund(**asked)["status"] == "created"
+    assert giving.house.gateway.asked == 0
+    giving.house.wait(3600)
+    assert giving.refund(**asked)["status"] == "succeeded"
+
+
+def the_refund(shop: Shop) -> UUID:
+    (row,) = shop.read("select id from refunds")
+    found: UUID = row["id"]
+    return found

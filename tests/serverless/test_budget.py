@@ -129,7 +129,10 @@ ROW: dict[str, Any] = {
     "skew_seconds": "0",
     "facts": "{}",
     "constants": {},
-    "payment_attempt": {"gateway_payment_id": ORDER.gateway_payment_id},
+    "payment_attempt": {
+        "gateway_payment_id": ORDER.gateway_payment_id,
+        "is_surplus": False,
+    },
 }
 ENVIRON = app_environment(Ports(8080, 5000, 9000))
 

@@ -292,3 +292,45 @@ def test_two_senders_never_have_one_event(database: str) -> None:
 
     assert len(first) == len(second) == 2
     assert first | second == events
+
+
+def waiting(db: Connection) -> list[tuple[str, str]]:
+    rows = db.execute(
+        "select object_id, detail from exceptions"
+        " where class = 'event-not-published' and resolved_at is null order by detail"
+    ).fetchall()
+    return [(str(row["object_id"]), row["detail"]) for row in rows]
+
+
+def test_what_nobody_has_sent_for_a_day_is_listed_the_oldest_of_a_destination_until_it_is_sent(
+    db: Connection, tenant: Tenant, desk: Desk
+) -> None:
+    first = happen(db, tenant)
+    pass_time(db, 60)
+    happen(db, tenant)
+    pass_time(db, 86_000)
+    desk.call("end_invariant_checks")
+    assert waiting(db) == []
+
+    pass_time(db, 800)
+    for _ in range(2):
+        desk.call("end_invariant_checks")
+    ((listed_event, detail),) = waiting(db)
+    assert listed_event == first
+    assert "to eventbridge waits since" in detail
+
+    settle(desk, "published", *[row["id"] for row in claim(desk)])
+    desk.call("end_invariant_checks")
+    assert waiting(db) == []
+
+
+def test_each_destination_that_takes_nothing_is_listed(
+    db: Connection, tenant: Tenant, desk: Desk
+) -> None:
+    before = happen(db, tenant)
+    publish_to(db, tenant, "url")
+    event = happen(db, tenant)
+    pass_time(db, 90_000)
+    desk.call("end_invariant_checks")
+
+    assert {name for name, _ in waiting(db)} == {before, event}

@@ -96,7 +96,8 @@ class Adapter:
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {
             *(Capability.AUTHORIZE, Capability.PARTS, Capability.CANCEL, Capability.EXPIRE),
-            *(Capability.UPI, Capability.PAYMENTS, Capability.PAYMENT_DISPUTES),
+            *(Capability.UPI, Capability.PAYMENTS, Capability.GIVES_BACK),
+            Capability.PAYMENT_DISPUTES,
         }
     )
     methods: ClassVar[frozenset[Method]] = frozenset(OFFERS)
@@ -158,17 +159,17 @@ class Adapter:
         What Cashfree has given back by itself is answered, and not asked for: a refund names no
         payment, so that another one of the order would go back.
         """
-        given_back = self._given_back(order.id, order.gateway_payment_id)
-        if given_back:
+        if given_back := self._given_back(order.id, order.gateway_payment_id):
             return given_back
         path = f"/orders/{findings.order_of(order.gateway_payment_id)}/refunds"
         try:
             found = as_object(self.http.send(path, refunds.request(order)).body)
         except RefusedReplyError as refusal:
-            if code_of(refusal) not in KNOWN_REFUND:
-                no = refused(refusal)
-                return order.answered(Outcome.FAILED, no.code, no.message)
-            return self._refunded_before(order, refusal)
+            if code_of(refusal) in KNOWN_REFUND:
+                return self._refunded_before(order, refusal)
+            no = refused(refusal)
+            given_back = self._given_back(order.id, order.gateway_payment_id)  # just now, perhaps
+            return given_back or order.answered(Outcome.FAILED, no.code, no.message)
         return translated(
             lambda: findings.of_refund_called(order.id, order.gateway_payment_id, found)
         )
@@ -209,8 +210,7 @@ class Adapter:
         """Say only whose page it was: Cashfree signs nothing here."""
         named = arrival.fields.get("order_id", arrival.gateway_session_id)
         if named != arrival.gateway_session_id:
-            message = "this return is another order's"
-            raise SignatureInvalidError(message)
+            raise SignatureInvalidError("this return is another order's")
         return Finding(
             subject=Subject.PAYMENT,
             outcome=Outcome.UNKNOWN,

@@ -114,10 +114,17 @@ def _failure(payment: Entity) -> dict[str, Any]:
 
 
 def of_payments(order_id: str, payments: Sequence[Entity], query: Query) -> list[Finding]:
-    """Translate each payment of an order by itself. Raises ValueError for one of another order."""
+    """Translate each payment of an order by itself. Raises ValueError for one of another order.
+
+    What was never captured and is given back is over, whatever becomes of the order.
+    """
     _see_whose(order_id, payments)
-    found = (of_payment(payment) for payment in payments)
-    return [replace(one, payment_attempt_id=query.payment_attempt_id) for one in found]
+    found = []
+    for payment in payments:
+        one = replace(of_payment(payment), payment_attempt_id=query.payment_attempt_id)
+        is_over = payment["status"] == "refunded" and not was_captured(payment)
+        found.append(replace(one, outcome=Outcome.CANCELED) if is_over else one)
+    return found
 
 
 def _see_whose(order_id: str, payments: Sequence[Entity]) -> None:

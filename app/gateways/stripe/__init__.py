@@ -6,6 +6,7 @@ https://docs.stripe.com/api
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import partial
 from typing import ClassVar
 
 import stripe
@@ -79,7 +80,8 @@ class Adapter:
     name: ClassVar[str] = "stripe"
     # A page has one payment, which succeeds once.
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {
-        *(Capability.UPI, Capability.PAYMENTS, Capability.PAYMENT_DISPUTES, Capability.UNASKED)
+        *(Capability.UPI, Capability.PAYMENTS, Capability.PAYMENT_DISPUTES, Capability.UNASKED),
+        Capability.GIVES_BACK,
     }
     methods: ClassVar[frozenset[Method]] = frozenset(METHODS.values())
     currencies: ClassVar[frozenset[str]] = frozenset()
@@ -126,10 +128,10 @@ class Adapter:
                 params["capture_method"] = "manual"
             # As plain data: to make the SDK's objects of it, to be read once, is most of the work.
             create, path = self.client.raw_request, "/v1/payment_intents"
-            intent = answer(lambda: create("post", path, idempotency_key=charge.id, **params).data)
+            asked = partial(create, "post", path, idempotency_key=charge.id, **params)
+            return answer(lambda: findings.of_intent(asked().data))
         except GatewayRefusedError as refusal:
-            return declined(charge, refusal)
-        return findings.of_intent(intent)
+            return answer(partial(declined, charge, refusal))
 
     def capture(self, payment_attempt_id: str, gateway_payment_id: str, amount: Money) -> Finding:
         """Capture without a key of ours: an intent lets itself be captured once, whoever asks."""
@@ -153,12 +155,12 @@ class Adapter:
         sessions = self.client.v1.checkout.sessions
         expanded = {"expand": ["payment_intent.latest_charge"]}
         try:
-            session = answer(lambda: sessions.expire(gateway_session_id, expanded))  # type: ignore[arg-type]  # a plain dict is such a dict
+            session = answer(lambda: sessions.expire(gateway_session_id, expanded).to_dict())  # type: ignore[arg-type]  # a plain dict is such a dict
         except GatewayRefusedError:
-            session = answer(lambda: sessions.retrieve(gateway_session_id, expanded))  # type: ignore[arg-type]  # the same
-            if session.status == "open":
+            session = answer(lambda: sessions.retrieve(gateway_session_id, expanded).to_dict())  # type: ignore[arg-type]  # the same
+            if session.get("status") == "open":
                 raise
-        found = findings.of_session(session.to_dict())
+        found = answer(lambda: findings.of_session(session))
         return replace(found, payment_attempt_id=payment_attempt_id)
 
     def refund(self, order: RefundOrder) -> Finding:
@@ -171,11 +173,10 @@ class Adapter:
                 "reason": order.reason if is_known else "requested_by_customer",
                 "metadata": {"refund_id": order.id},
             }
-            create = self.client.v1.refunds.create
-            refund = answer(lambda: create(params, {"idempotency_key": order.id}))
+            create = partial(self.client.v1.refunds.create, params, {"idempotency_key": order.id})
+            return answer(lambda: findings.of_refund(create().to_dict()))
         except GatewayRefusedError as refusal:
             return not_refunded(order, refusal)
-        return findings.of_refund(refund.to_dict())
 
     def find(self, query: Query) -> Finding | None:
         """Ask for the page before its intent, which does not tell whether the page is over."""
@@ -222,13 +223,9 @@ class Adapter:
         return reports.settlements(self.client, day)
 
     def receipt_url(self, gateway_payment_id: str) -> str | None:
-        intent = answer(
-            lambda: self.client.v1.payment_intents.retrieve(
-                gateway_payment_id, params={"expand": ["latest_charge"]}
-            )
-        )
-        charge = intent.latest_charge
-        return charge.receipt_url if isinstance(charge, stripe.Charge) else None
+        intents, expanded = self.client.v1.payment_intents, {"expand": ["latest_charge"]}
+        intent = answer(lambda: intents.retrieve(gateway_payment_id, expanded).to_dict())  # type: ignore[arg-type]  # a plain dict is such a dict
+        return answer(lambda: findings.receipt(intent))
 
     def _open(self, key: str, params: SessionCreateParams) -> Checkout:
         """Ask under the key; under a numbered one once Stripe only repeats a stored 500.
@@ -246,13 +243,13 @@ class Adapter:
         raise GatewayUnavailableError(message)
 
     def _page(self, key: str, params: SessionCreateParams) -> Checkout:
-        session = answer(
-            lambda: self.client.v1.checkout.sessions.create(params, {"idempotency_key": key})
-        )
-        if not session.id or not session.url:
+        create = self.client.v1.checkout.sessions.create
+        session = answer(lambda: create(params, {"idempotency_key": key}).to_dict())
+        reference, url = session.get("id"), session.get("url")
+        if not (isinstance(reference, str) and reference and isinstance(url, str) and url):
             message = "Stripe's answer has no page"
             raise GatewayUnavailableError(message)
-        return Checkout(reference=session.id, url=session.url)
+        return Checkout(reference=reference, url=url)
 
     def _end(
         self,
@@ -262,7 +259,7 @@ class Adapter:
     ) -> Finding:
         """Ask, and when the intent's state forbids it say what that state is."""
         try:
-            found = findings.of_intent(answer(ask).to_dict())
+            found = answer(lambda: findings.of_intent(ask().to_dict()))
         except GatewayRefusedError:
             ended = self._intent(gateway_payment_id)
             if ended is None or ended.outcome not in OVER:
@@ -272,11 +269,10 @@ class Adapter:
 
     def _intent(self, identifier: str) -> Finding | None:
         intents, expanded = self.client.v1.payment_intents, {"expand": ["latest_charge"]}
-        intent = look_up(lambda: intents.retrieve(identifier, expanded))  # type: ignore[arg-type]  # a plain dict is such a dict
-        return findings.of_intent(intent.to_dict()) if intent is not None else None
+        return look_up(
+            lambda: findings.of_intent(intents.retrieve(identifier, expanded).to_dict())  # type: ignore[arg-type]  # a plain dict is such a dict
+        )
 
     def _session(self, identifier: str, expanded: str) -> Finding | None:
-        session = look_up(
-            lambda: self.client.v1.checkout.sessions.retrieve(identifier, {"expand": [expanded]})
-        )
-        return findings.of_session(session.to_dict()) if session is not None else None
+        sessions, how = self.client.v1.checkout.sessions, {"expand": [expanded]}
+        return look_up(lambda: findings.of_session(sessions.retrieve(identifier, how).to_dict()))  # type: ignore[arg-type]  # a plain dict is such a dict

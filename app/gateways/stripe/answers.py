@@ -6,22 +6,31 @@ from typing import Any, TypeVar
 import stripe
 
 from app.errors import GatewayRefusedError, GatewaySilentError, GatewayUnavailableError
+from app.exchange import was_begun
 
 T = TypeVar("T")
 
+MALFORMED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
+
 
 def answer(ask: Callable[[], T]) -> T:
-    """Tell a definite no from an unknown outcome: only a 4xx about the request itself is a no."""
+    """Ask and translate: only a 4xx about the request itself is a no, and nonsense says nothing."""
     try:
         return ask()
     except (stripe.InvalidRequestError, stripe.CardError) as refusal:
         raise GatewayRefusedError(refusal.user_message or "Stripe refused") from refusal
     except stripe.StripeError as failure:
+        if not was_begun(failure):
+            message = "Stripe was not asked: there is no time left for it"
+            raise GatewayUnavailableError(message) from failure
         # With a 4xx a wrong key of ours, a rate limit, a key in use: anybody else is answered.
         is_heard = 400 <= (failure.http_status or 0) < 500
         kind = GatewayUnavailableError if is_heard else GatewaySilentError
         message = f"Stripe did not answer ({type(failure).__name__})"
         raise kind(message) from failure
+    except MALFORMED as failure:
+        message = "Stripe answered something that cannot be understood"
+        raise GatewayUnavailableError(message) from failure
 
 
 def look_up(ask: Callable[[], T]) -> T | None:

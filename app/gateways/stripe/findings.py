@@ -64,13 +64,13 @@ def of_session(session: Object) -> Finding:
         subject=Subject.PAYMENT,
         outcome=outcome,
         payment_attempt_id=ours(session, "payment_attempt_id"),
-        gateway_session_id=session["id"],
+        gateway_session_id=named(session),
         gateway_payment_id=identifier(session.get("payment_intent")),
         gateway_customer_id=identifier(session.get("customer")),
         method=method_of(intent) if intent else None,
         amount=money(session.get("amount_total"), session.get("currency") or ""),
         captured_amount=_captured(intent) if intent else None,
-        receipt_url=_receipt(intent) if intent else None,
+        receipt_url=receipt(intent) if intent else None,
         **failure(intent.get("last_payment_error") if intent else None, outcome),
     )
 
@@ -108,13 +108,13 @@ def of_intent(intent: Object) -> Finding:
         subject=Subject.PAYMENT,
         outcome=outcome,
         payment_attempt_id=ours(intent, "payment_attempt_id"),
-        gateway_payment_id=intent["id"],
+        gateway_payment_id=named(intent),
         gateway_customer_id=identifier(intent.get("customer")),
         gateway_payment_method_id=identifier(intent.get("payment_method")),
         method=method_of(intent),
         amount=money(intent["amount"], intent["currency"]),
         captured_amount=_captured(intent),
-        receipt_url=_receipt(intent),
+        receipt_url=receipt(intent),
         reason=intent.get("cancellation_reason"),
         **failure(intent.get("last_payment_error"), outcome),
     )
@@ -125,7 +125,7 @@ def of_refund(refund: Object) -> Finding:
         subject=Subject.REFUND,
         outcome=REFUNDS.get(refund["status"], Outcome.UNKNOWN),
         refund_id=ours(refund, "refund_id"),
-        gateway_refund_id=refund["id"],
+        gateway_refund_id=named(refund),
         gateway_payment_id=identifier(refund.get("payment_intent")),
         amount=money(refund["amount"], refund["currency"]),
         reason=refund.get("reason"),
@@ -138,7 +138,7 @@ def of_dispute(dispute: Object) -> Finding:
     return Finding(
         subject=Subject.DISPUTE,
         outcome=DISPUTES.get(dispute["status"], Outcome.UNKNOWN),
-        gateway_dispute_id=dispute["id"],
+        gateway_dispute_id=named(dispute),
         gateway_payment_id=identifier(dispute.get("payment_intent")),
         amount=money(dispute["amount"], dispute["currency"]),
         reason=dispute.get("reason"),
@@ -185,7 +185,7 @@ def _of_setup_session(session: Object) -> Finding:
         subject=Subject.SETUP,
         outcome=outcome,
         autopay_mandate_id=ours(session, "autopay_mandate_id"),
-        gateway_session_id=session["id"],
+        gateway_session_id=named(session),
         gateway_customer_id=identifier(session.get("customer")),
         gateway_payment_method_id=identifier(intent.get("payment_method")) if intent else None,
         method=method_of(intent) if intent else None,
@@ -234,7 +234,14 @@ def ours(of: Object, name: str) -> str | None:
 
 def identifier(reference: Any) -> str | None:
     """Name an object that is given as its id or as itself."""
-    found: str | None = reference["id"] if isinstance(reference, Mapping) else reference
+    return reference if isinstance(reference, str | None) else named(reference)
+
+
+def named(of: Object) -> str:
+    """Read an object's id. Raises LookupError and TypeError for none."""
+    found = of["id"]
+    if not isinstance(found, str):
+        raise TypeError("an id is a text")
     return found
 
 
@@ -242,9 +249,13 @@ def _expanded(reference: Any) -> Object | None:
     return reference if isinstance(reference, Mapping) else None
 
 
-def _receipt(intent: Object) -> str | None:
+def receipt(intent: Object) -> str | None:
+    """Give the receipt of what was charged. Raises TypeError for what is no address."""
     charge = _expanded(intent.get("latest_charge"))
-    return charge.get("receipt_url") if charge else None
+    url = charge.get("receipt_url") if charge else None
+    if not isinstance(url, str | None):
+        raise TypeError("an address is a text")
+    return url
 
 
 def _captured(intent: Object) -> Any:

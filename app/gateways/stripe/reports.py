@@ -5,6 +5,7 @@ https://docs.stripe.com/payouts/reconciliation
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from typing import Any
 
 import stripe
@@ -36,17 +37,22 @@ def settlements(client: stripe.StripeClient, day: date) -> Iterator[SettlementLi
     Raises GatewayUnavailableError while a payout is on its way, or its list is put together. One
     that the bank sent back is listed, and taken back; Stripe pays the money out again later.
     """
-    for payout in _payouts(client, day):
-        if payout["status"] == "canceled":
-            continue
-        if payout["status"] in UNDER_WAY or payout["reconciliation_status"] == "in_progress":
-            raise GatewayUnavailableError("Stripe has not listed yet what it paid out")
-        if payout["reconciliation_status"] == "completed":
-            yield from _lines(client, payout)
-        else:
-            yield _whole(payout, f"{payout['id']}:whole", payout["amount"])
-        if payout["status"] == "failed":
-            yield _whole(payout, f"{payout['id']}:failed", -payout["amount"])
+    for payout in answer(partial(_payouts, client, day)):
+        yield from answer(partial(_settled, client, payout))
+
+
+def _settled(client: stripe.StripeClient, payout: Object) -> list[SettlementLine]:
+    if payout["status"] == "canceled":
+        return []
+    if payout["status"] in UNDER_WAY or payout["reconciliation_status"] == "in_progress":
+        raise GatewayUnavailableError("Stripe has not listed yet what it paid out")
+    if payout["reconciliation_status"] == "completed":
+        listed = _lines(client, payout)
+    else:
+        listed = [_whole(payout, f"{payout['id']}:whole", payout["amount"])]
+    if payout["status"] == "failed":
+        listed.append(_whole(payout, f"{payout['id']}:failed", -payout["amount"]))
+    return listed
 
 
 def _payouts(client: stripe.StripeClient, day: date) -> list[Object]:
@@ -58,15 +64,14 @@ def _payouts(client: stripe.StripeClient, day: date) -> list[Object]:
         },
         "limit": 100,
     }
-    listed = answer(lambda: list(client.v1.payouts.list(params).auto_paging_iter()))
+    listed = list(client.v1.payouts.list(params).auto_paging_iter())
     return [one.to_dict() for one in reversed(listed)]
 
 
 def _lines(client: stripe.StripeClient, payout: Object) -> list[SettlementLine]:
     """Read a payout's list to its end, which is where its oldest entry stands."""
     params: Any = {"payout": payout["id"], "limit": 100, "expand": ["data.source"]}
-    entries = client.v1.balance_transactions
-    listed = answer(lambda: list(entries.list(params).auto_paging_iter()))
+    listed = list(client.v1.balance_transactions.list(params).auto_paging_iter())
     of_payout = [one.to_dict() for one in reversed(listed)]
     return [_line(payout, one) for one in of_payout if one["type"] != "payout"]
 

@@ -29,14 +29,14 @@ def page_by_reference(client: stripe.StripeClient, query: Query) -> str | None:
     What it holds is asked for by that. Of the others two words are read, and they are many: so the
     answers are read as they come, for the SDK takes longer to make its objects of them than to ask.
     """
-    try:
-        for session in answer(lambda: _sessions(client, _created(query))):
+
+    def search() -> str | None:
+        for session in _sessions(client, _created(query)):
             if session["client_reference_id"] == query.payment_attempt_id:
                 return str(session["id"])
-    except (LookupError, TypeError) as failure:
-        message = "Stripe answers something that is no list of pages"
-        raise GatewayUnavailableError(message) from failure
-    return None
+        return None
+
+    return answer(search)
 
 
 def _sessions(client: stripe.StripeClient, created: dict[str, int]) -> list[Any]:
@@ -61,12 +61,15 @@ def charge_by_reference(client: stripe.StripeClient, query: Query) -> Finding | 
         "limit": 100,
         "expand": ["data.latest_charge"],
     }
-    intents = client.v1.payment_intents
-    for intent in answer(lambda: _all(intents.list(params).auto_paging_iter())):
-        found = findings.of_intent(intent)
-        if found.payment_attempt_id == query.payment_attempt_id:
-            return found
-    return None
+
+    def search() -> Finding | None:
+        for intent in _all(client.v1.payment_intents.list(params).auto_paging_iter()):
+            found = findings.of_intent(intent)
+            if found.payment_attempt_id == query.payment_attempt_id:
+                return found
+        return None
+
+    return answer(search)
 
 
 def refund_by_reference(
@@ -74,20 +77,28 @@ def refund_by_reference(
 ) -> Finding | None:
     """Look through the refunds of a payment."""
     params: Any = {"payment_intent": gateway_payment_id, "limit": 100}
-    refunds = client.v1.refunds
-    for refund in answer(lambda: _all(refunds.list(params).auto_paging_iter())):
-        found = findings.of_refund(refund)
-        if found.refund_id == refund_id:
-            return found
-    return None
+
+    def search() -> Finding | None:
+        for refund in _all(client.v1.refunds.list(params).auto_paging_iter()):
+            found = findings.of_refund(refund)
+            if found.refund_id == refund_id:
+                return found
+        return None
+
+    return answer(search)
 
 
 def disputes(client: stripe.StripeClient, since: datetime) -> Iterator[Finding]:
     """List them page by page, without a limit: whoever asks takes as many as they have time for."""
     params: Any = {"created": {"gte": int((since - SKEW).timestamp())}, "limit": 100}
-    page = answer(lambda: client.v1.disputes.list(params)).auto_paging_iter()
-    while (dispute := answer(lambda: next(page, None))) is not None:
-        yield findings.of_dispute(dispute.to_dict())
+    listed = answer(lambda: client.v1.disputes.list(params).auto_paging_iter())
+
+    def read() -> Finding | None:
+        dispute = next(listed, None)
+        return None if dispute is None else findings.of_dispute(dispute.to_dict())
+
+    while found := answer(read):
+        yield found
 
 
 def _created(query: Query) -> dict[str, int]:

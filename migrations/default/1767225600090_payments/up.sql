@@ -454,27 +454,59 @@ comment on function next_payment_check is
 'When an attempt that is asked about now is asked about again: by the schedule of check_delay, or sooner '
 'if its page closes before; null when this is the last time.';
 
+create function is_being_captured(p_attempt payment_attempts) returns boolean
+language sql immutable
+begin atomic
+select p_attempt.status = 'authorized' and p_attempt.amount_to_capture is not null;
+end;
+comment on function is_being_captured is
+'Whether who asks about it tells its gateway to capture it, instead of looking it up.';
+
 create function lock_due_attempts(
-    p_livemode boolean, p_limit integer, p_silent text[], p_probed text default null
-) returns setof uuid
+    p_livemode boolean,
+    p_limit integer,
+    p_silent text[],
+    p_not_capturing text[],
+    p_probed text default null
+) returns setof payment_attempts
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 begin
     return query
-    select id
+    select *
     from payment_attempts
     where next_check_at <= clock_now()
         and livemode = p_livemode
-        and (p_probed is null and gateway <> all(p_silent) or gateway = p_probed)
+        and (p_probed is null or gateway = p_probed)
+        and (p_probed is not null) = (
+            gateway = any(p_silent)
+            or (gateway = any(p_not_capturing) and is_being_captured(payment_attempts))
+        )
     order by next_check_at
     limit p_limit
     for no key update skip locked;
 end;
 $$;
 comment on function lock_due_attempts is
-'The attempts that are due to be asked about and nobody has locked, the longest due first: of p_probed '
-'alone, or of all gateways but the silent ones.';
+'The attempts that are due to be asked about and nobody has locked, the longest due first: those that '
+'wait for p_probed, which is left alone, or those that wait for nobody.';
+
+create function may_ask_about_attempt(p_attempt payment_attempts) returns boolean
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    return may_ask_gateway(p_attempt.gateway, p_attempt.livemode, 'look-up')
+        and case
+            when is_being_captured(p_attempt)
+                then may_ask_gateway(p_attempt.gateway, p_attempt.livemode, 'capture')
+            else true
+        end;
+end;
+$$;
+comment on function may_ask_about_attempt is
+'Whether its gateway answers look-ups, and takes captures where this is to be one.';
 
 create function claim_payment_checks(hasura_session json, p_limit integer)
 returns setof payment_attempts
@@ -484,8 +516,8 @@ as $$
 declare
     v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
     v_silent constant text[] := silent_gateways(v_livemode, 'look-up');
+    v_not_capturing constant text[] := silent_gateways(v_livemode, 'capture');
     v_probed text;
-    v_due uuid[];
     v_ids uuid[] := '{}';
     v_attempt payment_attempts;
 begin
@@ -493,15 +525,19 @@ begin
     perform require_read_committed();
 
     -- What waits for a silent gateway stays due, but for one that finds out whether it answers.
-    foreach v_probed in array v_silent loop
+    for v_probed in select unnest(v_silent) union select unnest(v_not_capturing) loop
         exit when cardinality(v_ids) >= p_limit;
-        v_due := array(select lock_due_attempts(v_livemode, 1, v_silent, v_probed));
-        if cardinality(v_due) > 0 and may_ask_gateway(v_probed, v_livemode, 'look-up') then
-            v_ids := v_ids || v_due;
+        select * into v_attempt
+        from lock_due_attempts(v_livemode, 1, v_silent, v_not_capturing, v_probed);
+        if v_attempt.id is not null and may_ask_about_attempt(v_attempt) then
+            v_ids := v_ids || v_attempt.id;
         end if;
     end loop;
     v_ids := v_ids || array(
-        select lock_due_attempts(v_livemode, p_limit - cardinality(v_ids), v_silent)
+        select id
+        from lock_due_attempts(
+            v_livemode, p_limit - cardinality(v_ids), v_silent, v_not_capturing
+        )
     );
     for v_attempt in
         update payment_attempts

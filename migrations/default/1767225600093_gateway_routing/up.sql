@@ -91,16 +91,18 @@ create table gateway_circuits (
     updated_at timestamptz not null default clock_now(),
     primary key (gateway, livemode, operation),
     constraint gateway_circuit_operation_is_known check (
-        operation in ('open', 'charge', 'refund', 'look-up')
+        operation in ('open', 'charge', 'refund', 'look-up', 'capture', 'dispute')
     )
 );
 comment on table gateway_circuits is
 'Gateways that do not answer, shared by all that might ask them: an organisation has no account of its '
 'own at a gateway here, so gateway and mode name whose keys are used. A row goes with the first answer.';
 comment on column gateway_circuits.operation is
-'open a page, charge a saved method, send a refund, look-up: one may work while another does not.';
+'open a page, charge a saved method, send a refund, look-up, capture, dispute (telling of them): one may '
+'work while another does not.';
 comment on column gateway_circuits.failures is
-'Silences and failures of the gateway''s own, in a row. A no, a wrong key and too many requests are none.';
+'Silences and failures of the gateway''s own, in a row. A no, a wrong key and too many requests are none, '
+'nor is a question that there was no time to ask.';
 comment on column gateway_circuits.opened_at is 'Not asked since then, but for a probe now and then.';
 
 create function break_gateway_circuit(p_gateway text, p_livemode boolean, p_operation text)
@@ -189,11 +191,11 @@ select exists (
     select from gateway_circuits
     where gateway_circuits.gateway = p_attempt.gateway
         and gateway_circuits.livemode = p_attempt.livemode
-        and gateway_circuits.operation in ('look-up', 'open')
+        and gateway_circuits.operation in ('look-up', 'open', 'capture')
 );
 end;
 comment on function is_gateway_failing is
-'Whether its gateway has not answered lately, so that an answer to a look-up is news.';
+'Whether its gateway has not answered lately, so that an answer to a look-up or a capture is news.';
 grant execute on function is_gateway_failing to munim_hasura;
 
 create function note_gateway_silence(

@@ -368,6 +368,19 @@ end;
 $$;
 comment on function attempt_of_notice is 'The attempt that a message is about, or a null row.';
 
+create function is_end_of_other_payment(p_event gateway_events, p_attempt payment_attempts)
+returns boolean
+language sql immutable
+begin atomic
+select coalesce(
+    p_event.notice ->> 'outcome' = 'canceled' and p_attempt.status = 'captured'
+    and p_event.notice ->> 'gateway_payment_id' <> p_attempt.gateway_payment_id,
+    false
+);
+end;
+comment on function is_end_of_other_payment is
+'Whether a message says that what was held beside the captured payment of a page is given up.';
+
 create function reason_to_ignore(p_event gateway_events, p_attempt payment_attempts) returns text
 language plpgsql stable
 set search_path = public, pg_temp
@@ -379,6 +392,10 @@ begin
     if v_outcome in ('unknown', 'hint')
         or coalesce(p_event.notice ->> 'subject', 'payment') <> 'payment'
     then
+        return null;
+    end if;
+
+    if is_end_of_other_payment(p_event, p_attempt) then
         return null;
     end if;
 
@@ -439,7 +456,7 @@ begin
     v_is_new := case v_subject
         when 'payment' then ask_payment_now(v_attempt)
         when 'refund' then ask_refund_now(p_event)
-        when 'dispute' then list_hinted_dispute(p_event, v_attempt)
+        when 'dispute' then ask_dispute_soon(p_event, v_attempt)
         else false
     end;
     perform note_gateway_event(
@@ -469,6 +486,10 @@ begin
     select * into strict v_attempt
     from payment_attempts where id = v_attempt.id for no key update;
 
+    if is_end_of_other_payment(p_event, v_attempt) then
+        perform forget_held_payment(p_event, v_attempt);
+        return;
+    end if;
     v_reason := mismatch_of_notice(p_event, v_attempt);
     if v_reason is not null then
         perform keep_other_payment(
@@ -602,10 +623,67 @@ begin
         update exceptions set resolved_at = clock_now()
         where object_type = 'gateway_event' and object_id = v_id and resolved_at is null;
     end loop;
+    update gateway_events
+    set status = 'received', reason = null, tries = 0, next_try_at = clock_now()
+    where payment_attempt_id = p_attempt.id and status in ('applied', 'ignored')
+        and notice ->> 'outcome' = 'authorized'
+        and notice ->> 'gateway_payment_id' <> p_attempt.gateway_payment_id;
 end;
 $$;
 comment on function requeue_gateway_events is
-'Messages that overtook the one about their payment were nobody''s until now: they are tried again.';
+'Messages that overtook the one about their payment were nobody''s until now: they are tried again. So are '
+'those that another payment is held on the same page, which might have been the one that is captured.';
+
+create function forget_held_payment(p_event gateway_events, p_attempt payment_attempts) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    perform resolve_exception('duplicate-payment', 'gateway_event', id)
+    from gateway_events
+    where payment_attempt_id = p_attempt.id and status = 'parked'
+        and notice ->> 'gateway_payment_id' = p_event.notice ->> 'gateway_payment_id';
+    perform note_gateway_event(
+        p_event.id, 'ignored', p_attempt, 'what was held beside the captured payment is given up'
+    );
+end;
+$$;
+comment on function forget_held_payment is
+'Takes what was held on a page beside its captured payment off the list: its payer has it back. Whoever '
+'tells later that it is held tells what was before.';
+
+create function is_given_up(p_event gateway_events, p_attempt payment_attempts) returns boolean
+language sql stable
+begin atomic
+select exists(
+    select from gateway_events
+    where gateway_events.payment_attempt_id = p_attempt.id
+        and gateway_events.notice ->> 'outcome' = 'canceled'
+        and gateway_events.notice ->> 'gateway_payment_id'
+        = p_event.notice ->> 'gateway_payment_id'
+);
+end;
+comment on function is_given_up is 'Whether a message''s payment was told to be canceled.';
+
+create function is_listed_already(p_event gateway_events, p_attempt payment_attempts, p_class text)
+returns boolean
+language sql stable
+begin atomic
+select exists(
+    select from gateway_events
+    inner join exceptions
+        on exceptions.object_id = gateway_events.id
+        and exceptions.object_type = 'gateway_event'
+        and exceptions.class = is_listed_already.p_class
+        and exceptions.resolved_at is null
+    where gateway_events.payment_attempt_id = p_attempt.id and gateway_events.status = 'parked'
+        and gateway_events.id <> p_event.id
+        and gateway_events.notice ->> 'gateway_payment_id'
+        = p_event.notice ->> 'gateway_payment_id'
+);
+end;
+comment on function is_listed_already is
+'Whether another message about the same payment is listed under this class: it is one thing to look at.';
 
 create function is_new_money(p_event gateway_events, p_attempt payment_attempts) returns boolean
 language sql stable
@@ -635,6 +713,7 @@ set search_path = public, pg_temp
 as $$
 declare
     v_attempt payment_attempts := attempt_of_notice(p_event);
+    v_known text;
 begin
     if v_attempt.id <> p_attempt.id then
         -- While we waited for the locks, another message about this payment was carried out.
@@ -642,7 +721,14 @@ begin
         return;
     end if;
     if not is_new_money(p_event, p_attempt) then
-        perform park_gateway_event(p_event, p_attempt, p_class, p_detail);
+        v_known := case
+            when p_class <> 'duplicate-payment' then null
+            when is_given_up(p_event, p_attempt) then 'what was held is given up'
+            when is_listed_already(p_event, p_attempt, p_class) then 'it is listed already'
+        end;
+        perform note_gateway_event(p_event.id, 'ignored', p_attempt, v_known)
+        where v_known is not null;
+        perform park_gateway_event(p_event, p_attempt, p_class, p_detail) where v_known is null;
         return;
     end if;
 

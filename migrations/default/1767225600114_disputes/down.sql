@@ -3,7 +3,7 @@ drop function move_dispute;
 drop function keep_dispute_facts;
 drop function open_dispute;
 drop function settle_dispute;
-drop function list_hinted_dispute;
+drop function ask_dispute_soon;
 drop function apply_dispute_notice;
 drop function mismatch_of_dispute;
 drop function dispute_of_notice;

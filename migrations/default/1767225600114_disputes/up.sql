@@ -228,21 +228,27 @@ end;
 $$;
 comment on function apply_dispute_notice is 'Matches a message to its dispute, compares, and acts.';
 
-create function list_hinted_dispute(p_event gateway_events, p_attempt payment_attempts)
+create function ask_dispute_soon(p_event gateway_events, p_attempt payment_attempts)
 returns boolean
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
+declare
+    v_status text;
 begin
-    if p_attempt.status is distinct from 'captured' or exists (
-        select from disputes
-        where gateway_dispute_id = p_event.notice ->> 'gateway_dispute_id'
-            and gateway = p_event.gateway and gateway_account = p_event.gateway_account
-            and livemode = p_event.livemode
-    ) then
+    select status into v_status
+    from disputes
+    where gateway_dispute_id = p_event.notice ->> 'gateway_dispute_id'
+        and gateway = p_event.gateway and gateway_account = p_event.gateway_account
+        and livemode = p_event.livemode;
+    if p_attempt.status is distinct from 'captured' or v_status in ('won', 'lost') then
         return false;
     end if;
 
+    perform ask_about_disputes_soon(p_event.gateway, p_event.livemode);
+    if v_status is not null then
+        return true;
+    end if;
     -- A line for each payment, however many disputes of it anybody makes up.
     perform record_exception(
         p_attempt.organization_id, p_attempt.livemode, 'unconfirmed-dispute', 'payment_attempt',
@@ -256,9 +262,9 @@ begin
     return true;
 end;
 $$;
-comment on function list_hinted_dispute is
-'Asks a person to look for a dispute that nobody vouches for, until the gateway tells of one; false where '
-'it is known, or the payment is none that can be disputed.';
+comment on function ask_dispute_soon is
+'Has the gateway asked soon about a dispute that nobody vouches for, and a person to look for one that is not '
+'known, until the gateway tells of it; false where it is decided, or the payment is none that can be disputed.';
 
 create function settle_dispute(
     p_event gateway_events, p_attempt payment_attempts, p_dispute disputes

@@ -3,6 +3,7 @@ create table dispute_polls (
     livemode boolean not null,
     ask_since timestamptz not null,
     begun_at timestamptz not null,
+    due_at timestamptz not null,
     complete_until timestamptz,
     primary key (gateway, livemode)
 );
@@ -13,6 +14,8 @@ comment on table dispute_polls is
 comment on column dispute_polls.ask_since is
 'From when on the gateway''s list is read this time, where it has one.';
 comment on column dispute_polls.begun_at is 'When the gateway was last asked.';
+comment on column dispute_polls.due_at is
+'When it is asked next: an hour later, or soon where a message that proves nothing speaks of a dispute.';
 comment on column dispute_polls.complete_until is
 'When the last poll that came to its end began: what the gateway can be asked for was in our books '
 'then; null while none did.';
@@ -50,6 +53,19 @@ where gateways.gateway is not null
 end;
 comment on function gateways_of_payments is 'The gateways that have ever had a payment of ours.';
 
+create function is_gateway_of_poll_failing(p_poll dispute_polls) returns boolean
+language sql stable
+begin atomic
+select count(*) > 0
+from gateway_circuits
+where gateway_circuits.gateway = p_poll.gateway
+    and gateway_circuits.livemode = p_poll.livemode
+    and gateway_circuits.operation = 'dispute';
+end;
+comment on function is_gateway_of_poll_failing is
+'Whether its gateway has told nothing of disputes lately, so that an answer is news.';
+grant execute on function is_gateway_of_poll_failing to munim_hasura;
+
 create function begin_dispute_polls(hasura_session json) returns setof dispute_polls
 language plpgsql volatile security definer
 set search_path = public, pg_temp
@@ -61,12 +77,24 @@ begin
     perform require_read_committed();
 
     return query
-    insert into dispute_polls (gateway, livemode, ask_since, begun_at)
-    select gateway, v_livemode, clock_now() - interval '180 days', clock_now()
-    from gateways_of_payments(v_livemode) as gateway
+    insert into dispute_polls (gateway, livemode, ask_since, begun_at, due_at)
+    select
+        paid.gateway, v_livemode, clock_now() - interval '180 days', clock_now(),
+        clock_now() + interval '1 hour'
+    from gateways_of_payments(v_livemode) as paid (gateway)
+    -- One that is left alone is asked once in a while, and stays due.
+    where case
+        when exists (
+            select from dispute_polls
+            where dispute_polls.gateway = paid.gateway and dispute_polls.livemode = v_livemode
+                and dispute_polls.due_at > clock_now()
+        ) then false
+        else may_ask_gateway(paid.gateway, v_livemode, 'dispute')
+    end
     on conflict (gateway, livemode) do update
     set
         begun_at = excluded.begun_at,
+        due_at = excluded.due_at,
         -- What is open is asked about again: its decision may have been lost on the way.
         -- A gateway's clock is not ours, and some tell whole seconds: the readings overlap.
         ask_since = least(
@@ -85,8 +113,20 @@ end;
 $$;
 comment on function begin_dispute_polls is
 'Whom to ask for disputes, and since when: each gateway since shortly before its list was last read to '
-'its end, and since the oldest dispute that is open. Called twice it answers the same.';
+'its end, and since the oldest dispute that is open. Once an hour, or sooner where a hint was heard: called '
+'again before that it answers none.';
 grant execute on function begin_dispute_polls to munim_hasura;
+
+create function ask_about_disputes_soon(p_gateway text, p_livemode boolean) returns void
+language sql volatile
+begin atomic
+update dispute_polls
+-- Anybody may send hints: the gateway is asked no more often than this by all of them.
+set due_at = least(due_at, begun_at + interval '5 minutes')
+where gateway = p_gateway and livemode = p_livemode and due_at > begun_at + interval '5 minutes';
+end;
+comment on function ask_about_disputes_soon is
+'Has check_disputes ask a gateway at its next tick, or five minutes after it was last asked.';
 
 create function end_dispute_poll(hasura_session json, p_gateway text, p_begun_at timestamptz)
 returns setof dispute_polls

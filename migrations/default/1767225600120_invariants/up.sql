@@ -784,6 +784,7 @@ begin
     from invariant_checks
     where coalesce(read_at, created_at) < clock_now() - interval '6 hours';
     perform list_installation_faults(hasura_session);
+    perform list_waiting_events((hasura_session ->> 'x-hasura-livemode')::boolean);
 
     return query
     select * from exceptions
@@ -794,5 +795,5 @@ end;
 $$;
 comment on function end_invariant_checks is
 'Answers what is broken and what is not known, among it what nobody has read for six hours; and how '
-'the database itself is not as it must be.';
+'the database itself is not as it must be. Lists events that wait for a day after their turn.';
 grant execute on function end_invariant_checks to munim_hasura;

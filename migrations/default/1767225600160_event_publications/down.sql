@@ -2,6 +2,7 @@ drop view invariant_parked_events_are_listed;
 drop function publish_events_again;
 drop function settle_event_messages;
 drop function claim_event_messages;
+drop function list_waiting_events;
 drop function list_parked_events;
 drop function begin_publications_again;
 drop function write_publication_results;

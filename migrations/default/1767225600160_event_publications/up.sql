@@ -253,6 +253,38 @@ where event_publications.destination = list_parked_events.p_destination
 end;
 comment on function list_parked_events is 'An event that a destination did not take is for a person.';
 
+create function list_waiting_events(p_livemode boolean) returns void
+language sql volatile
+begin atomic
+select record_exception(
+    events.organization_id, events.livemode, 'event-not-published', 'event', events.id, null, null,
+    format(
+        '%s to %s waits since %s, and others behind it', events.type, waiting.destination,
+        waiting.due_at
+    )
+)
+from (
+    select distinct on (oldest.organization_id, oldest.destination)
+        oldest.event_id,
+        oldest.destination,
+        oldest.due_at
+    from (
+        select *
+        from event_publications
+        where event_publications.due_at < clock_now() - interval '1 day'
+            and event_publications.livemode = list_waiting_events.p_livemode
+        order by event_publications.due_at
+        limit 1000
+    ) as oldest
+    order by oldest.organization_id, oldest.destination, oldest.due_at
+) as waiting
+inner join events on events.id = waiting.event_id;
+end;
+comment on function list_waiting_events is
+'Lists the event that has waited longest for each organisation''s destination, if that is a day after its '
+'turn: nobody sends there. One that is sent and not taken is due again within the hour, and parked after '
+'three days. It is off the list when somebody has tried to send it.';
+
 create function claim_event_messages(hasura_session json, p_destination text, p_limit integer)
 returns setof event_messages
 language plpgsql volatile security definer
