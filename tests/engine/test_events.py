@@ -663,12 +663,18 @@ class Counted:
         self.records: list[int] = []
         self.until_recorded = until_recorded
         self.is_enough = asyncio.Event()
+        self.was_claimed = asyncio.Event()
 
     async def claim(self, limit: int) -> list[Job]:
         taken, self.due = self.due[:limit], self.due[limit:]
         self.claims.append(len(taken))
+        self.was_claimed.set()
         self._look()
         return taken
+
+    async def next_claim(self) -> None:
+        self.was_claimed.clear()
+        await self.was_claimed.wait()
 
     async def settle(self, results: list[Result]) -> None:
         self.records.append(len(results))
@@ -722,7 +728,7 @@ def test_changes_of_what_nobody_watches_cost_few_looks_and_delay_nothing_else() 
         begun, known = loop.time(), sum(queue.claims)
         pump.bell.set()
         while sum(queue.claims) == known:
-            await asyncio.sleep(0.001)
+            await queue.next_claim()
         waited.append(loop.time() - begun)
 
     async def scene() -> None:
@@ -731,9 +737,7 @@ def test_changes_of_what_nobody_watches_cost_few_looks_and_delay_nothing_else() 
         looks = len(queue.claims)
         await appear()
         await asyncio.sleep(1)
-        before = len(queue.claims)
-        while len(queue.claims) == before:  # the look of one who has heard nothing for a second
-            await asyncio.sleep(0.001)
+        await queue.next_claim()  # the look of one who has heard nothing for a second
         await appear()
         pumping.cancel()
         await asyncio.gather(pumping, return_exceptions=True)
