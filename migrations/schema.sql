@@ -2877,7 +2877,7 @@ create table refunds (
     constraint refund_belongs_to_its_intent FOREIGN KEY (payment_intent_id, organization_id, livemode) REFERENCES payment_intents(id, organization_id, livemode),
     constraint refunds_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     constraint refunds_reason_fkey FOREIGN KEY (reason) REFERENCES refund_reasons(reason),
-    constraint ended_refund_is_not_checked CHECK (next_check_at IS NULL OR (status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text]))),
+    constraint ended_refund_is_not_checked CHECK (next_check_at IS NULL OR (status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text, 'succeeded'::text]))),
     constraint refund_gives_money_back CHECK (amount > 0 AND fee_amount >= 0 AND loss_amount >= 0 AND loss_amount <= (amount + fee_amount)),
     constraint refund_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255),
     constraint refund_note_has_a_length CHECK (length(note) >= 1 AND length(note) <= 1000),
@@ -2895,7 +2895,7 @@ comment on column refunds.loss_amount is 'The part of the two whose credits coul
 comment on column refunds.status is 'created: reserved, and the gateway may not have been asked yet; unknown: it was asked and gave no answer.';
 comment on column refunds.is_late is 'It was given up here, and the gateway had made it after all.';
 comment on column refunds.succeeded_at is 'When the gateway sent the money; kept if that came back.';
-comment on column refunds.next_check_at is 'When the gateway is asked what became of it; null when it has ended, or a person must look.';
+comment on column refunds.next_check_at is 'When the gateway is asked what became of it; null when it has ended, or a person must look. One that succeeded is looked at again, for banks send money back and the message of that may be lost.';
 CREATE INDEX refunds_by_attempt ON public.refunds USING btree (payment_attempt_id);
 CREATE INDEX refunds_by_intent ON public.refunds USING btree (payment_intent_id);
 CREATE INDEX refunds_by_organization ON public.refunds USING btree (organization_id, created_at);
@@ -3764,13 +3764,17 @@ begin
     update refunds
     set checks = checks - 1, next_check_at = clock_now() + interval '1 hour'
     where id = p_refund_id
-        and next_check_at > clock_now() + interval '1 hour'
         and checks > 0
-        and created_at > clock_now() - interval '7 days'
+        and case status
+            when 'succeeded' then succeeded_at > clock_now() - interval '5 weeks'
+            else
+                next_check_at > clock_now() + interval '1 hour'
+                and created_at > clock_now() - interval '7 days'
+        end
     returning *;
 end;
 $function$;
-comment on function ask_refund_again(json,uuid) is 'The gateway gave no answer to a question about a refund: it is asked again within the hour, for a week.';
+comment on function ask_refund_again(json,uuid) is 'The gateway gave no answer to a question about a refund: it is asked again within the hour, for a week, and for five of them what became of one that succeeded.';
 grant execute on function ask_refund_again(json,uuid) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.ask_refund_now(p_event gateway_events)
@@ -5469,11 +5473,13 @@ begin
 
     for v_refund in
         update refunds
-        set checks = checks + 1, next_check_at = clock_now() + check_delay(checks + 1)
+        set
+            checks = checks + 1,
+            next_check_at = clock_now() + refund_check_delay(status, checks + 1)
         where id = any(v_ids)
         returning *
     loop
-        if v_refund.next_check_at is null then
+        if v_refund.next_check_at is null and v_refund.status <> 'succeeded' then
             perform record_exception(
                 v_refund.organization_id, v_refund.livemode, 'refund-unresolved', 'refund',
                 v_refund.id, v_refund.amount, v_refund.currency,
@@ -7851,7 +7857,7 @@ begin
         select * into v_refund
         from refunds
         where next_check_at <= clock_now() and livemode = p_livemode and gateway = v_gateway
-            and (gateway = any(v_deaf) or status <> 'pending')
+            and (gateway = any(v_deaf) or status in ('created', 'unknown'))
         order by next_check_at
         limit 1
         for no key update skip locked;
@@ -7863,7 +7869,8 @@ begin
         select id
         from refunds
         where next_check_at <= clock_now() and livemode = p_livemode
-            and gateway <> all(v_deaf) and (status = 'pending' or gateway <> all(v_silent))
+            and gateway <> all(v_deaf)
+            and (status in ('pending', 'succeeded') or gateway <> all(v_silent))
         order by next_check_at
         limit p_limit - cardinality(v_ids)
         for no key update skip locked
@@ -8110,7 +8117,7 @@ CREATE OR REPLACE FUNCTION public.may_ask_about_refund(p_refund refunds)
 BEGIN ATOMIC
  SELECT (may_ask_gateway((p_refund).gateway, (p_refund).livemode, 'look-up'::text) AND
          CASE
-             WHEN ((p_refund).status = 'pending'::text) THEN true
+             WHEN ((p_refund).status = ANY (ARRAY['pending'::text, 'succeeded'::text])) THEN true
              ELSE may_ask_gateway((p_refund).gateway, (p_refund).livemode, 'refund'::text)
          END);
 END;
@@ -8342,8 +8349,11 @@ begin
         failure_message = p_finding ->> 'failure_message',
         succeeded_at = case p_status when 'succeeded' then p_occurred_at else succeeded_at end,
         -- Asked about as often as a new one: the gateway may have it only now, after many questions.
-        checks = case p_status when 'pending' then 0 else checks end,
-        next_check_at = case p_status when 'pending' then clock_now() + check_delay(0) end
+        checks = case when p_status in ('pending', 'succeeded') then 0 else checks end,
+        next_check_at = case
+            when p_status in ('pending', 'succeeded') and not is_by_hand(gateway)
+                then clock_now() + refund_check_delay(p_status, 0)
+        end
     where id = p_refund.id
     returning * into strict v_refund;
 
@@ -10562,6 +10572,19 @@ end;
 $function$;
 comment on function record_receipt(json,uuid,text) is 'Keeps the gateway''s receipt of a capture; the first one stays.';
 grant execute on function record_receipt(json,uuid,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.refund_check_delay(p_status text, p_checks integer)
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT
+         CASE p_status
+             WHEN 'succeeded'::text THEN (ARRAY['1 day'::interval, '6 days'::interval, '23 days'::interval])[(p_checks + 1)]
+             ELSE check_delay(p_checks)
+         END AS check_delay;
+END;
+comment on function refund_check_delay(text,integer) is 'How long to wait before a gateway is asked what became of a refund, after so many times; null when nobody asks any more. One that succeeded is looked at after a day, a week and a month.';
 
 CREATE OR REPLACE FUNCTION public.refund_facts(p_refund refunds)
  RETURNS jsonb

@@ -86,6 +86,8 @@ def check(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
     if found is not None:
         ours = replace(found, refund_id=row["id"])
         inbox.keep_found(ctx, row, ours)
+    elif row["status"] == "succeeded":  # it was there: that it is not found says nothing
+        return row
     elif row["status"] == "created" and _may_go_back_by_itself(ctx, row):
         return row
     elif row["status"] in ASKABLE and _age(ctx, row) < ASKED_AGAIN_AGE_MAX:

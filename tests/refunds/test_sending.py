@@ -258,13 +258,77 @@ def test_nonsense_about_one_refund_is_its_own_failure_and_is_listed_in_the_end(
     query = "select id, status, next_check_at is not null as is_due from refunds order by status"
     assert shop.read(query) == [
         {"id": UUID(first), "status": "pending", "is_due": True},
-        {"id": UUID(second), "status": "succeeded", "is_due": False},
+        {"id": UUID(second), "status": "succeeded", "is_due": True},
     ]
     for _ in range(20):
         shop.house.wait(25 * 3600)
         crons.check_refunds(shop.house.ctx)
     with psycopg.connect(shop.url, row_factory=dict_row) as db:
         assert listed(db) == {"refund-unresolved"}
+
+
+# What succeeded, and came back
+
+DAY = 24 * 3600
+
+
+def come_back(shop: Shop, refund_id: str) -> None:
+    """The payer's bank sends the money back, and no message tells of it."""
+    said = shop.house.gateway.refunds[refund_id]
+    shop.house.gateway.refunds[refund_id] = replace(said, outcome=Outcome.FAILED)
+
+
+@pytest.mark.parametrize("days", [1, 7, 30])
+def test_money_that_came_back_unheard_is_found_within_a_month(shop, days: int) -> None:
+    refund_id = shop.refund()["refund_id"]
+    for day in range(1, 31):
+        shop.house.wait(DAY)
+        if day == days:
+            come_back(shop, refund_id)
+        crons.check_refunds(shop.house.ctx)
+
+    assert shop.read("select status from refunds") == [{"status": "failed"}]
+    assert shop.read("select amount_refunded from payment_attempts") == [{"amount_refunded": 0}]
+    with psycopg.connect(shop.url, row_factory=dict_row) as db:
+        assert broken_invariants(db) == {}
+
+
+def test_what_stays_gone_is_looked_at_thrice_and_never_listed(shop) -> None:
+    shop.refund()
+    asked = []
+    for _ in range(40):
+        shop.house.wait(DAY)
+        asked.append(crons.check_refunds(shop.house.ctx)["asked"])
+
+    assert [day for day, number in enumerate(asked, 1) if number] == [1, 7, 30]
+    assert sum(asked) == 3
+    assert shop.house.gateway.asked == 1
+    with psycopg.connect(shop.url, row_factory=dict_row) as db:
+        assert listed(db) == set()
+
+
+def test_what_succeeded_and_is_not_found_is_neither_asked_for_again_nor_failed(shop) -> None:
+    refund_id = shop.refund()["refund_id"]
+    del shop.house.gateway.refunds[refund_id]
+    for _ in range(31):
+        shop.house.wait(DAY)
+        crons.check_refunds(shop.house.ctx)
+
+    assert shop.house.gateway.asked == 1
+    assert shop.read("select status from refunds") == [{"status": "succeeded"}]
+
+
+def test_silence_about_what_succeeded_is_asked_again_within_the_hour(shop) -> None:
+    refund_id = shop.refund()["refund_id"]
+    come_back(shop, refund_id)
+    shop.house.gateway.silence = "before"
+    shop.house.wait(30 * DAY)
+    crons.check_refunds(shop.house.ctx)
+    shop.house.gateway.silence = None
+    shop.house.wait(3601)
+    crons.check_refunds(shop.house.ctx)
+
+    assert shop.read("select status from refunds") == [{"status": "failed"}]
 
 
 # What a gateway may give back by itself

@@ -13,6 +13,7 @@ drop function ask_refund_now;
 drop function refund_of_notice;
 drop function ask_refund_again;
 drop function claim_refund_checks;
+drop function refund_check_delay;
 drop function lock_due_refunds;
 drop function mark_refund_unknown;
 drop function is_gateway_of_refund_failing;

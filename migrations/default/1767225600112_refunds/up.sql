@@ -256,7 +256,7 @@ create table refunds (
         status <> 'succeeded' or succeeded_at is not null
     ),
     constraint ended_refund_is_not_checked check (
-        next_check_at is null or status in ('created', 'unknown', 'pending')
+        next_check_at is null or status in ('created', 'unknown', 'pending', 'succeeded')
     )
 );
 comment on table refunds is
@@ -277,7 +277,8 @@ comment on column refunds.status is
 comment on column refunds.is_late is 'It was given up here, and the gateway had made it after all.';
 comment on column refunds.succeeded_at is 'When the gateway sent the money; kept if that came back.';
 comment on column refunds.next_check_at is
-'When the gateway is asked what became of it; null when it has ended, or a person must look.';
+'When the gateway is asked what became of it; null when it has ended, or a person must look. One that '
+'succeeded is looked at again, for banks send money back and the message of that may be lost.';
 
 create index refunds_by_attempt on refunds (payment_attempt_id);
 create index refunds_by_intent on refunds (payment_intent_id);
@@ -757,7 +758,7 @@ begin atomic
 select
     may_ask_gateway(p_refund.gateway, p_refund.livemode, 'look-up')
     and case
-        when p_refund.status = 'pending' then true
+        when p_refund.status in ('pending', 'succeeded') then true
         else may_ask_gateway(p_refund.gateway, p_refund.livemode, 'refund')
     end;
 end;
@@ -832,7 +833,7 @@ begin
         select * into v_refund
         from refunds
         where next_check_at <= clock_now() and livemode = p_livemode and gateway = v_gateway
-            and (gateway = any(v_deaf) or status <> 'pending')
+            and (gateway = any(v_deaf) or status in ('created', 'unknown'))
         order by next_check_at
         limit 1
         for no key update skip locked;
@@ -844,7 +845,8 @@ begin
         select id
         from refunds
         where next_check_at <= clock_now() and livemode = p_livemode
-            and gateway <> all(v_deaf) and (status = 'pending' or gateway <> all(v_silent))
+            and gateway <> all(v_deaf)
+            and (status in ('pending', 'succeeded') or gateway <> all(v_silent))
         order by next_check_at
         limit p_limit - cardinality(v_ids)
         for no key update skip locked
@@ -854,6 +856,19 @@ $$;
 comment on function lock_due_refunds is
 'The refunds that are due to be asked about and nobody has locked, the longest due first. Of those that '
 'wait for a gateway that is left alone there is one, which finds out whether it answers.';
+
+create function refund_check_delay(p_status text, p_checks integer) returns interval
+language sql immutable
+begin atomic
+select case p_status
+    when 'succeeded'
+        then (array[interval '1 day', interval '6 days', interval '23 days']) [p_checks + 1]
+    else check_delay(p_checks)
+end;
+end;
+comment on function refund_check_delay is
+'How long to wait before a gateway is asked what became of a refund, after so many times; null when nobody '
+'asks any more. One that succeeded is looked at after a day, a week and a month.';
 
 create function claim_refund_checks(hasura_session json, p_limit integer) returns setof refunds
 language plpgsql volatile security definer
@@ -870,11 +885,13 @@ begin
 
     for v_refund in
         update refunds
-        set checks = checks + 1, next_check_at = clock_now() + check_delay(checks + 1)
+        set
+            checks = checks + 1,
+            next_check_at = clock_now() + refund_check_delay(status, checks + 1)
         where id = any(v_ids)
         returning *
     loop
-        if v_refund.next_check_at is null then
+        if v_refund.next_check_at is null and v_refund.status <> 'succeeded' then
             perform record_exception(
                 v_refund.organization_id, v_refund.livemode, 'refund-unresolved', 'refund',
                 v_refund.id, v_refund.amount, v_refund.currency,
@@ -903,14 +920,19 @@ begin
     update refunds
     set checks = checks - 1, next_check_at = clock_now() + interval '1 hour'
     where id = p_refund_id
-        and next_check_at > clock_now() + interval '1 hour'
         and checks > 0
-        and created_at > clock_now() - interval '7 days'
+        and case status
+            when 'succeeded' then succeeded_at > clock_now() - interval '5 weeks'
+            else
+                next_check_at > clock_now() + interval '1 hour'
+                and created_at > clock_now() - interval '7 days'
+        end
     returning *;
 end;
 $$;
 comment on function ask_refund_again is
-'The gateway gave no answer to a question about a refund: it is asked again within the hour, for a week.';
+'The gateway gave no answer to a question about a refund: it is asked again within the hour, for a week, and '
+'for five of them what became of one that succeeded.';
 grant execute on function ask_refund_again to munim_hasura;
 
 create function refund_of_notice(p_event gateway_events) returns refunds
@@ -1149,8 +1171,11 @@ begin
         failure_message = p_finding ->> 'failure_message',
         succeeded_at = case p_status when 'succeeded' then p_occurred_at else succeeded_at end,
         -- Asked about as often as a new one: the gateway may have it only now, after many questions.
-        checks = case p_status when 'pending' then 0 else checks end,
-        next_check_at = case p_status when 'pending' then clock_now() + check_delay(0) end
+        checks = case when p_status in ('pending', 'succeeded') then 0 else checks end,
+        next_check_at = case
+            when p_status in ('pending', 'succeeded') and not is_by_hand(gateway)
+                then clock_now() + refund_check_delay(p_status, 0)
+        end
     where id = p_refund.id
     returning * into strict v_refund;
 
