@@ -19,7 +19,8 @@ class Capability(StrEnum):
     PAYMENT_DISPUTES = "payment_disputes", "find_payment_disputes"  # it lists a payment's
     UPI = "upi", "open_upi"
     PAYMENTS = "payments", "find_payments"  # its page may be paid more than once
-    GIVES_BACK = ("gives_back",)  # by itself, what is paid a second time on a page
+    # By itself, what is paid a second time on a page. A refund's id it takes once, for good.
+    GIVES_BACK = ("gives_back",)
     UNASKED = "unasked"  # `open` writes its page and asks nobody
 
     def __new__(cls, value: str, *methods: str) -> Self:

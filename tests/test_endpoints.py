@@ -726,6 +726,7 @@ def authorized(hasura) -> Hasura:
         "gateway_payment_id": "pi_1",
         "amount": "2500",
         "amount_to_capture": "1000",
+        "is_gateway_failing": False,
         "currency": "USD",
     }
     state = {"id": CHECKOUT["payment_intent_id"], "status": "paid", "amount": "2500"}
@@ -733,6 +734,7 @@ def authorized(hasura) -> Hasura:
         "open_payment_attempts": [attempt],
         "begin_capture": [attempt],
         "refuse_capture": [attempt],
+        "note_gateway_silence": [],
         "payment_intents": [state],
     }
     return hasura
@@ -772,7 +774,7 @@ def test_a_capture_without_an_answer_changes_nothing_and_may_be_repeated(
     answer = client.post("/capture-payment", json=CAPTURE, headers=SECRET)
 
     assert (answer.status_code, code(answer)) == (424, "gateway-unavailable")
-    assert authorized.names() == ["OpenPaymentAttempts", "BeginCapture"]
+    assert authorized.names() == ["OpenPaymentAttempts", "BeginCapture", "NoteGatewaySilence"]
 
 
 def test_a_capture_that_is_refused_is_no_longer_meant(client, authorized, web) -> None:

@@ -90,7 +90,7 @@ def check(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
         return row
     elif row["status"] == "created" and _may_go_back_by_itself(ctx, row):
         return row
-    elif row["status"] in ASKABLE and _age(ctx, row) < ASKED_AGAIN_AGE_MAX:
+    elif row["status"] in ASKABLE and _may_be_asked_for(ctx, row):
         return send(ctx, row)
     else:
         nothing = {
@@ -118,9 +118,20 @@ def _ask_again(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
 
 def _may_go_back_by_itself(ctx: Context, row: dict[str, Any]) -> bool:
     """Tell whether its gateway may yet send this money back unasked: who asks waits for that."""
-    if not row["payment_attempt"]["is_surplus"] or _age(ctx, row) >= GIVEN_BACK_AGE_MAX:
-        return False
-    return Capability.GIVES_BACK in ctx.gateway(row["gateway"]).capabilities
+    return _age(ctx, row) < GIVEN_BACK_AGE_MAX and _is_waited_for(ctx, row)
+
+
+def _may_be_asked_for(ctx: Context, row: dict[str, Any]) -> bool:
+    """Tell whether it is the same refund if it was asked for before, and nobody wrote that down.
+
+    One that was waited for was perhaps not: it is asked for however late the cron comes.
+    """
+    return _age(ctx, row) < ASKED_AGAIN_AGE_MAX or _is_waited_for(ctx, row)
+
+
+def _is_waited_for(ctx: Context, row: dict[str, Any]) -> bool:
+    is_surplus: bool = row["payment_attempt"]["is_surplus"]
+    return is_surplus and Capability.GIVES_BACK in ctx.gateway(row["gateway"]).capabilities
 
 
 def _age(ctx: Context, row: dict[str, Any]) -> timedelta:

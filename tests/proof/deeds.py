@@ -171,7 +171,7 @@ def lose(at: At, case: Case) -> None:
 def read_the_list(at: At, case: Case) -> None:
     """Begin where the gateway's list was read before: the disputes of other cases are in it."""
     case.stage.database.execute(
-        "insert into dispute_polls (gateway, livemode, ask_since, begun_at, complete_until)"
-        " values (%s, false, clock_now(), clock_now(), clock_now())",
+        "insert into dispute_polls (gateway, livemode, ask_since, begun_at, due_at, complete_until)"
+        " values (%s, false, clock_now(), clock_now(), clock_now(), clock_now())",
         [at.gateway],
     )

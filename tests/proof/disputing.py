@@ -13,8 +13,8 @@ FEE = 1500
 def read_the_list(case: Case) -> None:
     """Begin where the gateway's list was read before: the disputes of other cases are in it."""
     case.stage.database.execute(
-        "insert into dispute_polls (gateway, livemode, ask_since, begun_at, complete_until)"
-        " values ('stripe', false, clock_now(), clock_now(), clock_now())"
+        "insert into dispute_polls (gateway, livemode, ask_since, begun_at, due_at, complete_until)"
+        " values ('stripe', false, clock_now(), clock_now(), clock_now(), clock_now())"
     )
 
 
@@ -63,6 +63,7 @@ DISPUTE = Flow(
     couriers=False,
     crons=("check_payments", "apply_gateway_events", "store_missing_receipts", "check_disputes"),
     alone=True,
+    later=3660,  # each gateway is asked once an hour
 )
 
 FLOWS = (DISPUTE,)

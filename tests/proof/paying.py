@@ -314,6 +314,7 @@ def disputed(at: At) -> Flow:
         alone=True,
         gateways=(at.gateway,),
         told_only=not at.lists_disputes,
+        later=HOUR + 60,  # each gateway is asked once an hour
     )
 
 

@@ -398,6 +398,15 @@ def test_what_the_gateway_has_not_given_back_within_the_hour_is_asked_for_once(g
     assert giving.read("select status from refunds") == [{"status": "succeeded"}]
 
 
+def test_it_is_asked_for_however_late_the_cron_comes_again(giving) -> None:
+    tick(giving)
+    for _ in range(2):
+        tick(giving, 26 * 60)
+
+    assert giving.house.gateway.asked == 1
+    assert giving.read("select status from refunds") == [{"status": "succeeded"}]
+
+
 @pytest.mark.parametrize("is_after", [False, True])
 @pytest.mark.parametrize("at", range(1, 7))
 def test_wherever_the_crons_die_it_goes_back_once(giving, at: int, is_after: bool) -> None:
