@@ -230,4 +230,6 @@ class _Reading:
             if deed.row and deed.becomes in ids:
                 ids[deed.row] = ids.pop(deed.becomes)
             named.append(ids.get(deed.row) if deed.row else None)
+            if deed.row and deed.what == "INSERT":
+                ids.pop(deed.row, None)  # before that the place was another's
         return named[::-1]

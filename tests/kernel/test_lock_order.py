@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import lock_order
 import psycopg
 import pytest
+from bank_transfers.test_hammer import opened, said
 from books import settle
 from journal import Journal
 from money_back import Desk
@@ -88,7 +89,9 @@ def test_foreign_keys_and_rows_of_ones_own_are_nobodys_order(desk: Desk, journal
 
 
 def test_a_payment_and_all_that_becomes_of_it_lock_in_order(desk: Desk, journal: Journal) -> None:
-    paid = [do(desk, "paid", key=f"paid-{number}") for number in range(8)]
+    paid = [do(desk, "open", key=f"paid-{number}") for number in range(8)]
+    for row in paid:
+        do(desk, "receive", attempt_id=row["payment_attempt_id"], gateway_session_id=None)
     refund = do(desk, "refund", intent_id=paid[0]["payment_intent_id"], amount=100)
     do(desk, "say", refund=refund, outcome="succeeded")
     do(desk, "dispute", attempt_id=paid[1]["payment_attempt_id"], outcome="lost")
@@ -96,3 +99,19 @@ def test_a_payment_and_all_that_becomes_of_it_lock_in_order(desk: Desk, journal:
     do(desk, "call", function="spend_credits", description="Lunch", reference=None, **asked)
 
     assert told(desk, journal) == []
+
+
+def test_receipts_of_one_payment_lock_before_the_accounts(database: str, journal: Journal) -> None:
+    _, counter, account = opened(database)
+    order = said(database, counter, lambda one: one.order(amount=300_000))
+    about = {"amount": 100_000, "order_display_id": order["display_id"]}
+    for number in range(3):
+        name = f"UTR{number:06}"
+        entry = said(
+            database, counter, lambda one, n=name: one.enter(account, reference=n, **about)
+        )
+        said(database, counter, lambda one, it=entry: one.approve(it))
+
+    calls = journal.read(database.rpartition("/")[2])
+    assert lock_order.breaches(one for one in calls if len(one.calls) == 1) == []
+    assert [one for one in calls if one.calls == ["approve_bank_transfer"]]
