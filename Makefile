@@ -68,7 +68,7 @@ soak: .installed-for-test ## kill and cut parts while people buy; MINUTES=10, sl
 
 .PHONY: sim
 sim: .installed-for-test ## the kernel beside its model, messages in any order, 100,000 payments; PAYMENTS=2000 SEED=2
-	@MACHINE_EXAMPLES=$(or $(EXAMPLES),500) MACHINE_STEPS=60 SHUFFLES=$(or $(SHUFFLES),1000) $(PY) -m pytest \
+	@MACHINE_EXAMPLES=$(or $(EXAMPLES),5000) SHUFFLES=$(or $(SHUFFLES),1000) $(PY) -m pytest \
 	  tests/kernel/test_machine.py tests/gateways/test_*_shuffle.py -n 2 --timeout 0 -q
 	@$(MAKE) --no-print-directory sim-payments
 

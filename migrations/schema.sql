@@ -9847,9 +9847,17 @@ CREATE OR REPLACE FUNCTION public.postpone_autopay_charge(hasura_session json, p
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+declare
+    v_intent_id uuid;
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
+    -- Lock order: the attempt comes between the payment and the charge.
+    select payment_intent_id into v_intent_id from autopay_charges where id = p_autopay_charge_id;
+    perform from payment_intents where id = v_intent_id for no key update;
+    perform from payment_attempts
+    where payment_intent_id = v_intent_id and status = 'created'
+    order by id for no key update;
     perform lock_autopay_charges(array[p_autopay_charge_id]);
 
     update autopay_charges
@@ -10090,6 +10098,9 @@ declare
     ];
 begin
     if v_intent_id is not null then
+        perform from bank_transfers
+        where payment_intent_id = v_intent_id and status = 'approved' and amount_used < amount
+        order by id for no key update;
         v_ids := v_ids || held_receipts_account(p_transfer, v_intent_id) || array(
             select ledger_account(
                 p_transfer.organization_id, p_transfer.livemode, code, 'liability',
@@ -10101,7 +10112,7 @@ begin
     perform from ledger_accounts where id = any(v_ids) order by id for no key update;
 end;
 $function$;
-comment on function ready_ledger_accounts(bank_transfers) is 'Locks every ledger account that a receipt may touch, in order of id: its arrival, the payment and the surplus are booked in three calls, which could not keep that order among them.';
+comment on function ready_ledger_accounts(bank_transfers) is 'Locks the receipts that are held for its payment, and then every ledger account that they may touch, in order of id: the arrival, the payment and the surplus are booked in three calls, which could not keep that order among them. The payment is locked.';
 
 CREATE OR REPLACE FUNCTION public.reason_not_to_settle(p_attempt payment_attempts, p_status text)
  RETURNS text

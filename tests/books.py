@@ -62,6 +62,8 @@ def settle(connection: Connection) -> Tenant:
 def repeat_ids(connection: Connection, table: str) -> None:
     """Give rows ids that look random, and are the same when the same is done in another life.
 
+    Another life in the same database begins with `begin_ids_again`.
+
     What is done in the order of ids would otherwise take another course each time that Hypothesis
     plays the same steps, which it takes for a fault.
     """
@@ -69,6 +71,10 @@ def repeat_ids(connection: Connection, table: str) -> None:
     connection.execute(
         f"alter table {table} alter id set default md5(nextval('{table}_ids')::text)::uuid"
     )
+
+
+def begin_ids_again(connection: Connection, table: str) -> None:
+    connection.execute(f"select setval('{table}_ids', 1, false)")
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,9 @@ class Money:
             name: Jsonb(value) if isinstance(value, dict | list) else value
             for name, value in arguments.items()
         }
-        self.db.execute("set local role munim_hasura")
+        # Which call it was stays in the journal: see lock_order.
+        call = f"select pg_logical_emit_message(true, 'call {function}', '')"
+        self.db.execute(f"{call}; set local role munim_hasura")
         rows = self.db.execute(
             f"select * from {function}(hasura_session => %(session)s{names})",
             {"session": json.dumps(self.session), **values},
@@ -157,13 +165,23 @@ class Money:
 
 
 def broken_invariants(connection: Connection) -> dict[str, list[dict[str, Any]]]:
-    """Every row of every invariant view; an empty dict is a healthy database."""
+    """Every row of every invariant view; an empty dict is a healthy database.
+
+    All are looked at in one statement, which a connection that looks again has ready.
+    """
     views = connection.execute(
         "select viewname from pg_views where viewname like 'invariant\\_%' order by viewname"
     ).fetchall()
     assert len(views) >= 6
-    found = {v["viewname"]: connection.execute(f"select * from {v['viewname']}") for v in views}
-    return {name: rows for name, cursor in found.items() if (rows := cursor.fetchall())}
+    broken = connection.execute(
+        " union all ".join(
+            f"select '{view['viewname']}' as name where exists (select from {view['viewname']})"
+            for view in views
+        ),
+        prepare=True,
+    ).fetchall()
+    names = [row["name"] for row in broken]
+    return {name: connection.execute(f"select * from {name}").fetchall() for name in names}
 
 
 # Which parts of a shared account there are is chance; their sums are not.

@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterator
 from uuid import uuid4
 
+import lock_order
 import psycopg
 import pytest
 from books import MIGRATIONS, Connection, Money, Tenant, settle
 from hypothesis import HealthCheck, settings
+from journal import Journal
 from psycopg.rows import dict_row
 
 from sandbox import migrations
@@ -66,14 +68,25 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     server.destroy()
 
 
+@pytest.fixture(scope="session")
+def journal(postgres: Postgres) -> Journal:
+    return Journal(postgres.url)
+
+
 @pytest.fixture
-def database(postgres: Postgres) -> Iterator[str]:
-    """The URL of a database of the test's own, for what several connections must see."""
+def database(postgres: Postgres, journal: Journal) -> Iterator[str]:
+    """The URL of a database of the test's own, for what several connections must see.
+
+    Afterwards each call of a money function that nothing ran beside must have locked in order.
+    """
     name = f"test_{uuid4().hex[:12]}"
     with psycopg.connect(postgres.url, autocommit=True) as admin:
         admin.execute(f"create database {name} template {TEMPLATE}")
     url = postgres.url.rsplit("/", 1)[0] + f"/{name}"
+    journal.begin()
     yield url
+    calls = [one for one in journal.read(name) if len(one.calls) == 1 and one.is_alone]
+    assert {*lock_order.breaches(calls)} == set()
     with psycopg.connect(postgres.url, autocommit=True) as admin:
         admin.execute(f"drop database {name} with (force)")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+import history
 from proof import belongings, trace
 from proof.acknowledged import Acknowledged, unbooked, unknown_refunds
 from proof.ledgers import LEDGERS, SentBack
@@ -245,6 +246,8 @@ class Case:
 
     def _message(self, delivery: Delivery) -> None:
         answer, event_id = self.stage.webhook(delivery)
+        if answer.is_yes and not self.stage.is_kept(event_id):
+            self.complaints.append(f"message {event_id} was answered before it was kept")
         self.says(answer)
         self.heard.heard("message", event_id=event_id)
 
@@ -275,6 +278,7 @@ class Case:
         faults = [f"{view}: {rows}" for view, rows in self.stage.broken_invariants().items()]
         faults += self.heard.broken(self)
         faults += trace.broken(self.stage.seam.trace)
+        faults += history.breaches(self.stage.database)
         faults += unknown_refunds(self)
         # Without anybody who tells us, or asks, a charge of the gateway is not in the books.
         told = self.is_told and not self.flow.asked_only

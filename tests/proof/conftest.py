@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "sandbox" / "gateways"))
 
 from ports import free_port
+from proof.flows import FLOWS
 from proof.stage import Stage, open_stage
 
 from app import budget, clock, graphql, http
@@ -29,10 +30,12 @@ TIMES = (
 
 @pytest.hookimpl(tryfirst=True)  # else xdist, asked for this folder alone, reads no groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep one stage: with several workers, all of these run in the same one."""
+    """Keep two stages: with several workers, half of the flows run in each of two of them."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("proof"))
+            flow = getattr(item, "callspec", None) and item.callspec.params.get("flow")
+            half = FLOWS.index(flow) % 2 if flow else 0
+            item.add_marker(pytest.mark.xdist_group(f"proof-{half}"))
 
 
 @pytest.fixture(scope="session")
@@ -50,5 +53,7 @@ def stage(open_stages: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage
             monkeypatch.setattr(module, name, value)
     open_stages.restart()
     with open_stages.seam:  # around a test only: the worker has tests of others to run
+        open_stages.journal.begin()
         yield open_stages
+    assert open_stages.broken_order() == []
     open_stages.empty()

@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import history
 import httpx
+import lock_order
 import psycopg
 import yaml
 from books import broken_invariants
+from journal import Journal
 from proof import couriers
 from proof.seam import Kind, Seam
 from psycopg.rows import dict_row
@@ -35,6 +38,7 @@ from sandbox.processes import Process
 from sandbox.world import Ports
 
 WELL_SECONDS_MAX = 90.0
+THE_TEST = "the_test"  # in the journal: not a request of the service's
 EVENT_TRIGGERS = (
     world.METADATA / "databases" / "default" / "tables" / "public_receipt_requests.yaml"
 )
@@ -74,6 +78,8 @@ class Stage:
         self.event_triggers = [trigger["name"] for trigger in triggers]
         self._intents = self._tables_of_intents()
         self._keep_beginning()
+        history.keep(self.database)
+        self.journal = Journal(postgres.url)
         self.control("faults", **couriers.HELD)
         self.restart()
 
@@ -170,6 +176,13 @@ class Stage:
     def broken_invariants(self) -> dict[str, Any]:
         return broken_invariants(self.database)
 
+    def broken_order(self) -> list[str]:
+        """Name each lock that was taken out of order since this was last asked."""
+        requests = [
+            one for one in self.journal.read() if THE_TEST not in one.calls and one.is_alone
+        ]
+        return sorted({*lock_order.breaches(requests)})
+
     def gateway_position(self) -> int:
         (found,) = self.gateway_books.execute("select max(position) from objects").fetchone()
         return int(found or 0)
@@ -192,12 +205,18 @@ class Stage:
             self.sql(f"select exists ({self._intents}) as it", *[row_id] * self._count)[0]["it"]
         )
 
+    def is_kept(self, event_id: str) -> bool:
+        """Whether the inbox holds a message, committed."""
+        return bool(self.sql("select from gateway_events where event_id = %s", event_id))
+
     def empty(self) -> None:
         """Put every table back to how it was after the seeds."""
         with self.database.transaction():
+            self.database.execute(f"select pg_logical_emit_message(true, 'call {THE_TEST}', '')")
             self.database.execute("set local session_replication_role = replica")
             self.database.execute(self._emptying)
             self.database.execute("update clock set skew_seconds = %s", [self.skew])
+            history.forget(self.database)
 
     def _keep_beginning(self) -> None:
         columns = self.sql(

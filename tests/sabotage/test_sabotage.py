@@ -6,7 +6,7 @@ import pytest
 from sabotage import breaking
 
 BUGS = breaking.bugs()
-A_DAY = 6
+A_DAY = 15
 
 
 def todays(place: int) -> breaking.Bug:

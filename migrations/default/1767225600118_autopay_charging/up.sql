@@ -646,9 +646,17 @@ create function postpone_autopay_charge(
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
+declare
+    v_intent_id uuid;
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
+    -- Lock order: the attempt comes between the payment and the charge.
+    select payment_intent_id into v_intent_id from autopay_charges where id = p_autopay_charge_id;
+    perform from payment_intents where id = v_intent_id for no key update;
+    perform from payment_attempts
+    where payment_intent_id = v_intent_id and status = 'created'
+    order by id for no key update;
     perform lock_autopay_charges(array[p_autopay_charge_id]);
 
     update autopay_charges

@@ -67,6 +67,9 @@ declare
     ];
 begin
     if v_intent_id is not null then
+        perform from bank_transfers
+        where payment_intent_id = v_intent_id and status = 'approved' and amount_used < amount
+        order by id for no key update;
         v_ids := v_ids || held_receipts_account(p_transfer, v_intent_id) || array(
             select ledger_account(
                 p_transfer.organization_id, p_transfer.livemode, code, 'liability',
@@ -79,8 +82,9 @@ begin
 end;
 $$;
 comment on function ready_ledger_accounts is
-'Locks every ledger account that a receipt may touch, in order of id: its arrival, the payment and the '
-'surplus are booked in three calls, which could not keep that order among them.';
+'Locks the receipts that are held for its payment, and then every ledger account that they may touch, in '
+'order of id: the arrival, the payment and the surplus are booked in three calls, which could not keep '
+'that order among them. The payment is locked.';
 
 create function book_receipt(p_transfer bank_transfers) returns void
 language plpgsql volatile

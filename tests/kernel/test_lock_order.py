@@ -1,0 +1,117 @@
+"""What the journal tells of locks, and a rule about their order that can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import lock_order
+import psycopg
+import pytest
+from bank_transfers.test_hammer import opened, said
+from books import settle
+from journal import Journal
+from money_back import Desk
+from psycopg.rows import dict_row
+
+FUNCTION = """
+create function {name}(hasura_session json) returns setof customers
+language plpgsql security definer set search_path = public
+as $$
+begin
+    {body}
+end;
+$$;
+grant execute on function {name} to munim_hasura;
+"""
+INTENTS = "perform from payment_intents order by id for no key update;"
+ATTEMPTS = "perform from payment_attempts order by id for no key update;"
+BACKWARDS = "for i in 0..9 loop perform from payment_intents order by id desc offset i limit 1"
+BACKWARDS += " for no key update; end loop;"
+IN_A_PART = f"begin {ATTEMPTS} exception when division_by_zero then null; end;"
+BODIES = {
+    "in order": (INTENTS + ATTEMPTS, []),
+    "swapped": (ATTEMPTS + INTENTS, ["payment_intents is locked after payment_attempts"]),
+    "changed before it was locked": (
+        "update payment_attempts set checks = checks;" + INTENTS,
+        ["payment_intents is locked after payment_attempts"],
+    ),
+    "swapped, in a part with its own handler": (
+        IN_A_PART + INTENTS,
+        ["payment_intents is locked after payment_attempts"],
+    ),
+    "the last id first": (BACKWARDS, ["payment_intents are not locked in order of id"]),
+    "alone": ("update clock set skew_seconds = 0;", []),
+    "without a place": (
+        "update clock set skew_seconds = 0;" + INTENTS,
+        ["clock has no place among ['clock', 'payment_intents']"],
+    ),
+}
+
+
+@pytest.fixture
+def desk(database: str, journal: Journal) -> Iterator[Desk]:
+    """A customer with ten payments; what was done before the test is not read any more."""
+    with psycopg.connect(database, row_factory=dict_row, autocommit=True) as db:
+        desk = Desk(db, settle(db).session)
+        for number in range(10):
+            do(desk, "open", key=f"key-{number}")
+        journal.begin()
+        yield desk
+
+
+def do(desk: Desk, name: str, **asked: object) -> dict:
+    with desk.db.transaction():
+        return getattr(desk, name)(**asked)
+
+
+def told(desk: Desk, journal: Journal) -> list[str]:
+    return lock_order.breaches(one for one in journal.read(desk.db.info.dbname) if one.calls)
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_what_is_locked_against_the_order_is_told(desk: Desk, journal: Journal, name: str) -> None:
+    body, breaches = BODIES[name]
+    desk.db.execute(FUNCTION.format(name="act", body=body))
+    do(desk, "call", function="act")
+
+    assert told(desk, journal) == [f"act: {breach}" for breach in breaches]
+
+
+def test_foreign_keys_and_rows_of_ones_own_are_nobodys_order(desk: Desk, journal: Journal) -> None:
+    with desk.db.transaction():
+        desk.open(key="new")
+        desk.db.execute("update payment_intents set purpose = purpose where status = 'pending'")
+
+    (call,) = [one for one in journal.read(desk.db.info.dbname) if one.calls]
+    held = [lock for lock in call.locks if not lock.is_new]
+    assert [lock.table for lock in held] == ["customers"] + 10 * ["payment_intents"]
+    assert all(lock.id for lock in held)
+
+
+def test_a_payment_and_all_that_becomes_of_it_lock_in_order(desk: Desk, journal: Journal) -> None:
+    paid = [do(desk, "open", key=f"paid-{number}") for number in range(8)]
+    for row in paid:
+        do(desk, "receive", attempt_id=row["payment_attempt_id"], gateway_session_id=None)
+    refund = do(desk, "refund", intent_id=paid[0]["payment_intent_id"], amount=100)
+    do(desk, "say", refund=refund, outcome="succeeded")
+    do(desk, "dispute", attempt_id=paid[1]["payment_attempt_id"], outcome="lost")
+    asked = {"customer_id": desk.session["x-hasura-customer-id"], "amount": 300, "key": "spent"}
+    do(desk, "call", function="spend_credits", description="Lunch", reference=None, **asked)
+
+    assert told(desk, journal) == []
+
+
+def test_receipts_of_one_payment_lock_before_the_accounts(database: str, journal: Journal) -> None:
+    _, counter, account = opened(database)
+    order = said(database, counter, lambda one: one.order(amount=300_000))
+    about = {"amount": 100_000, "order_display_id": order["display_id"]}
+    for number in range(3):
+        name = f"UTR{number:06}"
+        entry = said(
+            database, counter, lambda one, n=name: one.enter(account, reference=n, **about)
+        )
+        said(database, counter, lambda one, it=entry: one.approve(it))
+
+    calls = journal.read(database.rpartition("/")[2])
+    assert lock_order.breaches(one for one in calls if len(one.calls) == 1) == []
+    assert [one for one in calls if one.calls == ["approve_bank_transfer"]]
