@@ -10590,10 +10590,13 @@ CREATE OR REPLACE FUNCTION public.refund_check_delay(p_status text, p_checks int
  IMMUTABLE
 BEGIN ATOMIC
  SELECT
-         CASE p_status
-             WHEN 'succeeded'::text THEN (ARRAY['1 day'::interval, '6 days'::interval, '23 days'::interval])[(p_checks + 1)]
-             ELSE check_delay(p_checks)
-         END AS check_delay;
+         CASE
+             WHEN (p_status <> 'succeeded'::text) THEN check_delay(p_checks)
+             WHEN (p_checks = 0) THEN '1 day'::interval
+             WHEN (p_checks = 1) THEN '6 days'::interval
+             WHEN (p_checks = 2) THEN '23 days'::interval
+             ELSE NULL::interval
+         END AS "case";
 END;
 comment on function refund_check_delay(text,integer) is 'How long to wait before a gateway is asked what became of a refund, after so many times; null when nobody asks any more. One that succeeded is looked at after a day, a week and a month.';
 

@@ -82,6 +82,7 @@ TOLD: dict[tuple[str, str], set[str]] = {
     ("payment_intent", "failed"): {"payment.failed"},
     ("payment_intent", "expired"): {"payment.expired"},
     ("payment_intent", "paid"): {"payment.succeeded"},
+    ("payment_intent", "canceled"): {"payment.canceled"},
     ("refund", "created"): {"refund.created"},
     ("refund", "succeeded"): {"refund.succeeded"},
     ("refund", "failed"): {"refund.failed"},

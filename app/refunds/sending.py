@@ -86,9 +86,7 @@ def check(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
     if found is not None:
         ours = replace(found, refund_id=row["id"])
         inbox.keep_found(ctx, row, ours)
-    elif row["status"] == "succeeded":  # it was there: that it is not found says nothing
-        return row
-    elif row["status"] == "created" and _may_go_back_by_itself(ctx, row):
+    elif _may_be_missing(ctx, row):
         return row
     elif row["status"] in ASKABLE and _may_be_asked_for(ctx, row):
         return send(ctx, row)
@@ -119,6 +117,13 @@ def _ask_again(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
 def _may_go_back_by_itself(ctx: Context, row: dict[str, Any]) -> bool:
     """Tell whether its gateway may yet send this money back unasked: who asks waits for that."""
     return _age(ctx, row) < GIVEN_BACK_AGE_MAX and _is_waited_for(ctx, row)
+
+
+def _may_be_missing(ctx: Context, row: dict[str, Any]) -> bool:
+    """Tell whether it says nothing that it is not found: it was there, or may come by itself."""
+    if row["status"] == "created":
+        return _may_go_back_by_itself(ctx, row)
+    return bool(row["status"] == "succeeded")
 
 
 def _may_be_asked_for(ctx: Context, row: dict[str, Any]) -> bool:

@@ -860,10 +860,11 @@ comment on function lock_due_refunds is
 create function refund_check_delay(p_status text, p_checks integer) returns interval
 language sql immutable
 begin atomic
-select case p_status
-    when 'succeeded'
-        then (array[interval '1 day', interval '6 days', interval '23 days']) [p_checks + 1]
-    else check_delay(p_checks)
+select case
+    when p_status <> 'succeeded' then check_delay(p_checks)
+    when p_checks = 0 then interval '1 day'
+    when p_checks = 1 then interval '6 days'
+    when p_checks = 2 then interval '23 days'
 end;
 end;
 comment on function refund_check_delay is
