@@ -23,7 +23,8 @@ UNLISTED = {"cashfree"}
 
 # When each attempt and refund was over, by the gateway's word at the latest, and when it ended here
 # or was listed for a person; in Unix seconds. Money is there from its booking on. A second payment
-# of a page has no page of its own: it is looked for when that has closed, perhaps days later.
+# of a page has no page of its own: it is looked for when that has closed, perhaps days later. What
+# came back of a refund is looked for after a day and after a week.
 ENDED = """
 with wave as (select %s::timestamptz as began),
 endings as (
@@ -57,12 +58,21 @@ where attempts.created_at >= wave.began
 union all
 select
     'refund', refunds.id::text, gateway, status, null,
-    extract(epoch from refunds.created_at + case
-        when gateway_refund_id is null then interval '25 hours' else interval '0'
+    extract(epoch from case
+        when status = 'failed' and succeeded_at is not null then succeeded_at + interval '7 days'
+        when gateway_refund_id is null then refunds.created_at + interval '25 hours'
+        else refunds.created_at
     end)::float8,
-    extract(epoch from least(updated_at, exceptions.created_at))::float8
+    extract(epoch from least(
+        case status when 'succeeded' then ledger_transactions.created_at else updated_at end,
+        exceptions.created_at
+    ))::float8
 from refunds
 cross join wave
+left join ledger_transactions
+    on ledger_transactions.key = 'refund:' || refunds.id
+    and ledger_transactions.organization_id = refunds.organization_id
+    and ledger_transactions.livemode = refunds.livemode
 left join exceptions on object_id = refunds.id and class = 'refund-unresolved'
 where refunds.created_at >= wave.began
 """
