@@ -44,9 +44,9 @@ thorough: .installed-for-test ## run the others: machines, races, kills, fuzz, b
 	  --hypothesis-seed $(SEED) --randomly-seed $(SEED)
 
 .PHONY: browser
-browser: ## install Chromium by apt where there is none: the tests of pages need it, and are skipped without
+browser: ## install Chromium and letters for Hindi by apt: the tests of pages need it, and are skipped without
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { apt-get update -qq \
-	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || { echo "munim: Chromium is not there: apt install chromium, as root" >&2; exit 1; }
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium fonts-lohit-deva >/dev/null; } || { echo "munim: Chromium is not there: apt install chromium, as root" >&2; exit 1; }
 
 .PHONY: fuzz-engine
 fuzz-engine: .installed-for-test ## ask the engine random queries; EXAMPLES=1000 by default
