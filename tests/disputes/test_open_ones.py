@@ -158,6 +158,7 @@ def test_each_is_asked_about_once_an_hour_the_longest_unasked_first(office: Offi
     assert disputes_of.poll(office.ctx, poll) == 1  # there is time for one only
     budget.finish()
     assert not office.is_complete()
+    office.wait(HOUR)
     office.tick()
     assert office.teller.asked[2:] == [office.payment(number) for number in (1, 2, 1)]
     assert office.is_complete()
