@@ -293,6 +293,29 @@ def test_money_that_came_back_unheard_is_found_within_a_month(shop, days: int) -
         assert broken_invariants(db) == {}
 
 
+@pytest.mark.parametrize("is_after", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_wherever_a_late_look_dies_the_next_one_books_once_what_came_back(
+    shop, at: int, is_after: bool
+) -> None:
+    come_back(shop, shop.refund()["refund_id"])
+    shop.house.wait(DAY)
+    shop.house.plan(at, is_after=is_after)
+    with pytest.raises(CrashError):
+        crons.check_refunds(shop.house.ctx)
+    looked = ["ClaimRefundChecks", "gateway.find_refund", "ReceiveGatewayEvent"]
+    assert shop.house.fault.calls == looked[:at]
+
+    shop.house.plan(0, is_after=False)
+    for _ in range(2):  # and twice
+        shop.house.wait(6 * DAY)
+        crons.check_refunds(shop.house.ctx)
+    assert shop.read("select status from refunds") == [{"status": "failed"}]
+    assert shop.read("select amount_refunded from payment_attempts") == [{"amount_refunded": 0}]
+    with psycopg.connect(shop.url, row_factory=dict_row) as db:
+        assert broken_invariants(db) == {}
+
+
 def test_what_stays_gone_is_looked_at_thrice_and_never_listed(shop) -> None:
     shop.refund()
     asked = []
