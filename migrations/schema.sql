@@ -3733,12 +3733,12 @@ begin
 
     return query
     update payment_attempts
-    set checks = checks - 1, next_check_at = clock_now() + interval '1 hour'
+    set checks = checks - 1, next_check_at = clock_now() + interval '30 minutes'
     where id in (
         select id
         from payment_attempts
         where id = any(v_ids)
-            and next_check_at > clock_now() + interval '1 hour'
+            and next_check_at > clock_now() + interval '30 minutes'
             and checks > 0
             and greatest(created_at, captured_at) > clock_now() - interval '7 days'
         order by id
@@ -3747,7 +3747,7 @@ begin
     returning *;
 end;
 $function$;
-comment on function ask_payments_again(json,jsonb) is 'The gateway gave no answer to questions: they were none of those that count, and are asked again within the hour; after a week as the schedule has it, so that a person hears of it at last.';
+comment on function ask_payments_again(json,jsonb) is 'The gateway gave no answer to questions: they were none of those that count, and are asked again within half an hour; after a week as the schedule has it, so that a person hears of it at last.';
 grant execute on function ask_payments_again(json,jsonb) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.ask_refund_again(hasura_session json, p_refund_id uuid)
@@ -4870,9 +4870,9 @@ CREATE OR REPLACE FUNCTION public.check_delay(p_checks integer)
  LANGUAGE sql
  IMMUTABLE
 BEGIN ATOMIC
- SELECT ((ARRAY['00:00:30'::interval, '00:02:00'::interval, '00:10:00'::interval, '01:00:00'::interval, '06:00:00'::interval] || array_fill('1 day'::interval, ARRAY[6])))[(p_checks + 1)];
+ SELECT ((ARRAY['00:00:30'::interval, '00:02:00'::interval, '00:10:00'::interval, '01:00:00'::interval, '06:00:00'::interval] || array_fill('20:00:00'::interval, ARRAY[7])))[(p_checks + 1)];
 END;
-comment on function check_delay(integer) is 'How long to wait before a gateway is asked again about something that has not ended, after so many times; null when it is a person''s turn.';
+comment on function check_delay(integer) is 'How long to wait before a gateway is asked again about something that has not ended, after so many times; null when it is a person''s turn. Twenty hours at most, so that what happens just after a question is known within a day though some answers are lost.';
 
 CREATE OR REPLACE FUNCTION public.check_ledger_account()
  RETURNS trigger
@@ -8406,7 +8406,7 @@ begin
             end;
         when p_attempt.status in ('failed', 'expired', 'canceled') then
             -- Its checks are counted from its end: see move_payment_attempt.
-            return case when p_attempt.checks < 2 then v_now + interval '1 day' end;
+            return case when p_attempt.checks < 2 then v_now + interval '20 hours' end;
         when v_by_schedule is null then
             return null;
         else

@@ -35,7 +35,7 @@ def check_payments(ctx: Context) -> dict[str, int]:
 
     Of one that is captured the other payments of its page are asked for, which nobody may have told
     of. An attempt is put off to its next time before it is asked about, so that one that cannot be
-    asked about keeps nobody else waiting. Silence is no answer: it is asked again within the hour.
+    asked about keeps nobody else waiting. Silence is no answer: it is asked again in half an hour.
     """
     asked = answered = 0
     while has_time() and (due := ctx.hasura.run("ClaimPaymentChecks", limit=1)):

@@ -16,7 +16,7 @@ WAITS = [
     timedelta(minutes=10),
     timedelta(hours=1),
     timedelta(hours=6),
-    *[DAY] * 6,
+    *[timedelta(hours=20)] * 7,
 ]
 
 
@@ -82,7 +82,7 @@ def test_an_attempt_is_asked_about_when_its_page_has_closed(db, money) -> None:
     advance(db, timedelta(seconds=1))
     (closed,) = claim(money)
     assert (closed["id"], closed["checks"]) == (attempt, 5)
-    advance(db, DAY - timedelta(seconds=1))
+    advance(db, WAITS[-1] - timedelta(seconds=1))
     assert claim(money) == []
     advance(db, timedelta(seconds=1))
     (later,) = claim(money)
@@ -129,7 +129,7 @@ def test_what_was_given_up_and_is_open_again_is_asked_about_or_listed(db, money)
     for _ in range(10):
         advance(db, DAY)
         asked += [row["status"] for row in claim(money)]
-    assert asked == ["processing"] * 8  # an hour, six hours, and six days
+    assert asked == ["processing"] * 9  # an hour, six hours, and seven times twenty
     assert [row["class"] for row in listed(db)] == ["payment-unresolved"]
 
 
@@ -163,7 +163,7 @@ def test_what_ended_without_money_is_asked_about_for_two_days_more(db, money, ou
     for _ in range(72):
         advance(db, timedelta(hours=1))
         waits.append([row["id"] for row in claim(money)])
-    assert [hour for hour, found in enumerate(waits, start=1) if found] == [6, 30, 54]
+    assert [hour for hour, found in enumerate(waits, start=1) if found] == [6, 26, 46]
     assert listed(db) == []
     assert broken_invariants(db) == {}
 
@@ -182,7 +182,7 @@ def test_what_ended_late_is_asked_about_as_often_after_its_end(db, money, days) 
     for _ in range(72):
         advance(db, timedelta(hours=1))
         waits.append([row["id"] for row in claim(money)])
-    assert [hour for hour, found in enumerate(waits, start=1) if found] == [6, 30, 54]
+    assert [hour for hour, found in enumerate(waits, start=1) if found] == [6, 26, 46]
     assert broken_invariants(db) == {}
 
 
@@ -198,7 +198,7 @@ def test_money_that_came_late_and_unannounced_is_found_and_booked(db, money) -> 
     assert broken_invariants(db) == {}
 
 
-def test_a_question_without_an_answer_does_not_count_and_is_asked_again_in_an_hour(
+def test_a_question_without_an_answer_does_not_count_and_is_asked_again_in_half_an_hour(
     db, money
 ) -> None:
     attempt = money.open()["payment_attempt_id"]
@@ -208,7 +208,7 @@ def test_a_question_without_an_answer_does_not_count_and_is_asked_again_in_an_ho
     (again,) = money.call("ask_payments_again", payment_attempt_ids=[str(attempt)])
     assert again["checks"] == 3
 
-    advance(db, timedelta(minutes=59))
+    advance(db, timedelta(minutes=29))
     assert claim(money) == []
     advance(db, timedelta(minutes=1))
     assert [row["checks"] for row in claim(money)] == [4]

@@ -384,7 +384,7 @@ def test_surplus_given_up_and_made_after_all_is_no_loss(db, desk, tenant) -> Non
 def test_checks_come_by_the_schedule_and_end_with_a_person(db, desk, paid) -> None:
     refund = desk.refund(paid["payment_intent_id"])
     seen = []
-    for _ in range(12):
+    for _ in range(13):
         due = db.execute("select next_check_at from refunds").fetchone()["next_check_at"]
         seen.append(due)
         db.execute(
@@ -397,7 +397,7 @@ def test_checks_come_by_the_schedule_and_end_with_a_person(db, desk, paid) -> No
         if claimed["next_check_at"] is None:
             break
 
-    assert len(seen) == 11
+    assert len(seen) == 12
     assert listed(db) == {"refund-unresolved"}
     assert desk.call("claim_refund_checks", limit=5) == []
     assert broken_invariants(db) == {}

@@ -58,9 +58,10 @@ language sql immutable
 begin atomic
 select (
     array['30 seconds', '2 minutes', '10 minutes', '1 hour', '6 hours']::interval[]
-    || array_fill(interval '1 day', array[6])
+    || array_fill(interval '20 hours', array[7])
 )[p_checks + 1];
 end;
 comment on function check_delay is
 'How long to wait before a gateway is asked again about something that has not ended, after so many '
-'times; null when it is a person''s turn.';
+'times; null when it is a person''s turn. Twenty hours at most, so that what happens just after a '
+'question is known within a day though some answers are lost.';

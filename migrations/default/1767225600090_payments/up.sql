@@ -429,7 +429,7 @@ begin
             end;
         when p_attempt.status in ('failed', 'expired', 'canceled') then
             -- Its checks are counted from its end: see move_payment_attempt.
-            return case when p_attempt.checks < 2 then v_now + interval '1 day' end;
+            return case when p_attempt.checks < 2 then v_now + interval '20 hours' end;
         when v_by_schedule is null then
             return null;
         else
@@ -579,12 +579,12 @@ begin
 
     return query
     update payment_attempts
-    set checks = checks - 1, next_check_at = clock_now() + interval '1 hour'
+    set checks = checks - 1, next_check_at = clock_now() + interval '30 minutes'
     where id in (
         select id
         from payment_attempts
         where id = any(v_ids)
-            and next_check_at > clock_now() + interval '1 hour'
+            and next_check_at > clock_now() + interval '30 minutes'
             and checks > 0
             and greatest(created_at, captured_at) > clock_now() - interval '7 days'
         order by id
@@ -595,7 +595,7 @@ end;
 $$;
 comment on function ask_payments_again is
 'The gateway gave no answer to questions: they were none of those that count, and are asked again '
-'within the hour; after a week as the schedule has it, so that a person hears of it at last.';
+'within half an hour; after a week as the schedule has it, so that a person hears of it at last.';
 grant execute on function ask_payments_again to munim_hasura;
 
 create function end_page_check(
