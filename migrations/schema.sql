@@ -149,6 +149,7 @@ CREATE INDEX autopay_charges_by_customer ON public.autopay_charges USING btree (
 CREATE INDEX autopay_charges_to_give_up ON public.autopay_charges USING btree (next_try_at) WHERE (status = 'action_required'::text);
 CREATE INDEX autopay_charges_to_take_over ON public.autopay_charges USING btree (lease_until) WHERE (lease_until IS NOT NULL);
 CREATE INDEX autopay_charges_to_try ON public.autopay_charges USING btree (next_try_at) WHERE (status = 'due'::text);
+CREATE UNIQUE INDEX customer_pays_a_month_once ON public.autopay_charges USING btree (customer_id, currency, period) WHERE (status = 'succeeded'::text);
 comment on index autopay_charges_to_give_up is 'Queue of materialise_autopay.';
 comment on index autopay_charges_to_take_over is 'Queue of run_autopay.';
 comment on index autopay_charges_to_try is 'Queue of run_autopay and materialise_autopay.';
@@ -4607,15 +4608,18 @@ AS $function$
 declare
     v_attempt payment_attempts;
     v_intent payment_intents;
+    v_is_needless boolean;
 begin
     select * into strict v_intent from payment_intents where id = p_attempt.payment_intent_id;
+    v_is_needless := v_intent.status not in ('paid', 'canceled') and not p_attempt.is_in_suspense
+        and is_autopay_month_paid(v_intent.id);
 
     update payment_attempts
     set
         status = 'captured', captured_at = p_occurred_at, amount_captured = p_amount,
         gateway_payment_id = p_gateway_payment_id, next_check_at = page_check_at(p_attempt),
         receipt_url = p_receipt_url,
-        is_surplus = is_in_suspense or v_intent.status in ('paid', 'canceled'),
+        is_surplus = is_in_suspense or v_intent.status in ('paid', 'canceled') or v_is_needless,
         failure_code = null, failure_message = null, decline_class = null
     where id = p_attempt.id
     returning * into strict v_attempt;
@@ -4627,13 +4631,17 @@ begin
         );
     elsif v_attempt.is_surplus then
         perform keep_surplus(v_attempt, p_occurred_at);
+        if v_is_needless then
+            update payment_intents set status = 'canceled' where id = v_intent.id;
+            perform tell_of_cancellation(v_intent);
+        end if;
     else
         perform pay_payment_intent(v_intent, v_attempt);
     end if;
     perform requeue_gateway_events(v_attempt);
 end;
 $function$;
-comment on function capture_payment_attempt(payment_attempts,text,bigint,timestamp with time zone,text) is 'The gateway has the money: it is booked, and what was owed is paid, unless this is not what was owed.';
+comment on function capture_payment_attempt(payment_attempts,text,bigint,timestamp with time zone,text) is 'The gateway has the money: it is booked, and what was owed is paid, unless this is not what was owed, or another mandate''s charge has paid the month that it is for.';
 
 CREATE OR REPLACE FUNCTION public.capture_payments(p_event_ids uuid[])
  RETURNS void
@@ -5918,7 +5926,14 @@ begin
         select from payment_intents
         where id = p_attempt.payment_intent_id and status = 'canceled'
     ) then
-        perform skip_autopay_charge(p_charge, 'canceled');  -- and so is what was owed
+        -- And so is what was owed.
+        perform skip_autopay_charge(
+            p_charge,
+            case
+                when is_autopay_month_paid(p_charge.payment_intent_id) then 'paid-already'
+                else 'canceled'
+            end
+        );
     elsif p_attempt.decline_class in ('hard', 'fraud') then
         update autopay_charges
         set status = 'failed', reason = v_reason, lease_until = null
@@ -7111,6 +7126,18 @@ BEGIN ATOMIC
          END AS "case";
 END;
 comment on function invariant_part(invariant_checks) is 'The condition of the next part, which Postgres takes to the index of what the view reads.';
+
+CREATE OR REPLACE FUNCTION public.is_autopay_month_paid(p_payment_intent_id uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM (autopay_charges
+              JOIN autopay_charges other ON (((other.customer_id = autopay_charges.customer_id) AND (other.currency = autopay_charges.currency) AND (other.period = autopay_charges.period) AND (other.id <> autopay_charges.id))))
+           WHERE ((autopay_charges.payment_intent_id = is_autopay_month_paid.p_payment_intent_id) AND (other.status = 'succeeded'::text)))) AS "exists";
+END;
+comment on function is_autopay_month_paid(uuid) is 'Whether a payment is for a month that another charge of the customer''s has paid: a try that had failed may be paid after a new mandate charged the month. Two at once: the second fails, and is told again.';
 
 CREATE OR REPLACE FUNCTION public.is_being_captured(p_attempt payment_attempts)
  RETURNS boolean
@@ -8545,7 +8572,7 @@ BEGIN ATOMIC
          CASE
              WHEN (EXISTS ( SELECT
                 FROM autopay_charges
-               WHERE ((autopay_charges.payment_intent_id = payment_intents.id) AND (autopay_charges.status <> 'charging'::text)))) THEN 'its month is not being charged'::text
+               WHERE ((autopay_charges.payment_intent_id = payment_intents.id) AND ((autopay_charges.status <> 'charging'::text) OR is_autopay_month_paid(payment_intents.id))))) THEN 'its month is not being charged'::text
              ELSE NULL::text
          END) AS "coalesce"
     FROM (payment_attempts attempt
@@ -12727,7 +12754,10 @@ begin
             next_due_on, due_at, amount, currency,
             case when due_at < v_now - catch_up then 'skipped' else 'due' end,
             case when due_at < v_now - catch_up then 'missed' end,
-            case when due_at >= v_now - catch_up then greatest(due_at, v_now + notice) end
+            case
+                when due_at >= v_now - catch_up
+                    then greatest(due_at, case when notice > interval '0' then v_now + notice end)
+            end
         from months
         on conflict on constraint autopay_period_is_charged_once do nothing
         returning autopay_charges as charge
@@ -12736,7 +12766,7 @@ begin
     return v_charges;
 end;
 $function$;
-comment on function write_autopay_charges(uuid[]) is 'Writes the next month of each mandate down, once. A month that nobody looked at in time is missed.';
+comment on function write_autopay_charges(uuid[]) is 'Writes the next month of each mandate down, once. A month that nobody looked at in time is missed; one that is written down late has no more time for it, unless law wants the payer to be told before.';
 
 CREATE OR REPLACE FUNCTION public.write_autopay_mandate(p_customer customers, p_session json, p_key text, p_amount bigint, p_currency text, p_day_of_month integer, p_gateway text, p_success_url text, p_cancel_url text)
  RETURNS uuid

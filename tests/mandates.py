@@ -43,7 +43,8 @@ from mandates inner join credit_purchases using (organization_id, livemode, cust
 """
 BREACHES = {
     "invariant_autopay_charges_a_month_once": (
-        "insert into autopay_charges (organization_id, livemode, autopay_mandate_id, customer_id,"
+        "drop index customer_pays_a_month_once;"
+        " insert into autopay_charges (organization_id, livemode, autopay_mandate_id, customer_id,"
         " period, due_on, due_at, amount, currency, status, payment_intent_id)"
         " select organization_id, livemode, gen_random_uuid(), customer_id, period, due_on, due_at,"
         " amount, currency, status, gen_random_uuid() from autopay_charges"

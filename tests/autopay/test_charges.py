@@ -505,6 +505,82 @@ def test_money_of_a_try_that_had_failed_pays_the_month_and_a_second_goes_back(
     assert broken_invariants(db) == {}
 
 
+def test_a_month_that_is_written_down_late_has_no_more_time_for_it(due: Autopay, db) -> None:
+    due.at("2027-06-17T21:00Z")
+    assert due.materialise() == 1
+    due.at("2027-06-18T09:01Z")  # three days after it was due
+
+    assert due.begin(due.claim()) == []
+    assert (only(due)["status"], only(due)["reason"]) == ("skipped", "missed")
+    assert listed(db) == ["autopay-missed"]
+
+
+@pytest.fixture
+def replaced(due: Autopay) -> tuple[dict[str, object], dict[str, object]]:
+    """A try of a replaced mandate that was declined, and its successor's for the same month."""
+    (first,) = due.run("soft")
+    due.set_up(day_of_month=20)
+    due.at("2027-06-20T09:00Z")
+    due.materialise()
+    (second,) = due.begin(due.claim())
+    return first, second
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "together"])
+@pytest.mark.parametrize("late", [0, 1], ids=["the old try late", "the new one late"])
+def test_a_month_is_paid_once_though_a_new_mandate_charged_it_too(
+    due: Autopay, db: Connection, replaced, late: int, together: bool
+) -> None:
+    """A declined try may be paid after all: whichever is second goes back, as nothing is owed."""
+    due.answer(replaced[1 - late])
+    for _ in range(2):
+        if together:
+            due.answer_together([replaced[late]])
+        due.answer(replaced[late])
+
+    assert due.credits() == 250
+    rows = db.execute(
+        "select payment_attempts.id, is_surplus, payment_intents.status, refunds.amount"
+        " from payment_attempts"
+        " inner join payment_intents on payment_intents.id = payment_attempts.payment_intent_id"
+        " left join refunds on refunds.payment_attempt_id = payment_attempts.id"
+        " order by is_surplus"
+    ).fetchall()
+    assert [tuple(row.values()) for row in rows] == [
+        (replaced[1 - late]["payment_attempt_id"], False, "paid", None),
+        (replaced[late]["payment_attempt_id"], True, "canceled", 2500),
+    ]
+    told = db.execute("select type from events where type like 'payment.%' order by type")
+    kinds = [row["type"] for row in told]
+    assert kinds.count("payment.succeeded") == kinds.count("payment.canceled") == 1
+    assert [charge["status"] for charge in due.charges()].count("succeeded") == 1
+    assert broken_invariants(db) == {}
+
+
+def test_of_two_charges_of_a_month_that_end_at_once_one_waits_and_goes_back(
+    due: Autopay, db: Connection, replaced
+) -> None:
+    """Each looks before the other is done: the database lets one of them pass."""
+    looks = "select pg_get_functiondef('is_autopay_month_paid'::regproc) as it"
+    sees = db.execute(looks).fetchone()["it"]
+    db.execute(
+        "create or replace function is_autopay_month_paid(p_payment_intent_id uuid)"
+        " returns boolean language sql stable begin atomic select false; end"
+    )
+    due.answer(replaced[1])
+    assert due.answer(replaced[0])["status"] == "received"
+    assert due.credits() == 250
+
+    db.execute(sees)
+    due.at(due.now() + timedelta(hours=1))
+    (event,) = due.money.call("apply_due_gateway_event")
+    assert event["status"] == "applied"
+    rows = db.execute("select is_surplus from payment_attempts order by is_surplus").fetchall()
+    assert [row["is_surplus"] for row in rows] == [False, True]
+    assert due.credits() == 250
+    assert broken_invariants(db) == {}
+
+
 def test_a_month_that_was_passed_over_and_is_paid_late_is_taken_off_the_list(
     due: Autopay, db: Connection
 ) -> None:

@@ -983,15 +983,18 @@ as $$
 declare
     v_attempt payment_attempts;
     v_intent payment_intents;
+    v_is_needless boolean;
 begin
     select * into strict v_intent from payment_intents where id = p_attempt.payment_intent_id;
+    v_is_needless := v_intent.status not in ('paid', 'canceled') and not p_attempt.is_in_suspense
+        and is_autopay_month_paid(v_intent.id);
 
     update payment_attempts
     set
         status = 'captured', captured_at = p_occurred_at, amount_captured = p_amount,
         gateway_payment_id = p_gateway_payment_id, next_check_at = page_check_at(p_attempt),
         receipt_url = p_receipt_url,
-        is_surplus = is_in_suspense or v_intent.status in ('paid', 'canceled'),
+        is_surplus = is_in_suspense or v_intent.status in ('paid', 'canceled') or v_is_needless,
         failure_code = null, failure_message = null, decline_class = null
     where id = p_attempt.id
     returning * into strict v_attempt;
@@ -1003,6 +1006,10 @@ begin
         );
     elsif v_attempt.is_surplus then
         perform keep_surplus(v_attempt, p_occurred_at);
+        if v_is_needless then
+            update payment_intents set status = 'canceled' where id = v_intent.id;
+            perform tell_of_cancellation(v_intent);
+        end if;
     else
         perform pay_payment_intent(v_intent, v_attempt);
     end if;
@@ -1010,7 +1017,8 @@ begin
 end;
 $$;
 comment on function capture_payment_attempt is
-'The gateway has the money: it is booked, and what was owed is paid, unless this is not what was owed.';
+'The gateway has the money: it is booked, and what was owed is paid, unless this is not what was owed, or '
+'another mandate''s charge has paid the month that it is for.';
 
 create function keep_surplus(p_attempt payment_attempts, p_occurred_at timestamptz) returns void
 language plpgsql volatile

@@ -346,6 +346,8 @@ create index autopay_charges_to_give_up on autopay_charges (next_try_at)
 where status = 'action_required';
 comment on index autopay_charges_to_give_up is 'Queue of materialise_autopay.';
 create index autopay_charges_by_customer on autopay_charges (customer_id, period);
+create unique index customer_pays_a_month_once on autopay_charges (customer_id, currency, period)
+where status = 'succeeded';
 
 create trigger autopay_charge_takes_legal_steps
 before update of status on autopay_charges

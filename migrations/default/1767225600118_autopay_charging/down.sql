@@ -6,6 +6,7 @@ drop function has_open_attempt;
 drop function call_off_autopay_charge;
 drop function advance_autopay_charge;
 drop function finish_autopay_charges;
+drop function is_autopay_month_paid;
 drop function release_autopay_charges;
 drop function postpone_autopay_charge;
 drop function ask_autopay_payer;

@@ -39,7 +39,10 @@ begin
             next_due_on, due_at, amount, currency,
             case when due_at < v_now - catch_up then 'skipped' else 'due' end,
             case when due_at < v_now - catch_up then 'missed' end,
-            case when due_at >= v_now - catch_up then greatest(due_at, v_now + notice) end
+            case
+                when due_at >= v_now - catch_up
+                    then greatest(due_at, case when notice > interval '0' then v_now + notice end)
+            end
         from months
         on conflict on constraint autopay_period_is_charged_once do nothing
         returning autopay_charges as charge
@@ -49,7 +52,8 @@ begin
 end;
 $$;
 comment on function write_autopay_charges is
-'Writes the next month of each mandate down, once. A month that nobody looked at in time is missed.';
+'Writes the next month of each mandate down, once. A month that nobody looked at in time is missed; one '
+'that is written down late has no more time for it, unless law wants the payer to be told before.';
 
 create function materialise_autopay_charges(hasura_session json, p_limit integer)
 returns setof autopay_mandates
@@ -712,6 +716,24 @@ comment on function release_autopay_charges is
 'Gives back what a worker had no time to send: the next one need not wait for the lease to end.';
 grant execute on function release_autopay_charges to munim_hasura;
 
+create function is_autopay_month_paid(p_payment_intent_id uuid) returns boolean
+language sql stable
+begin atomic
+select exists(
+    select from autopay_charges
+    inner join autopay_charges as other
+        on other.customer_id = autopay_charges.customer_id
+        and other.currency = autopay_charges.currency
+        and other.period = autopay_charges.period
+        and other.id <> autopay_charges.id
+    where autopay_charges.payment_intent_id = is_autopay_month_paid.p_payment_intent_id
+        and other.status = 'succeeded'
+);
+end;
+comment on function is_autopay_month_paid is
+'Whether a payment is for a month that another charge of the customer''s has paid: a try that had failed '
+'may be paid after a new mandate charged the month. Two at once: the second fails, and is told again.';
+
 create function finish_autopay_charges(p_attempts payment_attempts[]) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -871,7 +893,14 @@ begin
         select from payment_intents
         where id = p_attempt.payment_intent_id and status = 'canceled'
     ) then
-        perform skip_autopay_charge(p_charge, 'canceled');  -- and so is what was owed
+        -- And so is what was owed.
+        perform skip_autopay_charge(
+            p_charge,
+            case
+                when is_autopay_month_paid(p_charge.payment_intent_id) then 'paid-already'
+                else 'canceled'
+            end
+        );
     elsif p_attempt.decline_class in ('hard', 'fraud') then
         update autopay_charges
         set status = 'failed', reason = v_reason, lease_until = null

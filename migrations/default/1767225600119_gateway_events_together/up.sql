@@ -203,7 +203,10 @@ select coalesce(
         when exists (
             select from autopay_charges
             where autopay_charges.payment_intent_id = payment_intents.id
-                and autopay_charges.status <> 'charging'
+                and (
+                    autopay_charges.status <> 'charging'
+                    or is_autopay_month_paid(payment_intents.id)
+                )
         ) then 'its month is not being charged'
     end
 )
