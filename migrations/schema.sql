@@ -2096,8 +2096,8 @@ create view invariant_unsettled_refunds_are_checked as
     refunds.status
    FROM refunds
      LEFT JOIN exceptions ON exceptions.object_id = refunds.id AND exceptions.class = 'refund-unresolved'::text AND exceptions.resolved_at IS NULL
-  WHERE (refunds.status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text])) AND refunds.next_check_at IS NULL AND exceptions.id IS NULL;
-comment on view invariant_unsettled_refunds_are_checked is 'I11: a refund that has not ended is asked about, or waits for a person.';
+  WHERE refunds.next_check_at IS NULL AND exceptions.id IS NULL AND ((refunds.status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text])) OR refunds.status = 'succeeded'::text AND refunds.looks < 3 AND NOT is_by_hand(refunds.gateway));
+comment on view invariant_unsettled_refunds_are_checked is 'I11: a refund that has not ended is asked about, or waits for a person; so is one that succeeded, until the gateway has answered thrice what became of it.';
 grant select on invariant_unsettled_refunds_are_checked to munim_hasura;
 
 create table ledger_accounts (
@@ -2866,6 +2866,7 @@ create table refunds (
     failure_message text,
     succeeded_at timestamp with time zone,
     checks smallint not null default 0,
+    looks smallint not null default 0,
     next_check_at timestamp with time zone,
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
@@ -2879,6 +2880,7 @@ create table refunds (
     constraint refunds_reason_fkey FOREIGN KEY (reason) REFERENCES refund_reasons(reason),
     constraint ended_refund_is_not_checked CHECK (next_check_at IS NULL OR (status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text, 'succeeded'::text]))),
     constraint refund_gives_money_back CHECK (amount > 0 AND fee_amount >= 0 AND loss_amount >= 0 AND loss_amount <= (amount + fee_amount)),
+    constraint refund_is_looked_at_thrice CHECK (looks >= 0 AND looks <= 3),
     constraint refund_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255),
     constraint refund_note_has_a_length CHECK (length(note) >= 1 AND length(note) <= 1000),
     constraint refund_status_is_known CHECK (status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text])),
@@ -2895,6 +2897,8 @@ comment on column refunds.loss_amount is 'The part of the two whose credits coul
 comment on column refunds.status is 'created: reserved, and the gateway may not have been asked yet; unknown: it was asked and gave no answer.';
 comment on column refunds.is_late is 'It was given up here, and the gateway had made it after all.';
 comment on column refunds.succeeded_at is 'When the gateway sent the money; kept if that came back.';
+comment on column refunds.checks is 'How often the gateway was asked since it was opened, sent or last looked at.';
+comment on column refunds.looks is 'How many of the questions what became of it, after it had succeeded, the gateway has answered.';
 comment on column refunds.next_check_at is 'When the gateway is asked what became of it; null when it has ended, or a person must look. One that succeeded is looked at again, for banks send money back and the message of that may be lost.';
 CREATE INDEX refunds_by_attempt ON public.refunds USING btree (payment_attempt_id);
 CREATE INDEX refunds_by_intent ON public.refunds USING btree (payment_intent_id);
@@ -3764,17 +3768,16 @@ begin
     update refunds
     set checks = checks - 1, next_check_at = clock_now() + interval '1 hour'
     where id = p_refund_id
+        and next_check_at > clock_now() + interval '1 hour'
         and checks > 0
-        and case status
-            when 'succeeded' then succeeded_at > clock_now() - interval '5 weeks'
-            else
-                next_check_at > clock_now() + interval '1 hour'
-                and created_at > clock_now() - interval '7 days'
+        and clock_now() - interval '7 days' < case status
+            when 'succeeded' then succeeded_at + refund_look_age(looks)
+            else created_at
         end
     returning *;
 end;
 $function$;
-comment on function ask_refund_again(json,uuid) is 'The gateway gave no answer to a question about a refund: it is asked again within the hour, for a week, and for five of them what became of one that succeeded.';
+comment on function ask_refund_again(json,uuid) is 'The gateway gave no answer to a question about a refund: it was none of those that count, and is asked again within the hour; after a week, of one that succeeded a week after the look was due, as the schedule has it, so that a person hears of it at last.';
 grant execute on function ask_refund_again(json,uuid) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.ask_refund_now(p_event gateway_events)
@@ -5475,22 +5478,28 @@ begin
         update refunds
         set
             checks = checks + 1,
-            next_check_at = clock_now() + refund_check_delay(status, checks + 1)
+            next_check_at = clock_now() + check_delay(checks + 1)
         where id = any(v_ids)
         returning *
     loop
-        if v_refund.next_check_at is null and v_refund.status <> 'succeeded' then
+        if v_refund.next_check_at is null then
             perform record_exception(
                 v_refund.organization_id, v_refund.livemode, 'refund-unresolved', 'refund',
                 v_refund.id, v_refund.amount, v_refund.currency,
-                format('%s since %s', v_refund.status, v_refund.created_at)
+                case v_refund.status
+                    when 'succeeded' then format(
+                        'succeeded at %s, and the gateway does not say whether it came back',
+                        v_refund.succeeded_at
+                    )
+                    else format('%s since %s', v_refund.status, v_refund.created_at)
+                end
             );
         end if;
         return next v_refund;
     end loop;
 end;
 $function$;
-comment on function claim_refund_checks(json,integer) is 'Answers refunds that are due to be asked about, and puts each off to its next time. After the last time a person must look: see exceptions. Those of a gateway that is left alone wait, and no question is counted, but for one in half a minute that finds out whether it answers.';
+comment on function claim_refund_checks(json,integer) is 'Answers refunds that are due to be asked about, and puts each off to its next time, so that who dies with them loses nothing. After the last time a person must look: see exceptions. Those of a gateway that is left alone wait, and no question is counted, but for one in half a minute that finds out whether it answers.';
 grant execute on function claim_refund_checks(json,integer) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.claim_return_checks(hasura_session json, p_payment_intent_id uuid)
@@ -6185,6 +6194,34 @@ end;
 $function$;
 comment on function end_page_check(json,uuid,boolean) is 'All payments of a captured attempt''s page have been looked at, and brought through the door. While one of them may still take money it is asked about again each day, until three days after the page has closed.';
 grant execute on function end_page_check(json,uuid,boolean) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.end_refund_look(hasura_session json, p_refund_id uuid, p_looks integer)
+ RETURNS SETOF refunds
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refund refunds;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    update refunds
+    set
+        looks = looks + 1,
+        checks = 0,
+        next_check_at = clock_now() + (refund_look_age(looks + 1) - refund_look_age(looks))
+    where id = p_refund_id and status = 'succeeded' and looks = p_looks and looks < 3
+    returning * into v_refund;
+    if v_refund.id is not null then
+        perform resolve_exception('refund-unresolved', 'refund', v_refund.id);
+        return next v_refund;
+    end if;
+end;
+$function$;
+comment on function end_refund_look(json,uuid,integer) is 'The gateway has answered what became of a refund that succeeded, after so many looks before, and its answer is kept: that look counts, and the next one is due in its time. Called again it changes nothing.';
+grant execute on function end_refund_look(json,uuid,integer) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.entry_type(p_entry ledger_entries)
  RETURNS text
@@ -8350,9 +8387,11 @@ begin
         succeeded_at = case p_status when 'succeeded' then p_occurred_at else succeeded_at end,
         -- Asked about as often as a new one: the gateway may have it only now, after many questions.
         checks = case when p_status in ('pending', 'succeeded') then 0 else checks end,
-        next_check_at = case
-            when p_status in ('pending', 'succeeded') and not is_by_hand(gateway)
-                then clock_now() + refund_check_delay(p_status, 0)
+        looks = 0,
+        next_check_at = clock_now() + case
+            when is_by_hand(gateway) then null
+            when p_status = 'succeeded' then refund_look_age(0)
+            when p_status = 'pending' then check_delay(0)
         end
     where id = p_refund.id
     returning * into strict v_refund;
@@ -10584,22 +10623,6 @@ $function$;
 comment on function record_receipt(json,uuid,text) is 'Keeps the gateway''s receipt of a capture; the first one stays.';
 grant execute on function record_receipt(json,uuid,text) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.refund_check_delay(p_status text, p_checks integer)
- RETURNS interval
- LANGUAGE sql
- IMMUTABLE
-BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN (p_status <> 'succeeded'::text) THEN check_delay(p_checks)
-             WHEN (p_checks = 0) THEN '1 day'::interval
-             WHEN (p_checks = 1) THEN '6 days'::interval
-             WHEN (p_checks = 2) THEN '23 days'::interval
-             ELSE NULL::interval
-         END AS "case";
-END;
-comment on function refund_check_delay(text,integer) is 'How long to wait before a gateway is asked what became of a refund, after so many times; null when nobody asks any more. One that succeeded is looked at after a day, a week and a month.';
-
 CREATE OR REPLACE FUNCTION public.refund_facts(p_refund refunds)
  RETURNS jsonb
  LANGUAGE sql
@@ -10608,6 +10631,15 @@ BEGIN ATOMIC
  SELECT jsonb_build_object('refund_id', (p_refund).id, 'payment_intent_id', (p_refund).payment_intent_id, 'payment_attempt_id', (p_refund).payment_attempt_id, 'type', (p_refund).type, 'reason', (p_refund).reason, 'amount', (p_refund).amount, 'fee_amount', (p_refund).fee_amount, 'currency', (p_refund).currency, 'status', (p_refund).status, 'requested_by', (p_refund).requested_by, 'failure_code', (p_refund).failure_code) AS jsonb_build_object;
 END;
 comment on function refund_facts(refunds) is 'What an event about a refund tells.';
+
+CREATE OR REPLACE FUNCTION public.refund_look_age(p_looks integer)
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT (ARRAY['1 day'::interval, '7 days'::interval, '30 days'::interval])[(p_looks + 1)] AS "array";
+END;
+comment on function refund_look_age(integer) is 'How long after it succeeded a refund is looked at again, after so many looks; null after the last.';
 
 CREATE OR REPLACE FUNCTION public.refund_of_notice(p_event gateway_events)
  RETURNS refunds
