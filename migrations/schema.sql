@@ -1205,7 +1205,7 @@ create table gateway_events (
 comment on table gateway_events is 'The inbox: every genuine message of a gateway, kept before anything is done about it.';
 comment on column gateway_events.payload is 'The message as it came.';
 comment on column gateway_events.notice is 'The same in our words, by the adapter.';
-comment on column gateway_events.status is 'received: to be applied; applied: it changed something; ignored: it changes nothing, and reason says why; parked: a person must look, see exceptions.';
+comment on column gateway_events.status is 'received: to be applied; applied: it changed something; ignored: it changes nothing, and reason says why; parked: a person must look, see exceptions, or it is of a payment that is not in our books.';
 CREATE INDEX gateway_events_by_attempt ON public.gateway_events USING btree (payment_attempt_id);
 CREATE INDEX gateway_events_of_nobody ON public.gateway_events USING btree (((notice ->> 'gateway_payment_id'::text))) WHERE ((status = 'parked'::text) AND (payment_attempt_id IS NULL));
 CREATE INDEX gateway_events_to_apply ON public.gateway_events USING btree (next_try_at) WHERE (status = 'received'::text);
@@ -3512,6 +3512,10 @@ begin
     v_refund := refund_of_notice(p_event);
 
     if v_refund.id is null and v_attempt.id is not null then
+        if is_of_other_payment(p_event, v_attempt) then
+            perform keep_refund_of_other_payment(p_event, v_attempt);
+            return;
+        end if;
         perform require_capture(v_attempt);
     end if;
     if v_refund.id is null and is_made_at_gateway(p_event, v_attempt) then
@@ -7297,6 +7301,15 @@ BEGIN ATOMIC
 END;
 comment on function is_new_money(gateway_events,payment_attempts) is 'Whether a message that does not fit its attempt speaks of money that the gateway holds and no booking shows.';
 
+CREATE OR REPLACE FUNCTION public.is_of_other_payment(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT ((((p_event).notice ->> 'gateway_session_id'::text) IS NOT NULL) AND (((p_event).notice ->> 'gateway_payment_id'::text) IS DISTINCT FROM (p_attempt).gateway_payment_id));
+END;
+comment on function is_of_other_payment(gateway_events,payment_attempts) is 'Whether a message names a page of ours, and a payment there that is not the one of our books.';
+
 CREATE OR REPLACE FUNCTION public.is_put_off(p_refund refunds)
  RETURNS boolean
  LANGUAGE sql
@@ -7464,6 +7477,22 @@ begin
 end;
 $function$;
 comment on function keep_other_payment(gateway_events,payment_attempts,text,text) is 'A payment that is not the one that its attempt asked for is an attempt by itself: one of the same amount is surplus and goes back, any other is held in suspense until somebody sends it back. The intent and the attempt are locked.';
+
+CREATE OR REPLACE FUNCTION public.keep_refund_of_other_payment(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_nobody payment_attempts;
+begin
+    perform ask_payment_now(p_attempt);
+    perform note_gateway_event(
+        p_event.id, 'parked', v_nobody, 'of a payment that is not in our books'
+    );
+end;
+$function$;
+comment on function keep_refund_of_other_payment(gateway_events,payment_attempts) is 'A gateway gave back by itself what was paid on a page and never counted: no money of ours has moved, so nobody need look. The page is asked about, and should its payment be booked yet, the message is tried again: see requeue_gateway_events. The attempt is locked.';
 
 CREATE OR REPLACE FUNCTION public.keep_surplus(p_attempt payment_attempts, p_occurred_at timestamp with time zone)
  RETURNS void

@@ -5,6 +5,7 @@ payment's refunds only below its order, so our name for a payment is `<order_id>
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -147,10 +148,18 @@ def failure(error: Any, payment: Object) -> dict[str, Any]:
 
 
 def of_refund(refund: Object) -> Finding:
-    """Translate a refund. One that is not of our making is about nothing of ours."""
-    if refund.get("refund_type", "MERCHANT_INITIATED") not in OUR_REFUNDS:
+    """Translate a refund. One that Cashfree made of an order of ours is told with its page.
+
+    Most of those are of what never counted: it failed, came late, or came twice. A name in it is
+    none that we gave. One of another order is about nothing of ours.
+    """
+    if refund.get("refund_type", "MERCHANT_INITIATED") in OUR_REFUNDS:
+        return refund_as_it_is(refund)
+    order_id = refund.get("order_id")
+    if not ours(order_id):
         return Finding(subject=Subject.NONE, outcome=Outcome.UNKNOWN)
-    return refund_as_it_is(refund)
+    found = refund_as_it_is({**refund, "refund_id": None})
+    return replace(found, gateway_session_id=text(order_id))
 
 
 def refund_as_it_is(refund: Object) -> Finding:

@@ -38,7 +38,7 @@ comment on column gateway_events.payload is 'The message as it came.';
 comment on column gateway_events.notice is 'The same in our words, by the adapter.';
 comment on column gateway_events.status is
 'received: to be applied; applied: it changed something; ignored: it changes nothing, and reason '
-'says why; parked: a person must look, see exceptions.';
+'says why; parked: a person must look, see exceptions, or it is of a payment that is not in our books.';
 
 create index gateway_events_to_apply on gateway_events (next_try_at) where status = 'received';
 comment on index gateway_events_to_apply is 'Queue of apply_gateway_events.';

@@ -6,6 +6,8 @@ drop function settle_refund;
 drop function refund_status;
 drop function apply_refund_notice;
 drop function mismatch_of_refund;
+drop function keep_refund_of_other_payment;
+drop function is_of_other_payment;
 drop function adopt_refund;
 drop function is_made_at_gateway;
 drop function require_capture;

@@ -1067,6 +1067,35 @@ comment on function adopt_refund is
 'A refund that was made at the gateway itself: the money is gone, so what is left of its credits is '
 'taken, and the rest is a loss. It is booked with its first step: see refund_postings.';
 
+create function is_of_other_payment(p_event gateway_events, p_attempt payment_attempts)
+returns boolean
+language sql immutable
+begin atomic
+select p_event.notice ->> 'gateway_session_id' is not null
+    and p_event.notice ->> 'gateway_payment_id' is distinct from p_attempt.gateway_payment_id;
+end;
+comment on function is_of_other_payment is
+'Whether a message names a page of ours, and a payment there that is not the one of our books.';
+
+create function keep_refund_of_other_payment(p_event gateway_events, p_attempt payment_attempts)
+returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_nobody payment_attempts;
+begin
+    perform ask_payment_now(p_attempt);
+    perform note_gateway_event(
+        p_event.id, 'parked', v_nobody, 'of a payment that is not in our books'
+    );
+end;
+$$;
+comment on function keep_refund_of_other_payment is
+'A gateway gave back by itself what was paid on a page and never counted: no money of ours has moved, so '
+'nobody need look. The page is asked about, and should its payment be booked yet, the message is tried '
+'again: see requeue_gateway_events. The attempt is locked.';
+
 create function mismatch_of_refund(p_event gateway_events, p_refund refunds) returns text
 language sql stable
 begin atomic
@@ -1113,6 +1142,10 @@ begin
     v_refund := refund_of_notice(p_event);
 
     if v_refund.id is null and v_attempt.id is not null then
+        if is_of_other_payment(p_event, v_attempt) then
+            perform keep_refund_of_other_payment(p_event, v_attempt);
+            return;
+        end if;
         perform require_capture(v_attempt);
     end if;
     if v_refund.id is null and is_made_at_gateway(p_event, v_attempt) then
