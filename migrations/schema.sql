@@ -3428,6 +3428,7 @@ declare
     v_subject constant text := p_event.notice ->> 'subject';
     v_attempt constant payment_attempts := attempt_of_notice(p_event);
     v_is_new boolean;
+    v_is_listed boolean := false;
 begin
     if v_subject = 'payment' and v_attempt.id is null then
         perform park_gateway_event(p_event, v_attempt, 'unmatched-payment', 'no such attempt');
@@ -3440,13 +3441,20 @@ begin
         when 'dispute' then ask_dispute_soon(p_event, v_attempt)
         else false
     end;
+    if v_subject = 'refund' and not v_is_new then
+        v_is_listed := list_unconfirmed_refund(p_event, v_attempt);
+    end if;
     perform note_gateway_event(
         p_event.id, 'ignored', v_attempt,
-        case when v_is_new then 'a hint: the gateway is asked' else 'a hint without effect' end
+        case
+            when v_is_new then 'a hint: the gateway is asked'
+            when v_is_listed then 'a hint at a refund that is none of ours: a person looks'
+            else 'a hint without effect'
+        end
     );
 end;
 $function$;
-comment on function apply_hint(gateway_events) is 'Books nothing of a message that proves nothing: it has its gateway asked, and that answer counts.';
+comment on function apply_hint(gateway_events) is 'Books nothing of a message that proves nothing: it has its gateway asked, and that answer counts. For a refund that we did not make there is nothing to ask by, and a person looks.';
 
 CREATE OR REPLACE FUNCTION public.apply_payment_notice(p_event gateway_events)
  RETURNS void
@@ -7714,6 +7722,37 @@ BEGIN ATOMIC
    WHERE ((event_publications.destination = list_parked_events.p_destination) AND (event_publications.event_id = ANY (list_parked_events.p_event_ids)) AND (event_publications.status = 'parked'::text));
 END;
 comment on function list_parked_events(text,uuid[]) is 'An event that a destination did not take is for a person.';
+
+CREATE OR REPLACE FUNCTION public.list_unconfirmed_refund(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refund constant refunds := refund_of_notice(p_event);
+begin
+    if p_attempt.status is distinct from 'captured' or v_refund.id is not null
+        or p_event.notice ->> 'failure_code' is not null
+    then
+        return false;
+    end if;
+    -- A line for each payment, however many refunds of it anybody makes up.
+    perform record_exception(
+        p_attempt.organization_id, p_attempt.livemode, 'unconfirmed-refund', 'payment_attempt',
+        p_attempt.id,
+        greatest(least((p_event.notice ->> 'amount')::numeric, p_attempt.amount_captured), 0)
+        ::bigint,
+        p_attempt.currency,
+        format(
+            'somebody says as %s that money of %s was given back, as %s: look whether it was',
+            p_event.gateway, p_attempt.gateway_payment_id,
+            left(p_event.notice ->> 'gateway_refund_id', 40)
+        )
+    );
+    return true;
+end;
+$function$;
+comment on function list_unconfirmed_refund(gateway_events,payment_attempts) is 'Has a person look for a refund that is none of ours and that nobody vouches for; false where the payment is not captured, the refund is known, or it came to nothing.';
 
 CREATE OR REPLACE FUNCTION public.list_waiting_bank_transfers(hasura_session json)
  RETURNS SETOF bank_transfers

@@ -1,4 +1,4 @@
-"""What a gateway gives back by itself: of what counted it is booked, of anything else it is known."""
+"""What a gateway gives back by itself: it is booked where it counted, and known where not."""
 
 from typing import Any
 
@@ -47,7 +47,8 @@ def refunds(db) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = db.execute(
         "select refunds.requested_by, refunds.status, refunds.gateway_refund_id,"
         " payment_attempts.gateway_payment_id from refunds"
-        " join payment_attempts on payment_attempts.id = payment_attempt_id order by refunds.created_at"
+        " join payment_attempts on payment_attempts.id = payment_attempt_id"
+        " order by refunds.created_at"
     ).fetchall()
     return rows
 

@@ -11,6 +11,7 @@ drop function is_of_other_payment;
 drop function adopt_refund;
 drop function is_made_at_gateway;
 drop function require_capture;
+drop function list_unconfirmed_refund;
 drop function ask_refund_now;
 drop function refund_of_notice;
 drop function end_refund_look;
