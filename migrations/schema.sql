@@ -3335,6 +3335,14 @@ declare
     v_dispute disputes;
     v_reason text;
 begin
+    if p_event.notice ->> 'outcome' = 'unreadable' then
+        perform park_gateway_event(
+            p_event, v_attempt, 'unreadable-dispute', coalesce(
+                p_event.notice ->> 'gateway_dispute_id', p_event.notice ->> 'failure_message'
+            )
+        );
+        return;
+    end if;
     if v_attempt.id is null then
         perform park_gateway_event(p_event, v_attempt, 'unmatched-dispute', 'no such payment');
         return;
@@ -3361,6 +3369,7 @@ begin
         v_reason
     );
     perform resolve_exception('unconfirmed-dispute', 'payment_attempt', v_attempt.id);
+    perform forget_unreadable_dispute(p_event, v_attempt);
 end;
 $function$;
 comment on function apply_dispute_notice(gateway_events) is 'Matches a message to its dispute, compares, and acts.';
@@ -6554,6 +6563,25 @@ begin
 end;
 $function$;
 comment on function forget_held_payment(gateway_events,payment_attempts) is 'Takes what was held on a page beside its captured payment off the list: its payer has it back. Whoever tells later that it is held tells what was before.';
+
+CREATE OR REPLACE FUNCTION public.forget_unreadable_dispute(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform resolve_exception('unreadable-dispute', 'gateway_event', id)
+    from gateway_events
+    where status = 'parked' and gateway = p_event.gateway and livemode = p_event.livemode
+        and notice ->> 'outcome' = 'unreadable'
+        and notice ->> 'gateway_dispute_id' = p_event.notice ->> 'gateway_dispute_id'
+        and (
+            payment_attempt_id = p_attempt.id
+            or (payment_attempt_id is null and notice ->> 'gateway_payment_id' is null)
+        );
+end;
+$function$;
+comment on function forget_unreadable_dispute(gateway_events,payment_attempts) is 'Takes a dispute off the list of what cannot be read: its gateway has told of it in words that can.';
 
 CREATE OR REPLACE FUNCTION public.free_display_id(p_customer customers)
  RETURNS text

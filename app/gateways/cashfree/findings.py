@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from app.errors import GatewayUnavailableError
+from app.findings import dispute_in
 from app.gateways import Finding, Method, Outcome, Subject
 from app.gateways.cashfree.declines import decline_class, reason
 from app.gateways.cashfree.words import (
@@ -190,11 +191,15 @@ def of_refund_called(refund_id: str, gateway_payment_id: str, refund: Object) ->
 
 def of_disputes(order_id: str, disputes: Sequence[Object]) -> list[Finding]:
     """Translate the disputes of an order. Raises ValueError where one is another order's."""
-    if any(each["order_details"]["order_id"] != order_id for each in disputes):
+    found = [dispute_in(each, _listed, lambda one: (one["dispute_id"], None)) for each in disputes]
+    told = [one.gateway_payment_id for one in found if one.outcome is not Outcome.UNREADABLE]
+    if any(order_of(str(payment)) != order_id for payment in told):
         raise ValueError("a dispute of another order")
-    return [
-        of_dispute(each, each["order_details"], is_closed=is_resolved(each)) for each in disputes
-    ]
+    return found
+
+
+def _listed(dispute: Object) -> Finding:
+    return of_dispute(dispute, dispute["order_details"], is_closed=is_resolved(dispute))
 
 
 def of_dispute(dispute: Object, order: Object, *, is_closed: bool) -> Finding:
