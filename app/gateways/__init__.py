@@ -247,7 +247,7 @@ class Gateway(Protocol):
         """Look a refund up among its payment's. None: the gateway certainly has none such."""
 
     def find_disputes(self, since: datetime) -> Iterator[Finding]:
-        """List disputes that were opened since then, newest first; UNREADABLE what cannot be read."""
+        """List disputes opened since then, the newest first; UNREADABLE what cannot be read."""
 
     def find_payment_disputes(self, gateway_payment_id: str) -> Sequence[Finding]:
         """List the disputes of a payment so, as they stand now, perhaps with others of its page."""
