@@ -1,6 +1,7 @@
 """What gateways say of money, in the one set of words that the database takes."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -36,6 +37,7 @@ class Outcome(StrEnum):
     UNDER_REVIEW = "under_review"
     WON = "won"
     LOST = "lost"
+    UNREADABLE = "unreadable"  # an entry of a list that is not as documented: a person looks
     # of several
     SUCCEEDED = "succeeded"  # a refund, a setup
     FAILED = "failed"  # a payment, a refund (even after it succeeded), a setup
@@ -116,6 +118,48 @@ class Finding:
 
 
 FINDING = tuple(each.name for each in fields(Finding))
+NONSENSE = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, OSError)
+EXCERPT_LENGTH_MAX = 300
+
+
+def dispute_in(
+    entry: Any,
+    translate: Callable[[Any], Finding],
+    named: Callable[[Any], tuple[object, object]],
+) -> Finding:
+    """Translate an entry of a list of disputes; one that cannot be read is told to be so.
+
+    The others of the list need not wait for it. `named` answers the gateway's names of the dispute
+    and of its payment, by which the same entry is the same finding whatever else it says; one
+    without a name is told by its words.
+    """
+    try:
+        return translate(entry)
+    except NONSENSE:
+        dispute, payment = _names(entry, named)
+        said = json.dumps(entry, sort_keys=True, default=str)[:EXCERPT_LENGTH_MAX]
+        return Finding(
+            subject=Subject.DISPUTE,
+            outcome=Outcome.UNREADABLE,
+            gateway_dispute_id=dispute,
+            gateway_payment_id=payment,
+            failure_message=None if dispute else said,
+        )
+
+
+def _names(
+    entry: Any, named: Callable[[Any], tuple[object, object]]
+) -> tuple[str | None, str | None]:
+    try:
+        dispute, payment = named(entry)
+    except NONSENSE:
+        return None, None
+    return _name(dispute), _name(payment)
+
+
+def _name(value: object) -> str | None:
+    is_name = isinstance(value, str | int) and not isinstance(value, bool)
+    return str(value)[:EXCERPT_LENGTH_MAX] or None if is_name else None
 
 
 def _plain(value: object) -> object:

@@ -1206,7 +1206,7 @@ create table gateway_events (
 comment on table gateway_events is 'The inbox: every genuine message of a gateway, kept before anything is done about it.';
 comment on column gateway_events.payload is 'The message as it came.';
 comment on column gateway_events.notice is 'The same in our words, by the adapter.';
-comment on column gateway_events.status is 'received: to be applied; applied: it changed something; ignored: it changes nothing, and reason says why; parked: a person must look, see exceptions.';
+comment on column gateway_events.status is 'received: to be applied; applied: it changed something; ignored: it changes nothing, and reason says why; parked: a person must look, see exceptions, or it is of a payment that is not in our books.';
 CREATE INDEX gateway_events_by_attempt ON public.gateway_events USING btree (payment_attempt_id);
 CREATE INDEX gateway_events_of_nobody ON public.gateway_events USING btree (((notice ->> 'gateway_payment_id'::text))) WHERE ((status = 'parked'::text) AND (payment_attempt_id IS NULL));
 CREATE INDEX gateway_events_to_apply ON public.gateway_events USING btree (next_try_at) WHERE (status = 'received'::text);
@@ -2097,8 +2097,8 @@ create view invariant_unsettled_refunds_are_checked as
     refunds.status
    FROM refunds
      LEFT JOIN exceptions ON exceptions.object_id = refunds.id AND exceptions.class = 'refund-unresolved'::text AND exceptions.resolved_at IS NULL
-  WHERE (refunds.status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text])) AND refunds.next_check_at IS NULL AND exceptions.id IS NULL;
-comment on view invariant_unsettled_refunds_are_checked is 'I11: a refund that has not ended is asked about, or waits for a person.';
+  WHERE refunds.next_check_at IS NULL AND exceptions.id IS NULL AND ((refunds.status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text])) OR refunds.status = 'succeeded'::text AND refunds.looks < 3 AND NOT is_by_hand(refunds.gateway));
+comment on view invariant_unsettled_refunds_are_checked is 'I11: a refund that has not ended is asked about, or waits for a person; so is one that succeeded, until the gateway has answered thrice what became of it.';
 grant select on invariant_unsettled_refunds_are_checked to munim_hasura;
 
 create table ledger_accounts (
@@ -2867,6 +2867,7 @@ create table refunds (
     failure_message text,
     succeeded_at timestamp with time zone,
     checks smallint not null default 0,
+    looks smallint not null default 0,
     next_check_at timestamp with time zone,
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
@@ -2880,6 +2881,7 @@ create table refunds (
     constraint refunds_reason_fkey FOREIGN KEY (reason) REFERENCES refund_reasons(reason),
     constraint ended_refund_is_not_checked CHECK (next_check_at IS NULL OR (status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text, 'succeeded'::text]))),
     constraint refund_gives_money_back CHECK (amount > 0 AND fee_amount >= 0 AND loss_amount >= 0 AND loss_amount <= (amount + fee_amount)),
+    constraint refund_is_looked_at_thrice CHECK (looks >= 0 AND looks <= 3),
     constraint refund_key_has_a_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255),
     constraint refund_note_has_a_length CHECK (length(note) >= 1 AND length(note) <= 1000),
     constraint refund_status_is_known CHECK (status = ANY (ARRAY['created'::text, 'unknown'::text, 'pending'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text])),
@@ -2896,6 +2898,8 @@ comment on column refunds.loss_amount is 'The part of the two whose credits coul
 comment on column refunds.status is 'created: reserved, and the gateway may not have been asked yet; unknown: it was asked and gave no answer.';
 comment on column refunds.is_late is 'It was given up here, and the gateway had made it after all.';
 comment on column refunds.succeeded_at is 'When the gateway sent the money; kept if that came back.';
+comment on column refunds.checks is 'How often the gateway was asked since it was opened, sent or last looked at.';
+comment on column refunds.looks is 'How many of the questions what became of it, after it had succeeded, the gateway has answered.';
 comment on column refunds.next_check_at is 'When the gateway is asked what became of it; null when it has ended, or a person must look. One that succeeded is looked at again, for banks send money back and the message of that may be lost.';
 CREATE INDEX refunds_by_attempt ON public.refunds USING btree (payment_attempt_id);
 CREATE INDEX refunds_by_intent ON public.refunds USING btree (payment_intent_id);
@@ -3332,6 +3336,14 @@ declare
     v_dispute disputes;
     v_reason text;
 begin
+    if p_event.notice ->> 'outcome' = 'unreadable' then
+        perform park_gateway_event(
+            p_event, v_attempt, 'unreadable-dispute', coalesce(
+                p_event.notice ->> 'gateway_dispute_id', p_event.notice ->> 'failure_message'
+            )
+        );
+        return;
+    end if;
     if v_attempt.id is null then
         perform park_gateway_event(p_event, v_attempt, 'unmatched-dispute', 'no such payment');
         return;
@@ -3358,6 +3370,7 @@ begin
         v_reason
     );
     perform resolve_exception('unconfirmed-dispute', 'payment_attempt', v_attempt.id);
+    perform forget_unreadable_dispute(p_event, v_attempt);
 end;
 $function$;
 comment on function apply_dispute_notice(gateway_events) is 'Matches a message to its dispute, compares, and acts.';
@@ -3425,6 +3438,7 @@ declare
     v_subject constant text := p_event.notice ->> 'subject';
     v_attempt constant payment_attempts := attempt_of_notice(p_event);
     v_is_new boolean;
+    v_is_listed boolean := false;
 begin
     if v_subject = 'payment' and v_attempt.id is null then
         perform park_gateway_event(p_event, v_attempt, 'unmatched-payment', 'no such attempt');
@@ -3437,13 +3451,20 @@ begin
         when 'dispute' then ask_dispute_soon(p_event, v_attempt)
         else false
     end;
+    if v_subject = 'refund' and not v_is_new then
+        v_is_listed := list_unconfirmed_refund(p_event, v_attempt);
+    end if;
     perform note_gateway_event(
         p_event.id, 'ignored', v_attempt,
-        case when v_is_new then 'a hint: the gateway is asked' else 'a hint without effect' end
+        case
+            when v_is_new then 'a hint: the gateway is asked'
+            when v_is_listed then 'a hint at a refund that is none of ours: a person looks'
+            else 'a hint without effect'
+        end
     );
 end;
 $function$;
-comment on function apply_hint(gateway_events) is 'Books nothing of a message that proves nothing: it has its gateway asked, and that answer counts.';
+comment on function apply_hint(gateway_events) is 'Books nothing of a message that proves nothing: it has its gateway asked, and that answer counts. For a refund that we did not make there is nothing to ask by, and a person looks.';
 
 CREATE OR REPLACE FUNCTION public.apply_payment_notice(p_event gateway_events)
  RETURNS void
@@ -3509,6 +3530,10 @@ begin
     v_refund := refund_of_notice(p_event);
 
     if v_refund.id is null and v_attempt.id is not null then
+        if is_of_other_payment(p_event, v_attempt) then
+            perform keep_refund_of_other_payment(p_event, v_attempt);
+            return;
+        end if;
         perform require_capture(v_attempt);
     end if;
     if v_refund.id is null and is_made_at_gateway(p_event, v_attempt) then
@@ -3765,17 +3790,16 @@ begin
     update refunds
     set checks = checks - 1, next_check_at = clock_now() + interval '1 hour'
     where id = p_refund_id
+        and next_check_at > clock_now() + interval '1 hour'
         and checks > 0
-        and case status
-            when 'succeeded' then succeeded_at > clock_now() - interval '5 weeks'
-            else
-                next_check_at > clock_now() + interval '1 hour'
-                and created_at > clock_now() - interval '7 days'
+        and clock_now() - interval '7 days' < case status
+            when 'succeeded' then succeeded_at + refund_look_age(looks)
+            else created_at
         end
     returning *;
 end;
 $function$;
-comment on function ask_refund_again(json,uuid) is 'The gateway gave no answer to a question about a refund: it is asked again within the hour, for a week, and for five of them what became of one that succeeded.';
+comment on function ask_refund_again(json,uuid) is 'The gateway gave no answer to a question about a refund: it was none of those that count, and is asked again within the hour; after a week, of one that succeeded a week after the look was due, as the schedule has it, so that a person hears of it at last.';
 grant execute on function ask_refund_again(json,uuid) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.ask_refund_now(p_event gateway_events)
@@ -5483,22 +5507,28 @@ begin
         update refunds
         set
             checks = checks + 1,
-            next_check_at = clock_now() + refund_check_delay(status, checks + 1)
+            next_check_at = clock_now() + check_delay(checks + 1)
         where id = any(v_ids)
         returning *
     loop
-        if v_refund.next_check_at is null and v_refund.status <> 'succeeded' then
+        if v_refund.next_check_at is null then
             perform record_exception(
                 v_refund.organization_id, v_refund.livemode, 'refund-unresolved', 'refund',
                 v_refund.id, v_refund.amount, v_refund.currency,
-                format('%s since %s', v_refund.status, v_refund.created_at)
+                case v_refund.status
+                    when 'succeeded' then format(
+                        'succeeded at %s, and the gateway does not say whether it came back',
+                        v_refund.succeeded_at
+                    )
+                    else format('%s since %s', v_refund.status, v_refund.created_at)
+                end
             );
         end if;
         return next v_refund;
     end loop;
 end;
 $function$;
-comment on function claim_refund_checks(json,integer) is 'Answers refunds that are due to be asked about, and puts each off to its next time. After the last time a person must look: see exceptions. Those of a gateway that is left alone wait, and no question is counted, but for one in half a minute that finds out whether it answers.';
+comment on function claim_refund_checks(json,integer) is 'Answers refunds that are due to be asked about, and puts each off to its next time, so that who dies with them loses nothing. After the last time a person must look: see exceptions. Those of a gateway that is left alone wait, and no question is counted, but for one in half a minute that finds out whether it answers.';
 grant execute on function claim_refund_checks(json,integer) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.claim_return_checks(hasura_session json, p_payment_intent_id uuid)
@@ -6201,6 +6231,34 @@ $function$;
 comment on function end_page_check(json,uuid,boolean) is 'All payments of a captured attempt''s page have been looked at, and brought through the door. While one of them may still take money it is asked about again each day, until three days after the page has closed.';
 grant execute on function end_page_check(json,uuid,boolean) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.end_refund_look(hasura_session json, p_refund_id uuid, p_looks integer)
+ RETURNS SETOF refunds
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refund refunds;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    update refunds
+    set
+        looks = looks + 1,
+        checks = 0,
+        next_check_at = clock_now() + (refund_look_age(looks + 1) - refund_look_age(looks))
+    where id = p_refund_id and status = 'succeeded' and looks = p_looks and looks < 3
+    returning * into v_refund;
+    if v_refund.id is not null then
+        perform resolve_exception('refund-unresolved', 'refund', v_refund.id);
+        return next v_refund;
+    end if;
+end;
+$function$;
+comment on function end_refund_look(json,uuid,integer) is 'The gateway has answered what became of a refund that succeeded, after so many looks before, and its answer is kept: that look counts, and the next one is due in its time. Called again it changes nothing.';
+grant execute on function end_refund_look(json,uuid,integer) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.entry_type(p_entry ledger_entries)
  RETURNS text
  LANGUAGE sql
@@ -6520,6 +6578,25 @@ begin
 end;
 $function$;
 comment on function forget_held_payment(gateway_events,payment_attempts) is 'Takes what was held on a page beside its captured payment off the list: its payer has it back. Whoever tells later that it is held tells what was before.';
+
+CREATE OR REPLACE FUNCTION public.forget_unreadable_dispute(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform resolve_exception('unreadable-dispute', 'gateway_event', id)
+    from gateway_events
+    where status = 'parked' and gateway = p_event.gateway and livemode = p_event.livemode
+        and notice ->> 'outcome' = 'unreadable'
+        and notice ->> 'gateway_dispute_id' = p_event.notice ->> 'gateway_dispute_id'
+        and (
+            payment_attempt_id = p_attempt.id
+            or (payment_attempt_id is null and notice ->> 'gateway_payment_id' is null)
+        );
+end;
+$function$;
+comment on function forget_unreadable_dispute(gateway_events,payment_attempts) is 'Takes a dispute off the list of what cannot be read: its gateway has told of it in words that can.';
 
 CREATE OR REPLACE FUNCTION public.free_display_id(p_customer customers)
  RETURNS text
@@ -7287,6 +7364,15 @@ BEGIN ATOMIC
 END;
 comment on function is_new_money(gateway_events,payment_attempts) is 'Whether a message that does not fit its attempt speaks of money that the gateway holds and no booking shows.';
 
+CREATE OR REPLACE FUNCTION public.is_of_other_payment(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT ((((p_event).notice ->> 'gateway_session_id'::text) IS NOT NULL) AND (((p_event).notice ->> 'gateway_payment_id'::text) IS DISTINCT FROM (p_attempt).gateway_payment_id));
+END;
+comment on function is_of_other_payment(gateway_events,payment_attempts) is 'Whether a message names a page of ours, and a payment there that is not the one of our books.';
+
 CREATE OR REPLACE FUNCTION public.is_put_off(p_refund refunds)
  RETURNS boolean
  LANGUAGE sql
@@ -7454,6 +7540,22 @@ begin
 end;
 $function$;
 comment on function keep_other_payment(gateway_events,payment_attempts,text,text) is 'A payment that is not the one that its attempt asked for is an attempt by itself: one of the same amount is surplus and goes back, any other is held in suspense until somebody sends it back. The intent and the attempt are locked.';
+
+CREATE OR REPLACE FUNCTION public.keep_refund_of_other_payment(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_nobody payment_attempts;
+begin
+    perform ask_payment_now(p_attempt);
+    perform note_gateway_event(
+        p_event.id, 'parked', v_nobody, 'of a payment that is not in our books'
+    );
+end;
+$function$;
+comment on function keep_refund_of_other_payment(gateway_events,payment_attempts) is 'A gateway gave back by itself what was paid on a page and never counted: no money of ours has moved, so nobody need look. The page is asked about, and should its payment be booked yet, the message is tried again: see requeue_gateway_events. The attempt is locked.';
 
 CREATE OR REPLACE FUNCTION public.keep_surplus(p_attempt payment_attempts, p_occurred_at timestamp with time zone)
  RETURNS void
@@ -7675,6 +7777,37 @@ BEGIN ATOMIC
    WHERE ((event_publications.destination = list_parked_events.p_destination) AND (event_publications.event_id = ANY (list_parked_events.p_event_ids)) AND (event_publications.status = 'parked'::text));
 END;
 comment on function list_parked_events(text,uuid[]) is 'An event that a destination did not take is for a person.';
+
+CREATE OR REPLACE FUNCTION public.list_unconfirmed_refund(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refund constant refunds := refund_of_notice(p_event);
+begin
+    if p_attempt.status is distinct from 'captured' or v_refund.id is not null
+        or p_event.notice ->> 'failure_code' is not null
+    then
+        return false;
+    end if;
+    -- A line for each payment, however many refunds of it anybody makes up.
+    perform record_exception(
+        p_attempt.organization_id, p_attempt.livemode, 'unconfirmed-refund', 'payment_attempt',
+        p_attempt.id,
+        greatest(least((p_event.notice ->> 'amount')::numeric, p_attempt.amount_captured), 0)
+        ::bigint,
+        p_attempt.currency,
+        format(
+            'somebody says as %s that money of %s was given back, as %s: look whether it was',
+            p_event.gateway, p_attempt.gateway_payment_id,
+            left(p_event.notice ->> 'gateway_refund_id', 40)
+        )
+    );
+    return true;
+end;
+$function$;
+comment on function list_unconfirmed_refund(gateway_events,payment_attempts) is 'Has a person look for a refund that is none of ours and that nobody vouches for; false where the payment is not captured, the refund is known, or it came to nothing.';
 
 CREATE OR REPLACE FUNCTION public.list_waiting_bank_transfers(hasura_session json)
  RETURNS SETOF bank_transfers
@@ -8377,9 +8510,11 @@ begin
         succeeded_at = case p_status when 'succeeded' then p_occurred_at else succeeded_at end,
         -- Asked about as often as a new one: the gateway may have it only now, after many questions.
         checks = case when p_status in ('pending', 'succeeded') then 0 else checks end,
-        next_check_at = case
-            when p_status in ('pending', 'succeeded') and not is_by_hand(gateway)
-                then clock_now() + refund_check_delay(p_status, 0)
+        looks = 0,
+        next_check_at = clock_now() + case
+            when is_by_hand(gateway) then null
+            when p_status = 'succeeded' then refund_look_age(0)
+            when p_status = 'pending' then check_delay(0)
         end
     where id = p_refund.id
     returning * into strict v_refund;
@@ -10611,22 +10746,6 @@ $function$;
 comment on function record_receipt(json,uuid,text) is 'Keeps the gateway''s receipt of a capture; the first one stays.';
 grant execute on function record_receipt(json,uuid,text) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.refund_check_delay(p_status text, p_checks integer)
- RETURNS interval
- LANGUAGE sql
- IMMUTABLE
-BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN (p_status <> 'succeeded'::text) THEN check_delay(p_checks)
-             WHEN (p_checks = 0) THEN '1 day'::interval
-             WHEN (p_checks = 1) THEN '6 days'::interval
-             WHEN (p_checks = 2) THEN '23 days'::interval
-             ELSE NULL::interval
-         END AS "case";
-END;
-comment on function refund_check_delay(text,integer) is 'How long to wait before a gateway is asked what became of a refund, after so many times; null when nobody asks any more. One that succeeded is looked at after a day, a week and a month.';
-
 CREATE OR REPLACE FUNCTION public.refund_facts(p_refund refunds)
  RETURNS jsonb
  LANGUAGE sql
@@ -10635,6 +10754,15 @@ BEGIN ATOMIC
  SELECT jsonb_build_object('refund_id', (p_refund).id, 'payment_intent_id', (p_refund).payment_intent_id, 'payment_attempt_id', (p_refund).payment_attempt_id, 'type', (p_refund).type, 'reason', (p_refund).reason, 'amount', (p_refund).amount, 'fee_amount', (p_refund).fee_amount, 'currency', (p_refund).currency, 'status', (p_refund).status, 'requested_by', (p_refund).requested_by, 'failure_code', (p_refund).failure_code) AS jsonb_build_object;
 END;
 comment on function refund_facts(refunds) is 'What an event about a refund tells.';
+
+CREATE OR REPLACE FUNCTION public.refund_look_age(p_looks integer)
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT (ARRAY['1 day'::interval, '7 days'::interval, '30 days'::interval])[(p_looks + 1)] AS "array";
+END;
+comment on function refund_look_age(integer) is 'How long after it succeeded a refund is looked at again, after so many looks; null after the last.';
 
 CREATE OR REPLACE FUNCTION public.refund_of_notice(p_event gateway_events)
  RETURNS refunds

@@ -10,12 +10,8 @@ from typing import Any
 
 from app.autopay.keeping import Keeper, keeping
 from app.context import Context
-from app.errors import (
-    AppError,
-    GatewayRefusedError,
-    GatewaySilentError,
-    GatewayUnavailableError,
-)
+from app.errors import GatewayRefusedError, GatewaySilentError, GatewayUnavailableError
+from app.failures import kept_apart
 from app.gateways import DeclineClass, Finding, Outcome, SavedCharge, Subject
 from app.money import Money
 
@@ -55,12 +51,8 @@ def give_back(ctx: Context, orders: list[dict[str, Any]]) -> None:
 
 def _end(order: dict[str, Any], asked: Future[Future[str]]) -> str:
     """Wait until an order was asked for, and its answer kept."""
-    try:
+    with kept_apart(log, "not charged", charge_id=order["id"]):
         return asked.result().result()
-    except AppError as failure:
-        log.warning("not charged: %s", failure, extra={"charge_id": order["id"]})
-    except Exception:  # the others need not wait for this one
-        log.exception("not charged", extra={"charge_id": order["id"]})
     return BROKEN
 
 

@@ -9,10 +9,9 @@ from typing import Any
 
 from app import graphql, http, inbox
 from app.autopay.charging import SILENT, charge_all, give_back
-from app.config import ConfigError
 from app.context import Context
 from app.endpoints import cron
-from app.errors import AppError
+from app.failures import kept_apart
 from app.gateways import Finding, Outcome, Subject
 
 log = logging.getLogger(__name__)
@@ -92,12 +91,8 @@ def check_autopay_setups(ctx: Context) -> dict[str, int]:
     asked = answered = 0
     while http.has_time() and (setups := ctx.hasura.run("ClaimAutopaySetups", limit=1)):
         asked += 1
-        try:
+        with kept_apart(log, "setup not checked", mandate_id=setups[0]["id"]):
             answered += _check(ctx, setups[0])
-        except (AppError, ConfigError) as failure:  # the others need not wait for this one
-            log.warning("setup not checked: %s", failure, extra={"mandate_id": setups[0]["id"]})
-        except Exception:  # nor for a fault of ours
-            log.exception("setup not checked", extra={"mandate_id": setups[0]["id"]})
     return {"asked": asked, "answered": answered}
 
 

@@ -247,10 +247,10 @@ class Gateway(Protocol):
         """Look a refund up among its payment's. None: the gateway certainly has none such."""
 
     def find_disputes(self, since: datetime) -> Iterator[Finding]:
-        """List the disputes that were opened since then, as they stand now, the newest first."""
+        """List disputes opened since then, the newest first; UNREADABLE what cannot be read."""
 
     def find_payment_disputes(self, gateway_payment_id: str) -> Sequence[Finding]:
-        """List the disputes of a payment, as they stand now, perhaps with others of its page."""
+        """List the disputes of a payment so, as they stand now, perhaps with others of its page."""
 
     def find_setup(self, autopay_mandate_id: str, gateway_session_id: str) -> Finding | None:
         """Look a setup up by its page. SUCCEEDED comes with the customer and the method."""

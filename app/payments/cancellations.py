@@ -3,9 +3,8 @@
 import logging
 from typing import Any
 
-from app.config import ConfigError
 from app.context import Context
-from app.errors import AppError
+from app.failures import kept_apart
 from app.payments import checks, verification
 
 log = logging.getLogger(__name__)
@@ -16,8 +15,8 @@ def cancel(ctx: Context, payment_intent_id: str) -> dict[str, Any]:
 
     The gateways are asked first: a payer may have been faster. Then it is off, committed, before
     any of them is told; who dies after that leaves the rest to `check_payments`, and so does a
-    gateway's silence. Raises NotFoundError for a payment that the session does not see, and
-    ForbiddenError where a gateway holds money that only the organisation may let go of.
+    gateway's silence, or a fault of ours. Raises NotFoundError for a payment that the session does
+    not see, and ForbiddenError where a gateway holds what only the organisation may let go of.
     """
     silent = {one["id"] for one in _open_ones(ctx, payment_intent_id) if not _is_checked(ctx, one)}
     payment = ctx.hasura.one("CancelPayment", paymentIntentId=payment_intent_id)
@@ -37,9 +36,6 @@ def _open_ones(ctx: Context, payment_intent_id: str) -> list[dict[str, Any]]:
 
 
 def _is_checked(ctx: Context, attempt: dict[str, Any]) -> bool:
-    try:
+    with kept_apart(log, "not told", attempt_id=attempt["id"]) as outcome:
         checks.check(ctx, attempt)
-    except (AppError, ConfigError) as failure:
-        log.warning("not told: %s", failure, extra={"attempt_id": attempt["id"]})
-        return False
-    return True
+    return outcome.failure is None

@@ -8,10 +8,9 @@ import logging
 from typing import Any
 
 from app import budget, graphql
-from app.config import ConfigError
 from app.context import Context
 from app.endpoints import cron
-from app.errors import AppError, GatewayUnavailableError
+from app.failures import kept_apart
 from app.http import has_time
 from app.payments import checks, disputes, order_events, receipts
 
@@ -45,19 +44,12 @@ def check_payments(ctx: Context) -> dict[str, int]:
 
 
 def _is_answered(ctx: Context, attempt: dict[str, Any]) -> bool:
-    try:
+    with kept_apart(log, "not checked", attempt_id=attempt["id"]) as outcome:
         checks.ask(ctx, attempt)
-    except (AppError, ConfigError) as failure:
-        log.warning("not checked: %s", failure, extra={"attempt_id": attempt["id"]})
-        if isinstance(failure, GatewayUnavailableError):
-            ctx.hasura.run("AskPaymentsAgain", attemptIds=[attempt["id"]])
-        return False
-    except Exception:
-        # A fault of ours, in the log with its trace. It keeps nobody else waiting, and this attempt
-        # comes again by its schedule.
-        log.exception("not checked", extra={"attempt_id": attempt["id"]})
-        return False
-    return True
+    # After a fault of ours it comes again by its schedule, which ends with a person.
+    if outcome.is_silent:
+        ctx.hasura.run("AskPaymentsAgain", attemptIds=[attempt["id"]])
+    return outcome.failure is None
 
 
 @cron
@@ -69,13 +61,11 @@ def check_disputes(ctx: Context) -> dict[str, int]:
     kept = 0
     polls = ctx.hasura.run("BeginDisputePolls")
     for waiting, poll in zip(range(len(polls), 0, -1), polls, strict=True):
-        try:
-            with budget.part_for_gateways(waiting):
-                kept += disputes.poll(ctx, poll)
-        except (AppError, ConfigError) as failure:  # the other gateways need not wait for this one
-            log.warning("not polled: %s", failure, extra={"gateway": poll["gateway"]})
-        except Exception:  # nor for a fault of ours
-            log.exception("not polled", extra={"gateway": poll["gateway"]})
+        with (
+            kept_apart(log, "not polled", gateway=poll["gateway"]),
+            budget.part_for_gateways(waiting),
+        ):
+            kept += disputes.poll(ctx, poll)
     return {"kept": kept}
 
 
@@ -84,13 +74,9 @@ def charge_orders(ctx: Context) -> dict[str, int]:
     """Send the charges of orders whose sender died, each under its attempt's id."""
     sent = 0
     while has_time() and (due := ctx.hasura.run("ClaimOrderCharges", limit=1)):
-        try:
+        with kept_apart(log, "not charged", attempt_id=due[0]["id"]):
             order_events.charge(ctx, due[0])
             sent += 1
-        except (AppError, ConfigError) as failure:
-            log.warning("not charged: %s", failure, extra={"attempt_id": due[0]["id"]})
-        except Exception:  # a fault of ours: the others need not wait for it
-            log.exception("not charged", extra={"attempt_id": due[0]["id"]})
     return {"sent": sent}
 
 
@@ -101,12 +87,7 @@ def store_missing_receipts(ctx: Context) -> dict[str, int]:
     gateways = receipts.givers(ctx)
     while has_time() and (due := ctx.hasura.run("ClaimReceipts", gateways=gateways, limit=1)):
         asked += 1
-        attempt_id = due[0]["payment_attempt_id"]
-        try:
+        with kept_apart(log, "receipt not stored", attempt_id=due[0]["payment_attempt_id"]):
             receipts.store(ctx, due[0])
             stored += 1
-        except AppError as failure:  # the others need not wait for this one
-            log.warning("receipt not stored: %s", failure, extra={"attempt_id": attempt_id})
-        except Exception:  # nor for a fault of ours
-            log.exception("receipt not stored", extra={"attempt_id": attempt_id})
     return {"asked": asked, "stored": stored}

@@ -7,7 +7,8 @@ from typing import Any
 
 from app import budget, circuits, inbox
 from app.context import Context
-from app.errors import AppError, GatewayUnavailableError
+from app.errors import GatewayUnavailableError
+from app.failures import kept_apart
 from app.gateways import Capability, Finding, Gateway
 
 log = logging.getLogger(__name__)
@@ -57,17 +58,14 @@ def _open_ones(ctx: Context, gateway: Gateway, poll: dict[str, Any]) -> Iterator
     failed: Exception | None = None
     asked = {"gateway": poll["gateway"], "askedBefore": poll["begun_at"]}
     while not _is_over() and (due := ctx.hasura.run("ClaimDisputeCheck", **asked)):
-        try:
-            with circuits.reading_disputes(ctx, poll):
-                found = _of_payment(gateway, due[0])
-        except AppError as failure:
-            log.warning("not checked: %s", failure, extra={"dispute_id": due[0]["id"]})
-            failed = failure
-        except Exception as failure:  # a fault of ours: the others need not wait for it either
-            log.exception("not checked", extra={"dispute_id": due[0]["id"]})
-            failed = failure
-        else:
-            yield from found
+        found: Sequence[Finding] = ()
+        with (
+            kept_apart(log, "not checked", dispute_id=due[0]["id"]) as outcome,
+            circuits.reading_disputes(ctx, poll),
+        ):
+            found = _of_payment(gateway, due[0])
+        failed = outcome.failure or failed
+        yield from found
     if failed:
         raise failed
 

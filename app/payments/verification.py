@@ -3,9 +3,9 @@
 import logging
 from typing import Any
 
-from app.config import ConfigError
 from app.context import Context
-from app.errors import AppError, GatewayRefusedError, GatewayUnavailableError, NotFoundError
+from app.errors import GatewayRefusedError, GatewayUnavailableError, NotFoundError
+from app.failures import kept_apart
 from app.payments import checks
 
 log = logging.getLogger(__name__)
@@ -35,16 +35,12 @@ def follow_hint(ctx: Context, payment_attempt_id: str | None) -> None:
 
     Whatever happens here, the message is kept and the attempt is due: the cron asks again.
     """
-    try:
-        if payment_attempt_id:
-            for attempt in ctx.hasura.run("ClaimHintedCheck", attemptId=payment_attempt_id):
-                checks.ask(ctx, attempt)
-    except (AppError, ConfigError) as failure:
-        log.warning("not asked: %s", failure, extra={"attempt_id": payment_attempt_id})
-    except Exception:
-        # A fault of ours, in the log with its trace. A no would have the gateway send the message
-        # again, which is kept and whose attempt is due already.
-        log.exception("not asked", extra={"attempt_id": payment_attempt_id})
+    if not payment_attempt_id:
+        return
+    # A no would have the gateway send the message again, which is kept, and whose attempt is due.
+    with kept_apart(log, "not asked", attempt_id=payment_attempt_id):
+        for attempt in ctx.hasura.run("ClaimHintedCheck", attemptId=payment_attempt_id):
+            checks.ask(ctx, attempt)
 
 
 def _ask(ctx: Context, attempts: list[dict[str, Any]]) -> None:

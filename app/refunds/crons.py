@@ -3,10 +3,9 @@
 import logging
 from typing import Any
 
-from app.config import ConfigError
 from app.context import Context
 from app.endpoints import cron
-from app.errors import AppError, GatewayUnavailableError
+from app.failures import kept_apart
 from app.http import has_time
 from app.refunds import sending
 
@@ -28,18 +27,10 @@ def check_refunds(ctx: Context) -> dict[str, int]:
 
 
 def _is_answered(ctx: Context, refund: dict[str, Any]) -> bool:
-    is_silent = False
-    try:
-        is_silent = sending.check(ctx, refund)["status"] == "unknown"
-        is_answered = not is_silent
-    except (AppError, ConfigError) as failure:
-        log.warning("not checked: %s", failure, extra={"refund_id": refund["id"]})
-        is_silent, is_answered = isinstance(failure, GatewayUnavailableError), False
-    except Exception:
-        # A fault of ours, in the log with its trace. It keeps nobody else waiting, and this refund
-        # comes again by its schedule, which ends with a person.
-        log.exception("not checked", extra={"refund_id": refund["id"]})
-        is_answered = False
-    if is_silent:
+    status = None
+    with kept_apart(log, "not checked", refund_id=refund["id"]) as outcome:
+        status = sending.check(ctx, refund)["status"]
+    # After a fault of ours it comes again by its schedule, which ends with a person.
+    if status == "unknown" or outcome.is_silent:
         ctx.hasura.run("AskRefundAgain", refundId=refund["id"])
-    return is_answered
+    return status not in {None, "unknown"}

@@ -77,7 +77,8 @@ def check(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
     Where nothing is found it is asked for again, under its id, as long as that is safe; later the
     database is told that nothing is there. What the gateway may send back by itself is only looked
     for at first: what it has sent is found as this refund, and what is asked for beside it goes
-    back twice. Raises GatewayUnavailableError: then nothing is known.
+    back twice. A look at one that succeeded counts when its answer is kept, and not before.
+    Raises GatewayUnavailableError: then nothing is known.
     """
     gateway, account = row["gateway"], row["gateway_account"]
     payment_id = row["payment_attempt"]["gateway_payment_id"]
@@ -86,11 +87,11 @@ def check(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
     if found is not None:
         ours = replace(found, refund_id=row["id"])
         inbox.keep_found(ctx, row, ours)
-    elif _may_be_missing(ctx, row):
+    elif row["status"] == "created" and _may_go_back_by_itself(ctx, row):
         return row
     elif row["status"] in ASKABLE and _may_be_asked_for(ctx, row):
         return send(ctx, row)
-    else:
+    elif row["status"] != "succeeded":  # which was there: that it is not found says nothing
         nothing = {
             "subject": "refund",
             "outcome": "not_found",
@@ -98,6 +99,8 @@ def check(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
             "asked_at": ctx.now().isoformat(),  # what is not there today may be there tomorrow
         }
         inbox.keep_words(ctx, gateway, nothing, "look-up", account=account)
+    if row["status"] == "succeeded":
+        ctx.hasura.run("EndRefundLook", refundId=row["id"], looks=int(row["looks"]))
     return state(ctx, row["id"])
 
 
@@ -117,13 +120,6 @@ def _ask_again(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
 def _may_go_back_by_itself(ctx: Context, row: dict[str, Any]) -> bool:
     """Tell whether its gateway may yet send this money back unasked: who asks waits for that."""
     return _age(ctx, row) < GIVEN_BACK_AGE_MAX and _is_waited_for(ctx, row)
-
-
-def _may_be_missing(ctx: Context, row: dict[str, Any]) -> bool:
-    """Tell whether it says nothing that it is not found: it was there, or may come by itself."""
-    if row["status"] == "created":
-        return _may_go_back_by_itself(ctx, row)
-    return bool(row["status"] == "succeeded")
 
 
 def _may_be_asked_for(ctx: Context, row: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from books import broken_invariants, settle
-from in_process import House
+from in_process import CrashError, House
 from money_back import Desk
 from psycopg.rows import dict_row
 
@@ -304,6 +304,68 @@ def test_silence_about_disputes_is_counted_and_ended_by_an_answer(office: Office
     office.wait(3601)
     office.tick()
     assert office.rows(failing) == []
+
+
+def unreadable(number: int | None, payment: str | None = None) -> Finding:
+    """An entry of the list that is not as documented."""
+    return Finding(
+        subject=Subject.DISPUTE,
+        outcome=Outcome.UNREADABLE,
+        gateway_dispute_id=number and f"dp_{number}",
+        gateway_payment_id=payment,
+        failure_message=None if number else '"a dispute"',
+    )
+
+
+OPEN_EXCEPTIONS = "select class, detail from exceptions where resolved_at is null order by detail"
+
+
+def test_an_entry_that_cannot_be_read_is_listed_once_and_keeps_no_other_waiting(
+    office: Office,
+) -> None:
+    good = say(office.paid["payment_attempt_id"])
+    office.lister.listed = [unreadable(None), unreadable(7), good, unreadable(8, "pi_nobody")]
+    for _ in range(3):
+        assert office.tick() == 4
+        office.wait(3601)
+
+    assert disputes(office) == [("dp_1", "opened")]
+    assert office.poll()["complete_until"] is not None
+    assert office.rows(OPEN_EXCEPTIONS) == [
+        {"class": "unreadable-dispute", "detail": said} for said in ('"a dispute"', "dp_7", "dp_8")
+    ]
+    with psycopg.connect(office.url, row_factory=dict_row) as db:
+        assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_what_can_be_read_later_is_booked_and_off_the_list(office: Office, is_named: bool) -> None:
+    attempt = office.paid["payment_attempt_id"]
+    office.lister.listed = [unreadable(1, f"pi_{attempt}" if is_named else None), unreadable(2)]
+    office.tick()
+    office.wait(3601)
+    office.lister.listed = [say(attempt)]
+    office.tick()
+
+    assert disputes(office) == [("dp_1", "opened")]
+    assert office.rows(OPEN_EXCEPTIONS) == [{"class": "unreadable-dispute", "detail": "dp_2"}]
+
+
+@pytest.mark.parametrize("is_after", [False, True])
+@pytest.mark.parametrize("at", range(1, 5))
+def test_wherever_the_poll_dies_the_next_one_lists_and_books_once(
+    office: Office, at: int, is_after: bool
+) -> None:
+    office.lister.listed = [unreadable(7), say(office.paid["payment_attempt_id"])]
+    office.plan(at, is_after=is_after)
+    with pytest.raises(CrashError):
+        office.tick()
+    office.plan(0, is_after=False)
+    office.wait(3601)
+    office.tick()
+
+    assert disputes(office) == [("dp_1", "opened")]
+    assert office.rows(OPEN_EXCEPTIONS) == [{"class": "unreadable-dispute", "detail": "dp_7"}]
 
 
 def test_nonsense_of_one_gateway_keeps_no_other_waiting(

@@ -484,12 +484,10 @@ def test_an_order_that_cashfree_does_not_know_has_no_disputes(
     [
         {"disputes": []},
         ["a dispute"],
-        [dispute(order_details=None)],
         [dispute(order_details={"order_id": "another", "cf_payment_id": 1})],
         [dispute(), dispute(order_details={"order_id": "another", "cf_payment_id": 1})],
-        [dispute(dispute_amount="much")],
     ],
-    ids=["an object", "words", "of no order", "another order's", "of two orders", "no amount"],
+    ids=["an object", "words", "another order's", "of two orders"],
 )
 def test_disputes_of_another_order_say_nothing(
     adapter: Adapter, answers: responses.RequestsMock, said: object
@@ -498,6 +496,21 @@ def test_disputes_of_another_order_say_nothing(
 
     with pytest.raises(GatewayUnavailableError):
         adapter.find_payment_disputes(PAYMENT)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [{"order_details": None}, {"dispute_amount": "much"}],
+)
+def test_a_dispute_that_cannot_be_read_leaves_the_others_of_its_order(
+    adapter: Adapter, answers: responses.RequestsMock, nonsense: dict[str, Any]
+) -> None:
+    said = [dispute(dispute_id=7, **nonsense), dispute()]
+    answers.get(LIST, json=said)
+    bad, good = adapter.find_payment_disputes(PAYMENT)
+
+    assert (bad.outcome, bad.gateway_dispute_id) == (Outcome.UNREADABLE, "7")
+    assert (good.outcome, good.gateway_dispute_id) == (Outcome.OPENED, "433447817")
 
 
 # Returns and settlements

@@ -32,6 +32,7 @@ from app.errors import (
 )
 from app.gateways import DeclineClass, Delivery, Method, Outcome, Subject
 from app.gateways.cashfree import Adapter, Settings, declines, findings, words
+from app.gateways.cashfree.notices import notice
 from app.gateways.cashfree.signatures import signature
 from app.jsonb import UNKEEPABLE
 from app.money import Money
@@ -483,14 +484,45 @@ def test_a_refund_says_where_it_is(status: str, outcome: Outcome) -> None:
     assert (found.failure_message is not None) is (outcome is Outcome.FAILED)
 
 
-@pytest.mark.parametrize("kind", ["PAYMENT_AUTO_REFUND", "UNRECONCILED_AUTO_REFUND", "NEW"])
-def test_a_refund_of_cashfrees_own_is_none_of_ours(kind: str) -> None:
-    found = findings.of_refund(refund(refund_type=kind, order_id=None))
+OWN_KINDS = ["PAYMENT_AUTO_REFUND", "UNRECONCILED_AUTO_REFUND", "NEW"]
+
+
+@pytest.mark.parametrize("order_id", [None, "order_1944392Tpba8y2fHcHVx0SwREojp51Jgr"])
+@pytest.mark.parametrize("kind", OWN_KINDS)
+def test_a_refund_of_cashfrees_own_of_no_order_of_ours_is_about_nothing_of_ours(
+    kind: str, order_id: str | None
+) -> None:
+    found = findings.of_refund(refund(refund_type=kind, order_id=order_id))
 
     assert (found.subject, found.outcome, found.refund_id) == (
         *(Subject.NONE, Outcome.UNKNOWN),
         None,
     )
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+def test_a_refund_of_cashfrees_own_names_its_page_and_no_refund_of_ours(kind: str) -> None:
+    found = findings.of_refund(refund(refund_type=kind))
+
+    assert (found.subject, found.outcome) == (Subject.REFUND, Outcome.SUCCEEDED)
+    assert (found.refund_id, found.gateway_refund_id) == (None, "11325999")
+    assert found.gateway_payment_id == f"{ATTEMPT}:1453002795"
+    assert found.gateway_session_id == ATTEMPT
+
+
+def test_the_message_that_cashfree_has_for_its_own_refunds_says_the_same() -> None:
+    said = refund(refund_type="PAYMENT_AUTO_REFUND")
+    for name in ("refund_id", "entity", "refund_note", "refund_mode"):
+        said.pop(name, None)
+    event = {"type": "AUTO_REFUND_STATUS_WEBHOOK", "data": {"auto_refund": said}}
+    told = notice(json.dumps(event, default=float).encode(), NOW, livemode=False)
+
+    assert (told.subject, told.outcome) == (Subject.REFUND, Outcome.SUCCEEDED)
+    assert (told.gateway_payment_id, told.amount) == (
+        f"{ATTEMPT}:1453002795",
+        Money(100_000, "INR"),
+    )
+    assert told.event_id == "AUTO_REFUND_STATUS_WEBHOOK:11325999:SUCCESS:succeeded"
 
 
 @pytest.mark.parametrize("stage", ["DISPUTE", "CHARGEBACK", "PRE_ARBITRATION", "ARBITRATION"])

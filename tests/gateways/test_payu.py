@@ -594,9 +594,6 @@ def test_a_chargeback_says_where_it_is(arbiter: Adapter, status: str, outcome: O
         {"json": {"data": []}},
         {"json": []},
         {"json": None},
-        {"json": chargebacks({})},
-        {"json": chargebacks(chargeback(**{"transaction-details": None}))},
-        {"json": chargebacks(chargeback(**{"chargeback-date": "99-Nov-2026"}))},
         {"status": 401, "json": {}},
         {"status": 422, "json": {}},
         {"status": 500},
@@ -611,6 +608,26 @@ def test_a_list_of_chargebacks_that_is_not_whole_is_none(
 
     with pytest.raises(GatewayUnavailableError):
         list(arbiter.find_disputes(SINCE))
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "named"),
+    [
+        ({}, None),
+        (chargeback(**{"transaction-details": None}), "1295751"),
+        (chargeback(**{"chargeback-date": "99-Nov-2026"}), "1295751"),
+    ],
+)
+@responses.activate
+def test_a_chargeback_that_cannot_be_read_leaves_the_others(
+    arbiter: Adapter, nonsense: dict[str, Any], named: str | None
+) -> None:
+    responses.get(CHARGEBACKS, json=chargebacks(nonsense, chargeback(id="2")))
+    good, bad = arbiter.find_disputes(SINCE)
+
+    assert (good.outcome, good.gateway_dispute_id) == (Outcome.OPENED, "2")
+    assert (bad.outcome, bad.gateway_dispute_id) == (Outcome.UNREADABLE, named)
+    assert (bad.failure_message is None) is (named is not None)
 
 
 @responses.activate

@@ -348,6 +348,15 @@ def test_a_hint_keeps_only_what_is_documented(adapter: Adapter) -> None:
     assert notice.captured_amount is None
 
 
+@pytest.mark.parametrize(("status", "code"), [("success", None), ("Failure", "failure")])
+def test_a_hint_says_whether_a_refund_came_to_nothing(
+    adapter: Adapter, status: str, code: str | None
+) -> None:
+    said = json.dumps({**REFUND, "status": status}).encode()
+
+    assert adapter.read(Delivery({}, said), NOW).failure_code == code
+
+
 def test_a_hint_says_where_to_look_by_the_gateways_id_too(adapter: Adapter) -> None:
     notice = adapter.read(
         Delivery({}, json.dumps({**DISPUTE, "txn_id": "4039937155"}).encode()), NOW

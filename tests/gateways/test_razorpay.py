@@ -279,6 +279,22 @@ def test_a_refund_is_looked_for_page_by_page(adapter: Adapter) -> None:
 
 
 @responses.activate
+def test_a_dispute_that_cannot_be_read_leaves_the_others_and_ends_no_list(adapter: Adapter) -> None:
+    since = datetime.fromtimestamp(1_795_270_000, UTC)
+    nonsense = [dispute(id="disp_7", amount="much"), "a dispute"]
+    old = dispute(id="disp_old", created_at=1_795_269_999)
+    responses.get(f"{API}/disputes", json=listed(*nonsense, *[dispute()] * 98))
+    responses.get(f"{API}/disputes", json=listed(*nonsense, *[old] * 98))
+    found = list(adapter.find_disputes(since))
+
+    bad = [one for one in found if one.outcome is Outcome.UNREADABLE]
+    assert [one.gateway_dispute_id for one in bad] == ["disp_7", None] * 2
+    assert [one.failure_message for one in bad] == [None, '"a dispute"'] * 2
+    assert len(found) == len(bad) + 98
+    assert len(responses.calls) == 2
+
+
+@responses.activate
 def test_disputes_are_listed_until_a_page_is_too_old(adapter: Adapter) -> None:
     since = datetime.fromtimestamp(1_795_270_000, UTC)
     young = [dispute(id=f"disp_{one}") for one in range(99)]

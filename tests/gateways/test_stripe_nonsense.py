@@ -15,7 +15,7 @@ from gateways.test_stripe_words import ATTEMPT, NOW, intent
 from app import jsonb
 from app.connections import Session
 from app.errors import GatewayRefusedError, GatewayUnavailableError
-from app.gateways import Charge, Finding, Query, RefundOrder, SavedCharge
+from app.gateways import Charge, Finding, Outcome, Query, RefundOrder, SavedCharge
 from app.gateways.stripe import Adapter, Settings
 from app.money import Money
 
@@ -143,6 +143,24 @@ def test_junk_in_any_place_of_an_answer_is_told_or_says_nothing(call: str) -> No
                 if isinstance(one, Finding):
                     assert jsonb.parse(json.dumps(one.words()).encode()) == one.words(), said
     gateway.http.close()
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "named"),
+    [
+        (DISPUTE | {"id": "dp_7", "amount": "much"}, "dp_7"),
+        (DISPUTE | {"id": 7, "created": None}, "7"),
+        ("a dispute", None),
+    ],
+)
+def test_a_dispute_that_cannot_be_read_leaves_the_others(nonsense: Any, named: str | None) -> None:
+    gateway = Adapter(Settings("sk_test_1", ("whsec_1",)))
+    found = told(gateway, CALLS["find_disputes"][0], [listed(nonsense, DISPUTE)])
+    gateway.http.close()
+
+    bad, good = found
+    assert (bad.outcome, bad.gateway_dispute_id) == (Outcome.UNREADABLE, named)
+    assert (good.outcome, good.gateway_dispute_id) == (Outcome.LOST, "dp_1")
 
 
 @pytest.mark.parametrize("call", sorted(CALLS))

@@ -66,7 +66,8 @@ def test_of_a_payment_that_is_paid_no_gateway_is_told_anything(house: House) -> 
 
 
 @pytest.mark.parametrize(
-    "failure", [GatewayUnavailableError("no answer"), GatewayRefusedError("no")]
+    "failure",
+    [GatewayUnavailableError("no answer"), GatewayRefusedError("no"), KeyError("a fault of ours")],
 )
 def test_a_gateway_that_says_nothing_of_use_keeps_no_payment_from_its_end(house, failure) -> None:
     house.failures = {"one": failure}

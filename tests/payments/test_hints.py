@@ -150,6 +150,71 @@ def test_a_hint_at_a_refund_that_has_ended_asks_nobody(desk, outcome) -> None:
     assert (event["reason"], refunds_due(desk)) == ("a hint without effect", [])
 
 
+def console_hint(desk: Desk, attempt: object, **changes: Any) -> dict[str, Any]:
+    """A message about a refund that somebody made at the gateway's own pages, or made up."""
+    said = {
+        "subject": "refund",
+        "outcome": "hint",
+        "gateway_payment_id": f"pi_{attempt}",
+        "gateway_refund_id": "console-1",
+        "amount": 1000,
+        "currency": "USD",
+    }
+    return desk.tell(**(said | changes))
+
+
+def test_hints_at_a_refund_that_is_not_ours_list_its_payment_once(db, desk, tenant) -> None:
+    attempt = desk.paid()["payment_attempt_id"]
+    before = balances(db, tenant)
+    for number in range(5):
+        event = console_hint(desk, attempt, gateway_refund_id=f"console-{number}" * 100)
+        assert event["status"] == "ignored"
+        assert event["reason"] == "a hint at a refund that is none of ours: a person looks"
+
+    (row,) = db.execute("select * from exceptions").fetchall()
+    assert (row["class"], row["object_id"]) == ("unconfirmed-refund", attempt)
+    assert (row["amount"], row["currency"], len(row["detail"]) < 200) == (1000, "USD", True)
+    assert db.execute("select from refunds").fetchall() == []
+    assert balances(db, tenant) == before
+    assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize(("said", "listed_as"), [(10**30, 2500), (-1, 0), (None, 2500)])
+def test_no_hint_lists_more_than_was_paid(db, desk, said, listed_as: int) -> None:
+    console_hint(desk, desk.paid()["payment_attempt_id"], amount=said)
+
+    assert db.execute("select amount from exceptions").fetchall() == [{"amount": listed_as}]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"failure_code": "failure"}, {"gateway_payment_id": "no-such"}]
+)
+def test_a_refund_that_came_to_nothing_or_is_of_nobodys_payment_is_not_listed(
+    db, desk, changes
+) -> None:
+    event = console_hint(desk, desk.paid()["payment_attempt_id"], **changes)
+
+    assert (event["reason"], listed(db)) == ("a hint without effect", set())
+
+
+def test_a_refund_of_what_is_not_captured_is_not_listed(db, desk) -> None:
+    attempt = desk.open()["payment_attempt_id"]
+    console_hint(desk, attempt, payment_attempt_id=str(attempt))
+
+    assert listed(db) == set()
+
+
+@pytest.mark.parametrize("named", ["refund_id", "gateway_refund_id"])
+def test_a_hint_at_a_refund_of_ours_lists_nothing(db, desk, named) -> None:
+    paid = desk.paid()
+    refund = desk.refund(paid["payment_intent_id"])
+    desk.say(refund, "succeeded", gateway_refund_id="console-1")
+    by_id = {"refund_id": str(refund["id"]), "gateway_refund_id": None}
+    console_hint(desk, paid["payment_attempt_id"], **(by_id if named == "refund_id" else {}))
+
+    assert listed(db) == set()
+
+
 def test_a_hint_at_nobodys_refund_is_kept_and_no_more(db, desk) -> None:
     event = desk.tell(subject="refund", outcome="hint", gateway_payment_id="no-such")
 

@@ -10,7 +10,8 @@ from in_process import CrashError, Shop
 from money_back import listed
 from psycopg.rows import dict_row
 
-from app.errors import AppError, GatewayUnavailableError
+from app.config import ConfigError
+from app.errors import AppError, GatewayRefusedError, GatewaySilentError, GatewayUnavailableError
 from app.gateways import Capability, Finding, Money, Outcome, Subject
 from app.refunds import crons, rest
 from app.refunds.schemas import RefundSchema
@@ -293,22 +294,35 @@ def test_money_that_came_back_unheard_is_found_within_a_month(shop, days: int) -
         assert broken_invariants(db) == {}
 
 
+LOOK_DAYS = (1, 6, 23)  # each so many after the one before it
+LOOK_CALLS = ["ClaimRefundChecks", "gateway.find_refund", "ReceiveGatewayEvent", "EndRefundLook"]
+
+
+def look(shop: Shop, looks: int) -> None:
+    """Have so many looks answered, and the next one due."""
+    for days in LOOK_DAYS[:looks]:
+        shop.house.wait(days * DAY)
+        assert crons.check_refunds(shop.house.ctx) == {"asked": 1, "answered": 1}
+    shop.house.wait(LOOK_DAYS[looks] * DAY)
+
+
 @pytest.mark.parametrize("is_after", [False, True])
-@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("at", range(1, len(LOOK_CALLS) + 1))
+@pytest.mark.parametrize("looks", range(len(LOOK_DAYS)))
 def test_wherever_a_late_look_dies_the_next_one_books_once_what_came_back(
-    shop, at: int, is_after: bool
+    shop, looks: int, at: int, is_after: bool
 ) -> None:
-    come_back(shop, shop.refund()["refund_id"])
-    shop.house.wait(DAY)
+    refund_id = shop.refund()["refund_id"]
+    look(shop, looks)
+    come_back(shop, refund_id)
     shop.house.plan(at, is_after=is_after)
     with pytest.raises(CrashError):
         crons.check_refunds(shop.house.ctx)
-    looked = ["ClaimRefundChecks", "gateway.find_refund", "ReceiveGatewayEvent"]
-    assert shop.house.fault.calls == looked[:at]
+    assert shop.house.fault.calls == LOOK_CALLS[:at]
 
     shop.house.plan(0, is_after=False)
     for _ in range(2):  # and twice
-        shop.house.wait(6 * DAY)
+        shop.house.wait(121)
         crons.check_refunds(shop.house.ctx)
     assert shop.read("select status from refunds") == [{"status": "failed"}]
     assert shop.read("select amount_refunded from payment_attempts") == [{"amount_refunded": 0}]
@@ -339,6 +353,92 @@ def test_what_succeeded_and_is_not_found_is_neither_asked_for_again_nor_failed(s
 
     assert shop.house.gateway.asked == 1
     assert shop.read("select status from refunds") == [{"status": "succeeded"}]
+
+
+FAULTS = [KeyError("id"), ConfigError("no key"), GatewayRefusedError("no such payment")]
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, GatewaySilentError("no answer")])
+@pytest.mark.parametrize("looks", [0, 2])
+def test_a_look_that_failed_is_not_counted_and_what_came_back_is_found_later(
+    shop, looks: int, fault: Exception
+) -> None:
+    refund_id = shop.refund()["refund_id"]
+    look(shop, looks)
+    come_back(shop, refund_id)
+    shop.house.gateway.nonsense[refund_id] = fault
+    for hours in (0, 1, 1, 5):
+        shop.house.wait(3600 * hours)
+        assert crons.check_refunds(shop.house.ctx)["answered"] == 0
+    assert shop.read("select status, looks from refunds") == [
+        {"status": "succeeded", "looks": looks}
+    ]
+
+    del shop.house.gateway.nonsense[refund_id]
+    shop.house.wait(DAY)
+    crons.check_refunds(shop.house.ctx)
+    assert shop.read("select status from refunds") == [{"status": "failed"}]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("fault", [*FAULTS, GatewaySilentError("no answer")])
+@pytest.mark.parametrize("looks", [0, 2])
+def test_a_look_that_is_never_answered_ends_with_a_person(
+    shop, looks: int, fault: Exception
+) -> None:
+    refund_id = shop.refund()["refund_id"]
+    look(shop, looks)
+    shop.house.gateway.nonsense[refund_id] = fault
+    for _ in range(3 * 7):
+        shop.house.wait(DAY)
+        crons.check_refunds(shop.house.ctx)
+
+    (told,) = shop.read("select class, object_id, amount, currency, detail from exceptions")
+    assert (told["class"], told["object_id"]) == ("refund-unresolved", UUID(refund_id))
+    assert (told["amount"], told["currency"]) == (1000, "USD")
+    assert told["detail"].startswith("succeeded at ")
+    with psycopg.connect(shop.url, row_factory=dict_row) as db:
+        assert listed(db) == {"refund-unresolved"}
+        assert broken_invariants(db) == {}
+
+
+def test_the_last_question_of_a_look_may_yet_be_answered(shop) -> None:
+    refund_id = shop.refund()["refund_id"]
+    look(shop, 2)
+    shop.house.gateway.nonsense[refund_id] = KeyError("id")
+    for _ in range(20):
+        shop.house.wait(DAY)
+        if shop.read("select checks from refunds") == [{"checks": 10}]:
+            del shop.house.gateway.nonsense[refund_id]
+            break
+        crons.check_refunds(shop.house.ctx)
+    crons.check_refunds(shop.house.ctx)
+
+    assert shop.read("select looks, next_check_at from refunds") == [
+        {"looks": 3, "next_check_at": None}
+    ]
+    with psycopg.connect(shop.url, row_factory=dict_row) as db:
+        assert listed(db) == set()
+        assert broken_invariants(db) == {}
+
+
+def test_one_that_succeeded_and_that_nobody_would_look_at_again_breaks_an_invariant(shop) -> None:
+    shop.refund()
+    with psycopg.connect(shop.url, row_factory=dict_row) as db:
+        db.execute("update refunds set next_check_at = null")
+        assert set(broken_invariants(db)) == {"invariant_unsettled_refunds_are_checked"}
+        db.execute("update refunds set looks = 3")
+        assert broken_invariants(db) == {}
+
+
+def test_a_look_that_is_counted_twice_counts_once(shop, database: str) -> None:
+    refund_id = shop.refund()["refund_id"]
+    with psycopg.connect(database, row_factory=dict_row) as db:
+        desk = shop.desk(db)
+        (counted,) = desk.call("end_refund_look", refund_id=refund_id, looks=0)
+        assert desk.call("end_refund_look", refund_id=refund_id, looks=0) == []
+        assert desk.row("refunds", UUID(refund_id)) == counted
+    assert counted["looks"] == 1
 
 
 def test_silence_about_what_succeeded_is_asked_again_within_the_hour(shop) -> None:

@@ -5,10 +5,12 @@ payment's refunds only below its order, so our name for a payment is `<order_id>
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from app.errors import GatewayUnavailableError
+from app.findings import dispute_in
 from app.gateways import Finding, Method, Outcome, Subject
 from app.gateways.cashfree.declines import decline_class, reason
 from app.gateways.cashfree.words import (
@@ -147,10 +149,18 @@ def failure(error: Any, payment: Object) -> dict[str, Any]:
 
 
 def of_refund(refund: Object) -> Finding:
-    """Translate a refund. One that is not of our making is about nothing of ours."""
-    if refund.get("refund_type", "MERCHANT_INITIATED") not in OUR_REFUNDS:
+    """Translate a refund. One that Cashfree made of an order of ours is told with its page.
+
+    Most of those are of what never counted: it failed, came late, or came twice. A name in it is
+    none that we gave. One of another order is about nothing of ours.
+    """
+    if refund.get("refund_type", "MERCHANT_INITIATED") in OUR_REFUNDS:
+        return refund_as_it_is(refund)
+    order_id = refund.get("order_id")
+    if not ours(order_id):
         return Finding(subject=Subject.NONE, outcome=Outcome.UNKNOWN)
-    return refund_as_it_is(refund)
+    found = refund_as_it_is({**refund, "refund_id": None})
+    return replace(found, gateway_session_id=text(order_id))
 
 
 def refund_as_it_is(refund: Object) -> Finding:
@@ -181,11 +191,15 @@ def of_refund_called(refund_id: str, gateway_payment_id: str, refund: Object) ->
 
 def of_disputes(order_id: str, disputes: Sequence[Object]) -> list[Finding]:
     """Translate the disputes of an order. Raises ValueError where one is another order's."""
-    if any(each["order_details"]["order_id"] != order_id for each in disputes):
+    found = [dispute_in(each, _listed, lambda one: (one["dispute_id"], None)) for each in disputes]
+    told = [one.gateway_payment_id for one in found if one.outcome is not Outcome.UNREADABLE]
+    if any(order_of(str(payment)) != order_id for payment in told):
         raise ValueError("a dispute of another order")
-    return [
-        of_dispute(each, each["order_details"], is_closed=is_resolved(each)) for each in disputes
-    ]
+    return found
+
+
+def _listed(dispute: Object) -> Finding:
+    return of_dispute(dispute, dispute["order_details"], is_closed=is_resolved(dispute))
 
 
 def of_dispute(dispute: Object, order: Object, *, is_closed: bool) -> Finding:

@@ -26,6 +26,10 @@ def _refund(data: Object) -> Finding:
     return findings.of_refund(data["refund"])
 
 
+def _own_refund(data: Object) -> Finding:
+    return findings.of_refund(data["auto_refund"])
+
+
 def _dispute(data: Object) -> Finding:
     return findings.of_dispute(data["dispute"], data["order_details"], is_closed=False)
 
@@ -41,6 +45,7 @@ EVENTS: dict[str, Callable[[Object], Finding]] = {
     "PAYMENT_FAILED_WEBHOOK": _payment,
     "PAYMENT_USER_DROPPED_WEBHOOK": _payment,
     "REFUND_STATUS_WEBHOOK": _refund,
+    "AUTO_REFUND_STATUS_WEBHOOK": _own_refund,
     "DISPUTE_CREATED": _dispute,
     "DISPUTE_UPDATED": _dispute,
     "DISPUTE_CLOSED": _closed_dispute,
@@ -51,6 +56,7 @@ EVENTS: dict[str, Callable[[Object], Finding]] = {
 MARKS: dict[str, tuple[str, ...]] = {
     "payment": ("cf_payment_id", "payment_status"),
     "refund": ("cf_refund_id", "refund_status"),
+    "auto_refund": ("cf_refund_id", "refund_status"),
     "dispute": ("dispute_id", "dispute_status", "updated_at"),
 }
 

@@ -51,7 +51,7 @@ REFUNDS = {
     "FAILED": Outcome.FAILED,
 }
 
-# A refund that Cashfree makes by itself, of a payment that came twice or too late, is none of ours.
+# Any other Cashfree makes by itself, mostly of a payment that came twice or too late.
 # https://www.cashfree.com/docs/api-reference/payments/latest/refunds/webhooks
 OUR_REFUNDS = {"MERCHANT_INITIATED"}
 

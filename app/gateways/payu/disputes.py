@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from app.errors import GatewayUnavailableError
+from app.findings import dispute_in
 from app.gateways import Finding, Outcome, Subject
 from app.gateways.payu import references
 from app.gateways.payu.findings import INDIA, rupees, text
@@ -33,7 +34,7 @@ def found(answer: Any) -> Iterator[Finding]:
     """
     try:
         pages = int(answer["meta"]["pagination"]["total-pages"])
-        every = [_of_dispute(each["attributes"]) for each in answer["data"]]
+        every = [dispute_in(each, _listed, _named) for each in answer["data"]]
     except (LookupError, TypeError, ValueError, AttributeError) as failure:
         message = "PayU's list of chargebacks is not as documented"
         raise GatewayUnavailableError(message) from failure
@@ -41,6 +42,14 @@ def found(answer: Any) -> Iterator[Finding]:
     if pages > 1:
         message = "PayU's list of chargebacks is longer than a page"
         raise GatewayUnavailableError(message)
+
+
+def _listed(entry: Object) -> Finding:
+    return _of_dispute(entry["attributes"])
+
+
+def _named(entry: Object) -> tuple[object, object]:
+    return entry["attributes"]["id"], None
 
 
 def _of_dispute(dispute: Object) -> Finding:

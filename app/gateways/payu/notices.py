@@ -107,6 +107,7 @@ def of_hint(
 
 def _refund_hint(message: Mapping[str, Any]) -> Finding:
     txnid = text(message.get("merchantTxnId"))
+    has_failed = REFUNDS.get(plain(message.get("status"))) is Outcome.FAILED
     return Finding(
         subject=Subject.REFUND,
         outcome=Outcome.HINT,
@@ -115,6 +116,7 @@ def _refund_hint(message: Mapping[str, Any]) -> Finding:
         refund_id=references.refund_id(text(message.get("token"))),
         gateway_refund_id=text(message.get("request_id")),
         amount=rupees(message.get("amt")),
+        failure_code="failure" if has_failed else None,
     )
 
 

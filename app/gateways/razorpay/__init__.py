@@ -189,11 +189,11 @@ class Adapter:
 
     def find_disputes(self, since: datetime) -> Iterator[Finding]:
         """List disputes until a whole page is too old: only how many to skip can be asked for."""
-        for page in pages(lambda skip: self._list("/disputes", skip, findings.of_dispute)):
-            young = [one for one in page if one.opened_at and one.opened_at >= since]
-            if not young:
+        for page in pages(lambda skip: self._list("/disputes", skip, findings.of_listed_dispute)):
+            yield from (one for one in page if one.opened_at is None or one.opened_at >= since)
+            dated = [one.opened_at for one in page if one.opened_at]
+            if dated and max(dated) < since:
                 return
-            yield from young
 
     def read(self, delivery: Delivery, now: datetime) -> Notice:
         given = delivery.headers.get("x-razorpay-signature", "")

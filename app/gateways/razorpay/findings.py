@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.errors import GatewayRefusedError
+from app.findings import dispute_in
 from app.gateways import Finding, Method, Outcome, Query, RefundOrder, Subject
 from app.gateways.razorpay.answers import error_of
 from app.gateways.razorpay.declines import decline_class
@@ -218,6 +219,11 @@ def of_dispute(dispute: Entity) -> Finding:
         evidence_due_at=datetime.fromtimestamp(due, UTC) if due else None,
         opened_at=datetime.fromtimestamp(opened, UTC) if opened else None,
     )
+
+
+def of_listed_dispute(dispute: Any) -> Finding:
+    """Translate a dispute of a list, which may have others that can be read."""
+    return dispute_in(dispute, of_dispute, lambda entry: (entry["id"], entry.get("payment_id")))
 
 
 def reference_of(order: Entity) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 import stripe
 
 from app.errors import GatewayUnavailableError
+from app.findings import dispute_in
 from app.gateways import Finding, Query
 from app.gateways.stripe import findings
 from app.gateways.stripe.answers import answer
@@ -20,6 +21,7 @@ from app.gateways.stripe.answers import answer
 SKEW = timedelta(minutes=5)  # how far Stripe's clock may be from ours
 PAGE_LIFE = timedelta(days=1)  # nobody opens a page or repeats a key later than that
 OBJECTS_MAX = 1000  # ten requests
+END: Any = object()
 TOO_MANY = f"more than {OBJECTS_MAX} objects to look through"
 
 
@@ -93,12 +95,13 @@ def disputes(client: stripe.StripeClient, since: datetime) -> Iterator[Finding]:
     params: Any = {"created": {"gte": int((since - SKEW).timestamp())}, "limit": 100}
     listed = answer(lambda: client.v1.disputes.list(params).auto_paging_iter())
 
-    def read() -> Finding | None:
-        dispute = next(listed, None)
-        return None if dispute is None else findings.of_dispute(dispute.to_dict())
+    while (found := answer(lambda: next(listed, END))) is not END:
+        entry = found.to_dict() if isinstance(found, stripe.StripeObject) else found
+        yield dispute_in(entry, findings.of_dispute, _names)
 
-    while found := answer(read):
-        yield found
+
+def _names(dispute: Any) -> tuple[object, object]:
+    return dispute["id"], dispute.get("payment_intent")
 
 
 def _created(query: Query) -> dict[str, int]:

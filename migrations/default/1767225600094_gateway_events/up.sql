@@ -38,7 +38,7 @@ comment on column gateway_events.payload is 'The message as it came.';
 comment on column gateway_events.notice is 'The same in our words, by the adapter.';
 comment on column gateway_events.status is
 'received: to be applied; applied: it changed something; ignored: it changes nothing, and reason '
-'says why; parked: a person must look, see exceptions.';
+'says why; parked: a person must look, see exceptions, or it is of a payment that is not in our books.';
 
 create index gateway_events_to_apply on gateway_events (next_try_at) where status = 'received';
 comment on index gateway_events_to_apply is 'Queue of apply_gateway_events.';
@@ -447,6 +447,7 @@ declare
     v_subject constant text := p_event.notice ->> 'subject';
     v_attempt constant payment_attempts := attempt_of_notice(p_event);
     v_is_new boolean;
+    v_is_listed boolean := false;
 begin
     if v_subject = 'payment' and v_attempt.id is null then
         perform park_gateway_event(p_event, v_attempt, 'unmatched-payment', 'no such attempt');
@@ -459,14 +460,22 @@ begin
         when 'dispute' then ask_dispute_soon(p_event, v_attempt)
         else false
     end;
+    if v_subject = 'refund' and not v_is_new then
+        v_is_listed := list_unconfirmed_refund(p_event, v_attempt);
+    end if;
     perform note_gateway_event(
         p_event.id, 'ignored', v_attempt,
-        case when v_is_new then 'a hint: the gateway is asked' else 'a hint without effect' end
+        case
+            when v_is_new then 'a hint: the gateway is asked'
+            when v_is_listed then 'a hint at a refund that is none of ours: a person looks'
+            else 'a hint without effect'
+        end
     );
 end;
 $$;
 comment on function apply_hint is
-'Books nothing of a message that proves nothing: it has its gateway asked, and that answer counts.';
+'Books nothing of a message that proves nothing: it has its gateway asked, and that answer counts. For a '
+'refund that we did not make there is nothing to ask by, and a person looks.';
 
 create function apply_payment_notice(p_event gateway_events) returns void
 language plpgsql volatile

@@ -229,6 +229,7 @@ create table refunds (
     failure_message text,
     succeeded_at timestamptz,
     checks smallint not null default 0,
+    looks smallint not null default 0,
     next_check_at timestamptz,
     created_at timestamptz not null default clock_now(),
     updated_at timestamptz not null default clock_now(),
@@ -255,6 +256,7 @@ create table refunds (
     constraint refund_that_succeeded_says_when check (
         status <> 'succeeded' or succeeded_at is not null
     ),
+    constraint refund_is_looked_at_thrice check (looks between 0 and 3),
     constraint ended_refund_is_not_checked check (
         next_check_at is null or status in ('created', 'unknown', 'pending', 'succeeded')
     )
@@ -276,6 +278,10 @@ comment on column refunds.status is
 'answer.';
 comment on column refunds.is_late is 'It was given up here, and the gateway had made it after all.';
 comment on column refunds.succeeded_at is 'When the gateway sent the money; kept if that came back.';
+comment on column refunds.checks is
+'How often the gateway was asked since it was opened, sent or last looked at.';
+comment on column refunds.looks is
+'How many of the questions what became of it, after it had succeeded, the gateway has answered.';
 comment on column refunds.next_check_at is
 'When the gateway is asked what became of it; null when it has ended, or a person must look. One that '
 'succeeded is looked at again, for banks send money back and the message of that may be lost.';
@@ -857,19 +863,13 @@ comment on function lock_due_refunds is
 'The refunds that are due to be asked about and nobody has locked, the longest due first. Of those that '
 'wait for a gateway that is left alone there is one, which finds out whether it answers.';
 
-create function refund_check_delay(p_status text, p_checks integer) returns interval
+create function refund_look_age(p_looks integer) returns interval
 language sql immutable
 begin atomic
-select case
-    when p_status <> 'succeeded' then check_delay(p_checks)
-    when p_checks = 0 then interval '1 day'
-    when p_checks = 1 then interval '6 days'
-    when p_checks = 2 then interval '23 days'
+select (array['1 day', '7 days', '30 days']::interval[])[p_looks + 1];
 end;
-end;
-comment on function refund_check_delay is
-'How long to wait before a gateway is asked what became of a refund, after so many times; null when nobody '
-'asks any more. One that succeeded is looked at after a day, a week and a month.';
+comment on function refund_look_age is
+'How long after it succeeded a refund is looked at again, after so many looks; null after the last.';
 
 create function claim_refund_checks(hasura_session json, p_limit integer) returns setof refunds
 language plpgsql volatile security definer
@@ -888,15 +888,21 @@ begin
         update refunds
         set
             checks = checks + 1,
-            next_check_at = clock_now() + refund_check_delay(status, checks + 1)
+            next_check_at = clock_now() + check_delay(checks + 1)
         where id = any(v_ids)
         returning *
     loop
-        if v_refund.next_check_at is null and v_refund.status <> 'succeeded' then
+        if v_refund.next_check_at is null then
             perform record_exception(
                 v_refund.organization_id, v_refund.livemode, 'refund-unresolved', 'refund',
                 v_refund.id, v_refund.amount, v_refund.currency,
-                format('%s since %s', v_refund.status, v_refund.created_at)
+                case v_refund.status
+                    when 'succeeded' then format(
+                        'succeeded at %s, and the gateway does not say whether it came back',
+                        v_refund.succeeded_at
+                    )
+                    else format('%s since %s', v_refund.status, v_refund.created_at)
+                end
             );
         end if;
         return next v_refund;
@@ -904,8 +910,8 @@ begin
 end;
 $$;
 comment on function claim_refund_checks is
-'Answers refunds that are due to be asked about, and puts each off to its next time. After the last '
-'time a person must look: see exceptions. Those of a gateway that is left alone wait, and no question is '
+'Answers refunds that are due to be asked about, and puts each off to its next time, so that who dies '
+'with them loses nothing. After the last time a person must look: see exceptions. Those of a gateway that is left alone wait, and no question is '
 'counted, but for one in half a minute that finds out whether it answers.';
 grant execute on function claim_refund_checks to munim_hasura;
 
@@ -921,20 +927,49 @@ begin
     update refunds
     set checks = checks - 1, next_check_at = clock_now() + interval '1 hour'
     where id = p_refund_id
+        and next_check_at > clock_now() + interval '1 hour'
         and checks > 0
-        and case status
-            when 'succeeded' then succeeded_at > clock_now() - interval '5 weeks'
-            else
-                next_check_at > clock_now() + interval '1 hour'
-                and created_at > clock_now() - interval '7 days'
+        and clock_now() - interval '7 days' < case status
+            when 'succeeded' then succeeded_at + refund_look_age(looks)
+            else created_at
         end
     returning *;
 end;
 $$;
 comment on function ask_refund_again is
-'The gateway gave no answer to a question about a refund: it is asked again within the hour, for a week, and '
-'for five of them what became of one that succeeded.';
+'The gateway gave no answer to a question about a refund: it was none of those that count, and is asked '
+'again within the hour; after a week, of one that succeeded a week after the look was due, as the '
+'schedule has it, so that a person hears of it at last.';
 grant execute on function ask_refund_again to munim_hasura;
+
+create function end_refund_look(hasura_session json, p_refund_id uuid, p_looks integer)
+returns setof refunds
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_refund refunds;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    update refunds
+    set
+        looks = looks + 1,
+        checks = 0,
+        next_check_at = clock_now() + (refund_look_age(looks + 1) - refund_look_age(looks))
+    where id = p_refund_id and status = 'succeeded' and looks = p_looks and looks < 3
+    returning * into v_refund;
+    if v_refund.id is not null then
+        perform resolve_exception('refund-unresolved', 'refund', v_refund.id);
+        return next v_refund;
+    end if;
+end;
+$$;
+comment on function end_refund_look is
+'The gateway has answered what became of a refund that succeeded, after so many looks before, and its '
+'answer is kept: that look counts, and the next one is due in its time. Called again it changes nothing.';
+grant execute on function end_refund_look to munim_hasura;
 
 create function refund_of_notice(p_event gateway_events) returns refunds
 language plpgsql volatile
@@ -978,6 +1013,39 @@ end;
 $$;
 comment on function ask_refund_now is
 'Brings the next question about a refund forward to now; false where it has ended, or is none of ours.';
+
+create function list_unconfirmed_refund(p_event gateway_events, p_attempt payment_attempts)
+returns boolean
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_refund constant refunds := refund_of_notice(p_event);
+begin
+    if p_attempt.status is distinct from 'captured' or v_refund.id is not null
+        or p_event.notice ->> 'failure_code' is not null
+    then
+        return false;
+    end if;
+    -- A line for each payment, however many refunds of it anybody makes up.
+    perform record_exception(
+        p_attempt.organization_id, p_attempt.livemode, 'unconfirmed-refund', 'payment_attempt',
+        p_attempt.id,
+        greatest(least((p_event.notice ->> 'amount')::numeric, p_attempt.amount_captured), 0)
+        ::bigint,
+        p_attempt.currency,
+        format(
+            'somebody says as %s that money of %s was given back, as %s: look whether it was',
+            p_event.gateway, p_attempt.gateway_payment_id,
+            left(p_event.notice ->> 'gateway_refund_id', 40)
+        )
+    );
+    return true;
+end;
+$$;
+comment on function list_unconfirmed_refund is
+'Has a person look for a refund that is none of ours and that nobody vouches for; false where the payment is '
+'not captured, the refund is known, or it came to nothing.';
 
 create function require_capture(p_attempt payment_attempts) returns void
 language plpgsql stable
@@ -1032,6 +1100,35 @@ comment on function adopt_refund is
 'A refund that was made at the gateway itself: the money is gone, so what is left of its credits is '
 'taken, and the rest is a loss. It is booked with its first step: see refund_postings.';
 
+create function is_of_other_payment(p_event gateway_events, p_attempt payment_attempts)
+returns boolean
+language sql immutable
+begin atomic
+select p_event.notice ->> 'gateway_session_id' is not null
+    and p_event.notice ->> 'gateway_payment_id' is distinct from p_attempt.gateway_payment_id;
+end;
+comment on function is_of_other_payment is
+'Whether a message names a page of ours, and a payment there that is not the one of our books.';
+
+create function keep_refund_of_other_payment(p_event gateway_events, p_attempt payment_attempts)
+returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_nobody payment_attempts;
+begin
+    perform ask_payment_now(p_attempt);
+    perform note_gateway_event(
+        p_event.id, 'parked', v_nobody, 'of a payment that is not in our books'
+    );
+end;
+$$;
+comment on function keep_refund_of_other_payment is
+'A gateway gave back by itself what was paid on a page and never counted: no money of ours has moved, so '
+'nobody need look. The page is asked about, and should its payment be booked yet, the message is tried '
+'again: see requeue_gateway_events. The attempt is locked.';
+
 create function mismatch_of_refund(p_event gateway_events, p_refund refunds) returns text
 language sql stable
 begin atomic
@@ -1078,6 +1175,10 @@ begin
     v_refund := refund_of_notice(p_event);
 
     if v_refund.id is null and v_attempt.id is not null then
+        if is_of_other_payment(p_event, v_attempt) then
+            perform keep_refund_of_other_payment(p_event, v_attempt);
+            return;
+        end if;
         perform require_capture(v_attempt);
     end if;
     if v_refund.id is null and is_made_at_gateway(p_event, v_attempt) then
@@ -1173,9 +1274,11 @@ begin
         succeeded_at = case p_status when 'succeeded' then p_occurred_at else succeeded_at end,
         -- Asked about as often as a new one: the gateway may have it only now, after many questions.
         checks = case when p_status in ('pending', 'succeeded') then 0 else checks end,
-        next_check_at = case
-            when p_status in ('pending', 'succeeded') and not is_by_hand(gateway)
-                then clock_now() + refund_check_delay(p_status, 0)
+        looks = 0,
+        next_check_at = clock_now() + case
+            when is_by_hand(gateway) then null
+            when p_status = 'succeeded' then refund_look_age(0)
+            when p_status = 'pending' then check_delay(0)
         end
     where id = p_refund.id
     returning * into strict v_refund;

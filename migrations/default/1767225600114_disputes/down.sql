@@ -5,6 +5,7 @@ drop function open_dispute;
 drop function settle_dispute;
 drop function ask_dispute_soon;
 drop function apply_dispute_notice;
+drop function forget_unreadable_dispute;
 drop function mismatch_of_dispute;
 drop function dispute_of_notice;
 drop function dispute_posting;

@@ -189,6 +189,26 @@ end;
 comment on function mismatch_of_dispute is
 'What speaks against acting on a message about a dispute, as `class: detail`, or null.';
 
+create function forget_unreadable_dispute(p_event gateway_events, p_attempt payment_attempts)
+returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    perform resolve_exception('unreadable-dispute', 'gateway_event', id)
+    from gateway_events
+    where status = 'parked' and gateway = p_event.gateway and livemode = p_event.livemode
+        and notice ->> 'outcome' = 'unreadable'
+        and notice ->> 'gateway_dispute_id' = p_event.notice ->> 'gateway_dispute_id'
+        and (
+            payment_attempt_id = p_attempt.id
+            or (payment_attempt_id is null and notice ->> 'gateway_payment_id' is null)
+        );
+end;
+$$;
+comment on function forget_unreadable_dispute is
+'Takes a dispute off the list of what cannot be read: its gateway has told of it in words that can.';
+
 create function apply_dispute_notice(p_event gateway_events) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -198,6 +218,14 @@ declare
     v_dispute disputes;
     v_reason text;
 begin
+    if p_event.notice ->> 'outcome' = 'unreadable' then
+        perform park_gateway_event(
+            p_event, v_attempt, 'unreadable-dispute', coalesce(
+                p_event.notice ->> 'gateway_dispute_id', p_event.notice ->> 'failure_message'
+            )
+        );
+        return;
+    end if;
     if v_attempt.id is null then
         perform park_gateway_event(p_event, v_attempt, 'unmatched-dispute', 'no such payment');
         return;
@@ -224,6 +252,7 @@ begin
         v_reason
     );
     perform resolve_exception('unconfirmed-dispute', 'payment_attempt', v_attempt.id);
+    perform forget_unreadable_dispute(p_event, v_attempt);
 end;
 $$;
 comment on function apply_dispute_notice is 'Matches a message to its dispute, compares, and acts.';

@@ -412,10 +412,14 @@ from refunds
 left join exceptions
     on exceptions.object_id = refunds.id
     and exceptions.class = 'refund-unresolved' and exceptions.resolved_at is null
-where refunds.status in ('created', 'unknown', 'pending')
-    and refunds.next_check_at is null and exceptions.id is null;
+where refunds.next_check_at is null and exceptions.id is null
+    and (
+        refunds.status in ('created', 'unknown', 'pending')
+        or (refunds.status = 'succeeded' and refunds.looks < 3 and not is_by_hand(refunds.gateway))
+    );
 comment on view invariant_unsettled_refunds_are_checked is
-'I11: a refund that has not ended is asked about, or waits for a person.';
+'I11: a refund that has not ended is asked about, or waits for a person; so is one that succeeded, until the '
+'gateway has answered thrice what became of it.';
 
 create view invariant_surplus_goes_back as
 select payment_attempts.id as payment_attempt_id
