@@ -48,6 +48,7 @@ create view novamart.payments as
             tries.failure_code,
             tries.failure_message,
             tries.decline_class,
+            tries.declined_at,
             tries.receipt_url,
             tries.captured_at,
             tries.checks,
@@ -2360,6 +2361,7 @@ create view order_checkouts as
             tries.failure_code,
             tries.failure_message,
             tries.decline_class,
+            tries.declined_at,
             tries.receipt_url,
             tries.captured_at,
             tries.checks,
@@ -2522,6 +2524,7 @@ create table payment_attempts (
     failure_code text,
     failure_message text,
     decline_class text,
+    declined_at timestamp with time zone,
     receipt_url text,
     captured_at timestamp with time zone,
     checks smallint not null default 0,
@@ -2537,7 +2540,9 @@ create table payment_attempts (
     constraint payment_attempt_charges_its_payment_method FOREIGN KEY (payment_method_id, organization_id, livemode) REFERENCES payment_methods(id, organization_id, livemode),
     constraint payment_attempts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     constraint captured_attempt_knows_its_payment CHECK ((status = 'captured'::text) = (captured_at IS NOT NULL) AND (status = 'captured'::text) = (amount_captured > 0) AND ((status <> ALL (ARRAY['authorized'::text, 'captured'::text])) OR gateway_payment_id IS NOT NULL)),
+    constraint decline_says_why CHECK (declined_at IS NULL OR decline_class IS NOT NULL),
     constraint money_in_suspense_pays_nothing CHECK (is_surplus OR NOT is_in_suspense),
+    constraint money_is_not_declined CHECK (declined_at IS NULL OR (status <> ALL (ARRAY['processing'::text, 'authorized'::text, 'captured'::text]))),
     constraint no_more_is_captured_than_asked_for CHECK (amount_captured >= 0 AND amount_captured <= amount AND amount_to_capture >= 1 AND amount_to_capture <= amount),
     constraint no_more_is_refunded_than_captured CHECK (amount_refunded >= 0 AND amount_refunded <= amount_captured),
     constraint only_a_page_is_checked_after_its_capture CHECK (next_check_at IS NULL OR status <> 'captured'::text OR payment_method_id IS NULL AND gateway <> 'bank_transfer'::text),
@@ -2555,7 +2560,8 @@ comment on column payment_attempts.status is 'created: the gateway may not have 
 comment on column payment_attempts.is_surplus is 'Captured though its intent was paid or canceled already: the money goes back. So is what is in suspense.';
 comment on column payment_attempts.is_in_suspense is 'What came is not what was asked for: the gateway holds it for us until somebody sends it back.';
 comment on column payment_attempts.gateway_payment_id is 'The gateway''s payment: pi_… at Stripe.';
-comment on column payment_attempts.decline_class is 'Why it failed, in a word that says what to do: docs/errors.md.';
+comment on column payment_attempts.decline_class is 'Why it failed, in a word that says what to do: docs/errors.md. Of one that is pending, or expired, why the last try on its gateway''s page was declined.';
+comment on column payment_attempts.declined_at is 'When the gateway last declined a try, as far as it says; null once there is money, or it is on its way. A page may take another try after it: the status says whether this one does.';
 comment on column payment_attempts.next_check_at is 'When the gateway is asked what became of it; null when it has ended for good, or a person must look. One that ended without money is asked about for two days more: a bank may say yes after all. One that was captured is asked about when its page has closed, where the page takes more than one payment.';
 comment on column payment_attempts.returned_at is 'When a payer who came back last had its gateway asked: whoever comes in the next seconds has not.';
 comment on column payment_attempts.receipt_asked_at is 'When the sweep of receipts last asked for one that had not come: whoever waits longest is next.';
@@ -2676,6 +2682,7 @@ create view payment_page_states as
     newest.gateway_customer_id,
     newest.link_expires_at,
     newest.decline_class,
+    newest.declined_at,
     ( SELECT COALESCE(jsonb_agg(jsonb_build_object('gateway', gateway_routes.gateway, 'methods', gateway_routes.methods) ORDER BY gateway_routes.rank, gateway_routes.gateway), '[]'::jsonb) AS "coalesce"
            FROM gateway_routes
           WHERE gateway_routes.organization_id = payment_intents.organization_id AND gateway_routes.livemode = payment_intents.livemode AND gateway_routes.currency = payment_intents.currency AND gateway_routes.is_enabled AND payment_intents.amount >= gateway_routes.min_amount AND payment_intents.amount <= gateway_routes.max_amount) AS routes,
@@ -2703,6 +2710,7 @@ create view payment_page_states as
             payment_attempts.status AS payment_attempt_status,
             payment_attempts.gateway,
             payment_attempts.decline_class,
+            payment_attempts.declined_at,
             checkout_sessions.gateway_session_id,
             checkout_sessions.gateway_customer_id,
             checkout_sessions.link_expires_at
@@ -3003,6 +3011,7 @@ create view tcs.transactions as
             tries.failure_code,
             tries.failure_message,
             tries.decline_class,
+            tries.declined_at,
             tries.receipt_url,
             tries.captured_at,
             tries.checks,
@@ -4616,7 +4625,7 @@ begin
         gateway_payment_id = p_gateway_payment_id, next_check_at = page_check_at(p_attempt),
         receipt_url = p_receipt_url,
         is_surplus = is_in_suspense or v_intent.status in ('paid', 'canceled'),
-        failure_code = null, failure_message = null, decline_class = null
+        failure_code = null, failure_message = null, decline_class = null, declined_at = null
     where id = p_attempt.id
     returning * into strict v_attempt;
 
@@ -4652,7 +4661,8 @@ begin
             gateway_payment_id = event.notice ->> 'gateway_payment_id',
             next_check_at = page_check_at(payment_attempts),
             receipt_url = event.notice ->> 'receipt_url',
-            failure_code = null, failure_message = null, decline_class = null
+            failure_code = null, failure_message = null, decline_class = null,
+            declined_at = null
         from gateway_events as event
         where event.id = any(p_event_ids) and payment_attempts.id = event.payment_attempt_id
         returning payment_attempts
@@ -5934,6 +5944,16 @@ begin
 end;
 $function$;
 comment on function decline_autopay_charge(autopay_charges,payment_attempts) is 'What a decline means: another day, the payer''s presence, or never again with this method.';
+
+CREATE OR REPLACE FUNCTION public.declined_at_by(p_finding jsonb, p_occurred_at timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT COALESCE(((p_finding ->> 'declined_at'::text))::timestamp with time zone, p_occurred_at) AS "coalesce"
+   WHERE ((p_finding ->> 'decline_class'::text) IS NOT NULL);
+END;
+comment on function declined_at_by(jsonb,timestamp with time zone) is 'When the try was declined that a gateway tells of; null where it tells of none.';
 
 CREATE OR REPLACE FUNCTION public.dispute_end_postings(p_dispute disputes, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting[]
@@ -7260,6 +7280,20 @@ BEGIN ATOMIC
 END;
 comment on function is_new_money(gateway_events,payment_attempts) is 'Whether a message that does not fit its attempt speaks of money that the gateway holds and no booking shows.';
 
+CREATE OR REPLACE FUNCTION public.is_news_of_decline(p_attempt payment_attempts, p_finding jsonb, p_occurred_at timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (((p_attempt).status = 'pending'::text) AND ((p_finding ->> 'outcome'::text) = 'requires_action'::text) AND ((p_finding ->> 'decline_class'::text) IS NOT NULL) AND
+         CASE
+             WHEN ((p_attempt).declined_at IS NULL) THEN true
+             WHEN (((p_finding ->> 'declined_at'::text) IS NULL) AND ((p_finding ->> 'decline_class'::text) = (p_attempt).decline_class) AND (NOT ((p_finding ->> 'failure_code'::text) IS DISTINCT FROM (p_attempt).failure_code))) THEN false
+             ELSE (declined_at_by(p_finding, p_occurred_at) > (p_attempt).declined_at)
+         END);
+END;
+comment on function is_news_of_decline(payment_attempts,jsonb,timestamp with time zone) is 'Whether a gateway says that a later try than the last known was declined, on a page that takes another.';
+
 CREATE OR REPLACE FUNCTION public.is_put_off(p_refund refunds)
  RETURNS boolean
  LANGUAGE sql
@@ -8271,7 +8305,7 @@ end;
 $function$;
 comment on function move_dispute(disputes,payment_attempts,text,timestamp with time zone) is 'Takes a dispute a step on; its end is told, and the caller books it.';
 
-CREATE OR REPLACE FUNCTION public.move_payment_attempt(p_attempt payment_attempts, p_status text, p_finding jsonb)
+CREATE OR REPLACE FUNCTION public.move_payment_attempt(p_attempt payment_attempts, p_status text, p_finding jsonb, p_occurred_at timestamp with time zone DEFAULT clock_now())
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -8280,15 +8314,24 @@ declare
     v_attempt payment_attempts;
     v_is_to_take constant boolean := p_status = 'authorized' and is_taken_at_once(p_attempt);
     v_has_ended constant boolean := p_status in ('failed', 'expired', 'canceled');
+    -- A page that closes says nothing of the tries that were declined on it.
+    v_is_known constant boolean := v_has_ended and p_attempt.declined_at is not null
+    and coalesce(p_finding ->> 'failure_code', p_finding ->> 'decline_class') is null;
 begin
     update payment_attempts
     set
         status = p_status,
         amount_to_capture = case when v_is_to_take then amount else amount_to_capture end,
         gateway_payment_id = coalesce(gateway_payment_id, p_finding ->> 'gateway_payment_id'),
-        failure_code = p_finding ->> 'failure_code',
-        failure_message = p_finding ->> 'failure_message',
-        decline_class = p_finding ->> 'decline_class',
+        failure_code = case when v_is_known then failure_code else p_finding ->> 'failure_code' end,
+        failure_message
+        = case when v_is_known then failure_message else p_finding ->> 'failure_message' end,
+        decline_class
+        = case when v_is_known then decline_class else p_finding ->> 'decline_class' end,
+        declined_at = case
+            when v_is_known then declined_at
+            when v_has_ended or p_status = 'pending' then declined_at_by(p_finding, p_occurred_at)
+        end,
         checks = case when v_is_to_take or v_has_ended then 0 else checks end,
         next_check_at = case
             -- Some gateways say first that they hold what they take themselves a moment later.
@@ -8326,7 +8369,7 @@ begin
     );
 end;
 $function$;
-comment on function move_payment_attempt(payment_attempts,text,jsonb) is 'Takes an attempt, and its intent with it, to a status in which no money is captured. What is only held though it was to be taken at once is captured by check_payments, and how much is written down here.';
+comment on function move_payment_attempt(payment_attempts,text,jsonb,timestamp with time zone) is 'Takes an attempt, and its intent with it, to a status in which no money is captured. What is only held though it was to be taken at once is captured by check_payments, and how much is written down here.';
 
 CREATE OR REPLACE FUNCTION public.move_refund(p_refund refunds, p_status text, p_finding jsonb, p_occurred_at timestamp with time zone)
  RETURNS refunds
@@ -10150,7 +10193,9 @@ begin
         return null;
     end if;
 
-    if is_end_of_other_payment(p_event, p_attempt) then
+    if is_end_of_other_payment(p_event, p_attempt)
+        or is_news_of_decline(p_attempt, p_event.notice, p_event.occurred_at)
+    then
         return null;
     end if;
 
@@ -10229,6 +10274,7 @@ begin
     v_event.gateway := p_gateway;
     v_event.gateway_account := p_gateway_account;
     v_event.livemode := p_livemode;
+    v_event.occurred_at := p_occurred_at;
     v_event.notice := p_notice;
     if attempt_named_in(p_notice) is not null then
         v_attempt := attempt_of_notice(v_event);
@@ -12042,6 +12088,16 @@ declare
     v_status constant text := attempt_status(p_attempt, p_finding ->> 'outcome');
     v_reason constant text := reason_not_to_settle(p_attempt, v_status);
 begin
+    if is_news_of_decline(p_attempt, p_finding, p_occurred_at) then
+        update payment_attempts
+        set
+            failure_code = p_finding ->> 'failure_code',
+            failure_message = p_finding ->> 'failure_message',
+            decline_class = p_finding ->> 'decline_class',
+            declined_at = declined_at_by(p_finding, p_occurred_at)
+        where id = p_attempt.id;
+        return null;
+    end if;
     if v_reason is not null then
         return v_reason;
     end if;
@@ -12053,7 +12109,7 @@ begin
             p_finding ->> 'receipt_url'
         );
     else
-        perform move_payment_attempt(p_attempt, v_status, p_finding);
+        perform move_payment_attempt(p_attempt, v_status, p_finding, p_occurred_at);
     end if;
     perform advance_autopay_charge(p_attempt.id)
     from autopay_charges where payment_intent_id = p_attempt.payment_intent_id;

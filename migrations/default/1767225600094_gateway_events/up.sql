@@ -180,6 +180,7 @@ begin
     v_event.gateway := p_gateway;
     v_event.gateway_account := p_gateway_account;
     v_event.livemode := p_livemode;
+    v_event.occurred_at := p_occurred_at;
     v_event.notice := p_notice;
     if attempt_named_in(p_notice) is not null then
         v_attempt := attempt_of_notice(v_event);
@@ -395,7 +396,9 @@ begin
         return null;
     end if;
 
-    if is_end_of_other_payment(p_event, p_attempt) then
+    if is_end_of_other_payment(p_event, p_attempt)
+        or is_news_of_decline(p_attempt, p_event.notice, p_event.occurred_at)
+    then
         return null;
     end if;
 

@@ -88,6 +88,7 @@ select
     newest.gateway_customer_id,
     newest.link_expires_at,
     newest.decline_class,
+    newest.declined_at,
     (
         select
             coalesce(
@@ -172,6 +173,7 @@ left join lateral (
         payment_attempts.status as payment_attempt_status,
         payment_attempts.gateway,
         payment_attempts.decline_class,
+        payment_attempts.declined_at,
         checkout_sessions.gateway_session_id,
         checkout_sessions.gateway_customer_id,
         checkout_sessions.link_expires_at
