@@ -135,6 +135,8 @@ class Notice(Finding):
     type: str
     occurred_at: datetime
     raw: Mapping[str, Any]
+    # False: anybody may have sent it. It is a hint at a refund or a dispute, and is not kept.
+    is_signed: bool = True
 
     def as_hint(self) -> Self:
         """Take it for a hint, whatever it says; what is about nothing of ours hints at nothing."""

@@ -2875,6 +2875,7 @@ create table refunds (
     succeeded_at timestamp with time zone,
     checks smallint not null default 0,
     next_check_at timestamp with time zone,
+    hinted_at timestamp with time zone,
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
     constraint refunds_pkey PRIMARY KEY (id),
@@ -2904,6 +2905,7 @@ comment on column refunds.status is 'created: reserved, and the gateway may not 
 comment on column refunds.is_late is 'It was given up here, and the gateway had made it after all.';
 comment on column refunds.succeeded_at is 'When the gateway sent the money; kept if that came back.';
 comment on column refunds.next_check_at is 'When the gateway is asked what became of it; null when it has ended, or a person must look. One that succeeded is looked at again, for banks send money back and the message of that may be lost.';
+comment on column refunds.hinted_at is 'For when a hint last brought the next question forward: five minutes pass before another one does.';
 CREATE INDEX refunds_by_attempt ON public.refunds USING btree (payment_attempt_id);
 CREATE INDEX refunds_by_intent ON public.refunds USING btree (payment_intent_id);
 CREATE INDEX refunds_by_organization ON public.refunds USING btree (organization_id, created_at);
@@ -2924,13 +2926,13 @@ create table refused_messages (
     created_at timestamp with time zone not null default clock_now(),
     constraint refused_messages_pkey PRIMARY KEY (day, gateway, reason, livemode),
     constraint refused_body_hash_is_one CHECK (last_body_hash ~ '^[0-9a-f]{64}$'::text),
-    constraint refused_message_reason_is_known CHECK (reason = ANY (ARRAY['signature-invalid'::text, 'stale'::text, 'invalid-input'::text, 'payload-too-large'::text, 'forbidden'::text, 'not-found'::text])),
+    constraint refused_message_reason_is_known CHECK (reason = ANY (ARRAY['signature-invalid'::text, 'stale'::text, 'invalid-input'::text, 'payload-too-large'::text, 'forbidden'::text, 'not-found'::text, 'unsigned'::text])),
     constraint refused_messages_are_counted CHECK (messages > 0),
     constraint refused_messages_have_a_gateway CHECK (gateway ~ '^[a-z][a-z0-9_]{0,31}$'::text)
 );
-comment on table refused_messages is 'Webhooks that were refused, counted by day, gateway and reason: a few rows a day, however many come. About so many: a process writes once a minute what it refused, and what it has not written when it ends is lost.';
+comment on table refused_messages is 'Webhooks that were refused, or heard and not kept, counted by day, gateway and reason: a few rows a day, however many come. Of refusals about so many: a process writes once a minute what it refused, and what it has not written when it ends is lost.';
 comment on column refused_messages.day is 'When it was written down, in UTC.';
-comment on column refused_messages.reason is 'A code of docs/errors.md; stale is a signature-invalid of which the signature is right and the time wrong.';
+comment on column refused_messages.reason is 'A code of docs/errors.md; stale is a signature-invalid of which the signature is right and the time wrong, unsigned a hint that its gateway does not sign: see hear_hint.';
 comment on column refused_messages.last_body_hash is 'SHA-256 of the newest body, in hexadecimal: the same one again is somebody who repeats. Null where it was too long to be read.';
 grant select on refused_messages to munim_hasura;
 
@@ -3441,9 +3443,7 @@ begin
 
     v_is_new := case v_subject
         when 'payment' then ask_payment_now(v_attempt)
-        when 'refund' then ask_refund_now(p_event)
-        when 'dispute' then ask_dispute_soon(p_event, v_attempt)
-        else false
+        else follow_hint(p_event, v_attempt)
     end;
     perform note_gateway_event(
         p_event.id, 'ignored', v_attempt,
@@ -3793,18 +3793,24 @@ CREATE OR REPLACE FUNCTION public.ask_refund_now(p_event gateway_events)
 AS $function$
 declare
     v_refund constant refunds := refund_of_notice(p_event);
+    -- Anybody may send hints: the gateway is asked no more often than this by all of them.
+    v_at constant timestamptz := case
+        when v_refund.hinted_at > clock_now() then v_refund.hinted_at
+        else greatest(clock_now(), v_refund.hinted_at + interval '5 minutes')
+    end;
 begin
     -- A question more than the schedule has is none of those that count: else whoever sends hints
     -- could use them up.
     update refunds
     set
-        checks = greatest(checks - coalesce(next_check_at > clock_now(), false)::integer, 0),
-        next_check_at = least(next_check_at, clock_now())
-    where id = v_refund.id and status in ('created', 'unknown', 'pending');
-    return found;
+        checks = greatest(checks - (next_check_at is not null)::integer, 0), next_check_at = v_at,
+        hinted_at = v_at
+    where id = v_refund.id and status in ('created', 'unknown', 'pending')
+        and coalesce(next_check_at > v_at, true);
+    return coalesce(v_refund.status in ('created', 'unknown', 'pending'), false);
 end;
 $function$;
-comment on function ask_refund_now(gateway_events) is 'Brings the next question about a refund forward to now; false where it has ended, or is none of ours.';
+comment on function ask_refund_now(gateway_events) is 'Brings the next question about a refund forward to now, or to five minutes after a hint last did so; false where it has ended, or is none of ours.';
 
 CREATE OR REPLACE FUNCTION public.attempt_named_in(p_notice jsonb)
  RETURNS uuid
@@ -6481,6 +6487,21 @@ BEGIN ATOMIC
 END;
 comment on function fitting_width(invariant_checks,bigint) is 'How much to read at once after so much took so long. The service waits for three seconds.';
 
+CREATE OR REPLACE FUNCTION public.follow_hint(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    return case p_event.notice ->> 'subject'
+        when 'refund' then ask_refund_now(p_event)
+        when 'dispute' then ask_dispute_soon(p_event, p_attempt)
+        else false
+    end;
+end;
+$function$;
+comment on function follow_hint(gateway_events,payment_attempts) is 'Has a gateway asked about a refund or a dispute that it, or somebody in its name, hints at; false where there is nothing to ask. However often it is called, the gateway is asked once in five minutes.';
+
 CREATE OR REPLACE FUNCTION public.follow_order(p_order orders, p_intent payment_intents, p_session json)
  RETURNS void
  LANGUAGE plpgsql
@@ -6901,6 +6922,41 @@ begin
 end;
 $function$;
 comment on function hear_gateway_answers(uuid[]) is 'What answers to charges of saved methods and to refunds, a decline too, say of whether their gateways work. The last step of a transaction: nobody waits for anything else while they hold a circuit.';
+
+CREATE OR REPLACE FUNCTION public.hear_hint(hasura_session json, p_gateway text, p_gateway_account text, p_notice jsonb, p_body_hash text)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_event gateway_events;
+    v_attempt payment_attempts;
+    v_is_new boolean;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    v_event.gateway := p_gateway;
+    v_event.gateway_account := p_gateway_account;
+    v_event.livemode := hasura_session ->> 'x-hasura-livemode';
+    v_event.notice := p_notice;
+    v_attempt := attempt_of_notice(v_event);
+    v_is_new := follow_hint(v_event, v_attempt);
+
+    -- The last step: all who send hints wait for each other here, and nobody else.
+    perform note_refused_messages(
+        hasura_session,
+        jsonb_build_array(jsonb_build_object(
+            'gateway', p_gateway, 'reason', 'unsigned', 'messages', 1,
+            'last_body_hash', p_body_hash
+        ))
+    );
+    return query select * from payment_attempts where id = v_attempt.id and v_is_new;
+end;
+$function$;
+comment on function hear_hint(json,text,text,jsonb,text) is 'A message that its gateway does not sign, and so anybody''s: it is not kept, but counted, and books nothing. At most it brings forward when the gateway is asked about a refund or for its disputes, and has a captured payment listed for a person, once. Answers the payment if so. Called again it counts again, and asks no more often.';
+grant execute on function hear_hint(json,text,text,jsonb,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.held_receipts_account(p_transfer bank_transfers, p_reference_id uuid)
  RETURNS uuid

@@ -442,6 +442,22 @@ end;
 $$;
 comment on function apply_gateway_event is 'Hands a message to what it is about.';
 
+create function follow_hint(p_event gateway_events, p_attempt payment_attempts) returns boolean
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    return case p_event.notice ->> 'subject'
+        when 'refund' then ask_refund_now(p_event)
+        when 'dispute' then ask_dispute_soon(p_event, p_attempt)
+        else false
+    end;
+end;
+$$;
+comment on function follow_hint is
+'Has a gateway asked about a refund or a dispute that it, or somebody in its name, hints at; false where '
+'there is nothing to ask. However often it is called, the gateway is asked once in five minutes.';
+
 create function apply_hint(p_event gateway_events) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -458,9 +474,7 @@ begin
 
     v_is_new := case v_subject
         when 'payment' then ask_payment_now(v_attempt)
-        when 'refund' then ask_refund_now(p_event)
-        when 'dispute' then ask_dispute_soon(p_event, v_attempt)
-        else false
+        else follow_hint(p_event, v_attempt)
     end;
     perform note_gateway_event(
         p_event.id, 'ignored', v_attempt,
