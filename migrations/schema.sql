@@ -29,38 +29,7 @@ create view novamart.payments as
    FROM orders
      JOIN payment_intents ON payment_intents.id = orders.payment_intent_id
      JOIN customers ON customers.id = orders.customer_id
-     LEFT JOIN LATERAL ( SELECT tries.id,
-            tries.organization_id,
-            tries.livemode,
-            tries.payment_intent_id,
-            tries.payment_method_id,
-            tries.gateway,
-            tries.gateway_account,
-            tries.amount,
-            tries.amount_to_capture,
-            tries.amount_captured,
-            tries.amount_refunded,
-            tries.currency,
-            tries.status,
-            tries.is_surplus,
-            tries.is_in_suspense,
-            tries.gateway_payment_id,
-            tries.failure_code,
-            tries.failure_message,
-            tries.decline_class,
-            tries.declined_at,
-            tries.receipt_url,
-            tries.captured_at,
-            tries.checks,
-            tries.next_check_at,
-            tries.returned_at,
-            tries.receipt_asked_at,
-            tries.created_at,
-            tries.updated_at
-           FROM payment_attempts tries
-          WHERE tries.payment_intent_id = payment_intents.id
-          ORDER BY tries.is_in_suspense, (tries.status = 'captured'::text) DESC, tries.is_surplus, tries.created_at DESC, tries.id
-         LIMIT 1) payment_attempts ON true;
+     LEFT JOIN LATERAL attempt_that_counts(payment_intents.id) payment_attempts(id, organization_id, livemode, payment_intent_id, payment_method_id, gateway, gateway_account, amount, amount_to_capture, amount_captured, amount_refunded, currency, status, is_surplus, is_in_suspense, gateway_payment_id, failure_code, failure_message, decline_class, declined_at, receipt_url, captured_at, checks, next_check_at, returned_at, receipt_asked_at, created_at, updated_at) ON true;
 comment on view novamart.payments is 'NovaMart''s payment record, one row an order: what was taken or is owed, and the try that paid, else the newest.';
 comment on column novamart.payments.payer_id is 'Our id of the customer: by it they see their own.';
 comment on column novamart.payments.amount is 'In units of the currency, as an exact JSON number.';
@@ -2342,38 +2311,7 @@ create view order_checkouts as
     checkout_sessions.expires_at < clock_now() AS is_over
    FROM orders
      JOIN payment_intents ON payment_intents.id = orders.payment_intent_id
-     CROSS JOIN LATERAL ( SELECT tries.id,
-            tries.organization_id,
-            tries.livemode,
-            tries.payment_intent_id,
-            tries.payment_method_id,
-            tries.gateway,
-            tries.gateway_account,
-            tries.amount,
-            tries.amount_to_capture,
-            tries.amount_captured,
-            tries.amount_refunded,
-            tries.currency,
-            tries.status,
-            tries.is_surplus,
-            tries.is_in_suspense,
-            tries.gateway_payment_id,
-            tries.failure_code,
-            tries.failure_message,
-            tries.decline_class,
-            tries.declined_at,
-            tries.receipt_url,
-            tries.captured_at,
-            tries.checks,
-            tries.next_check_at,
-            tries.returned_at,
-            tries.receipt_asked_at,
-            tries.created_at,
-            tries.updated_at
-           FROM payment_attempts tries
-          WHERE tries.payment_intent_id = payment_intents.id
-          ORDER BY tries.is_in_suspense, (tries.status = 'captured'::text) DESC, tries.is_surplus, tries.created_at DESC, tries.id
-         LIMIT 1) payment_attempts
+     CROSS JOIN LATERAL attempt_that_counts(payment_intents.id) payment_attempts(id, organization_id, livemode, payment_intent_id, payment_method_id, gateway, gateway_account, amount, amount_to_capture, amount_captured, amount_refunded, currency, status, is_surplus, is_in_suspense, gateway_payment_id, failure_code, failure_message, decline_class, declined_at, receipt_url, captured_at, checks, next_check_at, returned_at, receipt_asked_at, created_at, updated_at)
      LEFT JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id;
 comment on view order_checkouts is 'All that opening an order''s page takes, one row an order: of several attempts the one that was paid, else the newest.';
 comment on column order_checkouts.transaction_status is 'The status in UberTruck''s words.';
@@ -2714,11 +2652,8 @@ create view payment_page_states as
             checkout_sessions.gateway_session_id,
             checkout_sessions.gateway_customer_id,
             checkout_sessions.link_expires_at
-           FROM payment_attempts
-             LEFT JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id
-          WHERE payment_attempts.payment_intent_id = payment_intents.id
-          ORDER BY payment_attempts.is_in_suspense, (payment_attempts.status = 'captured'::text) DESC, payment_attempts.is_surplus, payment_attempts.created_at DESC, payment_attempts.id
-         LIMIT 1) newest ON true;
+           FROM attempt_that_counts(payment_intents.id) payment_attempts(id, organization_id, livemode, payment_intent_id, payment_method_id, gateway, gateway_account, amount, amount_to_capture, amount_captured, amount_refunded, currency, status, is_surplus, is_in_suspense, gateway_payment_id, failure_code, failure_message, decline_class, declined_at, receipt_url, captured_at, checks, next_check_at, returned_at, receipt_asked_at, created_at, updated_at)
+             LEFT JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id) newest ON true;
 comment on view payment_page_states is 'All that a page shows, one row a page: of several attempts the one that paid, else the newest.';
 comment on column payment_page_states.routes is 'The gateways that may take the payment, the first choice first; methods null: whatever they take.';
 comment on column payment_page_states.saved_cards is 'What the order''s customer saved at gateways, the newest first. For their own eyes: a page''s address alone shows it to nobody.';
@@ -2994,38 +2929,7 @@ create view tcs.transactions as
     payment_attempts.updated_at
    FROM credit_purchases
      JOIN payment_intents ON payment_intents.id = credit_purchases.payment_intent_id
-     LEFT JOIN LATERAL ( SELECT tries.id,
-            tries.organization_id,
-            tries.livemode,
-            tries.payment_intent_id,
-            tries.payment_method_id,
-            tries.gateway,
-            tries.gateway_account,
-            tries.amount,
-            tries.amount_to_capture,
-            tries.amount_captured,
-            tries.amount_refunded,
-            tries.currency,
-            tries.status,
-            tries.is_surplus,
-            tries.is_in_suspense,
-            tries.gateway_payment_id,
-            tries.failure_code,
-            tries.failure_message,
-            tries.decline_class,
-            tries.declined_at,
-            tries.receipt_url,
-            tries.captured_at,
-            tries.checks,
-            tries.next_check_at,
-            tries.returned_at,
-            tries.receipt_asked_at,
-            tries.created_at,
-            tries.updated_at
-           FROM payment_attempts tries
-          WHERE tries.payment_intent_id = payment_intents.id
-          ORDER BY tries.is_in_suspense, (tries.status = 'captured'::text) DESC, tries.is_surplus, tries.created_at DESC, tries.id
-         LIMIT 1) payment_attempts ON true
+     LEFT JOIN LATERAL attempt_that_counts(payment_intents.id) payment_attempts(id, organization_id, livemode, payment_intent_id, payment_method_id, gateway, gateway_account, amount, amount_to_capture, amount_captured, amount_refunded, currency, status, is_surplus, is_in_suspense, gateway_payment_id, failure_code, failure_message, decline_class, declined_at, receipt_url, captured_at, checks, next_check_at, returned_at, receipt_asked_at, created_at, updated_at) ON true
      LEFT JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id;
 comment on view tcs.transactions is 'Credit purchases, one row each, with their payment''s state beside them: that of the try that paid, else of the newest.';
 grant select on tcs.transactions to munim_hasura;
@@ -3891,6 +3795,47 @@ BEGIN ATOMIC
          END AS p_outcome;
 END;
 comment on function attempt_status(payment_attempts,text) is 'The status that a gateway''s word leads to; null where the word settles nothing yet.';
+
+CREATE OR REPLACE FUNCTION public.attempt_that_counts(p_payment_intent_id uuid)
+ RETURNS SETOF payment_attempts
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT payment_attempts.id,
+     payment_attempts.organization_id,
+     payment_attempts.livemode,
+     payment_attempts.payment_intent_id,
+     payment_attempts.payment_method_id,
+     payment_attempts.gateway,
+     payment_attempts.gateway_account,
+     payment_attempts.amount,
+     payment_attempts.amount_to_capture,
+     payment_attempts.amount_captured,
+     payment_attempts.amount_refunded,
+     payment_attempts.currency,
+     payment_attempts.status,
+     payment_attempts.is_surplus,
+     payment_attempts.is_in_suspense,
+     payment_attempts.gateway_payment_id,
+     payment_attempts.failure_code,
+     payment_attempts.failure_message,
+     payment_attempts.decline_class,
+     payment_attempts.declined_at,
+     payment_attempts.receipt_url,
+     payment_attempts.captured_at,
+     payment_attempts.checks,
+     payment_attempts.next_check_at,
+     payment_attempts.returned_at,
+     payment_attempts.receipt_asked_at,
+     payment_attempts.created_at,
+     payment_attempts.updated_at
+    FROM payment_attempts
+   WHERE (payment_attempts.payment_intent_id = attempt_that_counts.p_payment_intent_id)
+   ORDER BY payment_attempts.is_in_suspense, (payment_attempts.status = 'captured'::text) DESC, payment_attempts.is_surplus, payment_attempts.created_at DESC, payment_attempts.id
+  LIMIT 1;
+END;
+comment on function attempt_that_counts(uuid) is 'Of the tries at a payment the one that tells how it stands: that which paid, else the newest. No row where there is none. Views join it lateral; Postgres plans it as if it were written there.';
+grant execute on function attempt_that_counts(uuid) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.autopay_facts(p_charge autopay_charges)
  RETURNS jsonb

@@ -31,6 +31,7 @@ drop function not_found_is_believed_at;
 drop function mark_payment_unknown;
 drop function open_payment_attempt;
 drop function is_by_hand;
+drop function attempt_that_counts;
 drop table payment_attempts;
 drop table payment_intents;
 drop function check_step;

@@ -262,6 +262,20 @@ create index payment_attempts_without_receipt
 on payment_attempts (gateway, coalesce(receipt_asked_at, captured_at))
 where status = 'captured' and receipt_url is null;
 
+create function attempt_that_counts(p_payment_intent_id uuid) returns setof payment_attempts
+language sql stable
+begin atomic
+select *  -- noqa: AM04
+from payment_attempts
+where payment_intent_id = p_payment_intent_id
+order by is_in_suspense asc, status = 'captured' desc, is_surplus asc, created_at desc, id asc
+limit 1;
+end;
+comment on function attempt_that_counts is
+'Of the tries at a payment the one that tells how it stands: that which paid, else the newest. No row where '
+'there is none. Views join it lateral; Postgres plans it as if it were written there.';
+grant execute on function attempt_that_counts to munim_hasura;
+
 create function check_step() returns trigger
 language plpgsql volatile security definer
 set search_path = public, pg_temp
