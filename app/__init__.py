@@ -54,7 +54,7 @@ def create_app(environ: Mapping[str, str] | None = None, hasura: Hasura | None =
 
     flask = Flask(__name__)
     flask.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
-    flask.before_request(partial(_begin, clock))
+    flask.before_request(partial(_begin, clock, environ))
     flask.after_request(_end)
     flask.teardown_request(lambda _: budget.finish())
     flask.register_error_handler(AppError, _refuse)
@@ -104,7 +104,7 @@ def _serve(
     return answer if isinstance(answer, WsgiResponse) else jsonify(answer)
 
 
-def _begin(clock: Clock) -> None:
+def _begin(clock: Clock, environ: Mapping[str, str]) -> None:
     is_cron = request.path.startswith("/crons/")
     budget.begin(budget.CRON_SECONDS_MAX if is_cron else budget.ANSWER_SECONDS_MAX)
     if is_cron:
@@ -113,6 +113,7 @@ def _begin(clock: Clock) -> None:
     log.request_id.set(given if given.isprintable() and 0 < len(given) <= 64 else str(uuid4()))
     traced = request.headers.get("X-B3-TraceId", "").lower()  # Hasura sends it with actions
     log.trace_id.set(traced if TRACE_ID.fullmatch(traced) else "")
+    log.xray.set(log.xray_header(environ))
     g.started = time.perf_counter()
 
 

@@ -103,7 +103,8 @@ class Finding:
     reason: str | None = None  # of a refund, a dispute or a cancellation, in the gateway's words
     failure_code: str | None = None
     failure_message: str | None = None
-    decline_class: DeclineClass | None = None  # of a payment that failed
+    decline_class: DeclineClass | None = None  # of a payment that failed, or of a try at it
+    declined_at: datetime | None = None  # when that was tried, where the gateway dates it
     fee: Money | None = None  # what the gateway charges for a dispute, won or lost
     evidence_due_at: datetime | None = None  # of a dispute
     opened_at: datetime | None = None  # the same
@@ -178,6 +179,8 @@ class Notice(Finding):
     type: str
     occurred_at: datetime
     raw: Mapping[str, Any]
+    # False: anybody may have sent it. It is a hint at a refund or a dispute, and is not kept.
+    is_signed: bool = True
 
     def as_hint(self) -> Self:
         """Take it for a hint, whatever it says; what is about nothing of ours hints at nothing."""

@@ -200,6 +200,8 @@ class Hasura:
     def _ask(self, operation: Operation, variables: dict[str, object]) -> Any:
         request = Request(operation, variables)
         headers = {**self._headers, "x-request-id": log.request_id.get()}
+        if log.xray.get():
+            headers["X-Amzn-Trace-Id"] = log.xray.get()
         try:
             answer = self._session.execute(request, headers=headers)
         except TransportQueryError as failure:

@@ -53,6 +53,21 @@ def receive(ctx: Context, gateway: str, notice: Notice) -> dict[str, Any]:
     )
 
 
+def hear(ctx: Context, gateway: str, notice: Notice, body: bytes) -> None:
+    """Follow a hint that nobody signed, and count it; again: counted again, and no other effect.
+
+    It is not kept: whoever finds the address could fill the table. What it hints at is brought
+    forward before this answers, so a crash before that is an answer that its gateway never had.
+    """
+    ctx.hasura.run(
+        "HearHint",
+        gateway=gateway,
+        account=notice.account,
+        notice=notice.words(),
+        bodyHash=hashlib.sha256(body).hexdigest(),
+    )
+
+
 def keep(
     ctx: Context, gateway: str, finding: Finding, kind: str, *, account: str = ""
 ) -> dict[str, Any]:

@@ -3,11 +3,16 @@
 import json
 import logging
 import re
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 trace_id: ContextVar[str] = ContextVar("trace_id", default="")
+xray: ContextVar[str] = ContextVar("xray", default="")  # X-Ray's header; see xray_header
+
+# https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+XRAY = re.compile(r"Root=(1-[0-9a-f]{8}-[0-9a-f]{24})(?:;[A-Za-z]{1,16}=[\w:|-]{0,64}){0,4}")
 
 # Keys of gateways, webhook secrets, bearer tokens, addresses of our pages, and card numbers written
 # in one piece.
@@ -50,10 +55,18 @@ class JsonFormatter(logging.Formatter):
         }
         if trace_id.get():
             line["trace_id"] = trace_id.get()
+        if traced := XRAY.fullmatch(xray.get()):
+            line["xray_trace_id"] = traced[1]
         line |= {key: value for key, value in record.__dict__.items() if key not in STANDARD}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return redact(json.dumps(line, default=str, ensure_ascii=False))
+
+
+def xray_header(environ: Mapping[str, str]) -> str:
+    """Read X-Ray's trace of this call, which Lambda names anew for each; empty where none is."""
+    given = environ.get("_X_AMZN_TRACE_ID", "")
+    return given if XRAY.fullmatch(given) else ""
 
 
 def configure(level: str) -> None:

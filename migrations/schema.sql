@@ -29,37 +29,7 @@ create view novamart.payments as
    FROM orders
      JOIN payment_intents ON payment_intents.id = orders.payment_intent_id
      JOIN customers ON customers.id = orders.customer_id
-     LEFT JOIN LATERAL ( SELECT tries.id,
-            tries.organization_id,
-            tries.livemode,
-            tries.payment_intent_id,
-            tries.payment_method_id,
-            tries.gateway,
-            tries.gateway_account,
-            tries.amount,
-            tries.amount_to_capture,
-            tries.amount_captured,
-            tries.amount_refunded,
-            tries.currency,
-            tries.status,
-            tries.is_surplus,
-            tries.is_in_suspense,
-            tries.gateway_payment_id,
-            tries.failure_code,
-            tries.failure_message,
-            tries.decline_class,
-            tries.receipt_url,
-            tries.captured_at,
-            tries.checks,
-            tries.next_check_at,
-            tries.returned_at,
-            tries.receipt_asked_at,
-            tries.created_at,
-            tries.updated_at
-           FROM payment_attempts tries
-          WHERE tries.payment_intent_id = payment_intents.id
-          ORDER BY tries.is_in_suspense, (tries.status = 'captured'::text) DESC, tries.is_surplus, tries.created_at DESC, tries.id
-         LIMIT 1) payment_attempts ON true;
+     LEFT JOIN LATERAL attempt_that_counts(payment_intents.id) payment_attempts(id, organization_id, livemode, payment_intent_id, payment_method_id, gateway, gateway_account, amount, amount_to_capture, amount_captured, amount_refunded, currency, status, is_surplus, is_in_suspense, gateway_payment_id, failure_code, failure_message, decline_class, declined_at, receipt_url, captured_at, checks, next_check_at, returned_at, receipt_asked_at, created_at, updated_at) ON true;
 comment on view novamart.payments is 'NovaMart''s payment record, one row an order: what was taken or is owed, and the try that paid, else the newest.';
 comment on column novamart.payments.payer_id is 'Our id of the customer: by it they see their own.';
 comment on column novamart.payments.amount is 'In units of the currency, as an exact JSON number.';
@@ -2342,37 +2312,7 @@ create view order_checkouts as
     checkout_sessions.expires_at < clock_now() AS is_over
    FROM orders
      JOIN payment_intents ON payment_intents.id = orders.payment_intent_id
-     CROSS JOIN LATERAL ( SELECT tries.id,
-            tries.organization_id,
-            tries.livemode,
-            tries.payment_intent_id,
-            tries.payment_method_id,
-            tries.gateway,
-            tries.gateway_account,
-            tries.amount,
-            tries.amount_to_capture,
-            tries.amount_captured,
-            tries.amount_refunded,
-            tries.currency,
-            tries.status,
-            tries.is_surplus,
-            tries.is_in_suspense,
-            tries.gateway_payment_id,
-            tries.failure_code,
-            tries.failure_message,
-            tries.decline_class,
-            tries.receipt_url,
-            tries.captured_at,
-            tries.checks,
-            tries.next_check_at,
-            tries.returned_at,
-            tries.receipt_asked_at,
-            tries.created_at,
-            tries.updated_at
-           FROM payment_attempts tries
-          WHERE tries.payment_intent_id = payment_intents.id
-          ORDER BY tries.is_in_suspense, (tries.status = 'captured'::text) DESC, tries.is_surplus, tries.created_at DESC, tries.id
-         LIMIT 1) payment_attempts
+     CROSS JOIN LATERAL attempt_that_counts(payment_intents.id) payment_attempts(id, organization_id, livemode, payment_intent_id, payment_method_id, gateway, gateway_account, amount, amount_to_capture, amount_captured, amount_refunded, currency, status, is_surplus, is_in_suspense, gateway_payment_id, failure_code, failure_message, decline_class, declined_at, receipt_url, captured_at, checks, next_check_at, returned_at, receipt_asked_at, created_at, updated_at)
      LEFT JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id;
 comment on view order_checkouts is 'All that opening an order''s page takes, one row an order: of several attempts the one that was paid, else the newest.';
 comment on column order_checkouts.transaction_status is 'The status in UberTruck''s words.';
@@ -2523,6 +2463,7 @@ create table payment_attempts (
     failure_code text,
     failure_message text,
     decline_class text,
+    declined_at timestamp with time zone,
     receipt_url text,
     captured_at timestamp with time zone,
     checks smallint not null default 0,
@@ -2538,7 +2479,9 @@ create table payment_attempts (
     constraint payment_attempt_charges_its_payment_method FOREIGN KEY (payment_method_id, organization_id, livemode) REFERENCES payment_methods(id, organization_id, livemode),
     constraint payment_attempts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     constraint captured_attempt_knows_its_payment CHECK ((status = 'captured'::text) = (captured_at IS NOT NULL) AND (status = 'captured'::text) = (amount_captured > 0) AND ((status <> ALL (ARRAY['authorized'::text, 'captured'::text])) OR gateway_payment_id IS NOT NULL)),
+    constraint decline_says_why CHECK (declined_at IS NULL OR decline_class IS NOT NULL),
     constraint money_in_suspense_pays_nothing CHECK (is_surplus OR NOT is_in_suspense),
+    constraint money_is_not_declined CHECK (declined_at IS NULL OR (status <> ALL (ARRAY['processing'::text, 'authorized'::text, 'captured'::text]))),
     constraint no_more_is_captured_than_asked_for CHECK (amount_captured >= 0 AND amount_captured <= amount AND amount_to_capture >= 1 AND amount_to_capture <= amount),
     constraint no_more_is_refunded_than_captured CHECK (amount_refunded >= 0 AND amount_refunded <= amount_captured),
     constraint only_a_page_is_checked_after_its_capture CHECK (next_check_at IS NULL OR status <> 'captured'::text OR payment_method_id IS NULL AND gateway <> 'bank_transfer'::text),
@@ -2556,7 +2499,8 @@ comment on column payment_attempts.status is 'created: the gateway may not have 
 comment on column payment_attempts.is_surplus is 'Captured though its intent was paid or canceled already: the money goes back. So is what is in suspense.';
 comment on column payment_attempts.is_in_suspense is 'What came is not what was asked for: the gateway holds it for us until somebody sends it back.';
 comment on column payment_attempts.gateway_payment_id is 'The gateway''s payment: pi_… at Stripe.';
-comment on column payment_attempts.decline_class is 'Why it failed, in a word that says what to do: docs/errors.md.';
+comment on column payment_attempts.decline_class is 'Why it failed, in a word that says what to do: docs/errors.md. Of one that is pending, or expired, why the last try on its gateway''s page was declined.';
+comment on column payment_attempts.declined_at is 'When the gateway last declined a try, as far as it says; null once there is money, or it is on its way. A page may take another try after it: the status says whether this one does.';
 comment on column payment_attempts.next_check_at is 'When the gateway is asked what became of it; null when it has ended for good, or a person must look. One that ended without money is asked about for two days more: a bank may say yes after all. One that was captured is asked about when its page has closed, where the page takes more than one payment.';
 comment on column payment_attempts.returned_at is 'When a payer who came back last had its gateway asked: whoever comes in the next seconds has not.';
 comment on column payment_attempts.receipt_asked_at is 'When the sweep of receipts last asked for one that had not come: whoever waits longest is next.';
@@ -2677,6 +2621,7 @@ create view payment_page_states as
     newest.gateway_customer_id,
     newest.link_expires_at,
     newest.decline_class,
+    newest.declined_at,
     ( SELECT COALESCE(jsonb_agg(jsonb_build_object('gateway', gateway_routes.gateway, 'methods', gateway_routes.methods) ORDER BY gateway_routes.rank, gateway_routes.gateway), '[]'::jsonb) AS "coalesce"
            FROM gateway_routes
           WHERE gateway_routes.organization_id = payment_intents.organization_id AND gateway_routes.livemode = payment_intents.livemode AND gateway_routes.currency = payment_intents.currency AND gateway_routes.is_enabled AND payment_intents.amount >= gateway_routes.min_amount AND payment_intents.amount <= gateway_routes.max_amount) AS routes,
@@ -2704,14 +2649,12 @@ create view payment_page_states as
             payment_attempts.status AS payment_attempt_status,
             payment_attempts.gateway,
             payment_attempts.decline_class,
+            payment_attempts.declined_at,
             checkout_sessions.gateway_session_id,
             checkout_sessions.gateway_customer_id,
             checkout_sessions.link_expires_at
-           FROM payment_attempts
-             LEFT JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id
-          WHERE payment_attempts.payment_intent_id = payment_intents.id
-          ORDER BY payment_attempts.is_in_suspense, (payment_attempts.status = 'captured'::text) DESC, payment_attempts.is_surplus, payment_attempts.created_at DESC, payment_attempts.id
-         LIMIT 1) newest ON true;
+           FROM attempt_that_counts(payment_intents.id) payment_attempts(id, organization_id, livemode, payment_intent_id, payment_method_id, gateway, gateway_account, amount, amount_to_capture, amount_captured, amount_refunded, currency, status, is_surplus, is_in_suspense, gateway_payment_id, failure_code, failure_message, decline_class, declined_at, receipt_url, captured_at, checks, next_check_at, returned_at, receipt_asked_at, created_at, updated_at)
+             LEFT JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id) newest ON true;
 comment on view payment_page_states is 'All that a page shows, one row a page: of several attempts the one that paid, else the newest.';
 comment on column payment_page_states.routes is 'The gateways that may take the payment, the first choice first; methods null: whatever they take.';
 comment on column payment_page_states.saved_cards is 'What the order''s customer saved at gateways, the newest first. For their own eyes: a page''s address alone shows it to nobody.';
@@ -2869,6 +2812,7 @@ create table refunds (
     checks smallint not null default 0,
     looks smallint not null default 0,
     next_check_at timestamp with time zone,
+    hinted_at timestamp with time zone,
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
     constraint refunds_pkey PRIMARY KEY (id),
@@ -2901,6 +2845,7 @@ comment on column refunds.succeeded_at is 'When the gateway sent the money; kept
 comment on column refunds.checks is 'How often the gateway was asked since it was opened, sent or last looked at.';
 comment on column refunds.looks is 'How many of the questions what became of it, after it had succeeded, the gateway has answered.';
 comment on column refunds.next_check_at is 'When the gateway is asked what became of it; null when it has ended, or a person must look. One that succeeded is looked at again, for banks send money back and the message of that may be lost.';
+comment on column refunds.hinted_at is 'For when a hint last brought the next question forward: five minutes pass before another one does.';
 CREATE INDEX refunds_by_attempt ON public.refunds USING btree (payment_attempt_id);
 CREATE INDEX refunds_by_intent ON public.refunds USING btree (payment_intent_id);
 CREATE INDEX refunds_by_organization ON public.refunds USING btree (organization_id, created_at);
@@ -2921,13 +2866,13 @@ create table refused_messages (
     created_at timestamp with time zone not null default clock_now(),
     constraint refused_messages_pkey PRIMARY KEY (day, gateway, reason, livemode),
     constraint refused_body_hash_is_one CHECK (last_body_hash ~ '^[0-9a-f]{64}$'::text),
-    constraint refused_message_reason_is_known CHECK (reason = ANY (ARRAY['signature-invalid'::text, 'stale'::text, 'invalid-input'::text, 'payload-too-large'::text, 'forbidden'::text, 'not-found'::text])),
+    constraint refused_message_reason_is_known CHECK (reason = ANY (ARRAY['signature-invalid'::text, 'stale'::text, 'invalid-input'::text, 'payload-too-large'::text, 'forbidden'::text, 'not-found'::text, 'unsigned'::text])),
     constraint refused_messages_are_counted CHECK (messages > 0),
     constraint refused_messages_have_a_gateway CHECK (gateway ~ '^[a-z][a-z0-9_]{0,31}$'::text)
 );
-comment on table refused_messages is 'Webhooks that were refused, counted by day, gateway and reason: a few rows a day, however many come. About so many: a process writes once a minute what it refused, and what it has not written when it ends is lost.';
+comment on table refused_messages is 'Webhooks that were refused, or heard and not kept, counted by day, gateway and reason: a few rows a day, however many come. Of refusals about so many: a process writes once a minute what it refused, and what it has not written when it ends is lost.';
 comment on column refused_messages.day is 'When it was written down, in UTC.';
-comment on column refused_messages.reason is 'A code of docs/errors.md; stale is a signature-invalid of which the signature is right and the time wrong.';
+comment on column refused_messages.reason is 'A code of docs/errors.md; stale is a signature-invalid of which the signature is right and the time wrong, unsigned a hint that its gateway does not sign: see hear_hint.';
 comment on column refused_messages.last_body_hash is 'SHA-256 of the newest body, in hexadecimal: the same one again is somebody who repeats. Null where it was too long to be read.';
 grant select on refused_messages to munim_hasura;
 
@@ -2989,37 +2934,7 @@ create view tcs.transactions as
     payment_attempts.updated_at
    FROM credit_purchases
      JOIN payment_intents ON payment_intents.id = credit_purchases.payment_intent_id
-     LEFT JOIN LATERAL ( SELECT tries.id,
-            tries.organization_id,
-            tries.livemode,
-            tries.payment_intent_id,
-            tries.payment_method_id,
-            tries.gateway,
-            tries.gateway_account,
-            tries.amount,
-            tries.amount_to_capture,
-            tries.amount_captured,
-            tries.amount_refunded,
-            tries.currency,
-            tries.status,
-            tries.is_surplus,
-            tries.is_in_suspense,
-            tries.gateway_payment_id,
-            tries.failure_code,
-            tries.failure_message,
-            tries.decline_class,
-            tries.receipt_url,
-            tries.captured_at,
-            tries.checks,
-            tries.next_check_at,
-            tries.returned_at,
-            tries.receipt_asked_at,
-            tries.created_at,
-            tries.updated_at
-           FROM payment_attempts tries
-          WHERE tries.payment_intent_id = payment_intents.id
-          ORDER BY tries.is_in_suspense, (tries.status = 'captured'::text) DESC, tries.is_surplus, tries.created_at DESC, tries.id
-         LIMIT 1) payment_attempts ON true
+     LEFT JOIN LATERAL attempt_that_counts(payment_intents.id) payment_attempts(id, organization_id, livemode, payment_intent_id, payment_method_id, gateway, gateway_account, amount, amount_to_capture, amount_captured, amount_refunded, currency, status, is_surplus, is_in_suspense, gateway_payment_id, failure_code, failure_message, decline_class, declined_at, receipt_url, captured_at, checks, next_check_at, returned_at, receipt_asked_at, created_at, updated_at) ON true
      LEFT JOIN checkout_sessions ON checkout_sessions.payment_attempt_id = payment_attempts.id;
 comment on view tcs.transactions is 'Credit purchases, one row each, with their payment''s state beside them: that of the try that paid, else of the newest.';
 grant select on tcs.transactions to munim_hasura;
@@ -3438,7 +3353,6 @@ declare
     v_subject constant text := p_event.notice ->> 'subject';
     v_attempt constant payment_attempts := attempt_of_notice(p_event);
     v_is_new boolean;
-    v_is_listed boolean := false;
 begin
     if v_subject = 'payment' and v_attempt.id is null then
         perform park_gateway_event(p_event, v_attempt, 'unmatched-payment', 'no such attempt');
@@ -3447,24 +3361,15 @@ begin
 
     v_is_new := case v_subject
         when 'payment' then ask_payment_now(v_attempt)
-        when 'refund' then ask_refund_now(p_event)
-        when 'dispute' then ask_dispute_soon(p_event, v_attempt)
-        else false
+        else follow_hint(p_event, v_attempt)
     end;
-    if v_subject = 'refund' and not v_is_new then
-        v_is_listed := list_unconfirmed_refund(p_event, v_attempt);
-    end if;
     perform note_gateway_event(
         p_event.id, 'ignored', v_attempt,
-        case
-            when v_is_new then 'a hint: the gateway is asked'
-            when v_is_listed then 'a hint at a refund that is none of ours: a person looks'
-            else 'a hint without effect'
-        end
+        case when v_is_new then 'a hint that is followed' else 'a hint without effect' end
     );
 end;
 $function$;
-comment on function apply_hint(gateway_events) is 'Books nothing of a message that proves nothing: it has its gateway asked, and that answer counts. For a refund that we did not make there is nothing to ask by, and a person looks.';
+comment on function apply_hint(gateway_events) is 'Books nothing of a message that proves nothing: it has its gateway asked, and that answer counts.';
 
 CREATE OR REPLACE FUNCTION public.apply_payment_notice(p_event gateway_events)
  RETURNS void
@@ -3809,18 +3714,24 @@ CREATE OR REPLACE FUNCTION public.ask_refund_now(p_event gateway_events)
 AS $function$
 declare
     v_refund constant refunds := refund_of_notice(p_event);
+    -- Anybody may send hints: the gateway is asked no more often than this by all of them.
+    v_at constant timestamptz := case
+        when v_refund.hinted_at > clock_now() then v_refund.hinted_at
+        else greatest(clock_now(), v_refund.hinted_at + interval '5 minutes')
+    end;
 begin
     -- A question more than the schedule has is none of those that count: else whoever sends hints
     -- could use them up.
     update refunds
     set
-        checks = greatest(checks - coalesce(next_check_at > clock_now(), false)::integer, 0),
-        next_check_at = least(next_check_at, clock_now())
-    where id = v_refund.id and status in ('created', 'unknown', 'pending');
-    return found;
+        checks = greatest(checks - (next_check_at is not null)::integer, 0), next_check_at = v_at,
+        hinted_at = v_at
+    where id = v_refund.id and status in ('created', 'unknown', 'pending')
+        and coalesce(next_check_at > v_at, true);
+    return coalesce(v_refund.status in ('created', 'unknown', 'pending'), false);
 end;
 $function$;
-comment on function ask_refund_now(gateway_events) is 'Brings the next question about a refund forward to now; false where it has ended, or is none of ours.';
+comment on function ask_refund_now(gateway_events) is 'Brings the next question about a refund forward to now, or to five minutes after a hint last did so; false where it has ended, or is none of ours.';
 
 CREATE OR REPLACE FUNCTION public.attempt_named_in(p_notice jsonb)
  RETURNS uuid
@@ -3901,6 +3812,47 @@ BEGIN ATOMIC
          END AS p_outcome;
 END;
 comment on function attempt_status(payment_attempts,text) is 'The status that a gateway''s word leads to; null where the word settles nothing yet.';
+
+CREATE OR REPLACE FUNCTION public.attempt_that_counts(p_payment_intent_id uuid)
+ RETURNS SETOF payment_attempts
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT payment_attempts.id,
+     payment_attempts.organization_id,
+     payment_attempts.livemode,
+     payment_attempts.payment_intent_id,
+     payment_attempts.payment_method_id,
+     payment_attempts.gateway,
+     payment_attempts.gateway_account,
+     payment_attempts.amount,
+     payment_attempts.amount_to_capture,
+     payment_attempts.amount_captured,
+     payment_attempts.amount_refunded,
+     payment_attempts.currency,
+     payment_attempts.status,
+     payment_attempts.is_surplus,
+     payment_attempts.is_in_suspense,
+     payment_attempts.gateway_payment_id,
+     payment_attempts.failure_code,
+     payment_attempts.failure_message,
+     payment_attempts.decline_class,
+     payment_attempts.declined_at,
+     payment_attempts.receipt_url,
+     payment_attempts.captured_at,
+     payment_attempts.checks,
+     payment_attempts.next_check_at,
+     payment_attempts.returned_at,
+     payment_attempts.receipt_asked_at,
+     payment_attempts.created_at,
+     payment_attempts.updated_at
+    FROM payment_attempts
+   WHERE (payment_attempts.payment_intent_id = attempt_that_counts.p_payment_intent_id)
+   ORDER BY payment_attempts.is_in_suspense, (payment_attempts.status = 'captured'::text) DESC, payment_attempts.is_surplus, payment_attempts.created_at DESC, payment_attempts.id
+  LIMIT 1;
+END;
+comment on function attempt_that_counts(uuid) is 'Of the tries at a payment the one that tells how it stands: that which paid, else the newest. No row where there is none. Views join it lateral; Postgres plans it as if it were written there.';
+grant execute on function attempt_that_counts(uuid) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.autopay_facts(p_charge autopay_charges)
  RETURNS jsonb
@@ -4644,7 +4596,7 @@ begin
         gateway_payment_id = p_gateway_payment_id, next_check_at = page_check_at(p_attempt),
         receipt_url = p_receipt_url,
         is_surplus = is_in_suspense or v_intent.status in ('paid', 'canceled') or v_is_needless,
-        failure_code = null, failure_message = null, decline_class = null
+        failure_code = null, failure_message = null, decline_class = null, declined_at = null
     where id = p_attempt.id
     returning * into strict v_attempt;
 
@@ -4684,7 +4636,8 @@ begin
             gateway_payment_id = event.notice ->> 'gateway_payment_id',
             next_check_at = page_check_at(payment_attempts),
             receipt_url = event.notice ->> 'receipt_url',
-            failure_code = null, failure_message = null, decline_class = null
+            failure_code = null, failure_message = null, decline_class = null,
+            declined_at = null
         from gateway_events as event
         where event.id = any(p_event_ids) and payment_attempts.id = event.payment_attempt_id
         returning payment_attempts
@@ -5980,6 +5933,16 @@ end;
 $function$;
 comment on function decline_autopay_charge(autopay_charges,payment_attempts) is 'What a decline means: another day, the payer''s presence, or never again with this method.';
 
+CREATE OR REPLACE FUNCTION public.declined_at_by(p_finding jsonb, p_occurred_at timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT COALESCE(((p_finding ->> 'declined_at'::text))::timestamp with time zone, p_occurred_at) AS "coalesce"
+   WHERE ((p_finding ->> 'decline_class'::text) IS NOT NULL);
+END;
+comment on function declined_at_by(jsonb,timestamp with time zone) is 'When the try was declined that a gateway tells of; null where it tells of none.';
+
 CREATE OR REPLACE FUNCTION public.dispute_end_postings(p_dispute disputes, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting[]
  LANGUAGE plpgsql
@@ -6534,6 +6497,24 @@ BEGIN ATOMIC
 END;
 comment on function fitting_width(invariant_checks,bigint) is 'How much to read at once after so much took so long. The service waits for three seconds.';
 
+CREATE OR REPLACE FUNCTION public.follow_hint(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    return case p_event.notice ->> 'subject'
+        when 'refund' then case
+            when ask_refund_now(p_event) then true
+            else list_unconfirmed_refund(p_event, p_attempt)
+        end
+        when 'dispute' then ask_dispute_soon(p_event, p_attempt)
+        else false
+    end;
+end;
+$function$;
+comment on function follow_hint(gateway_events,payment_attempts) is 'Has a gateway asked about a refund or a dispute that it, or somebody in its name, hints at, or a person look for a refund that we did not make; false where there is nothing to do. However often it is called, the gateway is asked once in five minutes.';
+
 CREATE OR REPLACE FUNCTION public.follow_order(p_order orders, p_intent payment_intents, p_session json)
  RETURNS void
  LANGUAGE plpgsql
@@ -6974,6 +6955,41 @@ end;
 $function$;
 comment on function hear_gateway_answers(uuid[]) is 'What answers to charges of saved methods and to refunds, a decline too, say of whether their gateways work. The last step of a transaction: nobody waits for anything else while they hold a circuit.';
 
+CREATE OR REPLACE FUNCTION public.hear_hint(hasura_session json, p_gateway text, p_gateway_account text, p_notice jsonb, p_body_hash text)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_event gateway_events;
+    v_attempt payment_attempts;
+    v_is_new boolean;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    v_event.gateway := p_gateway;
+    v_event.gateway_account := p_gateway_account;
+    v_event.livemode := hasura_session ->> 'x-hasura-livemode';
+    v_event.notice := p_notice;
+    v_attempt := attempt_of_notice(v_event);
+    v_is_new := follow_hint(v_event, v_attempt);
+
+    -- The last step: all who send hints wait for each other here, and nobody else.
+    perform note_refused_messages(
+        hasura_session,
+        jsonb_build_array(jsonb_build_object(
+            'gateway', p_gateway, 'reason', 'unsigned', 'messages', 1,
+            'last_body_hash', p_body_hash
+        ))
+    );
+    return query select * from payment_attempts where id = v_attempt.id and v_is_new;
+end;
+$function$;
+comment on function hear_hint(json,text,text,jsonb,text) is 'A message that its gateway does not sign, and so anybody''s: it is not kept, but counted, and books nothing. At most it brings forward when the gateway is asked about a refund or for its disputes, and has a captured payment listed for a person, once. Answers the payment if so. Called again it counts again, and asks no more often.';
+grant execute on function hear_hint(json,text,text,jsonb,text) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.held_receipts_account(p_transfer bank_transfers, p_reference_id uuid)
  RETURNS uuid
  LANGUAGE sql
@@ -7363,6 +7379,20 @@ BEGIN ATOMIC
            WHERE ((payment_attempts.gateway = (is_new_money.p_event).gateway) AND (payment_attempts.livemode = (is_new_money.p_event).livemode) AND (payment_attempts.gateway_payment_id = ((is_new_money.p_event).notice ->> 'gateway_payment_id'::text)) AND ((payment_attempts.id <> (is_new_money.p_attempt).id) OR (payment_attempts.status = 'captured'::text)))))));
 END;
 comment on function is_new_money(gateway_events,payment_attempts) is 'Whether a message that does not fit its attempt speaks of money that the gateway holds and no booking shows.';
+
+CREATE OR REPLACE FUNCTION public.is_news_of_decline(p_attempt payment_attempts, p_finding jsonb, p_occurred_at timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (((p_attempt).status = 'pending'::text) AND ((p_finding ->> 'outcome'::text) = 'requires_action'::text) AND ((p_finding ->> 'decline_class'::text) IS NOT NULL) AND
+         CASE
+             WHEN ((p_attempt).declined_at IS NULL) THEN true
+             WHEN (((p_finding ->> 'declined_at'::text) IS NULL) AND ((p_finding ->> 'decline_class'::text) = (p_attempt).decline_class) AND (NOT ((p_finding ->> 'failure_code'::text) IS DISTINCT FROM (p_attempt).failure_code))) THEN false
+             ELSE (declined_at_by(p_finding, p_occurred_at) > (p_attempt).declined_at)
+         END);
+END;
+comment on function is_news_of_decline(payment_attempts,jsonb,timestamp with time zone) is 'Whether a gateway says that a later try than the last known was declined, on a page that takes another.';
 
 CREATE OR REPLACE FUNCTION public.is_of_other_payment(p_event gateway_events, p_attempt payment_attempts)
  RETURNS boolean
@@ -8431,7 +8461,7 @@ end;
 $function$;
 comment on function move_dispute(disputes,payment_attempts,text,timestamp with time zone) is 'Takes a dispute a step on; its end is told, and the caller books it.';
 
-CREATE OR REPLACE FUNCTION public.move_payment_attempt(p_attempt payment_attempts, p_status text, p_finding jsonb)
+CREATE OR REPLACE FUNCTION public.move_payment_attempt(p_attempt payment_attempts, p_status text, p_finding jsonb, p_occurred_at timestamp with time zone DEFAULT clock_now())
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -8440,15 +8470,24 @@ declare
     v_attempt payment_attempts;
     v_is_to_take constant boolean := p_status = 'authorized' and is_taken_at_once(p_attempt);
     v_has_ended constant boolean := p_status in ('failed', 'expired', 'canceled');
+    -- A page that closes says nothing of the tries that were declined on it.
+    v_is_known constant boolean := v_has_ended and p_attempt.declined_at is not null
+    and coalesce(p_finding ->> 'failure_code', p_finding ->> 'decline_class') is null;
 begin
     update payment_attempts
     set
         status = p_status,
         amount_to_capture = case when v_is_to_take then amount else amount_to_capture end,
         gateway_payment_id = coalesce(gateway_payment_id, p_finding ->> 'gateway_payment_id'),
-        failure_code = p_finding ->> 'failure_code',
-        failure_message = p_finding ->> 'failure_message',
-        decline_class = p_finding ->> 'decline_class',
+        failure_code = case when v_is_known then failure_code else p_finding ->> 'failure_code' end,
+        failure_message
+        = case when v_is_known then failure_message else p_finding ->> 'failure_message' end,
+        decline_class
+        = case when v_is_known then decline_class else p_finding ->> 'decline_class' end,
+        declined_at = case
+            when v_is_known then declined_at
+            when v_has_ended or p_status = 'pending' then declined_at_by(p_finding, p_occurred_at)
+        end,
         checks = case when v_is_to_take or v_has_ended then 0 else checks end,
         next_check_at = case
             -- Some gateways say first that they hold what they take themselves a moment later.
@@ -8486,7 +8525,7 @@ begin
     );
 end;
 $function$;
-comment on function move_payment_attempt(payment_attempts,text,jsonb) is 'Takes an attempt, and its intent with it, to a status in which no money is captured. What is only held though it was to be taken at once is captured by check_payments, and how much is written down here.';
+comment on function move_payment_attempt(payment_attempts,text,jsonb,timestamp with time zone) is 'Takes an attempt, and its intent with it, to a status in which no money is captured. What is only held though it was to be taken at once is captured by check_payments, and how much is written down here.';
 
 CREATE OR REPLACE FUNCTION public.move_refund(p_refund refunds, p_status text, p_finding jsonb, p_occurred_at timestamp with time zone)
  RETURNS refunds
@@ -10312,7 +10351,9 @@ begin
         return null;
     end if;
 
-    if is_end_of_other_payment(p_event, p_attempt) then
+    if is_end_of_other_payment(p_event, p_attempt)
+        or is_news_of_decline(p_attempt, p_event.notice, p_event.occurred_at)
+    then
         return null;
     end if;
 
@@ -10391,6 +10432,7 @@ begin
     v_event.gateway := p_gateway;
     v_event.gateway_account := p_gateway_account;
     v_event.livemode := p_livemode;
+    v_event.occurred_at := p_occurred_at;
     v_event.notice := p_notice;
     if attempt_named_in(p_notice) is not null then
         v_attempt := attempt_of_notice(v_event);
@@ -12197,6 +12239,16 @@ declare
     v_status constant text := attempt_status(p_attempt, p_finding ->> 'outcome');
     v_reason constant text := reason_not_to_settle(p_attempt, v_status);
 begin
+    if is_news_of_decline(p_attempt, p_finding, p_occurred_at) then
+        update payment_attempts
+        set
+            failure_code = p_finding ->> 'failure_code',
+            failure_message = p_finding ->> 'failure_message',
+            decline_class = p_finding ->> 'decline_class',
+            declined_at = declined_at_by(p_finding, p_occurred_at)
+        where id = p_attempt.id;
+        return null;
+    end if;
     if v_reason is not null then
         return v_reason;
     end if;
@@ -12208,7 +12260,7 @@ begin
             p_finding ->> 'receipt_url'
         );
     else
-        perform move_payment_attempt(p_attempt, v_status, p_finding);
+        perform move_payment_attempt(p_attempt, v_status, p_finding, p_occurred_at);
     end if;
     perform advance_autopay_charge(p_attempt.id)
     from autopay_charges where payment_intent_id = p_attempt.payment_intent_id;

@@ -140,6 +140,7 @@ class Money:
             "failure_code": None,
             "failure_message": None,
             "decline_class": None,
+            "declined_at": None,
         }
         event = {
             "gateway": "stripe",

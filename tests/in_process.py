@@ -144,6 +144,16 @@ class Hasura:
     def _shape(self, db: Any, row: dict[str, Any]) -> dict[str, Any]:
         """As Hasura prints it, beside an attempt its payment, and beside a refund its attempt."""
         shaped = {name: plain(value) for name, value in row.items()}
+        if "purpose" in row:  # a payment, beside which its last decline is asked for
+            declines = db.execute(
+                "select failure_code, decline_class, declined_at from payment_attempts"
+                " where payment_intent_id = %s and declined_at is not null"
+                " order by declined_at desc limit 1",
+                [row["id"]],
+            ).fetchall()
+            shaped["payment_attempts"] = [
+                {name: plain(value) for name, value in one.items()} for one in declines
+            ]
         if "next_check_at" in row:  # its gateway works, unless a test says otherwise
             shaped |= dict.fromkeys(["is_put_off", "is_gateway_failing", "is_tried_out"], False)
         if {"next_check_at", "payment_intent_id"} <= row.keys():

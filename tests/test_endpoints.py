@@ -661,6 +661,39 @@ def test_a_log_line_names_the_trace_that_hasura_names(client, given, logged) -> 
     assert json.loads(line).get("trace_id") == logged
 
 
+ROOT_ID = "1-5759e988-bd862e3fe1be46a994272793"
+XRAY = f"Root={ROOT_ID};Parent=53995c3f42cd8ad8;Sampled=1"
+
+
+@pytest.mark.parametrize(
+    ("given", "logged"),
+    [
+        (XRAY, ROOT_ID),
+        (f"Root={ROOT_ID}", ROOT_ID),
+        (f"{XRAY};Lineage=1:a87bd80c:0", ROOT_ID),
+        (f"{XRAY}\r\nX-Evil: 1", None),
+        (f"Root={ROOT_ID[:-1]}", None),
+        ("", None),
+    ],
+)
+def test_x_rays_trace_is_in_each_line_and_told_to_hasura(hasura, given, logged) -> None:
+    """Lambda names it anew for each call, in the environment of the function."""
+    environ, lines = dict(ENVIRON), io.StringIO()
+    client = create_app(environ).test_client()
+    written = logging.StreamHandler(lines)
+    written.setFormatter(log.JsonFormatter())
+    logging.getLogger("app").addHandler(written)
+    logging.getLogger("app").setLevel("INFO")
+    for trace in (XRAY.replace("1-5759", "1-0000"), given):  # another's is not this one's
+        environ["_X_AMZN_TRACE_ID"] = trace
+        client.post("/crons/apply_gateway_events", json={}, headers=SECRET)
+    logging.getLogger("app").removeHandler(written)
+
+    first, *_, last = (headers.get("X-Amzn-Trace-Id") for _, _, headers in hasura.asked)
+    assert (first is not None, last) == (True, given if logged else None)
+    assert json.loads(lines.getvalue().splitlines()[-1]).get("xray_trace_id") == logged
+
+
 def test_an_unknown_path_and_a_wrong_method_have_their_codes(client) -> None:
     assert code(client.post("/nothing")) == "not-found"
     assert code(client.get("/create-payment")) == "method-not-allowed"
@@ -730,6 +763,7 @@ def authorized(hasura) -> Hasura:
         "currency": "USD",
     }
     state = {"id": CHECKOUT["payment_intent_id"], "status": "paid", "amount": "2500"}
+    state["payment_attempts"] = []
     hasura.answers |= {
         "open_payment_attempts": [attempt],
         "begin_capture": [attempt],

@@ -19,7 +19,8 @@ IS_NEWS = frozenset({Outcome.PAID, Outcome.AUTHORIZED, Outcome.CANCELED})
 # Any other payment may still take money: even one that failed, if its bank says yes late.
 DECIDED = frozenset({Outcome.PAID, Outcome.CANCELED, Outcome.EXPIRED})
 
-# How an attempt stands, and what says no more of it than that. Most questions are answered so.
+# How an attempt stands, and what says no more of it than that, unless it is of a decline that is
+# not known yet. Most questions are answered so.
 NOTHING_NEW = frozenset(
     {
         ("pending", Outcome.REQUIRES_ACTION),
@@ -61,9 +62,19 @@ def check(ctx: Context, attempt: dict[str, Any]) -> str:
         return _note_nothing(ctx, attempt)
     if is_off and attempt["status"] == finding.outcome == Outcome.AUTHORIZED:
         ctx.hasura.run("ListHeldPayment", attemptId=attempt["id"])
-    if (attempt["status"], finding.outcome) in NOTHING_NEW:
+    if (attempt["status"], finding.outcome) in NOTHING_NEW and _is_known(attempt, finding):
         return "ignored"
     return str(inbox.keep_found(ctx, attempt, finding)["status"])
+
+
+def _is_known(attempt: dict[str, Any], finding: Finding) -> bool:
+    """Tell whether the decline that a look-up found, if any, is the one in our books."""
+    if finding.outcome is not Outcome.REQUIRES_ACTION or finding.decline_class is None:
+        return True
+    if finding.declined_at and attempt["declined_at"]:
+        return finding.declined_at <= datetime.fromisoformat(attempt["declined_at"])
+    why = (finding.decline_class, finding.failure_code)
+    return why == (attempt["decline_class"], attempt["failure_code"])
 
 
 def _note_nothing(ctx: Context, attempt: dict[str, Any]) -> str:

@@ -80,8 +80,8 @@ def state(page: dict[str, Any]) -> State:
 
 def seen(page: dict[str, Any]) -> str:
     """Name all that a payer sees change, so that a page knows when it is out of date."""
-    parts = (state(page), page["payment_attempt_id"], page["payment_attempt_status"])
-    return ":".join(str(part or "") for part in parts)
+    attempt = (page["payment_attempt_id"], page["payment_attempt_status"], page["declined_at"])
+    return ":".join(str(part or "") for part in (state(page), *attempt))
 
 
 def word(page: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def word(page: dict[str, Any]) -> dict[str, Any]:
     is_on_its_way = stands in {State.PAID, State.WAITING}
     return {
         "status": stands.value if is_on_its_way else "failed" if has_failed or is_over else "open",
-        "reason": stands.value if is_over else page["decline_class"] if has_failed else None,
+        "reason": stands.value if is_over else None if is_on_its_way else page["decline_class"],
         "final": is_over or stands is State.PAID,
         "seen": seen(page),
         "transaction_id": page["display_id"],
@@ -120,6 +120,7 @@ def show(screen: Screen) -> Response:
         amount=_amount(page, screen.language),
         methods=screen.methods,
         notice=_notice(screen),
+        declined=_tells_decline(screen),
         resume=_resumable(screen),
         follows=_follows(screen),
         gateway=_title(page["gateway"] or ""),
@@ -138,6 +139,13 @@ def _notice(screen: Screen) -> str:
     is_open = screen.page["payment_attempt_status"] in RESUMABLE
     is_heard = screen.notice in NOTICES and (is_open or screen.notice != "turned-back")
     return screen.notice if is_heard else ""
+
+
+def _tells_decline(screen: Screen) -> bool:
+    """Tell whether the last decline is told: of a page that is open yet, beside the way back."""
+    page = screen.page
+    is_declined = page["payment_attempt_status"] == "failed" or page["declined_at"] is not None
+    return is_declined and _notice(screen) in {"", "turned-back"}
 
 
 def _resumable(screen: Screen) -> str | None:

@@ -10,6 +10,9 @@ from app.payments import checks
 
 log = logging.getLogger(__name__)
 
+UNPAID = frozenset({"pending", "failed", "expired", "canceled"})
+DECLINE = ("failure_code", "decline_class", "declined_at")
+
 
 def verify(ctx: Context, payment_intent_id: str) -> dict[str, Any]:
     """Ask about every attempt that has not ended, then answer the payment's state.
@@ -52,10 +55,19 @@ def _ask(ctx: Context, attempts: list[dict[str, Any]]) -> None:
 
 
 def state(ctx: Context, payment_intent_id: str) -> dict[str, Any]:
-    """Answer a payment's state as it is known. Raises NotFoundError."""
+    """Answer a payment's state as it is known, with its last decline. Raises NotFoundError.
+
+    What was declined before a later try went well, or is on its way, is not told.
+    """
     states = ctx.hasura.run("PaymentState", paymentIntentId=payment_intent_id)
     if not states:
         message = "there is no such payment"
         raise NotFoundError(message)
     known = states[0]
-    return {"payment_intent_id": known.pop("id"), **known}
+    declines = known.pop("payment_attempts")
+    last = declines[0] if declines and known["status"] in UNPAID else {}
+    return {
+        "payment_intent_id": known.pop("id"),
+        **known,
+        **{name: last.get(name) for name in DECLINE},
+    }

@@ -18,10 +18,14 @@ def receive(ctx: Context, gateway: str, delivery: Delivery) -> dict[str, object]
     """Verify a gateway's message, keep it and act on it, once however often it comes.
 
     Of a hint nothing is booked: its gateway is asked, once it is kept. Should that not answer, or
-    this process die, the cron asks; so an answer always means: we have it.
+    this process die, the cron asks; so an answer always means: we have it. What nobody signed is
+    heard and not kept.
     """
     adapter = _gateway(ctx, gateway)
     notice = adapter.read(delivery, ctx.now())
+    if not notice.is_signed:
+        inbox.hear(ctx, gateway, notice, delivery.body)
+        return {"received": True, "status": "ignored"}
     if adapter.messages_are_hints:
         notice = notice.as_hint()
     event = inbox.receive(ctx, gateway, notice)

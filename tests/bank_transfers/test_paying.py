@@ -48,6 +48,7 @@ PAGE: dict[str, Any] = {
     "gateway_session_id": None,
     "link_expires_at": None,
     "decline_class": None,
+    "declined_at": None,
     "routes": [],
     "upi_amount_max": "10000000",
     "embedding_origins": [],

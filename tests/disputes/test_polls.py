@@ -243,7 +243,7 @@ def hint(office: Office, number: int = 1) -> str:
 def test_a_hint_has_the_list_read_at_the_next_tick_and_books_what_it_says(office: Office) -> None:
     office.tick()
     office.wait(600)
-    assert hint(office) == "a hint: the gateway is asked"
+    assert hint(office) == "a hint that is followed"
     assert disputes(office) == []
     office.lister.listed = [say(office.paid["payment_attempt_id"])]
     office.tick()
@@ -258,7 +258,7 @@ def test_a_hint_at_an_open_dispute_has_its_decision_asked_for(office: Office) ->
     office.lister.listed = [say(attempt)]
     office.tick()
     office.wait(600)
-    assert hint(office) == "a hint: the gateway is asked"
+    assert hint(office) == "a hint that is followed"
     office.lister.listed = [say(attempt, Outcome.LOST)]
     office.tick()
 

@@ -117,7 +117,8 @@ def test_who_is_declined_pays_at_last(product, auditor, house, order, album, siz
         auditor.read("Your bank declined the payment")
         look(auditor, album / f"{picture}-again.png")
         auditor.press(CHOICE % "card")
-    elif house.name == "razorpay":
+    elif house.name == "razorpay":  # its order takes another try
+        auditor.read("Your bank declined the payment")
         auditor.read("You have not paid yet")
         look(auditor, album / f"{picture}-again.png")
         auditor.press("a.go")

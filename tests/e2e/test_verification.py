@@ -12,6 +12,11 @@ VERIFY = (
     "mutation($id: uuid!) { verifyPayment(payment_intent_id: $id)"
     " { payment_intent_id status amount currency payment_intent { status } } }"
 )
+DECLINED = (
+    "mutation($id: uuid!) { verifyPayment(payment_intent_id: $id)"
+    " { status failure_code decline_class declined_at } }"
+)
+NO_FUNDS = "4000000000009995"
 CANCEL = "mutation($id: uuid!) { cancelPayment(payment_intent_id: $id) { status } }"
 
 
@@ -84,6 +89,31 @@ def test_the_path_of_the_seed_answers_the_same(
     assert product.web.get(url, headers=foreign).status_code == 404
     nonsense = f"{product.ports.app_url}/payments/nonsense/verify"
     assert product.web.get(nonsense, headers=foreign).status_code == 404
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_who_asks_hears_why_the_last_try_was_declined(product: World, is_heard: bool) -> None:
+    page = product.create_payment().json()
+    if not is_heard:
+        product.control("POST", "faults", json=_lost("webhook:payment_intent.payment_failed"))
+    try:
+        url = f"{product.ports.gateways_url}/_sandbox/stripe/sessions/{page['session_id']}/pay"
+        assert product.web.post(url, json={"card": NO_FUNDS}).json()["outcome"] == "declined"
+        told = product.graphql(DECLINED, id=page["payment_intent_id"])["data"]["verifyPayment"]
+    finally:
+        product.control("DELETE", "faults")
+
+    assert told.pop("declined_at") is not None
+    assert told == {
+        "status": "pending",
+        "failure_code": "insufficient_funds",
+        "decline_class": "soft",
+    }
+    product.pay(page["session_id"])
+    until(lambda: status(product, page["payment_intent_id"]) == "paid", "paid after all")
+    told = product.graphql(DECLINED, id=page["payment_intent_id"])["data"]["verifyPayment"]
+    assert {told.pop("status"), *told.values()} == {"paid", None}
+    assert product.broken() == {}
 
 
 def test_nobody_verifies_another_customers_payment(product: World) -> None:

@@ -172,6 +172,8 @@ def a_decline_leaves_the_next_step_to_the_payer(world: World, how: Payer) -> Non
         assert one.failure_code
         assert one.failure_message
         assert one.captured_amount in {Money(0, world.currency), None}
+    # Whoever tells of a try dates it alike, so that it is known once, and which was the last.
+    assert len({one.declined_at for one in (found, *sent)} - {None}) == 1
 
 
 @scenario(each=[Payer.DROPS, Payer.DECLINES_SOFT, Payer.DECLINES_HARD])

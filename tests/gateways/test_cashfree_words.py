@@ -388,6 +388,7 @@ def test_the_last_failure_is_told_while_the_order_is_open() -> None:
 
     assert found.failure_code == "incorrect_otp"
     assert found.decline_class is DeclineClass.AUTHENTICATION
+    assert found.declined_at == datetime.fromisoformat(LATER_FAILED["payment_time"])
     assert found.gateway_payment_id is None
 
 

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields, replace
 from datetime import UTC, date, datetime
+from hashlib import sha256
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -336,10 +337,16 @@ class Door:
 
     def __init__(self) -> None:
         self.kept: list[str] = []
+        self.heard: list[str] = []
 
-    def one(self, _: str, **asked: Any) -> Sample:
+    def one(self, name: str, **asked: Any) -> Sample:
+        return self.run(name, **asked)[0]
+
+    def run(self, name: str, **asked: Any) -> list[Sample]:
         self.kept.append(asked["notice"]["outcome"])
-        return {"status": "ignored", "payment_attempt_id": None}
+        if name == "HearHint":
+            self.heard.append(asked["bodyHash"])
+        return [{"status": "ignored", "payment_attempt_id": None}]
 
 
 def test_nothing_is_booked_of_messages_that_are_hints(
@@ -353,6 +360,9 @@ def test_nothing_is_booked_of_messages_that_are_hints(
         said.add(gateway.read(delivery(case), now).outcome)
 
     assert Outcome.PAID in said
+    # What nobody signed is heard, and nothing of it is kept.
+    unsigned = [case["body"] for case in sample["deliveries"] if not case.get("signed", True)]
+    assert door.heard == [sha256(body.encode()).hexdigest() for body in unsigned]
     if gateway.messages_are_hints:
         assert set(door.kept) == {Outcome.HINT}
     else:

@@ -348,6 +348,14 @@ def test_a_failure_is_classified(told: dict[str, Any], kind: DeclineClass) -> No
 
     assert (found.failure_code, found.failure_message) == (told["error_reason"], "No.")
     assert found.decline_class is kind
+    assert found.declined_at == datetime.fromtimestamp(told["created_at"], UTC)
+
+
+@pytest.mark.parametrize("stamp", [None, "yesterday", 10**18, -(10**18), [1]])
+def test_a_failure_without_a_time_is_a_failure(stamp: Any) -> None:
+    found = findings.of_payment(failed("insufficient_funds") | {"created_at": stamp})
+
+    assert (found.decline_class, found.declined_at) == (DeclineClass.SOFT, None)
 
 
 def test_no_reason_has_two_classes() -> None:

@@ -81,6 +81,35 @@ def test_an_error_is_told_only_while_it_matters() -> None:
 
 
 @pytest.mark.parametrize(
+    ("charge", "of", "at"),
+    [
+        ({"id": "ch_1", "created": 1790000000}, "ch_1", datetime.fromtimestamp(1790000000, UTC)),
+        ({"id": "ch_0", "created": 1790000000}, "ch_1", None),  # of the try before
+        ({"id": "ch_0", "created": 1790000000}, None, None),  # the bank asked, and heard a no
+        ("ch_1", "ch_1", None),
+        (None, None, None),
+    ],
+)
+def test_a_decline_is_dated_by_its_charge(charge: Any, of: str | None, at: datetime | None) -> None:
+    error = NO_FUNDS | {"charge": of}
+    told = intent("requires_payment_method", last_payment_error=error, latest_charge=charge)
+
+    assert findings.of_intent(told).declined_at == at
+
+
+def test_a_message_of_a_decline_has_the_time_of_the_message() -> None:
+    event = {"id": "evt_1", "type": "payment_intent.payment_failed", "created": 1790000000}
+    event |= {"livemode": False}
+    declined = intent("requires_payment_method", last_payment_error=NO_FUNDS)
+    paid = intent("succeeded")
+    dates = [
+        notices.notice(event | {"data": {"object": told}}).declined_at for told in (declined, paid)
+    ]
+
+    assert dates == [datetime.fromtimestamp(1790000000, UTC), None]
+
+
+@pytest.mark.parametrize(
     ("status", "paid", "inner", "outcome"),
     [
         ("open", "unpaid", None, Outcome.REQUIRES_ACTION),
@@ -286,7 +315,7 @@ def test_words_are_plain_values_under_the_names_of_the_database() -> None:
         *("gateway_dispute_id", "gateway_customer_id", "gateway_payment_method_id"),
         *("method", "amount", "currency", "captured_amount", "reason", "failure_code"),
         *("failure_message", "decline_class", "fee_amount", "fee_currency", "evidence_due_at"),
-        *("opened_at", "receipt_url", "card_brand", "card_last4", "card_expires_on"),
+        *("declined_at", "opened_at", "receipt_url", "card_brand", "card_last4", "card_expires_on"),
     }
 
 

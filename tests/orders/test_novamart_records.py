@@ -215,3 +215,17 @@ def test_what_was_bought_without_an_order_is_no_record_of_theirs(db, money) -> N
     money.receive(money.open()["payment_attempt_id"], gateway_session_id=None)
 
     assert db.execute("select from novamart.payments").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    "view", ["novamart.payments", "tcs.transactions", "order_checkouts", "payment_page_states"]
+)
+def test_which_attempt_counts_is_said_once_and_planned_in_place(db: Connection, view: str) -> None:
+    """Hasura's role sees the index of attempts in the plan, and no function that is called."""
+    db.execute("set local enable_seqscan = off; set local role munim_hasura")
+    plan = db.execute(f"explain select * from {view} limit 50").fetchall()
+    db.execute("reset role")
+
+    text = "\n".join(row["QUERY PLAN"] for row in plan)
+    assert "payment_attempts_by_intent" in text
+    assert "Function Scan" not in text

@@ -236,6 +236,7 @@ def test_ways_on_and_back_are_never_framed(flask: Flask) -> None:
     [
         ({}, "open", None, False),
         ({"payment_attempt_status": "pending"}, "open", None, False),
+        ({"payment_attempt_status": "pending", "decline_class": "soft"}, "open", "soft", False),
         ({"payment_attempt_status": "processing"}, "waiting", None, False),
         ({"payment_attempt_status": "failed", "decline_class": "soft"}, "failed", "soft", False),
         ({"status": "paid"}, "paid", None, True),

@@ -12,6 +12,7 @@ from .test_saved_cards import PAGE
 
 OPEN = {"payment_attempt_id": "a-1", "payment_attempt_status": "pending", "gateway": "stripe"}
 FAILED = OPEN | {"payment_attempt_status": "failed", "decline_class": "soft"}
+DECLINED = OPEN | {"decline_class": "soft", "declined_at": "2026-11-21T10:00:00+00:00"}
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +43,43 @@ def test_what_became_of_an_attempt_is_told_instead_of_the_way_back_from_it(flask
     assert 'http-equiv="refresh"' not in page
 
 
+@pytest.mark.parametrize("status", ["created", "unknown", "pending"])
+def test_a_decline_on_a_page_that_is_open_yet_is_told_beside_the_way_back(flask, status) -> None:
+    """Who was declined there may have paid since, in an app: they are told to wait as well."""
+    page = text(flask, "turned-back", **(DECLINED | {"payment_attempt_status": status}))
+
+    assert "Your bank declined the payment" in page
+    assert "You have not paid yet, as far as we know." in page
+    assert "Continue at Stripe" in page
+    assert page.index("Your bank declined") < page.index("You have not paid yet")
+    assert "You have not paid yet" not in text(flask, "", **DECLINED)
+    assert "Your bank declined the payment" in text(flask, "", **DECLINED)
+
+
+def test_of_an_open_page_nobody_says_that_nothing_was_charged(flask: Flask) -> None:
+    page = text(flask, "turned-back", **(DECLINED | {"decline_class": "gateway"}))
+
+    assert "The payment could not be taken. Please try again." in page
+    assert "charged" not in page
+
+
+def test_a_decline_of_a_page_that_was_left_is_told_until_the_next_attempt(flask: Flask) -> None:
+    left = DECLINED | {"payment_attempt_status": "expired"}
+
+    assert "Your bank declined the payment" in text(flask, "", **left)
+
+
+def test_an_open_page_finds_out_that_it_was_declined() -> None:
+    assert screens.seen(PAGE | OPEN) != screens.seen(PAGE | DECLINED)
+    later = DECLINED | {"declined_at": "2026-11-21T10:00:01+00:00"}
+    assert screens.seen(PAGE | later) != screens.seen(PAGE | DECLINED)
+
+
 @pytest.mark.parametrize("notice", ["busy", "silent", "refused"])
 def test_what_a_choice_met_is_told_whatever_was_before(flask: Flask, notice: str) -> None:
     assert "Your bank declined the payment" in text(flask, "", **FAILED)
-    assert "Your bank declined the payment" not in text(flask, notice, **FAILED)
+    for declined in (FAILED, DECLINED):
+        assert "Your bank declined the payment" not in text(flask, notice, **declined)
 
 
 def test_a_notice_that_is_none_says_nothing(flask: Flask) -> None:

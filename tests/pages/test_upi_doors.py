@@ -30,6 +30,7 @@ PAGE = {
     "status": "pending",
     "payment_attempt_id": ATTEMPT,
     "payment_attempt_status": "pending",
+    "declined_at": None,
     "is_over": False,
     "is_exhausted": False,
 }
@@ -63,7 +64,9 @@ class Hasura:
             "payment_page_states": [PAGE],
             "clock": [{"skew_seconds": "0"}],
             "claim_return_checks": [],
-            "payment_intents": [{"id": KNOWN["payment_intent_id"], "status": "pending"}],
+            "payment_intents": [
+                {"id": KNOWN["payment_intent_id"], "status": "pending", "payment_attempts": []}
+            ],
             "record_checkout_session": [{"id": ATTEMPT, "status": "pending"}],
             "mark_payment_unknown": [{"id": ATTEMPT, "status": "unknown"}],
         }

@@ -36,7 +36,7 @@ def test_a_hint_books_nothing_and_has_the_gateway_asked_now(db, desk) -> None:
     attempt = desk.open()["payment_attempt_id"]
     event = hint(desk, attempt)
 
-    assert (event["status"], event["reason"]) == ("ignored", "a hint: the gateway is asked")
+    assert (event["status"], event["reason"]) == ("ignored", "a hint that is followed")
     assert event["payment_attempt_id"] == attempt
     assert desk.row("payment_attempts", attempt)["status"] == "created"
     assert due(desk) == [attempt]
@@ -124,7 +124,7 @@ def test_a_refunds_hint_brings_its_question_forward_and_settles_nothing(db, desk
     assert refunds_due(desk) == []
     event = refund_hint(desk, refund)
 
-    assert (event["status"], event["reason"]) == ("ignored", "a hint: the gateway is asked")
+    assert (event["status"], event["reason"]) == ("ignored", "a hint that is followed")
     assert desk.row("refunds", refund["id"])["status"] == "pending"
     assert refunds_due(desk) == [refund["id"]]
     assert broken_invariants(db) == {}
@@ -136,6 +136,7 @@ def test_hints_do_not_use_up_the_questions_about_a_refund(db, desk) -> None:
     for _ in range(30):
         refund_hint(desk, refund)
         assert refunds_due(desk) == [refund["id"]]
+        db.execute("update clock set skew_seconds = skew_seconds + 300")
 
     assert desk.row("refunds", refund["id"])["next_check_at"] is not None
     assert listed(db) == set()
@@ -169,7 +170,7 @@ def test_hints_at_a_refund_that_is_not_ours_list_its_payment_once(db, desk, tena
     for number in range(5):
         event = console_hint(desk, attempt, gateway_refund_id=f"console-{number}" * 100)
         assert event["status"] == "ignored"
-        assert event["reason"] == "a hint at a refund that is none of ours: a person looks"
+        assert event["reason"] == "a hint that is followed"
 
     (row,) = db.execute("select * from exceptions").fetchall()
     assert (row["class"], row["object_id"]) == ("unconfirmed-refund", attempt)

@@ -246,6 +246,9 @@ class Case:
 
     def _message(self, delivery: Delivery) -> None:
         answer, event_id = self.stage.webhook(delivery)
+        if event_id is None:  # nobody signs it: it is heard, and not kept
+            self.says(answer)
+            return
         if answer.is_yes and not self.stage.is_kept(event_id):
             self.complaints.append(f"message {event_id} was answered before it was kept")
         self.says(answer)

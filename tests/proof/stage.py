@@ -126,7 +126,7 @@ class Stage:
         headers = {"ACTION-SECRET": world.ACTION_SECRET, **asked.pop("headers", {})}
         return self.call(method, path, headers=headers, **asked)
 
-    def webhook(self, delivery: Delivery) -> tuple[Answer, str]:
+    def webhook(self, delivery: Delivery) -> tuple[Answer, str | None]:
         """Deliver a gateway's message, signed now. Answers the id, too, by which it is kept."""
         now = int(time.time()) + self.skew
         signed, name = self.bags.sign(delivery, now), delivery.parcel.gateway
@@ -135,7 +135,7 @@ class Stage:
         notice = self.gateway(name).read(
             gateways.Delivery(headers, signed.body), datetime.fromtimestamp(now, UTC)
         )
-        return answer, notice.event_id
+        return answer, notice.event_id if notice.is_signed else None
 
     def event(self, trigger: str, row: Mapping[str, Any]) -> Answer:
         """Deliver a row of the outbox to the door of one event trigger."""

@@ -95,6 +95,16 @@ def test_the_functions_role_may_put_events_on_the_bus_and_nothing_else(
     assert kinds == {"AWS::CloudWatch::Alarm"}
 
 
+def test_the_functions_are_traced_and_no_api_is_said_to_be(service: dict[str, Any]) -> None:
+    """An HTTP API has no X-Ray, and a switch that does nothing would tell otherwise."""
+    assert service["provider"]["tracing"] == {"lambda": True}
+    kinds = {
+        kind for one in service["functions"].values() for each in one["events"] for kind in each
+    }
+    assert kinds == {"httpApi", "eventBridge"}
+    assert not [name for name, one in service["functions"].items() if "tracing" in one]
+
+
 def test_logs_are_kept_for_a_while_and_not_for_ever(service: dict[str, Any]) -> None:
     assert 30 <= service["provider"]["logRetentionInDays"] <= 400
 

@@ -145,6 +145,7 @@ def failure(error: Any, payment: Object) -> dict[str, Any]:
         "failure_message": text(found.get("error_description"))
         or text(payment.get("payment_message")),
         "decline_class": decline_class(found),
+        "declined_at": time(payment.get("payment_time")),
     }
 
 

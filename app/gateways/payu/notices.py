@@ -1,8 +1,8 @@
 """PayU's webhooks in our words: payments are signed; refunds and disputes are not.
 
 Who sends an unsigned message is not known, so it is a hint: it says where to look and nothing of
-what is there, it is small, and only what PayU documents of it is kept. A payer has what is signed
-of their payment, and can change what stands beside it: at the door that is a hint, too.
+what is there, it is small, and it is not kept. A payer has what is signed of their payment, and can
+change what stands beside it: at the door that is a hint, too.
 https://docs.payu.in/docs/webhook-events-and-sample-payloads
 """
 
@@ -18,7 +18,7 @@ from app.errors import InvalidInputError, SignatureInvalidError
 from app.gateways import Delivery, Finding, Notice, Outcome, Subject, parse
 from app.gateways.payu import findings, references
 from app.gateways.payu.findings import INDIA, rupees, text
-from app.gateways.payu.words import DISPUTES, PAYMENTS, REFUNDS, dispute_state, plain
+from app.gateways.payu.words import PAYMENTS, plain
 
 FIELDS_MAX = 150
 HINT_BYTES_MAX = 4096
@@ -101,8 +101,8 @@ def of_hint(
     known = REFUND_KEYS if is_refund else DISPUTE_KEYS
     raw = {name: message[name] for name in sorted(known & set(message)) if _is_plain(message[name])}
     found = _refund_hint(raw) if is_refund else _dispute_hint(raw)
-    envelope = {"type": f"{found.subject}.hint", "event_id": f"hint:{_fact(raw)}", "raw": raw}
-    return _notice(found, occurred_at=now, livemode=livemode, **envelope)
+    envelope = {"type": f"{found.subject}.hint", "event_id": f"hint:{_digest(raw)}", "raw": raw}
+    return _notice(found, occurred_at=now, livemode=livemode, is_signed=False, **envelope)
 
 
 def _refund_hint(message: Mapping[str, Any]) -> Finding:
@@ -138,15 +138,6 @@ def _dispute_hint(message: Mapping[str, Any]) -> Finding:
 def _notice(found: Finding, **envelope: Any) -> Notice:
     words = {each.name: getattr(found, each.name) for each in fields(Finding)}
     return Notice(**words, account="", **envelope)
-
-
-def _fact(message: Mapping[str, Any]) -> str:
-    """Name a hint by what it points to, so that nobody can give the same one many times."""
-    refund = message.get("token")
-    if references.refund_id(text(refund)) is None:
-        refund = [message.get(name) for name in ("token", "request_id", "txn_id", "cb_id")]
-    said = {plain(message.get("status")), dispute_state(message.get("cb_status"))}
-    return _digest([refund, sorted(said & {*REFUNDS, *DISPUTES})])
 
 
 def _is_plain(value: object) -> bool:

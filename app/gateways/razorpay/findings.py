@@ -111,7 +111,16 @@ def _failure(payment: Entity) -> dict[str, Any]:
         "failure_code": payment.get("error_reason") or payment.get("error_code"),
         "failure_message": payment.get("error_description"),
         "decline_class": decline_class(payment),
+        "declined_at": _tried_at(payment),
     }
+
+
+def _tried_at(payment: Entity) -> datetime | None:
+    """Date a try, the same in a webhook as in a look-up; one that says no time is undated."""
+    try:
+        return datetime.fromtimestamp(payment["created_at"], UTC)
+    except (LookupError, TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def of_payments(order_id: str, payments: Sequence[Entity], query: Query) -> list[Finding]:

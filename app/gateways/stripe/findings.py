@@ -71,7 +71,7 @@ def of_session(session: Object) -> Finding:
         amount=money(session.get("amount_total"), session.get("currency") or ""),
         captured_amount=_captured(intent) if intent else None,
         receipt_url=receipt(intent) if intent else None,
-        **failure(intent.get("last_payment_error") if intent else None, outcome),
+        **(failure(intent.get("last_payment_error"), outcome, intent) if intent else {}),
     )
 
 
@@ -116,7 +116,7 @@ def of_intent(intent: Object) -> Finding:
         captured_amount=_captured(intent),
         receipt_url=receipt(intent),
         reason=intent.get("cancellation_reason"),
-        **failure(intent.get("last_payment_error"), outcome),
+        **failure(intent.get("last_payment_error"), outcome, intent),
     )
 
 
@@ -208,7 +208,7 @@ def _card(intent: Object | None) -> dict[str, Any]:
     }
 
 
-def failure(error: Object | None, outcome: Outcome) -> dict[str, Any]:
+def failure(error: Object | None, outcome: Outcome, intent: Object | None = None) -> dict[str, Any]:
     """Say why a payment failed, or the last try at it; nothing once it went well."""
     if not error or outcome not in {Outcome.FAILED, Outcome.REQUIRES_ACTION}:
         return {}
@@ -216,7 +216,16 @@ def failure(error: Object | None, outcome: Outcome) -> dict[str, Any]:
         "failure_code": reason(error),
         "failure_message": error.get("message"),
         "decline_class": decline_class(error),
+        "declined_at": _declined_at(intent, error) if intent else None,
     }
+
+
+def _declined_at(intent: Object, error: Object) -> datetime | None:
+    """Read a decline's time off its charge, expanded. A try that was not confirmed has none."""
+    charge = _expanded(intent.get("latest_charge"))
+    if not charge or not error.get("charge") or charge["id"] != error["charge"]:
+        return None
+    return datetime.fromtimestamp(charge["created"], UTC)
 
 
 def ours_is_away(intent: Object) -> bool:

@@ -64,12 +64,15 @@ def notice(event: Mapping[str, Any]) -> Notice:
     """Translate a genuine event. Raises whatever a message raises that is no event."""
     translate = EVENTS.get(event["type"])
     found = translate(event["data"]["object"]) if translate else NOTHING
+    occurred_at = datetime.fromtimestamp(event["created"], UTC)
+    if found.decline_class:  # its charge, which has the time, is not expanded here
+        found = replace(found, declined_at=occurred_at)
     return Notice(
         **{name: getattr(found, name) for name in FINDING},
         event_id=event["id"],
         account=event.get("account") or "",
         livemode=event["livemode"],
         type=event["type"],
-        occurred_at=datetime.fromtimestamp(event["created"], UTC),
+        occurred_at=occurred_at,
         raw=event,
     )

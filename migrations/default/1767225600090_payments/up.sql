@@ -167,6 +167,7 @@ create table payment_attempts (
     failure_code text,
     failure_message text,
     decline_class text,
+    declined_at timestamptz,
     receipt_url text,
     captured_at timestamptz,
     checks smallint not null default 0,
@@ -205,6 +206,10 @@ create table payment_attempts (
     constraint payment_attempt_decline_class_is_known check (
         decline_class in ('soft', 'hard', 'authentication', 'fraud', 'gateway')
     ),
+    constraint decline_says_why check (declined_at is null or decline_class is not null),
+    constraint money_is_not_declined check (
+        declined_at is null or status not in ('processing', 'authorized', 'captured')
+    ),
     constraint money_in_suspense_pays_nothing check (is_surplus or not is_in_suspense),
     constraint only_a_page_is_checked_after_its_capture check (
         next_check_at is null or status <> 'captured'
@@ -233,7 +238,11 @@ comment on column payment_attempts.is_surplus is
 comment on column payment_attempts.is_in_suspense is
 'What came is not what was asked for: the gateway holds it for us until somebody sends it back.';
 comment on column payment_attempts.decline_class is
-'Why it failed, in a word that says what to do: docs/errors.md.';
+'Why it failed, in a word that says what to do: docs/errors.md. Of one that is pending, or expired, why the '
+'last try on its gateway''s page was declined.';
+comment on column payment_attempts.declined_at is
+'When the gateway last declined a try, as far as it says; null once there is money, or it is on its way. A '
+'page may take another try after it: the status says whether this one does.';
 comment on column payment_attempts.next_check_at is
 'When the gateway is asked what became of it; null when it has ended for good, or a person must look. '
 'One that ended without money is asked about for two days more: a bank may say yes after all. One that '
@@ -252,6 +261,20 @@ comment on index payment_attempts_to_check is 'Queue of check_payments.';
 create index payment_attempts_without_receipt
 on payment_attempts (gateway, coalesce(receipt_asked_at, captured_at))
 where status = 'captured' and receipt_url is null;
+
+create function attempt_that_counts(p_payment_intent_id uuid) returns setof payment_attempts
+language sql stable
+begin atomic
+select *  -- noqa: AM04
+from payment_attempts
+where payment_intent_id = p_payment_intent_id
+order by is_in_suspense asc, status = 'captured' desc, is_surplus asc, created_at desc, id asc
+limit 1;
+end;
+comment on function attempt_that_counts is
+'Of the tries at a payment the one that tells how it stands: that which paid, else the newest. No row where '
+'there is none. Views join it lateral; Postgres plans it as if it were written there.';
+grant execute on function attempt_that_counts to munim_hasura;
 
 create function check_step() returns trigger
 language plpgsql volatile security definer
@@ -883,6 +906,35 @@ $$;
 comment on function reason_not_to_settle is
 'Why a status that a gateway''s word leads to changes nothing; null where it is a step.';
 
+create function declined_at_by(p_finding jsonb, p_occurred_at timestamptz) returns timestamptz
+language sql stable
+begin atomic
+select coalesce((p_finding ->> 'declined_at')::timestamptz, p_occurred_at)
+where p_finding ->> 'decline_class' is not null;
+end;
+comment on function declined_at_by is
+'When the try was declined that a gateway tells of; null where it tells of none.';
+
+create function is_news_of_decline(
+    p_attempt payment_attempts, p_finding jsonb, p_occurred_at timestamptz
+) returns boolean
+language sql stable
+begin atomic
+select p_attempt.status = 'pending'
+    and p_finding ->> 'outcome' = 'requires_action'
+    and p_finding ->> 'decline_class' is not null
+    and case
+        when p_attempt.declined_at is null then true
+        -- Who dates no try says when it was asked: only another reason is another try then.
+        when p_finding ->> 'declined_at' is null
+            and p_finding ->> 'decline_class' = p_attempt.decline_class
+            and p_finding ->> 'failure_code' is not distinct from p_attempt.failure_code then false
+        else declined_at_by(p_finding, p_occurred_at) > p_attempt.declined_at
+    end;
+end;
+comment on function is_news_of_decline is
+'Whether a gateway says that a later try than the last known was declined, on a page that takes another.';
+
 create function settle_payment_attempt(
     p_attempt payment_attempts, p_finding jsonb, p_occurred_at timestamptz
 ) returns text
@@ -893,6 +945,16 @@ declare
     v_status constant text := attempt_status(p_attempt, p_finding ->> 'outcome');
     v_reason constant text := reason_not_to_settle(p_attempt, v_status);
 begin
+    if is_news_of_decline(p_attempt, p_finding, p_occurred_at) then
+        update payment_attempts
+        set
+            failure_code = p_finding ->> 'failure_code',
+            failure_message = p_finding ->> 'failure_message',
+            decline_class = p_finding ->> 'decline_class',
+            declined_at = declined_at_by(p_finding, p_occurred_at)
+        where id = p_attempt.id;
+        return null;
+    end if;
     if v_reason is not null then
         return v_reason;
     end if;
@@ -904,7 +966,7 @@ begin
             p_finding ->> 'receipt_url'
         );
     else
-        perform move_payment_attempt(p_attempt, v_status, p_finding);
+        perform move_payment_attempt(p_attempt, v_status, p_finding, p_occurred_at);
     end if;
     perform advance_autopay_charge(p_attempt.id)
     from autopay_charges where payment_intent_id = p_attempt.payment_intent_id;
@@ -995,7 +1057,7 @@ begin
         gateway_payment_id = p_gateway_payment_id, next_check_at = page_check_at(p_attempt),
         receipt_url = p_receipt_url,
         is_surplus = is_in_suspense or v_intent.status in ('paid', 'canceled') or v_is_needless,
-        failure_code = null, failure_message = null, decline_class = null
+        failure_code = null, failure_message = null, decline_class = null, declined_at = null
     where id = p_attempt.id
     returning * into strict v_attempt;
 
@@ -1112,7 +1174,10 @@ end;
 comment on function payment_facts is 'What an event about a payment tells.';
 
 create function move_payment_attempt(
-    p_attempt payment_attempts, p_status text, p_finding jsonb
+    p_attempt payment_attempts,
+    p_status text,
+    p_finding jsonb,
+    p_occurred_at timestamptz default clock_now()
 ) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -1121,15 +1186,24 @@ declare
     v_attempt payment_attempts;
     v_is_to_take constant boolean := p_status = 'authorized' and is_taken_at_once(p_attempt);
     v_has_ended constant boolean := p_status in ('failed', 'expired', 'canceled');
+    -- A page that closes says nothing of the tries that were declined on it.
+    v_is_known constant boolean := v_has_ended and p_attempt.declined_at is not null
+    and coalesce(p_finding ->> 'failure_code', p_finding ->> 'decline_class') is null;
 begin
     update payment_attempts
     set
         status = p_status,
         amount_to_capture = case when v_is_to_take then amount else amount_to_capture end,
         gateway_payment_id = coalesce(gateway_payment_id, p_finding ->> 'gateway_payment_id'),
-        failure_code = p_finding ->> 'failure_code',
-        failure_message = p_finding ->> 'failure_message',
-        decline_class = p_finding ->> 'decline_class',
+        failure_code = case when v_is_known then failure_code else p_finding ->> 'failure_code' end,
+        failure_message
+        = case when v_is_known then failure_message else p_finding ->> 'failure_message' end,
+        decline_class
+        = case when v_is_known then decline_class else p_finding ->> 'decline_class' end,
+        declined_at = case
+            when v_is_known then declined_at
+            when v_has_ended or p_status = 'pending' then declined_at_by(p_finding, p_occurred_at)
+        end,
         checks = case when v_is_to_take or v_has_ended then 0 else checks end,
         next_check_at = case
             -- Some gateways say first that they hold what they take themselves a moment later.

@@ -14,6 +14,7 @@ drop function may_capture_less;
 drop function is_booked_elsewhere;
 drop function amount_taken;
 drop function apply_hint;
+drop function follow_hint;
 drop function apply_gateway_event;
 drop function reason_to_ignore;
 drop function is_end_of_other_payment;

@@ -180,6 +180,7 @@ begin
     v_event.gateway := p_gateway;
     v_event.gateway_account := p_gateway_account;
     v_event.livemode := p_livemode;
+    v_event.occurred_at := p_occurred_at;
     v_event.notice := p_notice;
     if attempt_named_in(p_notice) is not null then
         v_attempt := attempt_of_notice(v_event);
@@ -395,7 +396,9 @@ begin
         return null;
     end if;
 
-    if is_end_of_other_payment(p_event, p_attempt) then
+    if is_end_of_other_payment(p_event, p_attempt)
+        or is_news_of_decline(p_attempt, p_event.notice, p_event.occurred_at)
+    then
         return null;
     end if;
 
@@ -439,6 +442,25 @@ end;
 $$;
 comment on function apply_gateway_event is 'Hands a message to what it is about.';
 
+create function follow_hint(p_event gateway_events, p_attempt payment_attempts) returns boolean
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    return case p_event.notice ->> 'subject'
+        when 'refund' then case
+            when ask_refund_now(p_event) then true
+            else list_unconfirmed_refund(p_event, p_attempt)
+        end
+        when 'dispute' then ask_dispute_soon(p_event, p_attempt)
+        else false
+    end;
+end;
+$$;
+comment on function follow_hint is
+'Has a gateway asked about a refund or a dispute that it, or somebody in its name, hints at, or a person '
+'look for a refund that we did not make; false where there is nothing to do. However often it is called, the gateway is asked once in five minutes.';
+
 create function apply_hint(p_event gateway_events) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -447,7 +469,6 @@ declare
     v_subject constant text := p_event.notice ->> 'subject';
     v_attempt constant payment_attempts := attempt_of_notice(p_event);
     v_is_new boolean;
-    v_is_listed boolean := false;
 begin
     if v_subject = 'payment' and v_attempt.id is null then
         perform park_gateway_event(p_event, v_attempt, 'unmatched-payment', 'no such attempt');
@@ -456,26 +477,16 @@ begin
 
     v_is_new := case v_subject
         when 'payment' then ask_payment_now(v_attempt)
-        when 'refund' then ask_refund_now(p_event)
-        when 'dispute' then ask_dispute_soon(p_event, v_attempt)
-        else false
+        else follow_hint(p_event, v_attempt)
     end;
-    if v_subject = 'refund' and not v_is_new then
-        v_is_listed := list_unconfirmed_refund(p_event, v_attempt);
-    end if;
     perform note_gateway_event(
         p_event.id, 'ignored', v_attempt,
-        case
-            when v_is_new then 'a hint: the gateway is asked'
-            when v_is_listed then 'a hint at a refund that is none of ours: a person looks'
-            else 'a hint without effect'
-        end
+        case when v_is_new then 'a hint that is followed' else 'a hint without effect' end
     );
 end;
 $$;
 comment on function apply_hint is
-'Books nothing of a message that proves nothing: it has its gateway asked, and that answer counts. For a '
-'refund that we did not make there is nothing to ask by, and a person looks.';
+'Books nothing of a message that proves nothing: it has its gateway asked, and that answer counts.';
 
 create function apply_payment_notice(p_event gateway_events) returns void
 language plpgsql volatile

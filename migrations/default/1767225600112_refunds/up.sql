@@ -231,6 +231,7 @@ create table refunds (
     checks smallint not null default 0,
     looks smallint not null default 0,
     next_check_at timestamptz,
+    hinted_at timestamptz,
     created_at timestamptz not null default clock_now(),
     updated_at timestamptz not null default clock_now(),
     constraint refund_stays_in_its_organization unique (id, organization_id, livemode),
@@ -285,6 +286,8 @@ comment on column refunds.looks is
 comment on column refunds.next_check_at is
 'When the gateway is asked what became of it; null when it has ended, or a person must look. One that '
 'succeeded is looked at again, for banks send money back and the message of that may be lost.';
+comment on column refunds.hinted_at is
+'For when a hint last brought the next question forward: five minutes pass before another one does.';
 
 create index refunds_by_attempt on refunds (payment_attempt_id);
 create index refunds_by_intent on refunds (payment_intent_id);
@@ -1000,19 +1003,26 @@ set search_path = public, pg_temp
 as $$
 declare
     v_refund constant refunds := refund_of_notice(p_event);
+    -- Anybody may send hints: the gateway is asked no more often than this by all of them.
+    v_at constant timestamptz := case
+        when v_refund.hinted_at > clock_now() then v_refund.hinted_at
+        else greatest(clock_now(), v_refund.hinted_at + interval '5 minutes')
+    end;
 begin
     -- A question more than the schedule has is none of those that count: else whoever sends hints
     -- could use them up.
     update refunds
     set
-        checks = greatest(checks - coalesce(next_check_at > clock_now(), false)::integer, 0),
-        next_check_at = least(next_check_at, clock_now())
-    where id = v_refund.id and status in ('created', 'unknown', 'pending');
-    return found;
+        checks = greatest(checks - (next_check_at is not null)::integer, 0), next_check_at = v_at,
+        hinted_at = v_at
+    where id = v_refund.id and status in ('created', 'unknown', 'pending')
+        and coalesce(next_check_at > v_at, true);
+    return coalesce(v_refund.status in ('created', 'unknown', 'pending'), false);
 end;
 $$;
 comment on function ask_refund_now is
-'Brings the next question about a refund forward to now; false where it has ended, or is none of ours.';
+'Brings the next question about a refund forward to now, or to five minutes after a hint last did so; false '
+'where it has ended, or is none of ours.';
 
 create function list_unconfirmed_refund(p_event gateway_events, p_attempt payment_attempts)
 returns boolean

@@ -126,7 +126,8 @@ begin
             gateway_payment_id = event.notice ->> 'gateway_payment_id',
             next_check_at = page_check_at(payment_attempts),
             receipt_url = event.notice ->> 'receipt_url',
-            failure_code = null, failure_message = null, decline_class = null
+            failure_code = null, failure_message = null, decline_class = null,
+            declined_at = null
         from gateway_events as event
         where event.id = any(p_event_ids) and payment_attempts.id = event.payment_attempt_id
         returning payment_attempts

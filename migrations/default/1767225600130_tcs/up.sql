@@ -32,15 +32,7 @@ select
     payment_attempts.updated_at
 from credit_purchases
 inner join payment_intents on payment_intents.id = credit_purchases.payment_intent_id
-left join lateral (
-    select tries.*
-    from payment_attempts as tries
-    where tries.payment_intent_id = payment_intents.id
-    order by
-        tries.is_in_suspense asc, tries.status = 'captured' desc, tries.is_surplus asc,
-        tries.created_at desc, tries.id asc
-    limit 1
-) as payment_attempts on true
+left join attempt_that_counts(payment_intents.id) as payment_attempts on true
 left join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id;
 comment on view tcs.transactions is
 'Credit purchases, one row each, with their payment''s state beside them: that of the try that paid, '

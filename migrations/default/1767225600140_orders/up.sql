@@ -68,15 +68,7 @@ select
     checkout_sessions.expires_at < clock_now() as is_over
 from orders
 inner join payment_intents on payment_intents.id = orders.payment_intent_id
-cross join lateral (
-    select tries.*
-    from payment_attempts as tries
-    where tries.payment_intent_id = payment_intents.id
-    order by
-        tries.is_in_suspense asc, tries.status = 'captured' desc, tries.is_surplus asc,
-        tries.created_at desc, tries.id asc
-    limit 1
-) as payment_attempts
+cross join attempt_that_counts(payment_intents.id) as payment_attempts
 left join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id;
 comment on view order_checkouts is
 'All that opening an order''s page takes, one row an order: of several attempts the one that was '

@@ -88,6 +88,7 @@ select
     newest.gateway_customer_id,
     newest.link_expires_at,
     newest.decline_class,
+    newest.declined_at,
     (
         select
             coalesce(
@@ -172,16 +173,12 @@ left join lateral (
         payment_attempts.status as payment_attempt_status,
         payment_attempts.gateway,
         payment_attempts.decline_class,
+        payment_attempts.declined_at,
         checkout_sessions.gateway_session_id,
         checkout_sessions.gateway_customer_id,
         checkout_sessions.link_expires_at
-    from payment_attempts
+    from attempt_that_counts(payment_intents.id) as payment_attempts
     left join checkout_sessions on checkout_sessions.payment_attempt_id = payment_attempts.id
-    where payment_attempts.payment_intent_id = payment_intents.id
-    order by
-        payment_attempts.is_in_suspense asc, payment_attempts.status = 'captured' desc,
-        payment_attempts.is_surplus asc, payment_attempts.created_at desc, payment_attempts.id asc
-    limit 1
 ) as newest on true;
 comment on view payment_page_states is
 'All that a page shows, one row a page: of several attempts the one that paid, else the newest.';

@@ -28,15 +28,7 @@ select
 from orders
 inner join payment_intents on payment_intents.id = orders.payment_intent_id
 inner join customers on customers.id = orders.customer_id
-left join lateral (
-    select tries.*
-    from payment_attempts as tries
-    where tries.payment_intent_id = payment_intents.id
-    order by
-        tries.is_in_suspense asc, tries.status = 'captured' desc, tries.is_surplus asc,
-        tries.created_at desc, tries.id asc
-    limit 1
-) as payment_attempts on true;
+left join attempt_that_counts(payment_intents.id) as payment_attempts on true;
 comment on view novamart.payments is
 'NovaMart''s payment record, one row an order: what was taken or is owed, and the try that paid, else the '
 'newest.';
