@@ -5,9 +5,11 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from app import graphql, http, inbox
+from app.askers import ask_all
 from app.autopay.charging import SILENT, charge_all, give_back
 from app.config import ConfigError
 from app.context import Context
@@ -89,16 +91,26 @@ def check_autopay_setups(ctx: Context) -> dict[str, int]:
     And once about a method that is saved: a message may not have said what it is. Each is put off
     to its next time before it is asked about, and none that there is no time for.
     """
-    asked = answered = 0
-    while http.has_time() and (setups := ctx.hasura.run("ClaimAutopaySetups", limit=1)):
-        asked += 1
-        try:
-            answered += _check(ctx, setups[0])
-        except (AppError, ConfigError) as failure:  # the others need not wait for this one
-            log.warning("setup not checked: %s", failure, extra={"mandate_id": setups[0]["id"]})
-        except Exception:  # nor for a fault of ours
-            log.exception("setup not checked", extra={"mandate_id": setups[0]["id"]})
+    asked, answered = ask_all(ctx, partial(_claim_setups, ctx), partial(_is_answered, ctx))
     return {"asked": asked, "answered": answered}
+
+
+def _claim_setups(ctx: Context, limit: int) -> list[dict[str, Any]]:
+    setups: list[dict[str, Any]] = ctx.hasura.run(
+        "ClaimAutopaySetups", limit=limit, paused=ctx.pauses.gateways
+    )
+    return setups
+
+
+def _is_answered(ctx: Context, setup: dict[str, Any]) -> bool:
+    try:
+        return _check(ctx, setup)
+    except (AppError, ConfigError) as failure:  # the others need not wait for this one
+        log.warning("setup not checked: %s", failure, extra={"mandate_id": setup["id"]})
+        ctx.pauses.note(setup["gateway"], failure)
+    except Exception:  # nor for a fault of ours
+        log.exception("setup not checked", extra={"mandate_id": setup["id"]})
+    return False
 
 
 def _check(ctx: Context, setup: dict[str, str]) -> bool:

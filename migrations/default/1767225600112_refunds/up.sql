@@ -817,7 +817,8 @@ comment on function mark_refund_unknown is
 'The gateway was asked and gave no answer. Nothing happens to a refund of which more is known.';
 grant execute on function mark_refund_unknown to munim_hasura;
 
-create function lock_due_refunds(p_livemode boolean, p_limit integer) returns uuid[]
+create function lock_due_refunds(p_livemode boolean, p_limit integer, p_paused text[])
+returns uuid[]
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
@@ -828,7 +829,9 @@ declare
     v_refund refunds;
     v_ids uuid[] := '{}';
 begin
-    for v_gateway in select unnest(v_deaf) union select unnest(v_silent) loop
+    for v_gateway in
+        select unnest(v_deaf) union select unnest(v_silent) except select unnest(p_paused)
+    loop
         exit when cardinality(v_ids) >= p_limit;
         select * into v_refund
         from refunds
@@ -845,7 +848,7 @@ begin
         select id
         from refunds
         where next_check_at <= clock_now() and livemode = p_livemode
-            and gateway <> all(v_deaf)
+            and gateway <> all(v_deaf || p_paused)
             and (status in ('pending', 'succeeded') or gateway <> all(v_silent))
         order by next_check_at
         limit p_limit - cardinality(v_ids)
@@ -855,7 +858,7 @@ end;
 $$;
 comment on function lock_due_refunds is
 'The refunds that are due to be asked about and nobody has locked, the longest due first. Of those that '
-'wait for a gateway that is left alone there is one, which finds out whether it answers.';
+'wait for a gateway that is left alone there is one, which finds out whether it answers; of p_paused none.';
 
 create function refund_check_delay(p_status text, p_checks integer) returns interval
 language sql immutable
@@ -871,13 +874,17 @@ comment on function refund_check_delay is
 'How long to wait before a gateway is asked what became of a refund, after so many times; null when nobody '
 'asks any more. One that succeeded is looked at after a day, a week and a month.';
 
-create function claim_refund_checks(hasura_session json, p_limit integer) returns setof refunds
+create function claim_refund_checks(
+    hasura_session json, p_limit integer, p_paused jsonb default '[]'
+) returns setof refunds
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
     v_ids constant uuid[] := lock_due_refunds(
-        (hasura_session ->> 'x-hasura-livemode')::boolean, p_limit
+        (hasura_session ->> 'x-hasura-livemode')::boolean,
+        p_limit,
+        array(select jsonb_array_elements_text(p_paused))
     );
     v_refund refunds;
 begin
@@ -906,7 +913,8 @@ $$;
 comment on function claim_refund_checks is
 'Answers refunds that are due to be asked about, and puts each off to its next time. After the last '
 'time a person must look: see exceptions. Those of a gateway that is left alone wait, and no question is '
-'counted, but for one in half a minute that finds out whether it answers.';
+'counted, but for one in half a minute that finds out whether it answers. None is answered of p_paused, '
+'gateways that whoever calls is to ask nothing.';
 grant execute on function claim_refund_checks to munim_hasura;
 
 create function ask_refund_again(hasura_session json, p_refund_id uuid) returns setof refunds
