@@ -6,7 +6,7 @@ from functools import partial
 from uuid import uuid4
 
 from gateways.world import Payer, Refunds
-from proof.cases import JANITOR, Case, Flow, Step
+from proof.cases import CLIENT, JANITOR, Case, Flow, Step
 from proof.deeds import capture, initiate, is_held, verify
 from proof.outcomes import taken_as_told
 from proof.shops import AMOUNT, CAMPUS, GATEWAYS
@@ -106,6 +106,9 @@ def paid_once(case: Case) -> list[str]:
         case.key,
     )
     complaints = []
+    closed = [{"status": "expired", "attempt": "expired"}]
+    if rows == closed and not case.charges() and case.faults and CLIENT not in case.powers:
+        return []  # the page was closed for another choice, unheard: the payer would choose again
     if rows != [{"status": "paid", "attempt": "captured"}]:
         complaints.append(f"the books say {rows}")
     if len(case.charges()) != 1:
