@@ -5,7 +5,8 @@ saved method, sending a refund, looking up, capturing, telling of disputes. Of t
 database hears by what is written down of them anyway; of a question that finds nothing new nothing
 is written, so it is told here. Only silence and failures of a gateway's own count. A no ends them
 as a yes does; a wrong key of ours and too many requests say nothing of whether it works, nor does a
-question that there was no time to ask.
+question that there was no time to ask. Too many requests are noted for this process alone
+(app/pauses.py).
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,12 @@ from typing import Any
 
 from app.capabilities import Capability
 from app.context import Context
-from app.errors import GatewayRefusedError, GatewaySilentError, ServiceUnavailableError
+from app.errors import (
+    GatewayBusyError,
+    GatewayRefusedError,
+    GatewaySilentError,
+    ServiceUnavailableError,
+)
 
 
 def looking_up(ctx: Context, row: dict[str, Any]) -> AbstractContextManager[None]:
@@ -39,6 +45,9 @@ def reading_disputes(ctx: Context, poll: dict[str, Any]) -> AbstractContextManag
 def _asking(ctx: Context, row: dict[str, Any], operation: str) -> Iterator[None]:
     try:
         yield
+    except GatewayBusyError as failure:
+        ctx.pauses.note(row["gateway"], failure)
+        raise
     except GatewaySilentError:
         row["is_gateway_failing"] = True  # for the next question by the same row
         _note(ctx, "NoteGatewaySilence", row, operation)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 ENVIRONMENTS = ("sandbox", "test", "live")
 SECRET_LENGTH_MIN = 32
+ASKERS_MAX = 32  # as many as the service has threads for people: enough for any gateway's limits
 # The sandbox writes its name into every secret it ships; gateways write _test_ into theirs.
 TOY_MARKS = ("sandbox", "_test_")
 LIVE_MARK = "_live_"
@@ -37,6 +38,7 @@ class Settings:
     frontend_url: str
     service_url: str
     log_level: str = "info"
+    gateway_askers: int = 8  # of each cron that asks gateways; 1 asks in the request's own thread
     events_organization_id: str = ""  # whose orders the event bus speaks of
     # Where events go; which organisations' is said in the database (docs/events.md).
     event_bus_name: str = ""
@@ -68,7 +70,7 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 
 def read(kind: type[T], environ: Mapping[str, str], prefix: str = "") -> T:
-    """Fill a dataclass of str, bool and tuple[str, ...] fields from PREFIX_FIELD variables.
+    """Fill a dataclass of str, int, bool and tuple[str, ...] fields from PREFIX_FIELD variables.
 
     Raises ConfigError that names every variable that is missing or blank.
     """
@@ -90,12 +92,21 @@ def read(kind: type[T], environ: Mapping[str, str], prefix: str = "") -> T:
 def _value(name: str, text: str, kind: object) -> Any:
     if kind in (str, "str"):
         return text
+    if kind in (int, "int"):
+        return _number(name, text)
     if kind not in (bool, "bool"):
         return _words(text)
     if text not in {"on", "off"}:
         message = f"{name} must be on or off"
         raise ConfigError(message)
     return text == "on"
+
+
+def _number(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
+        message = f"{name} must be a whole number"
+        raise ConfigError(message)
+    return int(text)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -121,6 +132,8 @@ def _faults(settings: Settings, environ: Mapping[str, str]) -> list[str]:
         if not getattr(settings, name).startswith(("https://", "http://"))
     ]
     faults += _event_faults(settings)
+    if not 1 <= settings.gateway_askers <= ASKERS_MAX:
+        faults.append(f"GATEWAY_ASKERS must be from 1 to {ASKERS_MAX}")
     if settings.munim_env not in ENVIRONMENTS:
         faults.append(f"MUNIM_ENV must be one of {', '.join(ENVIRONMENTS)}")
     if not settings.livemode:

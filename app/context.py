@@ -9,6 +9,7 @@ from app.batches import Batches
 from app.config import Settings
 from app.gateways import Gateway
 from app.graphql import Hasura
+from app.pauses import Pauses
 from app.refusals import Refusals
 
 
@@ -22,3 +23,4 @@ class Context:
     now: Callable[[], datetime]
     inbox: Batches[dict[str, Any], dict[str, Any]]  # what all requests together bring to it
     refusals: Refusals = field(default_factory=Refusals)  # of all requests together
+    pauses: Pauses = field(default_factory=Pauses)  # of gateways, as all requests found

@@ -217,6 +217,17 @@ class GatewaySilentError(GatewayUnavailableError):
     """It said nothing in time, or failed by itself: asked by anybody else, it would do the same."""
 
 
+class GatewayBusyError(GatewayUnavailableError):
+    """It was asked too often, and says for how many seconds it wants to be left alone, if it does.
+
+    Nothing happened. It says nothing of whether the gateway works.
+    """
+
+    def __init__(self, message: str, seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class ServiceUnavailableError(AppError):
     """Hasura or its database did not answer: try again with the same key."""
 

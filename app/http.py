@@ -16,13 +16,19 @@ import requests
 
 from app import budget, jsonb
 from app.connections import Session
-from app.errors import GatewayRefusedError, GatewaySilentError, GatewayUnavailableError
+from app.errors import (
+    GatewayBusyError,
+    GatewayRefusedError,
+    GatewaySilentError,
+    GatewayUnavailableError,
+)
 from app.exchange import Patience, was_begun
 
 CONNECT_SECONDS_MAX, ANSWER_SECONDS_MAX = 3.05, 8
 
 # These say nothing of the request: our key is wrong, or there were too many of us.
-NO_ANSWER = {401, 403, 408, 425, 429}
+NO_ANSWER = {401, 403, 408, 425}
+TOO_MANY = 429
 
 Sign = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
@@ -59,6 +65,15 @@ def patience() -> Patience:
 def has_time() -> bool:
     """Tell whether a call can be begun now and end in time, however long it takes."""
     return budget.left_for_gateways() >= CONNECT_SECONDS_MAX + ANSWER_SECONDS_MAX
+
+
+def pause_asked_for(headers: Mapping[str, str]) -> int | None:
+    """Read how many seconds a busy third party wants to be left alone; None: it does not say.
+
+    A date is as good as nothing: clocks differ.
+    """
+    text = headers.get("Retry-After") or ""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 9 else None
 
 
 class Http:
@@ -118,6 +133,9 @@ class Http:
         try:
             # Redirects are not followed: an API does not move, and one would take the key along.
             answer = self.session.send(self._written(method, path, data, headers or {}))
+            if answer.status_code == TOO_MANY:
+                message = f"{self.name} did not answer ({TOO_MANY})"
+                raise GatewayBusyError(message, pause_asked_for(answer.headers))
             return self._reply(answer.status_code, answer.content)
         except requests.RequestException as failure:
             if not was_begun(failure):

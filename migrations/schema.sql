@@ -5190,7 +5190,7 @@ $function$;
 comment on function claim_autopay_charges(json,integer,integer) is 'Hands charges that are due to one worker, for as long as its lease; never one to two. Those of a gateway that is left alone wait, and no try of theirs is counted.';
 grant execute on function claim_autopay_charges(json,integer,integer) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.claim_autopay_setups(hasura_session json, p_limit integer)
+CREATE OR REPLACE FUNCTION public.claim_autopay_setups(hasura_session json, p_limit integer, p_paused jsonb DEFAULT '[]'::jsonb)
  RETURNS SETOF autopay_setups
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -5209,6 +5209,7 @@ begin
             select id from autopay_mandates
             where next_check_at <= clock_now()
                 and livemode::text = hasura_session ->> 'x-hasura-livemode'
+                and not p_paused ? gateway
             order by next_check_at
             limit p_limit
             for no key update skip locked
@@ -5224,8 +5225,8 @@ begin
     end loop;
 end;
 $function$;
-comment on function claim_autopay_setups(json,integer) is 'Answers mandates whose page may have been finished or closed without our hearing of it, and puts each off to its next time.';
-grant execute on function claim_autopay_setups(json,integer) to munim_hasura;
+comment on function claim_autopay_setups(json,integer,jsonb) is 'Answers mandates whose page may have been finished or closed without our hearing of it, and puts each off to its next time. None is answered of p_paused, gateways that whoever calls is to ask nothing.';
+grant execute on function claim_autopay_setups(json,integer,jsonb) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.claim_dispute_check(hasura_session json, p_gateway text, p_asked_before timestamp with time zone)
  RETURNS SETOF disputes
@@ -5319,7 +5320,7 @@ $function$;
 comment on function claim_hinted_check(json,uuid) is 'Answers the attempt that a hint was about, for whoever took the hint in to ask at once. It stays due in a minute, for the cron: who asks may die, or hear nothing, or hear what was true a moment ago. The same hint again is answered nothing.';
 grant execute on function claim_hinted_check(json,uuid) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.claim_order_charges(hasura_session json, p_limit integer)
+CREATE OR REPLACE FUNCTION public.claim_order_charges(hasura_session json, p_limit integer, p_paused jsonb DEFAULT '[]'::jsonb)
  RETURNS SETOF order_charges
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -5327,6 +5328,7 @@ CREATE OR REPLACE FUNCTION public.claim_order_charges(hasura_session json, p_lim
 AS $function$
 declare
     v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+    v_paused constant text[] := array(select jsonb_array_elements_text(p_paused));
     v_silent constant text[] := silent_gateways(v_livemode, 'charge');
     v_probed text;
     v_due uuid[];
@@ -5334,7 +5336,7 @@ declare
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
-    foreach v_probed in array v_silent loop
+    for v_probed in select unnest(v_silent) except select unnest(v_paused) loop
         exit when cardinality(v_ids) >= p_limit;
         v_due := array(select lock_due_order_charges(v_livemode, 1, v_silent, v_probed));
         if cardinality(v_due) > 0 and may_ask_gateway(v_probed, v_livemode, 'charge') then
@@ -5342,16 +5344,18 @@ begin
         end if;
     end loop;
     v_ids := v_ids || array(
-        select lock_due_order_charges(v_livemode, p_limit - cardinality(v_ids), v_silent)
+        select lock_due_order_charges(
+            v_livemode, p_limit - cardinality(v_ids), v_silent || v_paused
+        )
     );
     update payment_attempts set updated_at = clock_now() where id = any(v_ids);
     return query select * from order_charges where id = any(v_ids);
 end;
 $function$;
-comment on function claim_order_charges(json,integer) is 'Charges that were written down a minute ago and not answered yet: whoever was to send them may have died. Each is put off by a minute; the attempt''s id keeps the gateway from charging twice. Of a silent gateway''s there is one in half a minute.';
-grant execute on function claim_order_charges(json,integer) to munim_hasura;
+comment on function claim_order_charges(json,integer,jsonb) is 'Charges that were written down a minute ago and not answered yet: whoever was to send them may have died. Each is put off by a minute; the attempt''s id keeps the gateway from charging twice. Of a silent gateway''s there is one in half a minute, and none of p_paused, gateways that whoever calls is to ask nothing.';
+grant execute on function claim_order_charges(json,integer,jsonb) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.claim_payment_checks(hasura_session json, p_limit integer)
+CREATE OR REPLACE FUNCTION public.claim_payment_checks(hasura_session json, p_limit integer, p_paused jsonb DEFAULT '[]'::jsonb)
  RETURNS SETOF payment_attempts
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -5359,6 +5363,7 @@ CREATE OR REPLACE FUNCTION public.claim_payment_checks(hasura_session json, p_li
 AS $function$
 declare
     v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+    v_paused constant text[] := array(select jsonb_array_elements_text(p_paused));
     v_silent constant text[] := silent_gateways(v_livemode, 'look-up');
     v_not_capturing constant text[] := silent_gateways(v_livemode, 'capture');
     v_probed text;
@@ -5369,7 +5374,9 @@ begin
     perform require_read_committed();
 
     -- What waits for a silent gateway stays due, but for one that finds out whether it answers.
-    for v_probed in select unnest(v_silent) union select unnest(v_not_capturing) loop
+    for v_probed in
+        select unnest(v_silent) union select unnest(v_not_capturing) except select unnest(v_paused)
+    loop
         exit when cardinality(v_ids) >= p_limit;
         select * into v_attempt
         from lock_due_attempts(v_livemode, 1, v_silent, v_not_capturing, v_probed);
@@ -5380,7 +5387,7 @@ begin
     v_ids := v_ids || array(
         select id
         from lock_due_attempts(
-            v_livemode, p_limit - cardinality(v_ids), v_silent, v_not_capturing
+            v_livemode, p_limit - cardinality(v_ids), v_silent || v_paused, v_not_capturing
         )
     );
     for v_attempt in
@@ -5402,8 +5409,8 @@ begin
     end loop;
 end;
 $function$;
-comment on function claim_payment_checks(json,integer) is 'Answers attempts that are due to be asked about, and puts each off to its next time, so that who dies with them loses nothing. After the last time a person must look: see exceptions. A gateway that is left alone is asked about one of its own; the others wait, and no question is counted.';
-grant execute on function claim_payment_checks(json,integer) to munim_hasura;
+comment on function claim_payment_checks(json,integer,jsonb) is 'Answers attempts that are due to be asked about, and puts each off to its next time, so that who dies with them loses nothing. After the last time a person must look: see exceptions. A gateway that is left alone is asked about one of its own; the others wait, and no question is counted. None is answered of p_paused, gateways that whoever calls is to ask nothing.';
+grant execute on function claim_payment_checks(json,integer,jsonb) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.claim_receipts(hasura_session json, p_gateways jsonb, p_limit integer)
  RETURNS SETOF payment_attempts
@@ -5441,7 +5448,7 @@ $function$;
 comment on function claim_receipts(json,jsonb,integer) is 'Answers captures without a receipt, of gateways that give some: those that wait longest since they were captured, or last asked about, which is now. Younger ones than a minute are the event trigger''s; older ones than three days have no receipt to wait for.';
 grant execute on function claim_receipts(json,jsonb,integer) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.claim_refund_checks(hasura_session json, p_limit integer)
+CREATE OR REPLACE FUNCTION public.claim_refund_checks(hasura_session json, p_limit integer, p_paused jsonb DEFAULT '[]'::jsonb)
  RETURNS SETOF refunds
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -5449,7 +5456,9 @@ CREATE OR REPLACE FUNCTION public.claim_refund_checks(hasura_session json, p_lim
 AS $function$
 declare
     v_ids constant uuid[] := lock_due_refunds(
-        (hasura_session ->> 'x-hasura-livemode')::boolean, p_limit
+        (hasura_session ->> 'x-hasura-livemode')::boolean,
+        p_limit,
+        array(select jsonb_array_elements_text(p_paused))
     );
     v_refund refunds;
 begin
@@ -5481,8 +5490,8 @@ begin
     end loop;
 end;
 $function$;
-comment on function claim_refund_checks(json,integer) is 'Answers refunds that are due to be asked about, and puts each off to its next time, so that who dies with them loses nothing. After the last time a person must look: see exceptions. Those of a gateway that is left alone wait, and no question is counted, but for one in half a minute that finds out whether it answers.';
-grant execute on function claim_refund_checks(json,integer) to munim_hasura;
+comment on function claim_refund_checks(json,integer,jsonb) is 'Answers refunds that are due to be asked about, and puts each off to its next time, so that who dies with them loses nothing. After the last time a person must look: see exceptions. Those of a gateway that is left alone wait, and no question is counted, but for one in half a minute that finds out whether it answers. None is answered of p_paused, gateways that whoever calls is to ask nothing.';
+grant execute on function claim_refund_checks(json,integer,jsonb) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.claim_return_checks(hasura_session json, p_payment_intent_id uuid)
  RETURNS SETOF payment_attempts
@@ -8030,7 +8039,7 @@ end;
 $function$;
 comment on function lock_due_order_charges(boolean,integer,text[],text) is 'The charges that wait for whoever sends them and nobody has locked, the longest waiting first: of p_probed alone, or of all gateways but the silent ones.';
 
-CREATE OR REPLACE FUNCTION public.lock_due_refunds(p_livemode boolean, p_limit integer)
+CREATE OR REPLACE FUNCTION public.lock_due_refunds(p_livemode boolean, p_limit integer, p_paused text[])
  RETURNS uuid[]
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -8042,7 +8051,9 @@ declare
     v_refund refunds;
     v_ids uuid[] := '{}';
 begin
-    for v_gateway in select unnest(v_deaf) union select unnest(v_silent) loop
+    for v_gateway in
+        select unnest(v_deaf) union select unnest(v_silent) except select unnest(p_paused)
+    loop
         exit when cardinality(v_ids) >= p_limit;
         select * into v_refund
         from refunds
@@ -8059,7 +8070,7 @@ begin
         select id
         from refunds
         where next_check_at <= clock_now() and livemode = p_livemode
-            and gateway <> all(v_deaf)
+            and gateway <> all(v_deaf || p_paused)
             and (status in ('pending', 'succeeded') or gateway <> all(v_silent))
         order by next_check_at
         limit p_limit - cardinality(v_ids)
@@ -8067,7 +8078,7 @@ begin
     );
 end;
 $function$;
-comment on function lock_due_refunds(boolean,integer) is 'The refunds that are due to be asked about and nobody has locked, the longest due first. Of those that wait for a gateway that is left alone there is one, which finds out whether it answers.';
+comment on function lock_due_refunds(boolean,integer,text[]) is 'The refunds that are due to be asked about and nobody has locked, the longest due first. Of those that wait for a gateway that is left alone there is one, which finds out whether it answers; of p_paused none.';
 
 CREATE OR REPLACE FUNCTION public.lock_order(p_organization_id uuid, p_reference text)
  RETURNS void

@@ -148,6 +148,7 @@ def app_environment(ports: Ports) -> dict[str, str]:
     return {
         "MUNIM_ENV": "sandbox",
         "LOG_LEVEL": "info",
+        "GATEWAY_ASKERS": "8",
         "HASURA_ENDPOINT": f"http://{HOST}:{ports.hasura}/v1/graphql",
         "HASURA_ADMIN_SECRET": HASURA_ADMIN_SECRET,
         "ACTION_SECRET": ACTION_SECRET,

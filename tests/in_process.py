@@ -32,6 +32,7 @@ ENVIRON = {
     "FRONTEND_URL": "https://shop.example",
     "SERVICE_URL": "https://pay.example",
     "LOG_LEVEL": "critical",
+    "GATEWAY_ASKERS": "1",  # calls come in an order
 }
 
 

@@ -28,6 +28,7 @@ ENVIRON = {
     "STRIPE_SECRET_KEY": "sk_test_1",
     "STRIPE_WEBHOOK_SECRET": "whsec_1",
     "LOG_LEVEL": "critical",
+    "GATEWAY_ASKERS": "1",
 }
 CHECKOUT = {
     "id": "6f1e9a3e-5a55-4a5a-9a55-000000000001",

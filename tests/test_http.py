@@ -14,7 +14,12 @@ import requests
 import responses
 
 from app import budget
-from app.errors import GatewayRefusedError, GatewaySilentError, GatewayUnavailableError
+from app.errors import (
+    GatewayBusyError,
+    GatewayRefusedError,
+    GatewaySilentError,
+    GatewayUnavailableError,
+)
 from app.http import MARK, Http, RefusedReplyError, has_time
 
 URL = "https://gateway.example/v1"
@@ -97,6 +102,28 @@ def test_what_says_nothing_of_the_request_is_no_answer(
     assert silent.value.message == f"Example did not answer ({status})"
     # Others who ask would be answered: a wrong key and too many requests are ours.
     assert isinstance(silent.value, GatewaySilentError) == (status >= 500)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "17"}, 17),
+        ({"retry-after": "0"}, 0),
+        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"Retry-After": "-5"}, None),
+        ({"Retry-After": "9" * 400}, None),
+    ],
+)
+@pytest.mark.parametrize("body", ["{}", "<html>slow down</html>"])
+def test_who_is_asked_too_often_may_say_for_how_long_it_wants_to_be_left_alone(
+    http: Http, answers: responses.RequestsMock, said: dict[str, str], seconds, body: str
+) -> None:
+    answers.get(f"{URL}/x", body=body, status=429, headers=said)
+
+    with pytest.raises(GatewayBusyError) as busy:
+        http.get("/x")
+    assert busy.value.seconds == seconds
 
 
 @pytest.mark.parametrize(

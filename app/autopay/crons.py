@@ -5,9 +5,11 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from app import graphql, http, inbox
+from app.askers import ask_all
 from app.autopay.charging import SILENT, charge_all, give_back
 from app.context import Context
 from app.endpoints import cron
@@ -88,12 +90,22 @@ def check_autopay_setups(ctx: Context) -> dict[str, int]:
     And once about a method that is saved: a message may not have said what it is. Each is put off
     to its next time before it is asked about, and none that there is no time for.
     """
-    asked = answered = 0
-    while http.has_time() and (setups := ctx.hasura.run("ClaimAutopaySetups", limit=1)):
-        asked += 1
-        with kept_apart(log, "setup not checked", mandate_id=setups[0]["id"]):
-            answered += _check(ctx, setups[0])
+    asked, answered = ask_all(ctx, partial(_claim_setups, ctx), partial(_is_answered, ctx))
     return {"asked": asked, "answered": answered}
+
+
+def _claim_setups(ctx: Context, limit: int) -> list[dict[str, Any]]:
+    setups: list[dict[str, Any]] = ctx.hasura.run(
+        "ClaimAutopaySetups", limit=limit, paused=ctx.pauses.gateways
+    )
+    return setups
+
+
+def _is_answered(ctx: Context, setup: dict[str, Any]) -> bool:
+    with kept_apart(log, "setup not checked", mandate_id=setup["id"]) as outcome:
+        return _check(ctx, setup)
+    ctx.pauses.note(setup["gateway"], outcome.failure)
+    return False
 
 
 def _check(ctx: Context, setup: dict[str, str]) -> bool:

@@ -47,6 +47,7 @@ def charge(ctx: Context, row: dict[str, Any]) -> str:
     try:
         finding = _charge(ctx.gateway(row["gateway"]), _saved(row))
     except GatewayUnavailableError as silence:
+        ctx.pauses.note(row["gateway"], silence)
         ctx.hasura.run(
             "MarkPaymentUnknown",
             attemptId=row["id"],

@@ -1,12 +1,13 @@
 """The janitor of refunds: what has not ended is asked about until it has."""
 
 import logging
+from functools import partial
 from typing import Any
 
+from app.askers import ask_all
 from app.context import Context
 from app.endpoints import cron
 from app.failures import kept_apart
-from app.http import has_time
 from app.refunds import sending
 
 log = logging.getLogger(__name__)
@@ -19,11 +20,15 @@ def check_refunds(ctx: Context) -> dict[str, int]:
     A refund is put off to its next time before its gateway is asked, so that one that cannot be
     asked about keeps nobody else waiting. Silence is no answer: it is asked again within the hour.
     """
-    asked = answered = 0
-    while has_time() and (due := ctx.hasura.run("ClaimRefundChecks", limit=1)):
-        asked += 1
-        answered += _is_answered(ctx, due[0])
+    asked, answered = ask_all(ctx, partial(_claim, ctx), partial(_is_answered, ctx))
     return {"asked": asked, "answered": answered}
+
+
+def _claim(ctx: Context, limit: int) -> list[dict[str, Any]]:
+    due: list[dict[str, Any]] = ctx.hasura.run(
+        "ClaimRefundChecks", limit=limit, paused=ctx.pauses.gateways
+    )
+    return due
 
 
 def _is_answered(ctx: Context, refund: dict[str, Any]) -> bool:

@@ -59,6 +59,7 @@ def send(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
     try:
         finding = ctx.gateway(row["gateway"]).refund(order)
     except GatewayUnavailableError as failure:
+        ctx.pauses.note(row["gateway"], failure)
         unknown: dict[str, Any] = ctx.hasura.one(
             "MarkRefundUnknown",
             refundId=row["id"],

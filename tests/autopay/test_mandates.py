@@ -398,6 +398,14 @@ def test_an_open_page_is_asked_about_now_and_then(autopay: Autopay) -> None:
     assert autopay.money.call("claim_autopay_setups", limit=10) == []
 
 
+def test_no_page_of_a_paused_gateway_is_asked_about(autopay: Autopay) -> None:
+    autopay.record(autopay.open()["id"])
+    autopay.at("2027-06-01T13:00Z")
+
+    assert autopay.money.call("claim_autopay_setups", limit=10, paused=["stripe"]) == []
+    assert len(autopay.money.call("claim_autopay_setups", limit=10, paused=["payu"])) == 1
+
+
 def method_type(db: Connection, mandate_id: UUID) -> str:
     (row,) = db.execute(
         """

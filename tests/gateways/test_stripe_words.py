@@ -9,7 +9,7 @@ import pytest
 import responses
 
 from app import gateways
-from app.errors import GatewayRefusedError, GatewayUnavailableError
+from app.errors import GatewayBusyError, GatewayRefusedError, GatewayUnavailableError
 from app.gateways import DeclineClass, Finding, Outcome, Query, RefundOrder, SavedCharge, Subject
 from app.gateways.stripe import Adapter, Settings, declines, findings, notices, search
 from app.money import Money
@@ -426,6 +426,21 @@ def test_money_is_moved_by_one_request_and_silence_is_not_a_no(
         with pytest.raises((GatewayUnavailableError, ConnectionError)):
             ask()
     assert len(responses.calls) == 3
+
+
+@pytest.mark.parametrize("code", [None, "rate_limit", "lock_timeout"])
+@responses.activate
+def test_too_many_requests_are_told_from_an_object_that_others_hold(
+    adapter: Adapter, code: str | None
+) -> None:
+    error = {"type": "invalid_request_error", "code": code, "message": "slow down"}
+    headers = {"Retry-After": "3"}
+    responses.get(f"{API}/payment_intents/pi_1", status=429, json={"error": error}, headers=headers)
+
+    with pytest.raises(GatewayUnavailableError) as failure:
+        adapter.receipt_url("pi_1")
+    assert getattr(failure.value, "seconds", None) == (None if code == "lock_timeout" else 3)
+    assert isinstance(failure.value, GatewayBusyError) == (code != "lock_timeout")
 
 
 def test_an_amount_that_stripe_cannot_write_fails_before_it_is_asked(adapter: Adapter) -> None:

@@ -50,8 +50,9 @@ def unknown(office: Office, attempt_id: object, **how: bool) -> None:
     )
 
 
-def asked_about(office: Office, limit: int = 10) -> list[str]:
-    return [row["gateway"] for row in office.call("claim_payment_checks", limit=limit)]
+def asked_about(office: Office, limit: int = 10, **named: object) -> list[str]:
+    rows = office.call("claim_payment_checks", limit=limit, **named)
+    return [row["gateway"] for row in rows]
 
 
 def waiting(db: Connection) -> list[tuple[int, bool]]:
@@ -150,6 +151,20 @@ def test_a_probe_is_one_of_those_that_were_asked_for(db, office: Office) -> None
     assert asked_about(office, limit=1) == ["payu"]
 
 
+def test_of_a_gateway_that_is_paused_nothing_is_claimed(db, office: Office) -> None:
+    """Nor one that finds out whether it answers: it does, and was asked too often."""
+    for number, gateway in enumerate(["razorpay", "razorpay", "payu", "cashfree"]):
+        office.ask(reference=f"BK-{number}", gateway=gateway)
+    shut(db, "razorpay", "look-up")
+    later(db, HALF_A_DAY)
+
+    paused = ["razorpay", "payu"]
+    assert asked_about(office, limit=1, paused=paused) == ["cashfree"]
+    assert asked_about(office, paused=paused) == []
+    assert sorted(waiting(db)) == [(0, True)] * 3 + [(1, False)]
+    assert sorted(asked_about(office, paused=[])) == ["payu", "razorpay"]
+
+
 def test_a_payer_who_comes_back_waits_for_no_silent_gateway(db, office: Office) -> None:
     row = office.ask()
     asked = {"payment_intent_id": row["payment_intent_id"]}
@@ -198,6 +213,18 @@ def test_of_many_charges_one_finds_out(db, office: Office) -> None:
 
     assert len(office.call("claim_order_charges", limit=5)) == 1
     assert office.call("claim_order_charges", limit=5) == []
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_no_charge_of_a_paused_gateway_is_claimed(db, office: Office, is_silent: bool) -> None:
+    save_card(db, office)
+    charge(office)
+    if is_silent:
+        shut(db, "stripe", "charge")
+    later(db, timedelta(minutes=2))
+
+    assert office.call("claim_order_charges", limit=5, paused=["payu", "stripe"]) == []
+    assert len(office.call("claim_order_charges", limit=5, paused=["payu"])) == 1
 
 
 @pytest.mark.parametrize("outcome", ["paid", "failed"])
@@ -298,6 +325,18 @@ def test_no_refund_is_asked_about_at_a_gateway_that_answers_no_look_ups(db, desk
 
     assert desk.call("claim_refund_checks", limit=5) == []
     assert [row["checks"] for row in db.execute("select checks from refunds")] == [0]
+
+
+@pytest.mark.parametrize("operation", [None, "look-up", "refund"])
+def test_no_refund_of_a_paused_gateway_is_claimed(db, desk: Office, operation: str | None) -> None:
+    opened_refund(desk)
+    if operation:
+        shut(db, "stripe", operation)
+        later(db, HALF_A_MINUTE)
+    db.execute("update refunds set next_check_at = clock_now()")
+
+    assert desk.call("claim_refund_checks", limit=5, paused=["stripe"]) == []
+    assert len(desk.call("claim_refund_checks", limit=5, paused=["payu"])) == 1
 
 
 def test_what_means_nothing_shuts_no_refunds(db, desk: Office) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from uuid import uuid4
 
 from gateways.world import Payer, Refunds
-from proof.cases import JANITOR, Case, Flow, Step
+from proof.cases import CLIENT, JANITOR, Case, Flow, Step
 from proof.deeds import capture, initiate, is_held, verify
 from proof.outcomes import taken_as_told
 from proof.shops import AMOUNT, CAMPUS, GATEWAYS
@@ -72,6 +72,24 @@ def reserved(case: Case) -> None:
     hear("inventory.reserved", case)
 
 
+def is_refused_its_capture(case: Case) -> None:
+    """Ask for the money while the gateway says no to that; the next time it says yes."""
+    refusals = case.stage.seam.refusals
+    refusals.add("/capture")
+    try:
+        answer = case.stage.action(
+            "capture_payment",
+            CAMPUS.keeper,
+            payment_intent_id=case.facts["payment_intent_id"],
+            amount=STRIPE.capture,
+        )
+    finally:
+        refusals.clear()
+    if answer.status != 422:
+        case.says(answer)
+        case.complaints.append("a capture that was refused was answered with yes")
+
+
 def cancelled(case: Case) -> None:
     hear("order.cancelled", case)
 
@@ -88,6 +106,9 @@ def paid_once(case: Case) -> list[str]:
         case.key,
     )
     complaints = []
+    closed = [{"status": "expired", "attempt": "expired"}]
+    if rows == closed and not case.charges() and case.faults and CLIENT not in case.powers:
+        return []  # the page was closed for another choice, unheard: the payer would choose again
     if rows != [{"status": "paid", "attempt": "captured"}]:
         complaints.append(f"the books say {rows}")
     if len(case.charges()) != 1:
@@ -163,6 +184,19 @@ FLOWS = (
             Step("the customer", know_the_customer, by="payer"),
             Step("initiatePayment", partial(initiate, CAMPUS, capture_method="manual")),
             Step("order.ready_for_payment", ready),
+            Step("capturePayment", partial(capture, STRIPE), ready=is_held),
+        ),
+        partial(taken_as_told, STRIPE),
+        crons=CRONS,
+        alone=True,
+    ),
+    Flow(
+        "an order whose capture is refused first",
+        (
+            Step("the customer", know_the_customer, by="payer"),
+            Step("initiatePayment", partial(initiate, CAMPUS, capture_method="manual")),
+            Step("order.ready_for_payment", ready),
+            Step("refused", is_refused_its_capture, ready=is_held, repeats=False),
             Step("capturePayment", partial(capture, STRIPE), ready=is_held),
         ),
         partial(taken_as_told, STRIPE),

@@ -11,6 +11,7 @@ from sandbox import tokens
 
 DAY = 24 * 3600
 GOOD_CARD, CARD_OF_THE_CAUTIOUS = "4242424242424242", "4000002760003184"
+CARD_OF_THE_POOR = "4000000000000341"  # is saved, and then declined
 CRONS = (
     "apply_gateway_events",
     "check_autopay_setups",
@@ -93,6 +94,19 @@ def never_charged(case: Case) -> list[str]:
     return [f"charged after it was ended: {one['id']}" for one in case.own("payment_intent")]
 
 
+def tried_and_not_charged(case: Case) -> list[str]:
+    rows = case.sql("select period, status from autopay_charges order by period")
+    tries = [one["metadata"]["payment_attempt_id"] for one in case.own("payment_intent")]
+    complaints = [f"charged {one['id']}" for one in case.charges()]
+    if len(set(tries)) != len(tries):
+        complaints.append(f"an attempt was made twice: {tries}")
+    if len(tries) < 2 and not case.faults:
+        complaints.append(f"the gateway heard {tries}, the books say {rows}")
+    if len({row["period"] for row in rows}) != len(rows):
+        complaints.append(f"a period was begun twice: {rows}")
+    return complaints
+
+
 def waiting_charge(case: Case) -> str | None:
     """Find the charge that only the customer can finish."""
     rows = case.sql("select id::text from autopay_charges where status = 'action_required'")
@@ -166,6 +180,18 @@ AUTOPAY_ATTENDED = Flow(
     crons=CRONS,
     alone=True,
 )
+# Each try is an attempt with a key of its own, and begins when the one before has ended.
+AUTOPAY_DECLINED = Flow(
+    "a month of autopay that is declined, and tried again",
+    (
+        *charged_with(CARD_OF_THE_POOR),
+        Step("the next try", partial(go_to, "next_try_at", "autopay_charges"), by="payer"),
+        Step("run_autopay again", partial(tick, "run_autopay"), by="cron"),
+    ),
+    tried_and_not_charged,
+    crons=CRONS,
+    alone=True,
+)
 # The page is finished and nobody says so: the cron asks.
 AUTOPAY_UNTOLD = Flow(
     "autopay set up, paused, resumed and ended, and no webhook comes",
@@ -183,4 +209,4 @@ AUTOPAY_UNTOLD = Flow(
     alone=True,
 )
 
-FLOWS = (AUTOPAY, AUTOPAY_ATTENDED, AUTOPAY_UNTOLD)
+FLOWS = (AUTOPAY, AUTOPAY_ATTENDED, AUTOPAY_DECLINED, AUTOPAY_UNTOLD)

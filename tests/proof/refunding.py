@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proof.buying import AMOUNT, create_payment, pay
-from proof.cases import Case, Flow, Step
+from proof.cases import CLIENT, JANITOR, Case, Flow, Step
 
 from sandbox import tokens
 
@@ -47,6 +47,10 @@ def money_is_back(case: Case) -> list[str]:
     wanted = [{"status": "succeeded", "amount": AMOUNT, "amount_refunded": AMOUNT}]
     complaints = [] if rows == wanted else [f"the books say {rows}"]
     sent = [one["amount"] for one in case.own("refund") if one["status"] == "succeeded"]
+    if not sent and not case.powers & {CLIENT, JANITOR}:
+        # It never got there, of which no webhook tells: it waits for whoever asks.
+        waiting = [row["status"] for row in rows if row["status"] in ("created", "unknown")]
+        return [] if waiting else complaints
     return complaints if sent == [AMOUNT] else [*complaints, f"the gateway sent back {sent}"]
 
 

@@ -149,9 +149,8 @@ class Seam:
         if kind is Kind.LATE:
             self._late.append(lambda: self._go(call, adapter, request, more))
             raise requests.exceptions.ReadTimeout(f"no answer of {call.operation}")
-        if call.has_effect and any(call.path.endswith(path) for path in self.refusals):
-            return _refusal(request)
-        answer = self._go(call, adapter, request, more)
+        refused = call.has_effect and any(call.path.endswith(path) for path in self.refusals)
+        answer = _refusal(request) if refused else self._go(call, adapter, request, more)
         if kind is Kind.CRASH_AFTER:
             raise Crash(f"after {call.operation}")
         if kind is Kind.TIMEOUT:

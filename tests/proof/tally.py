@@ -12,6 +12,10 @@ from proof.seam import Kind
 from proof.sites import Site
 from proof.stage import Stage
 
+# From a call to the next, and from a seed to the next. Neither has a factor in common with the
+# number of ways under modes, so they miss none; each step is to another way and another mode.
+CALL_STRIDE, SEED_STRIDE = 7, 5
+
 
 @dataclass
 class Tally:
@@ -45,18 +49,21 @@ class Tally:
 def singles(
     calls: int, *, whole: bool, seed: int, ways: int = 2
 ) -> list[tuple[dict[int, Kind], str]]:
-    """Spoil the calls one at a time: each in every way and mode, or in two ways, by the seed.
+    """Spoil the calls one at a time: each in every way under every mode, or in some, by the seed.
 
-    Every call is spoilt in either; over six seeds, in every way.
+    Every call is spoilt in either; over as many seeds as there are ways and modes, in all of them.
     """
-    numbers, kinds, modes = range(1, calls + 1), list(Kind), list(MODES)
+    numbers, every = range(1, calls + 1), list(product(Kind, MODES))
     if whole:
-        return [({number: kind}, mode) for number, kind, mode in product(numbers, kinds, modes)]
-    return [
-        ({number: kinds[turn % len(kinds)]}, modes[turn % len(modes)])
+        return [({number: kind}, mode) for number, (kind, mode) in product(numbers, every)]
+    apart = len(every) // ways + 1
+    turns = [
+        (number, CALL_STRIDE * number + SEED_STRIDE * seed + way * apart)
         for number in numbers
-        for turn in range(number + seed, number + seed + 3 * ways, 3)
+        for way in range(ways)
     ]
+    chosen = [(number, *every[turn % len(every)]) for number, turn in turns]
+    return [({number: kind}, mode) for number, kind, mode in chosen]
 
 
 def pairs(calls: int, count: int, seed: int) -> list[tuple[dict[int, Kind], str]]:

@@ -20,7 +20,6 @@ OUT_OF_TIME = "only for what a tick had no time to send: tests/autopay/test_char
 SEVERAL = "only for messages that come at the same time: tests/autopay/test_keeping"
 TOLD = "only where a webhook about an open dispute is lost: tests/disputes/test_open_ones"
 LATER = "only a day after a refund has succeeded: tests/refunds/test_sending"
-REFUSED = "only where a gateway refuses a capture: tests/payments/test_refused_captures"
 AT_THE_DOOR = "counts what is refused, once a minute: tests/payments/test_refused_messages"
 WATCHER = "reads a view a call, and moves no money: tests/reconciliation/test_invariants"
 WATCHES = (
@@ -34,7 +33,6 @@ ELSEWHERE = {
     sites.Site("autopay/charging.py", "give_back", "ReleaseAutopayCharges"): OUT_OF_TIME,
     sites.Site("inbox.py", "receive_together", "ReceiveGatewayEvents"): SEVERAL,
     sites.Site("endpoints.py", "_write_refusals", "NoteRefusedMessages"): AT_THE_DOOR,
-    sites.Site("payments/checks.py", "take", "RefuseCapture"): REFUSED,
     sites.Site("refunds/sending.py", "check", "EndRefundLook"): LATER,
     sites.Site("payments/disputes.py", "_of_payment", "find_payment_disputes"): TOLD,
 }

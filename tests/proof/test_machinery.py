@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from proof import peers, sites, trace
 from proof.acknowledged import Acknowledged, Promise, unbooked, unknown_refunds
-from proof.cases import Case
+from proof.cases import MODES, Case
 from proof.flows import FLOWS
 from proof.ledgers import LEDGERS, SentBack
 from proof.paying import on_the_page
@@ -186,17 +186,17 @@ def test_every_gateway_has_a_ledger_a_meaning_and_flows() -> None:
     assert set(gateways.names()) == set(LEDGERS)
 
 
-def test_every_call_is_spoilt_and_over_the_seeds_in_every_way() -> None:
-    for seed in range(6):
-        numbers = {n for faults, _ in singles(7, whole=False, seed=seed) for n in faults}
-        assert numbers == set(range(1, 8))
-    over_seeds = [case for seed in range(12) for case in singles(7, whole=False, seed=seed)]
-    assert {kind for faults, _ in over_seeds for kind in faults.values()} == set(Kind)
-    assert len(singles(7, whole=True, seed=1)) == 7 * len(Kind) * 4
-    in_turn = [case for turn in range(6) for case in singles(7, whole=False, seed=turn, ways=1)]
-    assert {(*faults.items(),) for faults, _ in in_turn} == {
-        ((number, kind),) for number in range(1, 8) for kind in Kind
-    }
+@pytest.mark.parametrize("ways", [1, 2])
+def test_every_call_is_spoilt_and_over_the_seeds_in_every_way_under_every_mode(ways: int) -> None:
+    over_seeds = set()
+    for seed in range(len(Kind) * len(MODES)):
+        cases = singles(7, whole=False, seed=seed, ways=ways)
+        assert {number for faults, _ in cases for number in faults} == set(range(1, 8))
+        assert len(cases) == 7 * ways
+        over_seeds |= {(*faults.items(), mode) for faults, mode in cases}
+    whole = {(*faults.items(), mode) for faults, mode in singles(7, whole=True, seed=1)}
+    assert len(whole) == 7 * len(Kind) * len(MODES)
+    assert over_seeds == whole
 
 
 def test_pairs_are_the_same_for_the_same_seed() -> None:

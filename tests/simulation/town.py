@@ -38,7 +38,9 @@ class Town:
         self.fates = fates
         self.database = psycopg.connect(database_url, autocommit=True, row_factory=dict_row)
         self.hasura = Inside(database_url, self.ports)
-        environment = world.app_environment(self.ports) | {"LOG_LEVEL": "error"}
+        # One asker: whatever happens here happens in one thread, and in an order.
+        own = {"LOG_LEVEL": "error", "GATEWAY_ASKERS": "1"}
+        environment = world.app_environment(self.ports) | own
         self.service = Service(environment, self.hasura.client())
         self._adapters = finder(environment)
         self.houses: Houses

@@ -18,7 +18,7 @@ from app.errors import InvalidInputError, SignatureInvalidError
 from app.gateways import Delivery, Finding, Notice, Outcome, Subject, parse
 from app.gateways.payu import findings, references
 from app.gateways.payu.findings import INDIA, rupees, text
-from app.gateways.payu.words import PAYMENTS, plain
+from app.gateways.payu.words import PAYMENTS, REFUNDS, plain
 
 FIELDS_MAX = 150
 HINT_BYTES_MAX = 4096

@@ -5,10 +5,18 @@ from typing import Any, TypeVar
 
 import stripe
 
-from app.errors import GatewayRefusedError, GatewaySilentError, GatewayUnavailableError
+from app.errors import (
+    GatewayBusyError,
+    GatewayRefusedError,
+    GatewaySilentError,
+    GatewayUnavailableError,
+)
 from app.exchange import was_begun
+from app.http import pause_asked_for
 
 T = TypeVar("T")
+
+LOCKED = "lock_timeout"
 
 MALFORMED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
 
@@ -23,14 +31,25 @@ def answer(ask: Callable[[], T]) -> T:
         if not was_begun(failure):
             message = "Stripe was not asked: there is no time left for it"
             raise GatewayUnavailableError(message) from failure
-        # With a 4xx a wrong key of ours, a rate limit, a key in use: anybody else is answered.
+        message = f"Stripe did not answer ({type(failure).__name__})"
+        if _is_too_often(failure):
+            raise GatewayBusyError(message, pause_asked_for(failure.headers or {})) from failure
+        # With a 4xx a wrong key of ours, an object or a key in use: anybody else is answered.
         is_heard = 400 <= (failure.http_status or 0) < 500
         kind = GatewayUnavailableError if is_heard else GatewaySilentError
-        message = f"Stripe did not answer ({type(failure).__name__})"
         raise kind(message) from failure
     except MALFORMED as failure:
         message = "Stripe answered something that cannot be understood"
         raise GatewayUnavailableError(message) from failure
+
+
+def _is_too_often(failure: stripe.StripeError) -> bool:
+    """Tell a rate limit from a wait for an object that others change, which is a 429 as well.
+
+    https://docs.stripe.com/rate-limits#object-lock-timeouts
+    """
+    error = _error(failure) or {}
+    return isinstance(failure, stripe.RateLimitError) and error.get("code") != LOCKED
 
 
 def look_up(ask: Callable[[], T]) -> T | None:
@@ -45,10 +64,14 @@ def look_up(ask: Callable[[], T]) -> T | None:
 
 def error_of(refusal: GatewayRefusedError) -> Mapping[str, Any]:
     """Give Stripe's own error behind a refusal; our own refusals have only a code."""
-    cause = refusal.__cause__
-    body = cause.json_body if isinstance(cause, stripe.StripeError) else None
+    error = _error(refusal.__cause__)
+    return {"code": refusal.code, "message": refusal.message} if error is None else error
+
+
+def _error(failure: BaseException | None) -> Mapping[str, Any] | None:
+    body = failure.json_body if isinstance(failure, stripe.StripeError) else None
     error = body.get("error") if isinstance(body, dict) else None
-    return error if isinstance(error, dict) else {"code": refusal.code, "message": refusal.message}
+    return error if isinstance(error, dict) else None
 
 
 def is_stored(failure: BaseException | None) -> bool:

@@ -531,13 +531,15 @@ $$;
 comment on function may_ask_about_attempt is
 'Whether its gateway answers look-ups, and takes captures where this is to be one.';
 
-create function claim_payment_checks(hasura_session json, p_limit integer)
-returns setof payment_attempts
+create function claim_payment_checks(
+    hasura_session json, p_limit integer, p_paused jsonb default '[]'
+) returns setof payment_attempts
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
     v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+    v_paused constant text[] := array(select jsonb_array_elements_text(p_paused));
     v_silent constant text[] := silent_gateways(v_livemode, 'look-up');
     v_not_capturing constant text[] := silent_gateways(v_livemode, 'capture');
     v_probed text;
@@ -548,7 +550,9 @@ begin
     perform require_read_committed();
 
     -- What waits for a silent gateway stays due, but for one that finds out whether it answers.
-    for v_probed in select unnest(v_silent) union select unnest(v_not_capturing) loop
+    for v_probed in
+        select unnest(v_silent) union select unnest(v_not_capturing) except select unnest(v_paused)
+    loop
         exit when cardinality(v_ids) >= p_limit;
         select * into v_attempt
         from lock_due_attempts(v_livemode, 1, v_silent, v_not_capturing, v_probed);
@@ -559,7 +563,7 @@ begin
     v_ids := v_ids || array(
         select id
         from lock_due_attempts(
-            v_livemode, p_limit - cardinality(v_ids), v_silent, v_not_capturing
+            v_livemode, p_limit - cardinality(v_ids), v_silent || v_paused, v_not_capturing
         )
     );
     for v_attempt in
@@ -584,7 +588,8 @@ $$;
 comment on function claim_payment_checks is
 'Answers attempts that are due to be asked about, and puts each off to its next time, so that who '
 'dies with them loses nothing. After the last time a person must look: see exceptions. A gateway that is '
-'left alone is asked about one of its own; the others wait, and no question is counted.';
+'left alone is asked about one of its own; the others wait, and no question is counted. None is answered '
+'of p_paused, gateways that whoever calls is to ask nothing.';
 grant execute on function claim_payment_checks to munim_hasura;
 
 create function ask_payments_again(hasura_session json, p_payment_attempt_ids jsonb)

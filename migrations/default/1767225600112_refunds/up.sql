@@ -826,7 +826,8 @@ comment on function mark_refund_unknown is
 'The gateway was asked and gave no answer. Nothing happens to a refund of which more is known.';
 grant execute on function mark_refund_unknown to munim_hasura;
 
-create function lock_due_refunds(p_livemode boolean, p_limit integer) returns uuid[]
+create function lock_due_refunds(p_livemode boolean, p_limit integer, p_paused text[])
+returns uuid[]
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
@@ -837,7 +838,9 @@ declare
     v_refund refunds;
     v_ids uuid[] := '{}';
 begin
-    for v_gateway in select unnest(v_deaf) union select unnest(v_silent) loop
+    for v_gateway in
+        select unnest(v_deaf) union select unnest(v_silent) except select unnest(p_paused)
+    loop
         exit when cardinality(v_ids) >= p_limit;
         select * into v_refund
         from refunds
@@ -854,7 +857,7 @@ begin
         select id
         from refunds
         where next_check_at <= clock_now() and livemode = p_livemode
-            and gateway <> all(v_deaf)
+            and gateway <> all(v_deaf || p_paused)
             and (status in ('pending', 'succeeded') or gateway <> all(v_silent))
         order by next_check_at
         limit p_limit - cardinality(v_ids)
@@ -864,7 +867,7 @@ end;
 $$;
 comment on function lock_due_refunds is
 'The refunds that are due to be asked about and nobody has locked, the longest due first. Of those that '
-'wait for a gateway that is left alone there is one, which finds out whether it answers.';
+'wait for a gateway that is left alone there is one, which finds out whether it answers; of p_paused none.';
 
 create function refund_look_age(p_looks integer) returns interval
 language sql immutable
@@ -874,13 +877,17 @@ end;
 comment on function refund_look_age is
 'How long after it succeeded a refund is looked at again, after so many looks; null after the last.';
 
-create function claim_refund_checks(hasura_session json, p_limit integer) returns setof refunds
+create function claim_refund_checks(
+    hasura_session json, p_limit integer, p_paused jsonb default '[]'
+) returns setof refunds
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
     v_ids constant uuid[] := lock_due_refunds(
-        (hasura_session ->> 'x-hasura-livemode')::boolean, p_limit
+        (hasura_session ->> 'x-hasura-livemode')::boolean,
+        p_limit,
+        array(select jsonb_array_elements_text(p_paused))
     );
     v_refund refunds;
 begin
@@ -914,8 +921,9 @@ end;
 $$;
 comment on function claim_refund_checks is
 'Answers refunds that are due to be asked about, and puts each off to its next time, so that who dies '
-'with them loses nothing. After the last time a person must look: see exceptions. Those of a gateway that is left alone wait, and no question is '
-'counted, but for one in half a minute that finds out whether it answers.';
+'with them loses nothing. After the last time a person must look: see exceptions. Those of a gateway that '
+'is left alone wait, and no question is counted, but for one in half a minute that finds out whether it '
+'answers. None is answered of p_paused, gateways that whoever calls is to ask nothing.';
 grant execute on function claim_refund_checks to munim_hasura;
 
 create function ask_refund_again(hasura_session json, p_refund_id uuid) returns setof refunds

@@ -641,8 +641,9 @@ end;
 $$;
 comment on function acting_mandate is 'Locks a mandate that the session may act on.';
 
-create function claim_autopay_setups(hasura_session json, p_limit integer)
-returns setof autopay_setups
+create function claim_autopay_setups(
+    hasura_session json, p_limit integer, p_paused jsonb default '[]'
+) returns setof autopay_setups
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
@@ -659,6 +660,7 @@ begin
             select id from autopay_mandates
             where next_check_at <= clock_now()
                 and livemode::text = hasura_session ->> 'x-hasura-livemode'
+                and not p_paused ? gateway
             order by next_check_at
             limit p_limit
             for no key update skip locked
@@ -676,7 +678,7 @@ end;
 $$;
 comment on function claim_autopay_setups is
 'Answers mandates whose page may have been finished or closed without our hearing of it, and puts '
-'each off to its next time.';
+'each off to its next time. None is answered of p_paused, gateways that whoever calls is to ask nothing.';
 grant execute on function claim_autopay_setups to munim_hasura;
 
 create function fail_autopay_setup(p_mandate autopay_mandates, p_reason text) returns void

@@ -448,13 +448,15 @@ comment on function lock_due_order_charges is
 'The charges that wait for whoever sends them and nobody has locked, the longest waiting first: of p_probed '
 'alone, or of all gateways but the silent ones.';
 
-create function claim_order_charges(hasura_session json, p_limit integer)
-returns setof order_charges
+create function claim_order_charges(
+    hasura_session json, p_limit integer, p_paused jsonb default '[]'
+) returns setof order_charges
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 declare
     v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+    v_paused constant text[] := array(select jsonb_array_elements_text(p_paused));
     v_silent constant text[] := silent_gateways(v_livemode, 'charge');
     v_probed text;
     v_due uuid[];
@@ -462,7 +464,7 @@ declare
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
-    foreach v_probed in array v_silent loop
+    for v_probed in select unnest(v_silent) except select unnest(v_paused) loop
         exit when cardinality(v_ids) >= p_limit;
         v_due := array(select lock_due_order_charges(v_livemode, 1, v_silent, v_probed));
         if cardinality(v_due) > 0 and may_ask_gateway(v_probed, v_livemode, 'charge') then
@@ -470,7 +472,9 @@ begin
         end if;
     end loop;
     v_ids := v_ids || array(
-        select lock_due_order_charges(v_livemode, p_limit - cardinality(v_ids), v_silent)
+        select lock_due_order_charges(
+            v_livemode, p_limit - cardinality(v_ids), v_silent || v_paused
+        )
     );
     update payment_attempts set updated_at = clock_now() where id = any(v_ids);
     return query select * from order_charges where id = any(v_ids);
@@ -479,5 +483,6 @@ $$;
 comment on function claim_order_charges is
 'Charges that were written down a minute ago and not answered yet: whoever was to send them may have '
 'died. Each is put off by a minute; the attempt''s id keeps the gateway from charging twice. Of a silent '
-'gateway''s there is one in half a minute.';
+'gateway''s there is one in half a minute, and none of p_paused, gateways that whoever calls is to ask '
+'nothing.';
 grant execute on function claim_order_charges to munim_hasura;
