@@ -100,13 +100,13 @@ def street(database: str) -> Street:
 
 
 @pytest.mark.thorough
-def test_ten_thousand_hints_leave_a_number_and_a_line(street: Street) -> None:
+def test_ten_thousand_hints_leave_a_number_and_two_lines(street: Street) -> None:
     before = street.sizes()
     with psycopg.connect(street.url, row_factory=dict_row) as db:
         session = json.dumps(SERVICE)
         answered = db.execute(TEN_THOUSAND, [session, str(street.attempt)]).fetchone()["answered"]
 
-    assert answered == 4000
+    assert answered == 5000
     counts = street.row("select gateway, reason, messages, last_body_hash from refused_messages")
     assert counts == {
         "gateway": "payu",
@@ -117,10 +117,10 @@ def test_ten_thousand_hints_leave_a_number_and_a_line(street: Street) -> None:
     grown = {name: size - before[name] for name, size in street.sizes().items()}
     assert {name: more for name, more in grown.items() if more} == {
         "refused_messages": 1,
-        "exceptions": 1,
+        "exceptions": 2,
     }
     with psycopg.connect(street.url, row_factory=dict_row) as db:
-        assert listed(db) == {"unconfirmed-dispute"}
+        assert listed(db) == {"unconfirmed-dispute", "unconfirmed-refund"}
         assert broken_invariants(db) == {}
 
 
