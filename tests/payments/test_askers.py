@@ -325,7 +325,8 @@ class Paid:
 
     def now(self) -> datetime:
         (row,) = self.sql("select clock_now() as now")
-        return row["now"].astimezone(UTC)  # type: ignore[no-any-return]
+        now: datetime = row["now"]
+        return now.astimezone(UTC)
 
     def later(self, seconds: int) -> None:
         self.sql("update clock set skew_seconds = skew_seconds + %s returning 1", seconds)
