@@ -30,6 +30,20 @@ class Bank:
         gone = sum(self.amounts[id_] for id_, state in self.disputes.items() if state != "won")
         return paid - back - gone
 
+    @property
+    def given_back_twice(self) -> set[UUID]:
+        """Name the payments of which refunds and a lost dispute took more than had come."""
+        return {
+            attempt
+            for attempt, state in self.disputes.items()
+            if state == "lost"
+            and any(
+                self.refunds[id_] == "succeeded"
+                for id_, of in self.refunded_of.items()
+                if of == attempt
+            )
+        }
+
     def open(self, attempt_id: UUID, amount: int) -> None:
         self.payments[attempt_id] = "open"
         self.amounts[attempt_id] = amount

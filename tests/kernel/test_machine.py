@@ -35,7 +35,13 @@ STEPS = int(os.environ.get("MACHINE_STEPS", "60"))
 LOOK_EVERY = 8  # steps; reading all invariants takes longer than a step
 PICK = st.integers(0, 1 << 20)
 # What may be on the list when all is heard: money that came or went though nothing was owed.
-EXPECTED = {"surplus-payment", "refund-failed", "refunds-exceed-payment", "overpaid-back"}
+EXPECTED = {
+    "surplus-payment",
+    "refund-failed",
+    "refunds-exceed-payment",
+    "overpaid-back",
+    "refunded-and-disputed",
+}
 
 
 class Kernel(RuleBasedStateMachine):
@@ -268,7 +274,11 @@ class Kernel(RuleBasedStateMachine):
         ).fetchone()
         assert wallet["balance"] == bought["bought"] - self.used >= 0
 
-        listed = self.db.execute("select class, detail from exceptions where resolved_at is null")
+        listed = self.db.execute(
+            "select class, object_id, detail from exceptions where resolved_at is null"
+        ).fetchall()
+        twice = {row["object_id"] for row in listed if row["class"] == "refunded-and-disputed"}
+        assert twice == self.bank.given_back_twice
         unexpected = [row for row in listed if row["class"] not in EXPECTED]
         assert unexpected == []
 
