@@ -18,7 +18,7 @@ def check_refunds(ctx: Context) -> dict[str, int]:
     """Look up refunds that have not ended and are due, and send those that never left.
 
     A refund is put off to its next time before its gateway is asked, so that one that cannot be
-    asked about keeps nobody else waiting. Silence is no answer: it is asked again within the hour.
+    asked about keeps nobody else waiting. Silence is no answer: it is asked again in half an hour.
     """
     asked, answered = ask_all(ctx, partial(_claim, ctx), partial(_is_answered, ctx))
     return {"asked": asked, "answered": answered}

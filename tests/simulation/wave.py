@@ -25,12 +25,12 @@ RARELY = 2 * HOUR
 DONE = ("tried", "asked", "missing")
 
 # Seconds since the wave began: often while payers are there, then as the questions come due. What
-# got no answer is asked again after an hour, and is to be resolved within a day.
+# got no answer is asked again after half an hour, and is to be resolved within a day.
 MOMENTS = (
     *range(0, 15 * MINUTE, 30),
     *range(15 * MINUTE, 2 * HOUR, 3 * MINUTE),
-    *range(2 * HOUR, 14 * HOUR, 20 * MINUTE),
-    *range(14 * HOUR, 36 * HOUR, HOUR),
+    *range(2 * HOUR, 26 * HOUR, 20 * MINUTE),
+    *range(26 * HOUR, 36 * HOUR, HOUR),
     *range(36 * HOUR, 3 * DAY, 2 * HOUR),
     *range(3 * DAY, 9 * DAY, 12 * HOUR),
 )

@@ -936,9 +936,9 @@ begin
 
     return query
     update refunds
-    set checks = checks - 1, next_check_at = clock_now() + interval '1 hour'
+    set checks = checks - 1, next_check_at = clock_now() + interval '30 minutes'
     where id = p_refund_id
-        and next_check_at > clock_now() + interval '1 hour'
+        and next_check_at > clock_now() + interval '30 minutes'
         and checks > 0
         and clock_now() - interval '7 days' < case status
             when 'succeeded' then succeeded_at + refund_look_age(looks)
@@ -949,7 +949,7 @@ end;
 $$;
 comment on function ask_refund_again is
 'The gateway gave no answer to a question about a refund: it was none of those that count, and is asked '
-'again within the hour; after a week, of one that succeeded a week after the look was due, as the '
+'again within half an hour; after a week, of one that succeeded a week after the look was due, as the '
 'schedule has it, so that a person hears of it at last.';
 grant execute on function ask_refund_again to munim_hasura;
 
