@@ -3216,7 +3216,7 @@ begin
     for v_lot in
         update credit_lots
         set expiry_announced_at = clock_now(), announce_at = null
-        where id in (
+        where id = any(array(
             select id
             from credit_lots
             where remaining > held and announce_at <= clock_now() and expires_at > clock_now()
@@ -3224,7 +3224,7 @@ begin
             order by announce_at, id
             limit p_limit
             for no key update skip locked
-        )
+        ))
         returning *
     loop
         perform record_event(
@@ -5205,7 +5205,7 @@ begin
     for v_mandate in
         update autopay_mandates
         set checks = checks + 1, next_check_at = clock_now() + check_delay(least(checks + 1, 4))
-        where id in (
+        where id = any(array(
             select id from autopay_mandates
             where next_check_at <= clock_now()
                 and livemode::text = hasura_session ->> 'x-hasura-livemode'
@@ -5213,7 +5213,7 @@ begin
             order by next_check_at
             limit p_limit
             for no key update skip locked
-        )
+        ))
         returning *
     loop
         -- A page that was never recorded was never shown to anybody. It is answered all the same:
@@ -5428,7 +5428,7 @@ begin
     return query
     update payment_attempts
     set receipt_asked_at = v_now
-    where id in (
+    where id = any(array(
         select id
         from payment_attempts
         where status = 'captured'
@@ -5441,7 +5441,7 @@ begin
         order by coalesce(receipt_asked_at, captured_at)
         limit p_limit
         for no key update skip locked
-    )
+    ))
     returning *;
 end;
 $function$;
@@ -5625,15 +5625,20 @@ begin
     perform count_page_tries(p_page, '', interval '1 minute', 'page_tries_per_minute', 300);
 
     -- Each one that comes takes two away that count no more, so that what is kept does not grow.
-    delete from page_tries
-    where (address_hash, organization_id, livemode) in (
+    with old as (
         select address_hash, organization_id, livemode
         from page_tries
         where began_at <= clock_now() - interval '1 day'
         order by began_at
         limit 2
         for update skip locked
-    );
+    )
+
+    delete from page_tries
+    using old
+    where page_tries.address_hash = old.address_hash
+        and page_tries.organization_id = old.organization_id
+        and page_tries.livemode = old.livemode;
 end;
 $function$;
 comment on function count_page_try(payment_pages,text) is 'Counts an attempt that is about to be begun; refuses it where its address has begun too many in an hour, or all addresses together in a minute. What is refused is not counted.';
@@ -6761,7 +6766,7 @@ begin
     for v_charge in
         update autopay_charges
         set status = 'failed', next_try_at = null
-        where id in (
+        where id = any(array(
             select autopay_charges.id from autopay_charges
             where autopay_charges.status = 'action_required' and next_try_at <= clock_now()
                 and livemode::text = p_session ->> 'x-hasura-livemode'
@@ -6773,7 +6778,7 @@ begin
                 )
             limit 100
             for no key update skip locked
-        )
+        ))
         returning *
     loop
         perform tell_of_autopay_charge(v_charge, 'autopay.failed');

@@ -223,6 +223,21 @@ def test_sql_asks_one_clock() -> None:
         assert not other.search(text), path
 
 
+def test_what_is_locked_up_to_a_limit_is_looked_for_once() -> None:
+    """Postgres may run the query of `in (select … limit … skip locked)` again for each row.
+
+    What it found before has changed by then and is passed over, so that others are claimed, beyond
+    the limit, of whom the caller knows nothing: `= any(array(select …))` is run once.
+    """
+    inside = re.compile(
+        r"\bin \(\s*select\b((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)", re.IGNORECASE
+    )
+    for path in MIGRATIONS.rglob("up.sql"):
+        for found in inside.finditer(path.read_text(encoding="utf-8")):
+            looks_on = {"limit", "skip locked"} <= set(re.findall(r"limit|skip locked", found[1]))
+            assert not looks_on, f"{path}: {found[0]}"
+
+
 def test_python_asks_one_clock() -> None:
     other = re.compile(r"datetime\.(now|today|utcnow)\(|time\.time\(")
     for path in sources("app"):

@@ -25,7 +25,7 @@ from money_back import Desk
 from psycopg.rows import dict_row
 
 THREADS = 16
-CALLS = int(os.environ.get("PAIR_CALLS", "4"))  # of each thread
+CALLS = int(os.environ.get("PAIR_CALLS", "10"))  # of each thread
 
 
 @dataclass

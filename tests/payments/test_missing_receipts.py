@@ -43,6 +43,17 @@ def test_the_one_that_waits_longest_is_next_and_the_others_have_their_turn(db, m
     assert sorted(map(str, claim(money, limit=10))) == sorted(map(str, attempts))
 
 
+def test_no_more_are_claimed_than_are_asked_for_whatever_way_postgres_goes(db, money) -> None:
+    attempts = [paid(money, key=f"key-{number}") for number in range(5)]
+    advance(db, 2 * MINUTE)
+    for way in ("hashjoin", "mergejoin", "hashagg", "sort", "material", "bitmapscan", "indexscan"):
+        db.execute(f"set local enable_{way} = off")
+
+    claimed = [claim(money, limit=2) for _ in range(3)]
+    assert [len(one) for one in claimed] == [2, 2, 1]
+    assert {one for some in claimed for one in some} == set(attempts)
+
+
 def test_one_that_came_is_asked_for_no_more(db, money) -> None:
     attempt = paid(money)
     advance(db, 2 * MINUTE)

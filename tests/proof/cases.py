@@ -79,9 +79,9 @@ class Flow:
     asked_only: bool = False  # or something that no webhook tells
     later: int = 0  # how long it takes a gateway, in seconds, to make up its mind
     until_closed: bool = False  # whether the janitor also asks what else was paid on the page
-    # Which of the ways in which a call may be spoilt is its turn. Flows of one family, which are
-    # the same at each gateway, have a turn each; others have two.
-    turn: int | None = None
+    # Which of the ways in which a call may be spoilt come first. Flows of one family, which are
+    # the same at each gateway, have a turn each, so that together they come through more of them.
+    turn: int = 0
 
 
 @dataclass

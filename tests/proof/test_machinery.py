@@ -186,7 +186,7 @@ def test_every_gateway_has_a_ledger_a_meaning_and_flows() -> None:
     assert set(gateways.names()) == set(LEDGERS)
 
 
-@pytest.mark.parametrize("ways", [1, 2])
+@pytest.mark.parametrize("ways", [1, 2, 3])
 def test_every_call_is_spoilt_and_over_the_seeds_in_every_way_under_every_mode(ways: int) -> None:
     over_seeds = set()
     for seed in range(len(Kind) * len(MODES)):

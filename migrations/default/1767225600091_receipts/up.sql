@@ -76,7 +76,7 @@ begin
     return query
     update payment_attempts
     set receipt_asked_at = v_now
-    where id in (
+    where id = any(array(
         select id
         from payment_attempts
         where status = 'captured'
@@ -89,7 +89,7 @@ begin
         order by coalesce(receipt_asked_at, captured_at)
         limit p_limit
         for no key update skip locked
-    )
+    ))
     returning *;
 end;
 $$;

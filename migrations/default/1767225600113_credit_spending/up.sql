@@ -792,7 +792,7 @@ begin
     for v_lot in
         update credit_lots
         set expiry_announced_at = clock_now(), announce_at = null
-        where id in (
+        where id = any(array(
             select id
             from credit_lots
             where remaining > held and announce_at <= clock_now() and expires_at > clock_now()
@@ -800,7 +800,7 @@ begin
             order by announce_at, id
             limit p_limit
             for no key update skip locked
-        )
+        ))
         returning *
     loop
         perform record_event(

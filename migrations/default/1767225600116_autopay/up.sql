@@ -656,7 +656,7 @@ begin
     for v_mandate in
         update autopay_mandates
         set checks = checks + 1, next_check_at = clock_now() + check_delay(least(checks + 1, 4))
-        where id in (
+        where id = any(array(
             select id from autopay_mandates
             where next_check_at <= clock_now()
                 and livemode::text = hasura_session ->> 'x-hasura-livemode'
@@ -664,7 +664,7 @@ begin
             order by next_check_at
             limit p_limit
             for no key update skip locked
-        )
+        ))
         returning *
     loop
         -- A page that was never recorded was never shown to anybody. It is answered all the same:

@@ -131,7 +131,7 @@ begin
     for v_charge in
         update autopay_charges
         set status = 'failed', next_try_at = null
-        where id in (
+        where id = any(array(
             select autopay_charges.id from autopay_charges
             where autopay_charges.status = 'action_required' and next_try_at <= clock_now()
                 and livemode::text = p_session ->> 'x-hasura-livemode'
@@ -143,7 +143,7 @@ begin
                 )
             limit 100
             for no key update skip locked
-        )
+        ))
         returning *
     loop
         perform tell_of_autopay_charge(v_charge, 'autopay.failed');

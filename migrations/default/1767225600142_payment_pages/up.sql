@@ -318,15 +318,20 @@ begin
     perform count_page_tries(p_page, '', interval '1 minute', 'page_tries_per_minute', 300);
 
     -- Each one that comes takes two away that count no more, so that what is kept does not grow.
-    delete from page_tries
-    where (address_hash, organization_id, livemode) in (
+    with old as (
         select address_hash, organization_id, livemode
         from page_tries
         where began_at <= clock_now() - interval '1 day'
         order by began_at
         limit 2
         for update skip locked
-    );
+    )
+
+    delete from page_tries
+    using old
+    where page_tries.address_hash = old.address_hash
+        and page_tries.organization_id = old.organization_id
+        and page_tries.livemode = old.livemode;
 end;
 $$;
 comment on function count_page_try is
