@@ -2507,6 +2507,7 @@ comment on column payment_attempts.receipt_asked_at is 'When the sweep of receip
 CREATE INDEX payment_attempts_by_intent ON public.payment_attempts USING btree (payment_intent_id);
 CREATE INDEX payment_attempts_by_method ON public.payment_attempts USING btree (payment_method_id) WHERE (payment_method_id IS NOT NULL);
 CREATE INDEX payment_attempts_to_check ON public.payment_attempts USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
+CREATE INDEX payment_attempts_unsent ON public.payment_attempts USING btree (updated_at) WHERE ((status = ANY (ARRAY['created'::text, 'unknown'::text])) AND (payment_method_id IS NOT NULL));
 CREATE INDEX payment_attempts_without_receipt ON public.payment_attempts USING btree (gateway, COALESCE(receipt_asked_at, captured_at)) WHERE ((status = 'captured'::text) AND (receipt_url IS NULL));
 comment on index payment_attempts_to_check is 'Queue of check_payments.';
 CREATE TRIGGER payment_attempt_takes_legal_steps BEFORE UPDATE OF status ON payment_attempts FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('payment_attempt_steps');
@@ -4117,7 +4118,7 @@ $function$;
 comment on function begin_capture(json,uuid,bigint) is 'Writes down how much of an authorised payment is to be taken, before the gateway is told. The same amount again: the same row; another one only after the gateway has refused the first. As with refunds, the organisation decides, and nobody else. Refused once the payment is called off, though a capture was begun before: whether the gateway took it, it is asked.';
 grant execute on function begin_capture(json,uuid,bigint) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.begin_dispute_polls(hasura_session json)
+CREATE OR REPLACE FUNCTION public.begin_dispute_polls(hasura_session json, p_gateways jsonb)
  RETURNS SETOF dispute_polls
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -4134,9 +4135,9 @@ begin
     select
         paid.gateway, v_livemode, clock_now() - interval '180 days', clock_now(),
         clock_now() + interval '1 hour'
-    from gateways_of_payments(v_livemode) as paid (gateway)
+    from jsonb_array_elements_text(p_gateways) as paid (gateway)
     -- One that is left alone is asked once in a while, and stays due.
-    where case
+    where has_had_money(paid.gateway, v_livemode) and case
         when exists (
             select from dispute_polls
             where dispute_polls.gateway = paid.gateway and dispute_polls.livemode = v_livemode
@@ -4164,8 +4165,8 @@ begin
     returning *;
 end;
 $function$;
-comment on function begin_dispute_polls(json) is 'Whom to ask for disputes, and since when: each gateway since shortly before its list was last read to its end, and since the oldest dispute that is open. Once an hour, or sooner where a hint was heard: called again before that it answers none.';
-grant execute on function begin_dispute_polls(json) to munim_hasura;
+comment on function begin_dispute_polls(json,jsonb) is 'Which of p_gateways to ask for disputes, of those that ever had money, and since when: since shortly before its list was last read to its end, and since the oldest dispute that is open. Once an hour, or sooner where a hint was heard: called again before that it answers none.';
+grant execute on function begin_dispute_polls(json,jsonb) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.begin_invariant_checks(hasura_session json)
  RETURNS SETOF invariant_checks
@@ -4295,7 +4296,7 @@ begin
 
     select array_agg(credit_purchases) into v_purchases from granted;
     update payment_intents set status = 'paid'
-    where id in (select payment_intent_id from unnest(p_attempts));
+    where id = any(array(select payment_intent_id from unnest(p_attempts)));
     perform open_credit_lots(v_purchases);
 
     perform record_events(array(
@@ -6632,31 +6633,6 @@ end;
 $function$;
 comment on function gateway_instead(payment_attempts,payment_intents,text,text[]) is 'The gateway that takes the place of a silent one: another, or for another method the same. Null where there is none: then the silent one is asked again.';
 
-CREATE OR REPLACE FUNCTION public.gateways_of_payments(p_livemode boolean)
- RETURNS SETOF text
- LANGUAGE sql
- STABLE
- SET search_path TO 'public', 'pg_temp'
-BEGIN ATOMIC
- WITH RECURSIVE gateways(gateway) AS (
-          SELECT min(payment_attempts.gateway) AS min
-            FROM payment_attempts
-           WHERE (payment_attempts.gateway_payment_id IS NOT NULL)
-         UNION ALL
-          SELECT ( SELECT min(payment_attempts.gateway) AS min
-                    FROM payment_attempts
-                   WHERE ((payment_attempts.gateway > gateways_1.gateway) AND (payment_attempts.gateway_payment_id IS NOT NULL))) AS min
-            FROM gateways gateways_1
-           WHERE (gateways_1.gateway IS NOT NULL)
-         )
-  SELECT gateways.gateway
-    FROM gateways
-   WHERE ((gateways.gateway IS NOT NULL) AND (NOT is_by_hand(gateways.gateway)) AND (EXISTS ( SELECT
-            FROM payment_attempts
-           WHERE ((payment_attempts.gateway = gateways.gateway) AND (payment_attempts.livemode = gateways_of_payments.p_livemode) AND (payment_attempts.gateway_payment_id IS NOT NULL)))));
-END;
-comment on function gateways_of_payments(boolean) is 'The gateways that have ever had a payment of ours.';
-
 CREATE OR REPLACE FUNCTION public.gateways_to_probe(p_livemode boolean, p_operation text)
  RETURNS SETOF text
  LANGUAGE plpgsql
@@ -6926,6 +6902,17 @@ end;
 $function$;
 comment on function grant_credits(json,uuid,numeric,text,text,timestamp with time zone) is 'Credits without a payment, once per key of whoever asks. Without a time of their own they expire as bought ones do.';
 grant execute on function grant_credits(json,uuid,numeric,text,text,timestamp with time zone) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.has_had_money(p_gateway text, p_livemode boolean)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM ledger_accounts
+           WHERE ((ledger_accounts.code = ('gateway:'::text || has_had_money.p_gateway)) AND (ledger_accounts.livemode = has_had_money.p_livemode)))) AS "exists";
+END;
+comment on function has_had_money(text,boolean) is 'Whether a payment at that gateway was ever booked.';
 
 CREATE OR REPLACE FUNCTION public.has_open_attempt(p_payment_intent_id uuid)
  RETURNS boolean
@@ -7241,8 +7228,11 @@ CREATE OR REPLACE FUNCTION public.is_autopay_month_paid(p_payment_intent_id uuid
 BEGIN ATOMIC
  SELECT (EXISTS ( SELECT
             FROM (autopay_charges
-              JOIN autopay_charges other ON (((other.customer_id = autopay_charges.customer_id) AND (other.currency = autopay_charges.currency) AND (other.period = autopay_charges.period) AND (other.id <> autopay_charges.id))))
-           WHERE ((autopay_charges.payment_intent_id = is_autopay_month_paid.p_payment_intent_id) AND (other.status = 'succeeded'::text)))) AS "exists";
+              CROSS JOIN LATERAL ( SELECT
+                    FROM autopay_charges other
+                   WHERE ((other.customer_id = autopay_charges.customer_id) AND (other.currency = autopay_charges.currency) AND (other.period = autopay_charges.period) AND (other.id <> autopay_charges.id) AND (other.status = 'succeeded'::text))
+                  OFFSET 0) paid_by)
+           WHERE (autopay_charges.payment_intent_id = is_autopay_month_paid.p_payment_intent_id))) AS "exists";
 END;
 comment on function is_autopay_month_paid(uuid) is 'Whether a payment is for a month that another charge of the customer''s has paid: a try that had failed may be paid after a new mandate charged the month. Two at once: the second fails, and is told again.';
 
@@ -7935,11 +7925,11 @@ CREATE OR REPLACE FUNCTION public.lock_autopay_charges(p_ids uuid[])
 AS $function$
 begin
     perform from payment_intents
-    where id in (select payment_intent_id from autopay_charges where id = any(p_ids))
+    where id = any(array(select payment_intent_id from autopay_charges where id = any(p_ids)))
     order by id
     for no key update;
     perform from autopay_mandates
-    where id in (select autopay_mandate_id from autopay_charges where id = any(p_ids))
+    where id = any(array(select autopay_mandate_id from autopay_charges where id = any(p_ids)))
     order by id
     for no key update;
     perform from autopay_charges where id = any(p_ids) order by id for no key update;
@@ -8030,9 +8020,12 @@ begin
     return query
     select payment_attempts.id
     from payment_attempts
-    inner join order_charges on order_charges.id = payment_attempts.id
-    where payment_attempts.updated_at < v_before
+    -- As index payment_attempts_unsent has them: most attempts were sent long ago.
+    where payment_attempts.status in ('created', 'unknown')
+        and payment_attempts.payment_method_id is not null
+        and payment_attempts.updated_at < v_before
         and payment_attempts.livemode = p_livemode
+        and exists (select from order_charges where order_charges.id = payment_attempts.id)
         and (
             p_probed is null and payment_attempts.gateway <> all(p_silent)
             or payment_attempts.gateway = p_probed
@@ -8100,7 +8093,8 @@ CREATE OR REPLACE FUNCTION public.lock_payments(p_attempt_ids uuid[])
 AS $function$
 begin
     perform from payment_intents
-    where id in (select payment_intent_id from payment_attempts where id = any(p_attempt_ids))
+    where id
+        = any(array(select payment_intent_id from payment_attempts where id = any(p_attempt_ids)))
     order by id
     for no key update;
     perform from payment_attempts where id = any(p_attempt_ids) order by id for no key update;
@@ -10004,6 +9998,7 @@ comment on function post_ledger_transactions(uuid,boolean,ledger_posting[]) is '
 CREATE OR REPLACE FUNCTION public.post_payments(p_attempts payment_attempts[])
  RETURNS TABLE(credit_purchase_id uuid, ledger_transaction_id uuid)
  LANGUAGE plpgsql
+ ROWS 10
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare

@@ -344,11 +344,11 @@ set search_path = public, pg_temp
 as $$
 begin
     perform from payment_intents
-    where id in (select payment_intent_id from autopay_charges where id = any(p_ids))
+    where id = any(array(select payment_intent_id from autopay_charges where id = any(p_ids)))
     order by id
     for no key update;
     perform from autopay_mandates
-    where id in (select autopay_mandate_id from autopay_charges where id = any(p_ids))
+    where id = any(array(select autopay_mandate_id from autopay_charges where id = any(p_ids)))
     order by id
     for no key update;
     perform from autopay_charges where id = any(p_ids) order by id for no key update;
@@ -721,13 +721,16 @@ language sql stable
 begin atomic
 select exists(
     select from autopay_charges
-    inner join autopay_charges as other
-        on other.customer_id = autopay_charges.customer_id
-        and other.currency = autopay_charges.currency
-        and other.period = autopay_charges.period
-        and other.id <> autopay_charges.id
+    cross join lateral (
+        select from autopay_charges as other
+        where other.customer_id = autopay_charges.customer_id
+            and other.currency = autopay_charges.currency
+            and other.period = autopay_charges.period
+            and other.id <> autopay_charges.id
+            and other.status = 'succeeded'
+        offset 0  -- the charge is found first: while a table is young, all that succeeded seem few
+    ) as paid_by
     where autopay_charges.payment_intent_id = is_autopay_month_paid.p_payment_intent_id
-        and other.status = 'succeeded'
 );
 end;
 comment on function is_autopay_month_paid is

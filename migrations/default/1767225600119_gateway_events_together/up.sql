@@ -4,7 +4,8 @@ set search_path = public, pg_temp
 as $$
 begin
     perform from payment_intents
-    where id in (select payment_intent_id from payment_attempts where id = any(p_attempt_ids))
+    where id
+        = any(array(select payment_intent_id from payment_attempts where id = any(p_attempt_ids)))
     order by id
     for no key update;
     perform from payment_attempts where id = any(p_attempt_ids) order by id for no key update;
@@ -14,7 +15,7 @@ comment on function lock_payments is 'Lock order: intents, attempts, each by id.
 
 create function post_payments(p_attempts payment_attempts[])
 returns table (credit_purchase_id uuid, ledger_transaction_id uuid)
-language plpgsql volatile
+language plpgsql volatile rows 10
 set search_path = public, pg_temp
 as $$
 declare
@@ -88,7 +89,7 @@ begin
 
     select array_agg(credit_purchases) into v_purchases from granted;
     update payment_intents set status = 'paid'
-    where id in (select payment_intent_id from unnest(p_attempts));
+    where id = any(array(select payment_intent_id from unnest(p_attempts)));
     perform open_credit_lots(v_purchases);
 
     perform record_events(array(

@@ -432,9 +432,12 @@ begin
     return query
     select payment_attempts.id
     from payment_attempts
-    inner join order_charges on order_charges.id = payment_attempts.id
-    where payment_attempts.updated_at < v_before
+    -- As index payment_attempts_unsent has them: most attempts were sent long ago.
+    where payment_attempts.status in ('created', 'unknown')
+        and payment_attempts.payment_method_id is not null
+        and payment_attempts.updated_at < v_before
         and payment_attempts.livemode = p_livemode
+        and exists (select from order_charges where order_charges.id = payment_attempts.id)
         and (
             p_probed is null and payment_attempts.gateway <> all(p_silent)
             or payment_attempts.gateway = p_probed
