@@ -7227,12 +7227,12 @@ CREATE OR REPLACE FUNCTION public.is_autopay_month_paid(p_payment_intent_id uuid
  STABLE
 BEGIN ATOMIC
  SELECT (EXISTS ( SELECT
-            FROM (autopay_charges
-              CROSS JOIN LATERAL ( SELECT
-                    FROM autopay_charges other
-                   WHERE ((other.customer_id = autopay_charges.customer_id) AND (other.currency = autopay_charges.currency) AND (other.period = autopay_charges.period) AND (other.id <> autopay_charges.id) AND (other.status = 'succeeded'::text))
-                  OFFSET 0) paid_by)
-           WHERE (autopay_charges.payment_intent_id = is_autopay_month_paid.p_payment_intent_id))) AS "exists";
+            FROM autopay_charges
+           WHERE (((autopay_charges.customer_id, autopay_charges.currency, autopay_charges.period) = ( SELECT owed.customer_id,
+                     owed.currency,
+                     owed.period
+                    FROM autopay_charges owed
+                   WHERE (owed.payment_intent_id = is_autopay_month_paid.p_payment_intent_id))) AND (autopay_charges.payment_intent_id <> is_autopay_month_paid.p_payment_intent_id) AND (autopay_charges.status = 'succeeded'::text)))) AS "exists";
 END;
 comment on function is_autopay_month_paid(uuid) is 'Whether a payment is for a month that another charge of the customer''s has paid: a try that had failed may be paid after a new mandate charged the month. Two at once: the second fails, and is told again.';
 

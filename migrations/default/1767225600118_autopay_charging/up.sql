@@ -719,18 +719,16 @@ grant execute on function release_autopay_charges to munim_hasura;
 create function is_autopay_month_paid(p_payment_intent_id uuid) returns boolean
 language sql stable
 begin atomic
+-- The charge is found first: while the table is young, all charges that succeeded seem to be few.
 select exists(
     select from autopay_charges
-    cross join lateral (
-        select from autopay_charges as other
-        where other.customer_id = autopay_charges.customer_id
-            and other.currency = autopay_charges.currency
-            and other.period = autopay_charges.period
-            and other.id <> autopay_charges.id
-            and other.status = 'succeeded'
-        offset 0  -- the charge is found first: while a table is young, all that succeeded seem few
-    ) as paid_by
-    where autopay_charges.payment_intent_id = is_autopay_month_paid.p_payment_intent_id
+    where (autopay_charges.customer_id, autopay_charges.currency, autopay_charges.period) = (
+        select owed.customer_id, owed.currency, owed.period
+        from autopay_charges as owed
+        where owed.payment_intent_id = is_autopay_month_paid.p_payment_intent_id
+    )
+        and autopay_charges.payment_intent_id <> is_autopay_month_paid.p_payment_intent_id
+        and autopay_charges.status = 'succeeded'
 );
 end;
 comment on function is_autopay_month_paid is
