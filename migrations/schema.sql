@@ -2504,6 +2504,7 @@ comment on column payment_attempts.declined_at is 'When the gateway last decline
 comment on column payment_attempts.next_check_at is 'When the gateway is asked what became of it; null when it has ended for good, or a person must look. One that ended without money is asked about for two days more: a bank may say yes after all. One that was captured is asked about when its page has closed, where the page takes more than one payment.';
 comment on column payment_attempts.returned_at is 'When a payer who came back last had its gateway asked: whoever comes in the next seconds has not.';
 comment on column payment_attempts.receipt_asked_at is 'When the sweep of receipts last asked for one that had not come: whoever waits longest is next.';
+CREATE INDEX payment_attempts_at_gateways ON public.payment_attempts USING btree (gateway, livemode) WHERE (gateway_payment_id IS NOT NULL);
 CREATE INDEX payment_attempts_by_intent ON public.payment_attempts USING btree (payment_intent_id);
 CREATE INDEX payment_attempts_by_method ON public.payment_attempts USING btree (payment_method_id) WHERE (payment_method_id IS NOT NULL);
 CREATE INDEX payment_attempts_to_check ON public.payment_attempts USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
@@ -4118,7 +4119,7 @@ $function$;
 comment on function begin_capture(json,uuid,bigint) is 'Writes down how much of an authorised payment is to be taken, before the gateway is told. The same amount again: the same row; another one only after the gateway has refused the first. As with refunds, the organisation decides, and nobody else. Refused once the payment is called off, though a capture was begun before: whether the gateway took it, it is asked.';
 grant execute on function begin_capture(json,uuid,bigint) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.begin_dispute_polls(hasura_session json, p_gateways jsonb)
+CREATE OR REPLACE FUNCTION public.begin_dispute_polls(hasura_session json)
  RETURNS SETOF dispute_polls
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -4135,9 +4136,9 @@ begin
     select
         paid.gateway, v_livemode, clock_now() - interval '180 days', clock_now(),
         clock_now() + interval '1 hour'
-    from jsonb_array_elements_text(p_gateways) as paid (gateway)
+    from gateways_of_payments(v_livemode) as paid (gateway)
     -- One that is left alone is asked once in a while, and stays due.
-    where has_had_money(paid.gateway, v_livemode) and case
+    where case
         when exists (
             select from dispute_polls
             where dispute_polls.gateway = paid.gateway and dispute_polls.livemode = v_livemode
@@ -4165,8 +4166,8 @@ begin
     returning *;
 end;
 $function$;
-comment on function begin_dispute_polls(json,jsonb) is 'Which of p_gateways to ask for disputes, of those that ever had money, and since when: since shortly before its list was last read to its end, and since the oldest dispute that is open. Once an hour, or sooner where a hint was heard: called again before that it answers none.';
-grant execute on function begin_dispute_polls(json,jsonb) to munim_hasura;
+comment on function begin_dispute_polls(json) is 'Whom to ask for disputes, and since when: each gateway since shortly before its list was last read to its end, and since the oldest dispute that is open. Once an hour, or sooner where a hint was heard: called again before that it answers none.';
+grant execute on function begin_dispute_polls(json) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.begin_invariant_checks(hasura_session json)
  RETURNS SETOF invariant_checks
@@ -6633,6 +6634,31 @@ end;
 $function$;
 comment on function gateway_instead(payment_attempts,payment_intents,text,text[]) is 'The gateway that takes the place of a silent one: another, or for another method the same. Null where there is none: then the silent one is asked again.';
 
+CREATE OR REPLACE FUNCTION public.gateways_of_payments(p_livemode boolean)
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH RECURSIVE gateways(gateway) AS (
+          SELECT min(payment_attempts.gateway) AS min
+            FROM payment_attempts
+           WHERE (payment_attempts.gateway_payment_id IS NOT NULL)
+         UNION ALL
+          SELECT ( SELECT min(payment_attempts.gateway) AS min
+                    FROM payment_attempts
+                   WHERE ((payment_attempts.gateway > gateways_1.gateway) AND (payment_attempts.gateway_payment_id IS NOT NULL))) AS min
+            FROM gateways gateways_1
+           WHERE (gateways_1.gateway IS NOT NULL)
+         )
+  SELECT gateways.gateway
+    FROM gateways
+   WHERE ((gateways.gateway IS NOT NULL) AND (NOT is_by_hand(gateways.gateway)) AND (EXISTS ( SELECT
+            FROM payment_attempts
+           WHERE ((payment_attempts.gateway = gateways.gateway) AND (payment_attempts.livemode = gateways_of_payments.p_livemode) AND (payment_attempts.gateway_payment_id IS NOT NULL)))));
+END;
+comment on function gateways_of_payments(boolean) is 'The gateways that have ever had a payment of ours.';
+
 CREATE OR REPLACE FUNCTION public.gateways_to_probe(p_livemode boolean, p_operation text)
  RETURNS SETOF text
  LANGUAGE plpgsql
@@ -6902,17 +6928,6 @@ end;
 $function$;
 comment on function grant_credits(json,uuid,numeric,text,text,timestamp with time zone) is 'Credits without a payment, once per key of whoever asks. Without a time of their own they expire as bought ones do.';
 grant execute on function grant_credits(json,uuid,numeric,text,text,timestamp with time zone) to munim_hasura;
-
-CREATE OR REPLACE FUNCTION public.has_had_money(p_gateway text, p_livemode boolean)
- RETURNS boolean
- LANGUAGE sql
- STABLE
-BEGIN ATOMIC
- SELECT (EXISTS ( SELECT
-            FROM ledger_accounts
-           WHERE ((ledger_accounts.code = ('gateway:'::text || has_had_money.p_gateway)) AND (ledger_accounts.livemode = has_had_money.p_livemode)))) AS "exists";
-END;
-comment on function has_had_money(text,boolean) is 'Whether a payment at that gateway was ever booked.';
 
 CREATE OR REPLACE FUNCTION public.has_open_attempt(p_payment_intent_id uuid)
  RETURNS boolean

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from journal import Journal
 from psycopg.rows import dict_row
 
+from app import budget
 from sandbox import migrations
 from sandbox.postgres import Postgres
 
@@ -52,6 +53,13 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 TEMPLATE = "untouched"  # a copy of `munim`: only what nobody is connected to can be copied
+
+
+@pytest.fixture(autouse=True)
+def time_without_end() -> Iterator[None]:
+    """Whatever a test left of its time, or failed to give back, the next one has all it needs."""
+    yield
+    budget.finish()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ from app.askers import ask_all
 from app.context import Context
 from app.endpoints import cron
 from app.failures import kept_apart
-from app.gateways import Capability
 from app.payments import checks, disputes, order_events, receipts
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ def check_disputes(ctx: Context) -> dict[str, int]:
     Each has an even share of the time that is left, so that none waits for another for ever.
     """
     kept = 0
-    polls = ctx.hasura.run("BeginDisputePolls", gateways=disputes.tellers(ctx))
+    polls = ctx.hasura.run("BeginDisputePolls")
     for waiting, poll in zip(range(len(polls), 0, -1), polls, strict=True):
         with (
             kept_apart(log, "not polled", gateway=poll["gateway"]),
@@ -101,7 +100,7 @@ def store_missing_receipts(ctx: Context) -> dict[str, int]:
 
 def _claim_receipts(ctx: Context, limit: int) -> Due:
     paused = ctx.pauses.gateways
-    gateways = [name for name in ctx.able(Capability.RECEIPT) if name not in paused]
+    gateways = [name for name in receipts.givers(ctx) if name not in paused]
     due: Due = ctx.hasura.run("ClaimReceipts", gateways=gateways, limit=limit)
     return due
 

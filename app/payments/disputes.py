@@ -14,11 +14,6 @@ from app.gateways import Capability, Finding, Gateway
 log = logging.getLogger(__name__)
 
 
-def tellers(ctx: Context) -> list[str]:
-    """Name the gateways that can be asked for disputes."""
-    return ctx.able(Capability.DISPUTES, Capability.PAYMENT_DISPUTES)
-
-
 def poll(ctx: Context, poll: dict[str, Any]) -> int:
     """Ask one gateway how its disputes stand, and keep what it says. Answers how many were kept.
 

@@ -2,9 +2,23 @@
 
 from typing import Any
 
+from app import gateways
+from app.config import ConfigError
 from app.context import Context
 from app.errors import GatewayUnavailableError
 from app.gateways import Capability
+
+
+def givers(ctx: Context) -> list[str]:
+    """Name the gateways that are set up and give receipts."""
+    return [name for name in gateways.names() if _gives(ctx, name)]
+
+
+def _gives(ctx: Context, name: str) -> bool:
+    try:
+        return Capability.RECEIPT in ctx.gateway(name).capabilities
+    except ConfigError:  # it is not set up
+        return False
 
 
 def store(ctx: Context, attempt: dict[str, Any]) -> bool:

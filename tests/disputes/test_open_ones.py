@@ -153,7 +153,7 @@ def test_each_is_asked_about_once_an_hour_the_longest_unasked_first(office: Offi
     assert office.teller.asked == [office.payment(1), office.payment(2)]
 
     office.wait(HOUR)
-    (poll,) = office.ctx.hasura.run("BeginDisputePolls", gateways=disputes_of.tellers(office.ctx))
+    (poll,) = office.ctx.hasura.run("BeginDisputePolls")
     office.teller.meanwhile.append(lambda: budget.begin(0))
     assert disputes_of.poll(office.ctx, poll) == 1  # there is time for one only
     budget.finish()
@@ -188,7 +188,7 @@ def test_a_silent_gateway_is_asked_no_more_when_its_time_is_up(office: Office) -
     office.disputed(3)
     for number in (1, 2, 3):
         office.teller.failures[office.payment(number)] = GatewayUnavailableError("no answer")
-    (poll,) = office.ctx.hasura.run("BeginDisputePolls", gateways=disputes_of.tellers(office.ctx))
+    (poll,) = office.ctx.hasura.run("BeginDisputePolls")
     office.teller.takes_all_the_time = True
     with pytest.raises(GatewayUnavailableError):
         disputes_of.poll(office.ctx, poll)
@@ -265,7 +265,7 @@ def test_a_process_that_dies_leaves_nothing_that_the_next_does_not_mend(
 
 def test_two_that_ask_at_once_ask_about_different_ones(office: Office) -> None:
     office.disputed(2)
-    (poll,) = office.ctx.hasura.run("BeginDisputePolls", gateways=disputes_of.tellers(office.ctx))
+    (poll,) = office.ctx.hasura.run("BeginDisputePolls")
     asked = {"gateway": "stripe", "asked_before": datetime.fromisoformat(poll["begun_at"])}
     with (
         psycopg.connect(office.url, row_factory=dict_row) as one,

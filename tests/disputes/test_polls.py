@@ -147,7 +147,7 @@ def test_a_list_that_was_cut_short_is_asked_for_again(office: Office) -> None:
 
 
 def test_a_list_for_which_there_is_no_time_is_asked_for_again(office: Office) -> None:
-    (poll,) = office.ctx.hasura.run("BeginDisputePolls", gateways=disputes_of.tellers(office.ctx))
+    (poll,) = office.ctx.hasura.run("BeginDisputePolls")
     found = say(office.paid["payment_attempt_id"])
     office.lister.listed = TakingAllTheTime([found, found])
 

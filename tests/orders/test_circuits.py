@@ -429,11 +429,11 @@ def test_an_attempt_says_that_its_gateway_takes_no_captures(db, office: Office) 
 
 def test_a_gateway_that_tells_of_no_disputes_is_asked_once_in_a_while(db, desk: Office) -> None:
     desk.paid()
-    (poll,) = desk.call("begin_dispute_polls", gateways=["stripe"])
+    (poll,) = desk.call("begin_dispute_polls")
     later(db, timedelta(hours=1))
     shut(db, "stripe", "dispute")
-    assert desk.call("begin_dispute_polls", gateways=["stripe"]) == []
+    assert desk.call("begin_dispute_polls") == []
 
     later(db, HALF_A_MINUTE)
-    (again,) = desk.call("begin_dispute_polls", gateways=["stripe"])
+    (again,) = desk.call("begin_dispute_polls")
     assert again["begun_at"] > poll["begun_at"]

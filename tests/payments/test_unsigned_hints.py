@@ -49,9 +49,6 @@ class Street(House):
             db.execute("update payment_attempts set gateway = 'payu'")
             db.execute("update refunds set gateway = 'payu', status = 'unknown'")
             db.execute("update refunds set next_check_at = clock_now() + interval '1 day'")
-            db.execute("set local session_replication_role = replica")  # accounts keep their codes
-            db.execute("update ledger_accounts set code = 'gateway:payu' where code ~ '^gateway'")
-            db.execute("set local session_replication_role = origin")
             db.execute(POLLED)
         self.attempt = paid["payment_attempt_id"]
 
@@ -85,7 +82,7 @@ class Street(House):
     def poll(self) -> bool:
         """Have the cron ask if it is time, and answer whether it was."""
         with psycopg.connect(self.url, row_factory=dict_row) as db:
-            return bool(Desk(db, SERVICE).call("begin_dispute_polls", gateways=["payu"]))
+            return bool(Desk(db, SERVICE).call("begin_dispute_polls"))
 
     def asked(self) -> bool:
         """The same of the refund."""

@@ -255,6 +255,8 @@ comment on column payment_attempts.receipt_asked_at is
 create index payment_attempts_by_intent on payment_attempts (payment_intent_id);
 create index payment_attempts_by_method on payment_attempts (payment_method_id)
 where payment_method_id is not null;
+create index payment_attempts_at_gateways on payment_attempts (gateway, livemode)
+where gateway_payment_id is not null;
 create index payment_attempts_unsent on payment_attempts (updated_at)
 where status in ('created', 'unknown') and payment_method_id is not null;
 create index payment_attempts_to_check on payment_attempts (next_check_at)

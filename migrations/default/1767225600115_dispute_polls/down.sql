@@ -3,5 +3,5 @@ drop function end_dispute_poll;
 drop function ask_about_disputes_soon;
 drop function begin_dispute_polls;
 drop function is_gateway_of_poll_failing;
-drop function has_had_money;
+drop function gateways_of_payments;
 drop table dispute_polls;

@@ -20,17 +20,38 @@ comment on column dispute_polls.complete_until is
 'When the last poll that came to its end began: what the gateway can be asked for was in our books '
 'then; null while none did.';
 
-create function has_had_money(p_gateway text, p_livemode boolean) returns boolean
+create function gateways_of_payments(p_livemode boolean) returns setof text
 language sql stable
+set search_path = public, pg_temp
 begin atomic
--- By its account, of which there are few: a look through payments would find millions.
-select exists(
-    select from ledger_accounts
-    where ledger_accounts.code = 'gateway:' || has_had_money.p_gateway
-        and ledger_accounts.livemode = has_had_money.p_livemode
-);
+-- From name to name along payment_attempts_at_gateways: there may be millions of payments.
+with recursive gateways (gateway) as (
+    select min(gateway)
+    from payment_attempts
+    where gateway_payment_id is not null
+    union all
+    select (
+        select min(payment_attempts.gateway)
+        from payment_attempts
+        where payment_attempts.gateway > gateways.gateway
+            and payment_attempts.gateway_payment_id is not null
+    )
+    from gateways
+    where gateways.gateway is not null
+)
+
+select gateways.gateway
+from gateways
+where gateways.gateway is not null
+    and not is_by_hand(gateways.gateway)
+    and exists (
+        select from payment_attempts
+        where payment_attempts.gateway = gateways.gateway
+            and payment_attempts.livemode = gateways_of_payments.p_livemode
+            and payment_attempts.gateway_payment_id is not null
+    );
 end;
-comment on function has_had_money is 'Whether a payment at that gateway was ever booked.';
+comment on function gateways_of_payments is 'The gateways that have ever had a payment of ours.';
 
 create function is_gateway_of_poll_failing(p_poll dispute_polls) returns boolean
 language sql stable
@@ -45,8 +66,7 @@ comment on function is_gateway_of_poll_failing is
 'Whether its gateway has told nothing of disputes lately, so that an answer is news.';
 grant execute on function is_gateway_of_poll_failing to munim_hasura;
 
-create function begin_dispute_polls(hasura_session json, p_gateways jsonb)
-returns setof dispute_polls
+create function begin_dispute_polls(hasura_session json) returns setof dispute_polls
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
@@ -61,9 +81,9 @@ begin
     select
         paid.gateway, v_livemode, clock_now() - interval '180 days', clock_now(),
         clock_now() + interval '1 hour'
-    from jsonb_array_elements_text(p_gateways) as paid (gateway)
+    from gateways_of_payments(v_livemode) as paid (gateway)
     -- One that is left alone is asked once in a while, and stays due.
-    where has_had_money(paid.gateway, v_livemode) and case
+    where case
         when exists (
             select from dispute_polls
             where dispute_polls.gateway = paid.gateway and dispute_polls.livemode = v_livemode
@@ -92,8 +112,8 @@ begin
 end;
 $$;
 comment on function begin_dispute_polls is
-'Which of p_gateways to ask for disputes, of those that ever had money, and since when: since shortly '
-'before its list was last read to its end, and since the oldest dispute that is open. Once an hour, or sooner where a hint was heard: called '
+'Whom to ask for disputes, and since when: each gateway since shortly before its list was last read to '
+'its end, and since the oldest dispute that is open. Once an hour, or sooner where a hint was heard: called '
 'again before that it answers none.';
 grant execute on function begin_dispute_polls to munim_hasura;
 
