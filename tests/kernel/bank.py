@@ -32,7 +32,10 @@ class Bank:
 
     @property
     def given_back_twice(self) -> set[UUID]:
-        """Name the payments of which refunds and a lost dispute took more than had come."""
+        """Name the payments of which refunds and a lost dispute took more than had come.
+
+        A dispute is for all of a payment here, so that any refund beside it is too much.
+        """
         return {
             attempt
             for attempt, state in self.disputes.items()

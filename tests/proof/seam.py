@@ -56,7 +56,6 @@ class Call:
     operation: str  # of GraphQL; of a gateway its method and path
     fields: Mapping[str, Any]  # variables of GraphQL, what a gateway is sent
     started: float
-    thread: int = 0  # a door may have several askers
     asks: peers.Meaning = peers.LOOK_UP  # of a gateway
     ended: float = 0.0
     fate: str = "answered"
@@ -175,7 +174,6 @@ class Seam:
             "method": request.method,
             "path": path,
             "started": time.monotonic(),
-            "thread": threading.get_ident(),
         }
         if path == HASURA_PATH:
             asked = json.loads(text)

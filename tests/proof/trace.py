@@ -24,15 +24,11 @@ def _without_intent(trace: list[Call]) -> Iterator[str]:
 
 
 def _inside_a_database_request(trace: list[Call]) -> Iterator[str]:
-    """No database request of a door is open while that door asks a gateway, in the same thread."""
+    """No database request of a door is open while that door asks a gateway."""
     for call in (one for one in trace if one.peer != "hasura"):
-        for other in (one for one in trace if one.peer == "hasura" and _is_beside(one, call)):
+        for other in (one for one in trace if one.peer == "hasura" and one.door == call.door):
             if other.started < call.ended and other.ended > call.started:
                 yield f"call {call.number} ({call.operation}) runs inside {other.operation}"
-
-
-def _is_beside(other: Call, call: Call) -> bool:
-    return (other.door, other.thread) == (call.door, call.thread)
 
 
 def _with_other_keys(trace: list[Call]) -> Iterator[str]:
