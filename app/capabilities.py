@@ -17,6 +17,8 @@ class Capability(StrEnum):
     RECEIPT = "receipt", "receipt_url"
     DISPUTES = "disputes", "find_disputes"  # it lists them by time
     PAYMENT_DISPUTES = "payment_disputes", "find_payment_disputes"  # it lists a payment's
+    REFUNDS = "refunds", "find_refunds"  # it lists a payment's, whoever made them
+    NEW_REFUNDS = "new_refunds", "find_new_refunds"  # it lists them by time
     UPI = "upi", "open_upi"
     PAYMENTS = "payments", "find_payments"  # its page may be paid more than once
     # By itself, what is paid a second time on a page. A refund's id it takes once, for good.

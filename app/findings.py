@@ -148,6 +148,14 @@ def dispute_in(
         )
 
 
+def refund_in(entry: Any, translate: Callable[[Any], Finding]) -> Finding:
+    """Translate an entry of a list of refunds; one that cannot be read keeps no other waiting."""
+    try:
+        return translate(entry)
+    except NONSENSE:
+        return Finding(subject=Subject.REFUND, outcome=Outcome.UNREADABLE)
+
+
 def _names(
     entry: Any, named: Callable[[Any], tuple[object, object]]
 ) -> tuple[str | None, str | None]:

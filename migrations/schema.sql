@@ -2770,6 +2770,32 @@ create table refund_reasons (
 comment on table refund_reasons is 'Why money goes back: the closed list that a refund names one of.';
 grant select on refund_reasons to munim_hasura;
 
+create table refund_searches (
+    payment_attempt_id uuid not null,
+    organization_id uuid not null,
+    livemode boolean not null,
+    gateway text not null,
+    looks smallint not null default 0,
+    began_at timestamp with time zone not null default clock_now(),
+    told_at timestamp with time zone not null default clock_now(),
+    asked_at timestamp with time zone,
+    due_at timestamp with time zone default clock_now(),
+    created_at timestamp with time zone not null default clock_now(),
+    updated_at timestamp with time zone not null default clock_now(),
+    constraint refund_searches_pkey PRIMARY KEY (payment_attempt_id),
+    constraint refund_search_is_of_an_attempt FOREIGN KEY (payment_attempt_id, organization_id, livemode) REFERENCES payment_attempts(id, organization_id, livemode),
+    constraint refund_search_ends_after_two_looks CHECK (looks >= 0 AND looks <= 2)
+);
+comment on table refund_searches is 'Captured payments of which something said that more was given back than our books say: their gateways are asked for all refunds of them. A payment of which nothing speaks has no row, and is not asked about.';
+comment on column refund_searches.looks is 'How many answers have come since something last spoke of it.';
+comment on column refund_searches.began_at is 'Since when it waits for an answer.';
+comment on column refund_searches.told_at is 'When something last spoke of it.';
+comment on column refund_searches.due_at is 'When the gateway is asked; null when it has answered, or a person must look.';
+CREATE INDEX refund_searches_to_make ON public.refund_searches USING btree (due_at) WHERE (due_at IS NOT NULL);
+comment on index refund_searches_to_make is 'Queue of check_refunds.';
+CREATE TRIGGER refund_search_updated_at BEFORE UPDATE ON refund_searches FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+grant select on refund_searches to munim_hasura;
+
 create table refund_status_words (
     profile text not null,
     status text not null,
@@ -3459,6 +3485,7 @@ begin
     end if;
 
     v_reason := settle_refund(v_refund, p_event.notice, p_event.occurred_at);
+    perform search_refunds(v_attempt) where is_refused_refund(p_event, v_refund);
     perform note_gateway_event(
         p_event.id, case when v_reason is null then 'applied' else 'ignored' end, v_attempt,
         v_reason
@@ -5495,6 +5522,51 @@ $function$;
 comment on function claim_refund_checks(json,integer,jsonb) is 'Answers refunds that are due to be asked about, and puts each off to its next time, so that who dies with them loses nothing. After the last time a person must look: see exceptions. Those of a gateway that is left alone wait, and no question is counted, but for one in half a minute that finds out whether it answers. None is answered of p_paused, gateways that whoever calls is to ask nothing.';
 grant execute on function claim_refund_checks(json,integer,jsonb) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.claim_refund_searches(hasura_session json, p_limit integer, p_paused jsonb DEFAULT '[]'::jsonb)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_ids constant uuid[] := lock_due_refund_searches(
+        (hasura_session ->> 'x-hasura-livemode')::boolean,
+        p_limit,
+        array(select jsonb_array_elements_text(p_paused))
+    );
+    v_search refund_searches;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    for v_search in
+        update refund_searches
+        set
+            asked_at = clock_now(),
+            due_at = case
+                when began_at > clock_now() - interval '7 days'
+                    then clock_now() + interval '30 minutes'
+            end
+        where payment_attempt_id = any(v_ids)
+        returning *
+    loop
+        perform record_exception(
+            attempt.organization_id, attempt.livemode, 'unconfirmed-refund', 'payment_attempt',
+            attempt.id, attempt.amount_captured, attempt.currency,
+            format(
+                'something spoke at %s of money of %s given back at %s, which does not answer',
+                v_search.told_at, attempt.gateway_payment_id, attempt.gateway
+            )
+        )
+        from payment_attempts as attempt
+        where attempt.id = v_search.payment_attempt_id and v_search.due_at is null;
+    end loop;
+    return query select * from payment_attempts where id = any(v_ids);
+end;
+$function$;
+comment on function claim_refund_searches(json,integer,jsonb) is 'Answers payments whose refunds are due to be asked for, and puts each off by half an hour, so that who dies with them, or hears nothing, loses nothing. After a week of silence a person must look: see exceptions. Those of a gateway that is left alone wait, but for one in half a minute; none is answered of p_paused.';
+grant execute on function claim_refund_searches(json,integer,jsonb) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.claim_return_checks(hasura_session json, p_payment_intent_id uuid)
  RETURNS SETOF payment_attempts
  LANGUAGE plpgsql
@@ -6238,6 +6310,38 @@ $function$;
 comment on function end_refund_look(json,uuid,integer) is 'The gateway has answered what became of a refund that succeeded, after so many looks before, and its answer is kept: that look counts, and the next one is due in its time. Called again it changes nothing.';
 grant execute on function end_refund_look(json,uuid,integer) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.end_refund_search(hasura_session json, p_payment_attempt_id uuid, p_is_found boolean)
+ RETURNS SETOF payment_attempts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_search refund_searches;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+
+    update refund_searches
+    set
+        looks = looks + 1,
+        due_at = case
+            when not p_is_found and looks = 0 then clock_now() + interval '1 hour'
+        end
+    where payment_attempt_id = p_payment_attempt_id
+        and livemode::text = hasura_session ->> 'x-hasura-livemode'
+        and told_at <= asked_at  -- what is spoken of since then was perhaps not there
+        and looks < 2
+    returning * into v_search;
+    if v_search.payment_attempt_id is not null then
+        perform resolve_exception('unconfirmed-refund', 'payment_attempt', p_payment_attempt_id);
+    end if;
+    return query select * from payment_attempts where id = v_search.payment_attempt_id;
+end;
+$function$;
+comment on function end_refund_search(json,uuid,boolean) is 'The gateway has listed the refunds of a payment, and what our books had not is kept. Where there was nothing of the kind it is asked once more an hour later, for a list may lag, and then no more.';
+grant execute on function end_refund_search(json,uuid,boolean) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.entry_type(p_entry ledger_entries)
  RETURNS text
  LANGUAGE sql
@@ -6522,14 +6626,14 @@ begin
     return case p_event.notice ->> 'subject'
         when 'refund' then case
             when ask_refund_now(p_event) then true
-            else list_unconfirmed_refund(p_event, p_attempt)
+            else search_hinted_refund(p_event, p_attempt)
         end
         when 'dispute' then ask_dispute_soon(p_event, p_attempt)
         else false
     end;
 end;
 $function$;
-comment on function follow_hint(gateway_events,payment_attempts) is 'Has a gateway asked about a refund or a dispute that it, or somebody in its name, hints at, or a person look for a refund that we did not make; false where there is nothing to do. However often it is called, the gateway is asked once in five minutes.';
+comment on function follow_hint(gateway_events,payment_attempts) is 'Has a gateway asked about a refund or a dispute that it, or somebody in its name, hints at, or for all refunds of a payment where it is none of ours; false where there is nothing to do. However often it is called, the gateway is asked once in five minutes.';
 
 CREATE OR REPLACE FUNCTION public.follow_order(p_order orders, p_intent payment_intents, p_session json)
  RETURNS void
@@ -7003,7 +7107,7 @@ begin
     return query select * from payment_attempts where id = v_attempt.id and v_is_new;
 end;
 $function$;
-comment on function hear_hint(json,text,text,jsonb,text) is 'A message that its gateway does not sign, and so anybody''s: it is not kept, but counted, and books nothing. At most it brings forward when the gateway is asked about a refund or for its disputes, and has a captured payment listed for a person, once. Answers the payment if so. Called again it counts again, and asks no more often.';
+comment on function hear_hint(json,text,text,jsonb,text) is 'A message that its gateway does not sign, and so anybody''s: it is not kept, but counted, and books nothing. At most it brings forward when the gateway is asked about a refund, for those of a payment or for its disputes, and has a captured payment listed for a person, once. Answers the payment if so. Called again it counts again, and asks no more often.';
 grant execute on function hear_hint(json,text,text,jsonb,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.held_receipts_account(p_transfer bank_transfers, p_reference_id uuid)
@@ -7434,6 +7538,15 @@ END;
 comment on function is_put_off(refunds) is 'Whether its gateway takes no refunds at present: it is reserved all the same, and check_refunds sends it.';
 grant execute on function is_put_off(refunds) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.is_refused_refund(p_event gateway_events, p_refund refunds)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT (((p_event).type = 'answer'::text) AND (((p_event).notice ->> 'outcome'::text) = 'failed'::text) AND ((p_refund).status = ANY (ARRAY['created'::text, 'unknown'::text])));
+END;
+comment on function is_refused_refund(gateway_events,refunds) is 'Whether a gateway said no to a refund that our books allow: somebody may have given the money back there.';
+
 CREATE OR REPLACE FUNCTION public.is_taken_at_once(p_attempt payment_attempts)
  RETURNS boolean
  LANGUAGE sql
@@ -7827,37 +7940,6 @@ BEGIN ATOMIC
 END;
 comment on function list_parked_events(text,uuid[]) is 'An event that a destination did not take is for a person.';
 
-CREATE OR REPLACE FUNCTION public.list_unconfirmed_refund(p_event gateway_events, p_attempt payment_attempts)
- RETURNS boolean
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_refund constant refunds := refund_of_notice(p_event);
-begin
-    if p_attempt.status is distinct from 'captured' or v_refund.id is not null
-        or p_event.notice ->> 'failure_code' is not null
-    then
-        return false;
-    end if;
-    -- A line for each payment, however many refunds of it anybody makes up.
-    perform record_exception(
-        p_attempt.organization_id, p_attempt.livemode, 'unconfirmed-refund', 'payment_attempt',
-        p_attempt.id,
-        greatest(least((p_event.notice ->> 'amount')::numeric, p_attempt.amount_captured), 0)
-        ::bigint,
-        p_attempt.currency,
-        format(
-            'somebody says as %s that money of %s was given back, as %s: look whether it was',
-            p_event.gateway, p_attempt.gateway_payment_id,
-            left(p_event.notice ->> 'gateway_refund_id', 40)
-        )
-    );
-    return true;
-end;
-$function$;
-comment on function list_unconfirmed_refund(gateway_events,payment_attempts) is 'Has a person look for a refund that is none of ours and that nobody vouches for; false where the payment is not captured, the refund is known, or it came to nothing.';
-
 CREATE OR REPLACE FUNCTION public.list_waiting_bank_transfers(hasura_session json)
  RETURNS SETOF bank_transfers
  LANGUAGE plpgsql
@@ -8051,6 +8133,42 @@ begin
 end;
 $function$;
 comment on function lock_due_order_charges(boolean,integer,text[],text) is 'The charges that wait for whoever sends them and nobody has locked, the longest waiting first: of p_probed alone, or of all gateways but the silent ones.';
+
+CREATE OR REPLACE FUNCTION public.lock_due_refund_searches(p_livemode boolean, p_limit integer, p_paused text[])
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_deaf constant text[] := silent_gateways(p_livemode, 'look-up');
+    v_gateway text;
+    v_search refund_searches;
+    v_ids uuid[] := '{}';
+begin
+    foreach v_gateway in array v_deaf loop
+        exit when cardinality(v_ids) >= p_limit;
+        continue when v_gateway = any(p_paused);
+        select * into v_search
+        from refund_searches
+        where due_at <= clock_now() and livemode = p_livemode and gateway = v_gateway
+        order by due_at
+        limit 1
+        for no key update skip locked;
+        if v_search.due_at is not null and may_ask_gateway(v_gateway, p_livemode, 'look-up') then
+            v_ids := v_ids || v_search.payment_attempt_id;
+        end if;
+    end loop;
+    return v_ids || array(
+        select payment_attempt_id
+        from refund_searches
+        where due_at <= clock_now() and livemode = p_livemode and gateway <> all(v_deaf || p_paused)
+        order by due_at
+        limit p_limit - cardinality(v_ids)
+        for no key update skip locked
+    );
+end;
+$function$;
+comment on function lock_due_refund_searches(boolean,integer,text[]) is 'The payments whose refunds are due to be asked for and nobody has locked, the longest due first. Of those that wait for a gateway that is left alone there is one, which finds out whether it answers; of p_paused none.';
 
 CREATE OR REPLACE FUNCTION public.lock_due_refunds(p_livemode boolean, p_limit integer, p_paused text[])
  RETURNS uuid[]
@@ -11922,6 +12040,47 @@ end;
 $function$;
 comment on function seal_ledger_block(json,integer) is 'Seals what has been posted since the last block; no row when there is nothing. Postings go on meanwhile: what commits later is sealed by the next block.';
 grant execute on function seal_ledger_block(json,integer) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.search_hinted_refund(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refund constant refunds := refund_of_notice(p_event);
+begin
+    if v_refund.id is not null or p_event.notice ->> 'failure_code' is not null then
+        return false;
+    end if;
+    return search_refunds(p_attempt);
+end;
+$function$;
+comment on function search_hinted_refund(gateway_events,payment_attempts) is 'Looks for a refund that is none of ours and that nobody vouches for; false where its payment is not captured, the refund is known, or it came to nothing.';
+
+CREATE OR REPLACE FUNCTION public.search_refunds(p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_attempt.status is distinct from 'captured' or is_by_hand(p_attempt.gateway) then
+        return false;
+    end if;
+    insert into refund_searches as known (payment_attempt_id, organization_id, livemode, gateway)
+    values (p_attempt.id, p_attempt.organization_id, p_attempt.livemode, p_attempt.gateway)
+    on conflict (payment_attempt_id) do update
+    set
+        looks = 0,
+        began_at = case when known.due_at is null then clock_now() else known.began_at end,
+        told_at = clock_now(),
+        -- Some hints anybody may send: the gateway is asked no more often than this by all of them.
+        due_at = least(
+            known.due_at, greatest(clock_now(), known.asked_at + interval '5 minutes')
+        );
+    return true;
+end;
+$function$;
+comment on function search_refunds(payment_attempts) is 'Has check_refunds ask for all refunds of a captured payment, at its next tick or five minutes after it last did; false where there is nobody to ask.';
 
 CREATE OR REPLACE FUNCTION public.set_credit_rate(hasura_session json, p_currency text, p_rate numeric, p_valid_from timestamp with time zone)
  RETURNS SETOF credit_rates

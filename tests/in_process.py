@@ -95,10 +95,27 @@ class Fault:
         return answer
 
 
+def where(node: Any, variables: dict[str, Any]) -> tuple[str, list[Any]]:
+    """Write a condition of `_eq`, `_in` and `_or` in SQL."""
+    parts: list[str] = []
+    values: list[Any] = []
+    for each in node.fields:
+        if each.name.value == "_or":
+            ways = [where(one, variables) for one in each.value.values]
+            parts.append(f"({' or '.join(way for way, _ in ways)})")
+            values += [value for _, given in ways for value in given]
+            continue
+        for test in each.value.fields:
+            sign = {"_eq": "= %s", "_in": "= any(%s::text[])"}[test.name.value]
+            parts.append(f"{each.name.value}::text {sign}")
+            values.append(variables[test.value.name.value])
+    return f"({' and '.join(parts)})", values
+
+
 class Hasura:
     """Runs the service's operations as Hasura does, each in a transaction of its own.
 
-    It knows mutations that are one function, and queries of one table by ids.
+    It knows mutations that are one function, and queries of one table by what is in its columns.
     """
 
     def __init__(self, url: str, session: dict[str, str], fault: Fault) -> None:
@@ -127,20 +144,19 @@ class Hasura:
         if not root.arguments:
             return Money(db, self.session).call(root.name.value)
         (argument,) = root.arguments
-        given = {
-            each.name.value: (each.value.name if hasattr(each.value, "name") else None)
-            for each in argument.value.fields
-        }
         if argument.name.value == "args":
+            given = {
+                each.name.value: (each.value.name if hasattr(each.value, "name") else None)
+                for each in argument.value.fields
+            }
             arguments = {
                 name.removeprefix("p_"): variables.get(variable.value)
                 for name, variable in given.items()
             }
             return Money(db, self.session).call(root.name.value, **arguments)
-        (column,), (value,) = given, variables.values()
-        return db.execute(
-            f"select * from {root.name.value} where {column} = %s", [value]
-        ).fetchall()
+        condition, values = where(argument.value, variables)
+        query = f"select * from {root.name.value} where {condition}"
+        return db.execute(query, values).fetchall()
 
     def _shape(self, db: Any, row: dict[str, Any]) -> dict[str, Any]:
         """As Hasura prints it, beside an attempt its payment, and beside a refund its attempt."""

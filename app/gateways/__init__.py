@@ -69,7 +69,7 @@ NOBODYS = Device("127.0.0.1", "Mozilla/5.0")  # gateways take no empty ones
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What the payer is asked for. Frozen in the database, so that asking twice asks the same."""
+    """What the payer is asked for. Frozen in the database: asking twice asks the same."""
 
     id: str  # the payment attempt: the gateway's idempotency key and its reference to us
     amount: Money
@@ -156,8 +156,7 @@ class Checkout:
     reference: str  # the gateway's name for it, or ours where the gateway takes it
     url: str
     form: Mapping[str, str] = field(default_factory=dict)  # to POST to `url`; empty: to go there
-    # Origins that a form is led on to from there, as a policy names them: "https://*.example".
-    # Chromium holds a form to its page's policy until the last redirect.
+    # Origins that a form is led on to from there: a browser holds it to its page's policy.
     leads_to: tuple[str, ...] = ()
 
 
@@ -224,8 +223,7 @@ class Gateway(Protocol):
     def capture(self, payment_attempt_id: str, gateway_payment_id: str, amount: Money) -> Finding:
         """Take what is authorized; the rest is released. Safe to repeat with the same amount.
 
-        A part is taken where Capability.PARTS is declared. After a refusal another amount may be
-        asked for.
+        A part where Capability.PARTS is declared. After a refusal another amount may be asked for.
         """
 
     def cancel(self, payment_attempt_id: str, gateway_payment_id: str) -> Finding:
@@ -245,6 +243,12 @@ class Gateway(Protocol):
 
     def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
         """Look a refund up among its payment's. None: the gateway certainly has none such."""
+
+    def find_refunds(self, gateway_payment_id: str) -> Sequence[Finding]:
+        """List all refunds of a payment as they stand, whoever made them."""
+
+    def find_new_refunds(self, since: datetime) -> Iterator[Finding]:
+        """List the refunds made since then, of whichever payment."""
 
     def find_disputes(self, since: datetime) -> Iterator[Finding]:
         """List disputes opened since then, the newest first; UNREADABLE what cannot be read."""

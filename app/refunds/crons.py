@@ -8,7 +8,7 @@ from app.askers import ask_all
 from app.context import Context
 from app.endpoints import cron
 from app.failures import kept_apart
-from app.refunds import sending
+from app.refunds import searches, sending
 
 log = logging.getLogger(__name__)
 
@@ -17,11 +17,14 @@ log = logging.getLogger(__name__)
 def check_refunds(ctx: Context) -> dict[str, int]:
     """Look up refunds that have not ended and are due, and send those that never left.
 
-    A refund is put off to its next time before its gateway is asked, so that one that cannot be
-    asked about keeps nobody else waiting. Silence is no answer: it is asked again in half an hour.
+    Then all refunds are asked for of payments of which something said that there is one more.
+    Whatever is asked about is put off to its next time before its gateway is asked, so that one
+    that cannot be asked about keeps nobody else waiting. Silence is no answer: it is asked again in
+    half an hour.
     """
     asked, answered = ask_all(ctx, partial(_claim, ctx), partial(_is_answered, ctx))
-    return {"asked": asked, "answered": answered}
+    searched, told = ask_all(ctx, partial(_claim_searches, ctx), partial(_is_told, ctx))
+    return {"asked": asked + searched, "answered": answered + told}
 
 
 def _claim(ctx: Context, limit: int) -> list[dict[str, Any]]:
@@ -39,3 +42,16 @@ def _is_answered(ctx: Context, refund: dict[str, Any]) -> bool:
     if status == "unknown" or outcome.is_silent:
         ctx.hasura.run("AskRefundAgain", refundId=refund["id"])
     return status not in {None, "unknown"}
+
+
+def _claim_searches(ctx: Context, limit: int) -> list[dict[str, Any]]:
+    due: list[dict[str, Any]] = ctx.hasura.run(
+        "ClaimRefundSearches", limit=limit, paused=ctx.pauses.gateways
+    )
+    return due
+
+
+def _is_told(ctx: Context, attempt: dict[str, Any]) -> bool:
+    with kept_apart(log, "not searched", attempt_id=attempt["id"]) as outcome:
+        searches.search(ctx, attempt)
+    return outcome.failure is None

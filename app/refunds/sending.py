@@ -8,11 +8,12 @@ from app import circuits, inbox
 from app.context import Context
 from app.errors import GatewaySilentError, GatewayUnavailableError
 from app.findings import BY_HAND
-from app.gateways import Capability, RefundOrder
+from app.gateways import Capability, Finding, Gateway, RefundOrder
 from app.money import Money
 from app.refunds.schemas import Refund
 
 ASKABLE = ("created", "unknown")
+MADE_THERE = "gateway"  # who asked for a refund that somebody made at the gateway
 # For so long a gateway may send what was paid twice back by itself. None says how long it takes;
 # what Cashfree shows of it took minutes.
 GIVEN_BACK_AGE_MAX = timedelta(hours=1)
@@ -84,7 +85,7 @@ def check(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
     gateway, account = row["gateway"], row["gateway_account"]
     payment_id = row["payment_attempt"]["gateway_payment_id"]
     with circuits.looking_up(ctx, row):
-        found = ctx.gateway(gateway).find_refund(row["id"], payment_id)
+        found = _look_up(ctx.gateway(gateway), row, payment_id)
     if found is not None:
         ours = replace(found, refund_id=row["id"])
         inbox.keep_found(ctx, row, ours)
@@ -103,6 +104,15 @@ def check(ctx: Context, row: dict[str, Any]) -> dict[str, Any]:
     if row["status"] == "succeeded":
         ctx.hasura.run("EndRefundLook", refundId=row["id"], looks=int(row["looks"]))
     return state(ctx, row["id"])
+
+
+def _look_up(gateway: Gateway, row: dict[str, Any], payment_id: str) -> Finding | None:
+    """Find a refund by our name for it or, where somebody made it there, by the gateway's."""
+    if row["requested_by"] != MADE_THERE or Capability.REFUNDS not in gateway.capabilities:
+        return gateway.find_refund(row["id"], payment_id)
+    name = row["gateway_refund_id"]
+    listed = gateway.find_refunds(payment_id)
+    return next((one for one in listed if one.gateway_refund_id == name), None)
 
 
 def state(ctx: Context, refund_id: str) -> dict[str, Any]:

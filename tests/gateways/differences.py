@@ -180,9 +180,17 @@ DIFFERENCES: dict[tuple[str, str], Difference] = {
         "https://docs.payu.in/reference/payment-state-explanations",
         payu.a_link_that_was_declined_is_the_end_of_the_payment,
     ),
+    ("payu", "new_refunds"): Difference(
+        "refunds are listed by payment: no command lists them by time",
+        "https://docs.payu.in/reference/check_action_status_api_with_payu_id",
+    ),
     ("payu", "payment_disputes"): Difference(
         "what is disputed is in the list of disputes, which is read since a time",
         "https://docs.payu.in/reference/read-chargeback-api",
+    ),
+    ("cashfree", "new_refunds"): Difference(
+        "refunds are listed by order: no call lists them by time",
+        "https://www.cashfree.com/docs/api-reference/payments/latest/refunds/get",
     ),
     ("cashfree", "disputes"): Difference(
         "disputes are looked up by an order, a payment or their own id: no call lists them by time",

@@ -52,6 +52,7 @@ class PayuWorld:
             Ask.FIND: "verify_payment",
             Ask.REFUND: "cancel_refund_transaction",
             Ask.FIND_REFUND: "getAllRefundsFromTxnIds",
+            Ask.FIND_REFUNDS: "getAllRefundsFromTxnIds",
             Ask.SETTLEMENTS: "settlement.range",
             Ask.FIND_DISPUTES: "chargebacks.list",
         }
@@ -94,6 +95,10 @@ class PayuWorld:
     def decide(self, dispute: Finding, outcome: Outcome) -> None:
         path = f"/disputes/{dispute.gateway_dispute_id}/decide"
         self.stage.control(path, {"outcome": str(outcome)})
+
+    def refund_there(self, payment: Finding, amount: int) -> None:
+        path = f"/transactions/{payment.gateway_payment_id}/refund"
+        assert "request_id" in self.stage.control(path, {"amount": amount})
 
     def settle(self) -> None:
         """Settle at an hour when India's day, by which PayU reports, is the world's day, too."""

@@ -357,6 +357,90 @@ def a_look_up_of_a_refund_without_an_answer_is_not_nothing(world: World, kind: s
     assert refund_found(world, order).outcome in GOES_BACK
 
 
+# Refunds that somebody makes at the gateway, past us
+
+
+def listed_refunds(world: World, payment: Finding) -> list[Finding]:
+    return list(world.adapter.find_refunds(str(payment.gateway_payment_id)))
+
+
+@scenario(Capability.REFUNDS)
+def every_refund_of_a_payment_is_listed_whoever_made_it(world: World) -> None:
+    _, _, payment = paid(world)
+    assert listed_refunds(world, payment) == []
+    ours = world.stage.refund_order(payment, 1_000)
+    answered = world.adapter.refund(ours)
+    world.refund_there(payment, 2_000)
+    found = {one.amount.amount: one for one in listed_refunds(world, payment) if one.amount}
+
+    assert {amount: one.refund_id for amount, one in found.items()} == {1_000: ours.id, 2_000: None}
+    assert found[1_000].gateway_refund_id == answered.gateway_refund_id
+    for one in found.values():
+        assert (one.subject, one.outcome) == (Subject.REFUND, Outcome.SUCCEEDED)
+        assert one.gateway_payment_id == payment.gateway_payment_id
+        assert one.gateway_refund_id
+
+
+@scenario(Capability.REFUNDS)
+def the_refunds_of_another_payment_are_not_listed(world: World) -> None:
+    (_, _, first), (_, _, second) = paid(world), paid(world)
+    world.refund_there(first, 1_000)
+
+    assert len(listed_refunds(world, first)) == 1
+    assert listed_refunds(world, second) == []
+
+
+@scenario(Capability.REFUNDS, Refunds.WAIT_THEN_SUCCEED)
+def a_refund_that_was_made_there_is_followed_by_its_name(world: World) -> None:
+    _, _, payment = paid(world, refunds=Refunds.WAIT_THEN_SUCCEED)
+    world.refund_there(payment, 1_000)
+    (before,) = listed_refunds(world, payment)
+    world.stage.advance(DAY)
+    (after,) = listed_refunds(world, payment)
+
+    assert (before.outcome, after.outcome) == (Outcome.PENDING, Outcome.SUCCEEDED)
+    assert before.gateway_refund_id == after.gateway_refund_id
+
+
+@scenario(Capability.REFUNDS, each=["refuse", "error_500", "nonsense"])
+def a_list_of_refunds_without_an_answer_is_not_empty(world: World, kind: str) -> None:
+    _, _, payment = paid(world)
+    world.refund_there(payment, 1_000)
+    world.stage.fault(world.operations[Ask.FIND_REFUNDS], kind)
+    with pytest.raises(GatewayUnavailableError):
+        listed_refunds(world, payment)
+
+    assert len(listed_refunds(world, payment)) == 1
+
+
+def new_refunds(world: World, payment: Finding) -> list[Finding]:
+    """Look for a payment's among all refunds that were made lately."""
+    found = world.adapter.find_new_refunds(world.stage.now() - timedelta(hours=1))
+    return [one for one in found if one.gateway_payment_id == payment.gateway_payment_id]
+
+
+@scenario(Capability.NEW_REFUNDS)
+def a_refund_is_in_the_list_of_new_ones_for_a_time(world: World) -> None:
+    _, _, payment = paid(world)
+    world.refund_there(payment, 1_000)
+    (found,) = new_refunds(world, payment)
+    world.stage.advance(3 * DAY)
+
+    assert [found] == listed_refunds(world, payment)
+    assert new_refunds(world, payment) == []
+
+
+@scenario(Capability.NEW_REFUNDS, each=["refuse", "error_500", "nonsense"])
+def a_list_of_new_refunds_without_an_answer_is_not_empty(world: World, kind: str) -> None:
+    _, _, payment = paid(world)
+    world.refund_there(payment, 1_000)
+    world.stage.fault(world.operations[Ask.FIND_NEW_REFUNDS], kind)
+    with pytest.raises(GatewayUnavailableError):
+        new_refunds(world, payment)
+
+    assert len(new_refunds(world, payment)) == 1
+
+
 # Disputes
 
 

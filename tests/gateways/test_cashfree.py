@@ -288,7 +288,7 @@ def test_what_cashfree_has_given_back_by_itself_is_not_asked_for_again(
     [
         of_its_own(cf_payment_id=17),  # of another payment
         of_its_own(refund_status="CANCELLED"),
-        refund(refund_id="a1b2", refund_amount=1000),  # of the merchant's own, made at the console
+        refund(refund_id="a1b2", refund_amount=1000),  # made at the console
     ],
 )
 def test_what_has_not_gone_back_is_asked_for(
@@ -310,6 +310,25 @@ def test_a_refusal_of_what_cashfree_gave_back_meanwhile_is_no_failure(
 
     assert (found.outcome, found.refund_id) == (Outcome.SUCCEEDED, REFUND)
     assert found.gateway_refund_id == "1243460973"
+
+
+def test_all_refunds_of_a_payment_are_those_of_its_order_that_are_its_own(
+    adapter: Adapter, answers: responses.RequestsMock
+) -> None:
+    ours = REFUND.replace("-", "")
+    there = [
+        refund(refund_amount=1000, refund_id="a1b2", cf_refund_id=1),  # made at the console
+        refund(refund_amount=1000, refund_id=ours, cf_refund_id=2),
+        of_its_own(cf_refund_id=3, refund_id=ours),  # a name in it is none that we gave
+        refund(refund_amount=1000, refund_id="c3d4", cf_refund_id=4, cf_payment_id=17),
+    ]
+    answers.get(REFUNDS, json=there)
+    found = adapter.find_refunds(f"{ATTEMPT}:1453002795")
+
+    assert [(one.gateway_refund_id, one.refund_id) for one in found] == [
+        *(("1", None), ("2", REFUND), ("3", None)),
+    ]
+    assert {one.gateway_payment_id for one in found} == {f"{ATTEMPT}:1453002795"}
 
 
 def test_a_list_of_refunds_that_is_refused_is_no_answer(

@@ -170,7 +170,7 @@ def test_another_refund_of_cashfrees_is_not_ours(cash, answers, change) -> None:
 
 
 def test_a_report_with_a_new_cursor_for_ever_ends(cash, answers, monkeypatch) -> None:
-    monkeypatch.setattr(cashfree, "PAGES_MAX", 5)
+    monkeypatch.setattr(cashfree.settlements, "PAGES_MAX", 5)
     asked: list[int] = []
 
     def page(_: object) -> tuple[int, dict[str, str], str]:
@@ -193,6 +193,8 @@ def test_refunds_that_are_no_list_say_nothing(payu: PayU, refunds: Any) -> None:
 
     with pytest.raises(GatewayUnavailableError):
         payu.find_refund(PAYU_REFUND, TXNID)
+    with pytest.raises(GatewayUnavailableError):
+        payu.find_refunds(TXNID)
 
 
 @responses.activate
@@ -315,6 +317,11 @@ CALLS: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
         lambda g: g.find_refund(rz.REFUND, "pay_1"),
         [rz.listed(rz.refund())],
     ),
+    "razorpay find_refunds": (lambda g: g.find_refunds("pay_1"), [rz.listed(rz.refund())]),
+    "razorpay find_new_refunds": (
+        lambda g: list(g.find_new_refunds(rz.NOW)),
+        [rz.listed(rz.refund())],
+    ),
     "razorpay disputes": (lambda g: list(g.find_disputes(rz.NOW)), [rz.listed(rz.dispute())]),
     "razorpay settlements": (lambda g: list(g.settlements(DAY)), [RECON]),
     "cashfree open": (lambda g: g.open(charge()), [CF_ORDER]),
@@ -334,6 +341,10 @@ CALLS: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
         lambda g: g.refund(refund_order(f"{cf.ATTEMPT}:1453002795", cf.REFUND)),
         [cf.refund(refund_amount=1000)],
     ),
+    "cashfree find_refunds": (
+        lambda g: g.find_refunds(f"{cf.ATTEMPT}:1453002795"),
+        [[cf.refund(refund_amount=1000)]],
+    ),
     "cashfree disputes": (
         lambda g: g.find_payment_disputes(f"{cf.ATTEMPT}:1453002795"),
         [[cf.dispute()]],
@@ -345,6 +356,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
         [known(), {"status": 1, "error_code": "102", "request_id": "1", "mihpayid": "1"}],
     ),
     "payu find_refund": (lambda g: g.find_refund(PAYU_REFUND, TXNID), [listed()]),
+    "payu find_refunds": (lambda g: g.find_refunds(TXNID), [listed()]),
 }
 
 

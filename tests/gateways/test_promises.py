@@ -444,6 +444,8 @@ ASKED: dict[str, Callable[[Gateway], object]] = {
         Query(str(uuid4()), datetime.now(UTC), gateway_session_id="order_Sample0001")
     ),
     "find_refund": lambda gateway: gateway.find_refund(str(uuid4()), "123456789"),
+    "find_refunds": lambda gateway: gateway.find_refunds("123456789"),
+    "find_new_refunds": lambda gateway: list(gateway.find_new_refunds(datetime.now(UTC))),
     "refund": lambda gateway: gateway.refund(refund()),
     "settlements": lambda gateway: list(gateway.settlements(date(2026, 11, 20))),
     "capture": lambda gateway: gateway.capture(str(uuid4()), "123456789", Money(100, "INR")),

@@ -121,6 +121,8 @@ CALLS: dict[str, tuple[Callable[[Adapter], Any], list[Any]]] = {
     "find a charge": (lambda g: g.find(query(gateway_customer_id="cus_1")), [listed(INTENT)]),
     "search a page": (lambda g: g.find(query()), [listed(PAGE), PAGE]),
     "find_refund": (lambda g: g.find_refund(REFUND, "pi_1"), [listed(REFUNDED)]),
+    "find_refunds": (lambda g: g.find_refunds("pi_1"), [listed(REFUNDED)]),
+    "find_new_refunds": (lambda g: list(g.find_new_refunds(NOW)), [listed(REFUNDED)]),
     "find_disputes": (lambda g: list(g.find_disputes(NOW)), [listed(DISPUTE)]),
     "find_setup": (lambda g: g.find_setup(ATTEMPT, "cs_2"), [SETUP]),
     "receipt_url": (lambda g: g.receipt_url("pi_1"), [INTENT]),

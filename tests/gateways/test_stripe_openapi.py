@@ -148,6 +148,8 @@ QUESTIONS: dict[str, Callable[[Adapter], object]] = {
     "find by payment": lambda adapter: adapter.find(query(gateway_payment_id="pi_1")),
     "find by customer": lambda adapter: adapter.find(query(gateway_customer_id="cus_1")),
     "find by reference": lambda adapter: adapter.find(query()),
+    "list refunds": lambda adapter: adapter.find_refunds("pi_1"),
+    "list new refunds": lambda adapter: list(adapter.find_new_refunds(NOW)),
     "find a refund": lambda adapter: adapter.find_refund("r", "pi_1"),
     "find a setup": lambda adapter: adapter.find_setup("m", "cs_1"),
     "settlements": lambda adapter: list(adapter.settlements(date(2026, 11, 20))),

@@ -82,6 +82,8 @@ class Ask(StrEnum):
     EXPIRE = "expire"
     REFUND = "refund"
     FIND_REFUND = "find_refund"
+    FIND_REFUNDS = "find_refunds"  # where Capability.REFUNDS is declared
+    FIND_NEW_REFUNDS = "find_new_refunds"  # where Capability.NEW_REFUNDS is declared
     SETTLEMENTS = "settlements"
     FIND_DISPUTES = "find_disputes"  # where Capability.DISPUTES is declared
     FIND_PAYMENT_DISPUTES = "find_payment_disputes"  # where Capability.PAYMENT_DISPUTES is
@@ -216,6 +218,9 @@ class World(Protocol):
 
     def decide(self, dispute: Finding, outcome: Outcome) -> None:
         """Go on with a dispute: UNDER_REVIEW, WON or LOST."""
+
+    def refund_there(self, payment: Finding, amount: int) -> None:
+        """Refund as somebody does on the gateway's own pages, who names nothing of ours."""
 
     def settle(self) -> None:
         """Have the gateway settle what is due, on the day of `stage.now()`."""

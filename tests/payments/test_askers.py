@@ -213,6 +213,7 @@ def test_a_pause_is_over_when_the_gateway_said_or_after_half_a_minute(
 
 ROW: dict[str, Any] = attempt(1) | {
     "payment_attempt_id": "a-1",
+    "requested_by": "service",
     "gateway_payment_id": "pi_1",
     "gateway_customer_id": "cus_1",
     "gateway_payment_method_id": "pm_1",

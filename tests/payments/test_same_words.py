@@ -144,6 +144,7 @@ class Refunds:
         ctx = context(hasura=self, gateway=lambda _: self, now=lambda: NOW)
         row: dict[str, Any] = {
             "id": "refund-1",
+            "requested_by": "service",
             "status": status,
             "gateway": "stripe",
             "gateway_account": "",

@@ -86,6 +86,8 @@ ASKED: dict[str, Callable[[Any], object]] = {
     "find": lambda gateway: gateway.find(Query(ID, NOW)),
     "find_payments": lambda gateway: gateway.find_payments(Query(ID, NOW)),
     "find_refund": lambda gateway: gateway.find_refund(ID, ORDER.gateway_payment_id),
+    "find_refunds": lambda gateway: gateway.find_refunds(ORDER.gateway_payment_id),
+    "find_new_refunds": lambda gateway: list(gateway.find_new_refunds(NOW)),
     "find_disputes": lambda gateway: list(gateway.find_disputes(NOW)),
     "find_payment_disputes": lambda gateway: gateway.find_payment_disputes("pay_1"),
     "find_setup": lambda gateway: gateway.find_setup(ID, "cs_1"),
@@ -98,7 +100,7 @@ IDS = ("id", "payment_attempt_id", "payment_intent_id", "organization_id", "obje
 TEXTS = (
     *("name", "title", "source", "type", "detail_type", "object_type", "object", "class", "detail"),
     *("gateway_account", "gateway_payment_id", "gateway_customer_id", "gateway_session_id"),
-    *("gateway_payment_method_id", "gateway_dispute_id", "reason"),
+    *("gateway_payment_method_id", "gateway_dispute_id", "reason", "requested_by"),
 )
 TIMES = (
     *("created_at", "updated_at", "expires_at", "not_found_is_believed_at"),

@@ -59,7 +59,6 @@ KEYS = uuid5(NAMESPACE_URL, "https://www.cashfree.com/docs/api-reference/payment
 
 OVER = {Outcome.PAID, Outcome.CANCELED, Outcome.EXPIRED}
 
-PAGES_MAX = 1000  # of a report
 OTHER_ORDER = "Cashfree answered with another order"
 KNOWN_ORDER = {"order_already_exists", "order_id_already_exists"}
 KNOWN_REFUND = {"refund_id_already_exists", "refund_already_exists"}
@@ -97,7 +96,7 @@ class Adapter:
         {
             *(Capability.AUTHORIZE, Capability.PARTS, Capability.CANCEL, Capability.EXPIRE),
             *(Capability.UPI, Capability.PAYMENTS, Capability.GIVES_BACK),
-            Capability.PAYMENT_DISPUTES,
+            *(Capability.PAYMENT_DISPUTES, Capability.REFUNDS),
         }
     )
     methods: ClassVar[frozenset[Method]] = frozenset(OFFERS)
@@ -191,6 +190,10 @@ class Adapter:
         body = as_object(found.body)
         return translated(lambda: findings.of_refund_called(refund_id, gateway_payment_id, body))
 
+    def find_refunds(self, gateway_payment_id: str) -> Sequence[Finding]:
+        there = self._refunds(gateway_payment_id)
+        return translated(lambda: refunds.of_payment(gateway_payment_id, there))
+
     def find_payment_disputes(self, gateway_payment_id: str) -> Sequence[Finding]:
         """Ask for the disputes of the payment's order: one question."""
         order_id = findings.order_of(gateway_payment_id)
@@ -219,17 +222,9 @@ class Adapter:
         )
 
     def settlements(self, day: date) -> Iterator[SettlementLine]:
-        cursor: str | None = None
-        for _ in range(PAGES_MAX):
-            wanted = settlements.request(day, cursor)
-            page = answer(partial(self.http.send, "/settlement/recon", wanted))
-            yield from translated(partial(settlements.lines, page))
-            following = page.get("cursor")
-            if not following or following == cursor:
-                return
-            cursor = str(following)
-        message = f"Cashfree's report has more than {PAGES_MAX} pages"
-        raise GatewayUnavailableError(message)
+        return settlements.read(
+            lambda wanted: answer(partial(self.http.send, "/settlement/recon", wanted)), day
+        )
 
     def _order_of(self, charge: Charge) -> Object:
         """Open the order, or fetch the one that has this id already, and see that it is ours."""
@@ -247,13 +242,16 @@ class Adapter:
         return found
 
     def _given_back(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
+        there = self._refunds(gateway_payment_id)
+        return translated(lambda: refunds.given_back(refund_id, gateway_payment_id, there))
+
+    def _refunds(self, gateway_payment_id: str) -> list[Object]:
         path = f"/orders/{findings.order_of(gateway_payment_id)}/refunds"
         try:
             found = look_up(lambda: self.http.get(path))
         except GatewayRefusedError as refusal:  # which says nothing of the refund
             raise GatewayUnavailableError(refusal.message) from refusal
-        there = found and as_list(found.body)
-        return translated(lambda: refunds.given_back(refund_id, gateway_payment_id, there or []))
+        return as_list(found.body) if found else []
 
     def _refunded_before(self, order: RefundOrder, refusal: RefusedReplyError) -> Finding:
         """Tell the refund that has this id already, as it is: its amount may speak against it."""

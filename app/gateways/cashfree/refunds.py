@@ -29,6 +29,19 @@ def name(refund_id: str) -> str:
     return UUID(refund_id).hex
 
 
+def of_payment(gateway_payment_id: str, refunds: Sequence[Object]) -> list[Finding]:
+    """Translate those of an order's refunds that are of this payment, whoever made them.
+
+    What Cashfree gave back by itself has no name of ours, whatever stands there.
+    """
+    order_id, _, payment = gateway_payment_id.rpartition(":")
+    return [
+        findings.of_refund({**each, "order_id": order_id})
+        for each in refunds
+        if text(each.get("cf_payment_id")) == payment
+    ]
+
+
 def given_back(
     refund_id: str, gateway_payment_id: str, refunds: Sequence[Object]
 ) -> Finding | None:

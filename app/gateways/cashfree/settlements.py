@@ -3,10 +3,14 @@
 https://www.cashfree.com/docs/api-reference/payments/latest/settlements/settlement-reconciliation
 """
 
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
+from functools import partial
 from typing import Any
 
+from app.errors import GatewayUnavailableError
 from app.gateways import Settled, SettlementLine
+from app.gateways.cashfree.answers import translated
 from app.gateways.cashfree.findings import payment_name
 from app.gateways.cashfree.words import (
     INDIA,
@@ -22,6 +26,7 @@ from app.gateways.cashfree.words import time as moment
 from app.money import Money
 
 PAGE_LINES = 500
+PAGES_MAX = 1000
 LAST_SECOND = time(23, 59, 59)
 
 
@@ -32,6 +37,20 @@ def request(day: date, cursor: str | None) -> dict[str, Any]:
         "pagination": {"limit": PAGE_LINES, "cursor": cursor},
         "filters": {"start_date": first.isoformat(), "end_date": last.isoformat()},
     }
+
+
+def read(ask: Callable[[dict[str, Any]], Object], day: date) -> Iterator[SettlementLine]:
+    """Read a day's report, page by page. Raises GatewayUnavailableError for one without an end."""
+    cursor: str | None = None
+    for _ in range(PAGES_MAX):
+        page = ask(request(day, cursor))
+        yield from translated(partial(lines, page))
+        following = page.get("cursor")
+        if not following or following == cursor:
+            return
+        cursor = str(following)
+    message = f"Cashfree's report has more than {PAGES_MAX} pages"
+    raise GatewayUnavailableError(message)
 
 
 def lines(page: Object) -> list[SettlementLine]:

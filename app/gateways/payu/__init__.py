@@ -3,7 +3,7 @@
 https://docs.payu.in/docs/prebuilt-checkout-page-integration
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
@@ -82,7 +82,7 @@ class Adapter:
 
     name: ClassVar[str] = "payu"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.DISPUTES, Capability.UPI, Capability.UNASKED}
+        {Capability.DISPUTES, Capability.REFUNDS, Capability.UPI, Capability.UNASKED}
     )
     methods: ClassVar[frozenset[Method]] = frozenset(METHODS.values()) - {Method.BANK_DEBIT}
     currencies: ClassVar[frozenset[str]] = frozenset({findings.CURRENCY})
@@ -174,16 +174,19 @@ class Adapter:
         return found
 
     def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
+        found = [
+            each for each in self.find_refunds(gateway_payment_id) if each.refund_id == refund_id
+        ]
+        return min(found, key=lambda each: SUREST.index(each.outcome), default=None)
+
+    def find_refunds(self, gateway_payment_id: str) -> Sequence[Finding]:
         answer = self._command("getAllRefundsFromTxnIds", gateway_payment_id)
         listed = answer.get("Refund Details")
         if listed is None and _says(answer, "no refunds found"):
-            return None
-        found = [
-            findings.of_refund(each, gateway_payment_id)
-            for each in findings.refunds_of(listed)
-            if references.refund_id(str(each.get("RefundToken"))) == refund_id
+            return []
+        return [
+            findings.of_refund(each, gateway_payment_id) for each in findings.refunds_of(listed)
         ]
-        return min(found, key=lambda each: SUREST.index(each.outcome), default=None)
 
     def find_disputes(self, since: datetime) -> Iterator[Finding]:
         """List chargebacks, by the day. Where no key is set nothing is known of them."""

@@ -6,7 +6,7 @@ https://razorpay.com/docs/api/
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import quote
 
 from app.config import ConfigError
@@ -36,13 +36,15 @@ from app.gateways import (
 from app.gateways.razorpay import findings, intents, orders, settlements
 from app.gateways.razorpay.answers import MALFORMED, answer, look_up
 from app.gateways.razorpay.findings import Entity
-from app.gateways.razorpay.lists import SIZE, items, pages
+from app.gateways.razorpay.lists import SIZE, every, items, pages
 from app.gateways.razorpay.notices import notice
 from app.gateways.razorpay.signatures import is_signed, payment_returned
 from app.http import Http
 from app.money import Money
 
 REASON_LENGTH_MAX = 256  # of a note
+
+Translate = Callable[[Entity], Finding]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,10 @@ class Adapter:
     name: ClassVar[str] = "razorpay"
     # Neither an order nor an authorization can be called off by its API.
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.AUTHORIZE, Capability.DISPUTES, Capability.UPI, Capability.PAYMENTS}
+        {
+            *(Capability.AUTHORIZE, Capability.DISPUTES, Capability.UPI, Capability.PAYMENTS),
+            *(Capability.REFUNDS, Capability.NEW_REFUNDS),
+        }
     )
     methods: ClassVar[frozenset[Method]] = frozenset(orders.METHODS)
     currencies: ClassVar[frozenset[str]] = frozenset({"INR"})
@@ -183,9 +188,15 @@ class Adapter:
         )
 
     def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
-        path = f"/payments/{_segment(gateway_payment_id)}/refunds"
-        found = pages(lambda skip: self._list(path, skip, findings.of_refund))
-        return next((one for page in found for one in page if one.refund_id == refund_id), None)
+        listed = self._refunds(gateway_payment_id)
+        return next((one for one in listed if one.refund_id == refund_id), None)
+
+    def find_refunds(self, gateway_payment_id: str) -> Sequence[Finding]:
+        return list(self._refunds(gateway_payment_id))
+
+    def find_new_refunds(self, since: datetime) -> Iterator[Finding]:
+        when = {"from": int(since.timestamp())}
+        return every(lambda skip: self._list("/refunds", skip, findings.of_listed_refund, when))
 
     def find_disputes(self, since: datetime) -> Iterator[Finding]:
         """List disputes until a whole page is too old: only how many to skip can be asked for."""
@@ -198,8 +209,7 @@ class Adapter:
     def read(self, delivery: Delivery, now: datetime) -> Notice:
         given = delivery.headers.get("x-razorpay-signature", "")
         if not is_signed(delivery.body, given, self.settings.webhook_secret):
-            message = "this is not signed by Razorpay"
-            raise SignatureInvalidError(message)
+            raise SignatureInvalidError("this is not signed by Razorpay")
         try:
             event = parse(delivery.body)
             return notice(event, delivery, now, livemode=self.settings.livemode)
@@ -238,7 +248,7 @@ class Adapter:
 
     def _make_order(self, charge: Charge) -> Entity:
         try:
-            order = answer(lambda: self.http.send("/orders", orders.order(charge)), _order)
+            order = answer(lambda: self.http.send("/orders", orders.order(charge)), orders.read)
         except GatewayRefusedError:
             known = self._order_of(charge.id)  # perhaps another tab was a moment quicker
             if known is None:
@@ -251,49 +261,39 @@ class Adapter:
     def _order_of(self, payment_attempt_id: str, known: str = "") -> Entity | None:
         """Find the order of a reference; of several, the known one, or what got furthest."""
         query = {"receipt": payment_attempt_id, "count": SIZE}
-        orders = answer(
+        found = answer(
             lambda: self.http.get("/orders", query),
             lambda body: [
-                _order(one)
+                orders.read(one)
                 for one in items(body)
                 if findings.reference_of(one) == payment_attempt_id
             ],
         )
-        return min(orders, key=lambda one: (one["id"] != known, _precedence(one)), default=None)
+        return min(found, key=lambda each: (each["id"] != known, orders.rank(each)), default=None)
 
     def _order_in(self, query: Query) -> Entity | None:
         if query.gateway_session_id is None:
             return self._order_of(query.payment_attempt_id)
         path = f"/orders/{_segment(query.gateway_session_id)}"
-        order = look_up(lambda: self.http.get(path), _order)
+        order = look_up(lambda: self.http.get(path), orders.read)
         if order and order["id"] != query.gateway_session_id:
             message = "Razorpay answered with another order"
             raise GatewayUnavailableError(message)
         return order
 
+    def _refunds(self, gateway_payment_id: str) -> Iterator[Finding]:
+        path = f"/payments/{_segment(gateway_payment_id)}/refunds"
+        return every(lambda skip: self._list(path, skip, findings.of_refund))
+
     def _list(
-        self, path: str, skip: int, translate: Callable[[Entity], Finding]
+        self, path: str, skip: int, translate: Translate, when: dict[str, int] | None = None
     ) -> Sequence[Finding]:
         """Read one page of a list; of something that there is not, an empty one."""
         found = look_up(
-            lambda: self.http.get(path, {"count": SIZE, "skip": skip}),
+            lambda: self.http.get(path, {"count": SIZE, "skip": skip, **(when or {})}),
             lambda body: [translate(one) for one in items(body)],
         )
         return found or ()
-
-
-def _order(body: Any) -> Entity:
-    """Check that this is an order, all that is read of it later."""
-    order: Entity = body
-    Money(order["amount"], order["currency"])
-    if not (isinstance(order["id"], str) and isinstance(order["status"], str)):
-        raise TypeError("this is no order")
-    return order
-
-
-def _precedence(order: Entity) -> tuple[int, Any]:
-    progress = {"paid": 0, "attempted": 1}
-    return progress.get(order["status"], 2), order["created_at"]
 
 
 def _segment(identifier: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.errors import GatewayRefusedError
-from app.findings import dispute_in
+from app.findings import dispute_in, refund_in
 from app.gateways import Finding, Method, Outcome, Query, RefundOrder, Subject
 from app.gateways.razorpay.answers import error_of
 from app.gateways.razorpay.declines import decline_class
@@ -196,6 +196,11 @@ def of_refund(refund: Entity) -> Finding:
         gateway_payment_id=refund["payment_id"],
         amount=Money(refund["amount"], refund["currency"]),
     )
+
+
+def of_listed_refund(refund: Any) -> Finding:
+    """Translate a refund of a list, which may have others that can be read."""
+    return refund_in(refund, of_refund)
 
 
 def of_refund_of(order: RefundOrder, refund: Entity) -> Finding:

@@ -31,3 +31,9 @@ def pages(page: Callable[[int], Sequence[T]], size: int = SIZE) -> Iterator[Sequ
             return
     message = f"Razorpay lists more than {PAGES_MAX * size} things"
     raise GatewayUnavailableError(message)
+
+
+def every(page: Callable[[int], Sequence[T]]) -> Iterator[T]:
+    """Give the things of all pages, one by one."""
+    for found in pages(page):
+        yield from found

@@ -7,6 +7,8 @@ https://razorpay.com/docs/payments/payment-gateway/web-integration/hosted/integr
 from typing import Any
 
 from app.gateways import Charge, Method
+from app.gateways.razorpay.findings import Entity
+from app.money import Money
 
 # What the hosted page can be asked to show alone. It takes no EMI.
 METHODS = {
@@ -64,3 +66,18 @@ def form(charge: Charge, *, key_id: str, order_id: str, name: str) -> dict[str, 
         "cancel_url": charge.cancel_url,
     }
     return {name: value for name, value in fields.items() if value}
+
+
+def read(body: Any) -> Entity:
+    """Check that this is an order, all that is read of it later."""
+    order: Entity = body
+    Money(order["amount"], order["currency"])
+    if not (isinstance(order["id"], str) and isinstance(order["status"], str)):
+        raise TypeError("this is no order")
+    return order
+
+
+def rank(order: Entity) -> tuple[int, Any]:
+    """Say how far an order got: the furthest is the least."""
+    progress = {"paid": 0, "attempted": 1}
+    return progress.get(order["status"], 2), order["created_at"]

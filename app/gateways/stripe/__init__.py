@@ -3,7 +3,7 @@
 https://docs.stripe.com/api
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
@@ -191,6 +191,12 @@ class Adapter:
 
     def find_refund(self, refund_id: str, gateway_payment_id: str) -> Finding | None:
         return search.refund_by_reference(self.client, refund_id, gateway_payment_id)
+
+    def find_refunds(self, gateway_payment_id: str) -> Sequence[Finding]:
+        return search.refunds(self.client, gateway_payment_id)
+
+    def find_new_refunds(self, since: datetime) -> Iterator[Finding]:
+        yield from search.new_refunds(self.client, since)
 
     def find_disputes(self, since: datetime) -> Iterator[Finding]:
         yield from search.disputes(self.client, since)

@@ -13,7 +13,7 @@ from typing import Any
 import stripe
 
 from app.errors import GatewayUnavailableError
-from app.findings import dispute_in
+from app.findings import dispute_in, refund_in
 from app.gateways import Finding, Query
 from app.gateways.stripe import findings
 from app.gateways.stripe.answers import answer
@@ -78,16 +78,29 @@ def refund_by_reference(
     client: stripe.StripeClient, refund_id: str, gateway_payment_id: str
 ) -> Finding | None:
     """Look through the refunds of a payment."""
+    found = refunds(client, gateway_payment_id)
+    return next((one for one in found if one.refund_id == refund_id), None)
+
+
+def refunds(client: stripe.StripeClient, gateway_payment_id: str) -> list[Finding]:
+    """List the refunds of a payment, whoever made them."""
     params: Any = {"payment_intent": gateway_payment_id, "limit": 100}
+    return answer(
+        lambda: [
+            findings.of_refund(each)
+            for each in _all(client.v1.refunds.list(params).auto_paging_iter())
+        ]
+    )
 
-    def search() -> Finding | None:
-        for refund in _all(client.v1.refunds.list(params).auto_paging_iter()):
-            found = findings.of_refund(refund)
-            if found.refund_id == refund_id:
-                return found
-        return None
 
-    return answer(search)
+def new_refunds(client: stripe.StripeClient, since: datetime) -> Iterator[Finding]:
+    """List them page by page, without a limit: whoever asks takes as many as they have time for."""
+    params: Any = {"created": {"gte": int((since - SKEW).timestamp())}, "limit": 100}
+    listed = answer(lambda: client.v1.refunds.list(params).auto_paging_iter())
+
+    while (found := answer(lambda: next(listed, END))) is not END:
+        entry = found.to_dict() if isinstance(found, stripe.StripeObject) else found
+        yield refund_in(entry, findings.of_refund)
 
 
 def disputes(client: stripe.StripeClient, since: datetime) -> Iterator[Finding]:

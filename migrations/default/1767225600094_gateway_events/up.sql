@@ -450,7 +450,7 @@ begin
     return case p_event.notice ->> 'subject'
         when 'refund' then case
             when ask_refund_now(p_event) then true
-            else list_unconfirmed_refund(p_event, p_attempt)
+            else search_hinted_refund(p_event, p_attempt)
         end
         when 'dispute' then ask_dispute_soon(p_event, p_attempt)
         else false
@@ -458,8 +458,9 @@ begin
 end;
 $$;
 comment on function follow_hint is
-'Has a gateway asked about a refund or a dispute that it, or somebody in its name, hints at, or a person '
-'look for a refund that we did not make; false where there is nothing to do. However often it is called, the gateway is asked once in five minutes.';
+'Has a gateway asked about a refund or a dispute that it, or somebody in its name, hints at, or for all refunds '
+'of a payment where it is none of ours; false where there is nothing to do. However often it is called, the '
+'gateway is asked once in five minutes.';
 
 create function apply_hint(p_event gateway_events) returns void
 language plpgsql volatile

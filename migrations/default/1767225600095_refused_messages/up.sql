@@ -103,7 +103,7 @@ end;
 $$;
 comment on function hear_hint is
 'A message that its gateway does not sign, and so anybody''s: it is not kept, but counted, and books nothing. '
-'At most it brings forward when the gateway is asked about a refund or for its disputes, and has a captured '
-'payment listed for a person, once. Answers the payment if so. Called again it counts again, and asks no '
-'more often.';
+'At most it brings forward when the gateway is asked about a refund, for those of a payment or for its disputes, '
+'and has a captured payment listed for a person, once. Answers the payment if so. Called again it counts '
+'again, and asks no more often.';
 grant execute on function hear_hint to munim_hasura;

@@ -1032,39 +1032,6 @@ comment on function ask_refund_now is
 'Brings the next question about a refund forward to now, or to five minutes after a hint last did so; false '
 'where it has ended, or is none of ours.';
 
-create function list_unconfirmed_refund(p_event gateway_events, p_attempt payment_attempts)
-returns boolean
-language plpgsql volatile
-set search_path = public, pg_temp
-as $$
-declare
-    v_refund constant refunds := refund_of_notice(p_event);
-begin
-    if p_attempt.status is distinct from 'captured' or v_refund.id is not null
-        or p_event.notice ->> 'failure_code' is not null
-    then
-        return false;
-    end if;
-    -- A line for each payment, however many refunds of it anybody makes up.
-    perform record_exception(
-        p_attempt.organization_id, p_attempt.livemode, 'unconfirmed-refund', 'payment_attempt',
-        p_attempt.id,
-        greatest(least((p_event.notice ->> 'amount')::numeric, p_attempt.amount_captured), 0)
-        ::bigint,
-        p_attempt.currency,
-        format(
-            'somebody says as %s that money of %s was given back, as %s: look whether it was',
-            p_event.gateway, p_attempt.gateway_payment_id,
-            left(p_event.notice ->> 'gateway_refund_id', 40)
-        )
-    );
-    return true;
-end;
-$$;
-comment on function list_unconfirmed_refund is
-'Has a person look for a refund that is none of ours and that nobody vouches for; false where the payment is '
-'not captured, the refund is known, or it came to nothing.';
-
 create function require_capture(p_attempt payment_attempts) returns void
 language plpgsql stable
 set search_path = public, pg_temp
@@ -1170,6 +1137,15 @@ end;
 comment on function mismatch_of_refund is
 'What speaks against acting on a message about a refund, as `class: detail`, or null.';
 
+create function is_refused_refund(p_event gateway_events, p_refund refunds) returns boolean
+language sql immutable
+begin atomic
+select p_event.type = 'answer' and p_event.notice ->> 'outcome' = 'failed'
+    and p_refund.status in ('created', 'unknown');
+end;
+comment on function is_refused_refund is
+'Whether a gateway said no to a refund that our books allow: somebody may have given the money back there.';
+
 create function apply_refund_notice(p_event gateway_events) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -1215,6 +1191,7 @@ begin
     end if;
 
     v_reason := settle_refund(v_refund, p_event.notice, p_event.occurred_at);
+    perform search_refunds(v_attempt) where is_refused_refund(p_event, v_refund);
     perform note_gateway_event(
         p_event.id, case when v_reason is null then 'applied' else 'ignored' end, v_attempt,
         v_reason

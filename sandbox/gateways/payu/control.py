@@ -37,6 +37,7 @@ class Control:
             post("/transactions/{id}/cancel", self.cancel),
             post("/transactions/{id}/decide", self.decide),
             post("/transactions/{id}/dispute", self.dispute),
+            post("/transactions/{id}/refund", self.refund),
             post("/refunds/{id}/decide", self.decide_refund),
             post("/disputes/{id}/decide", self.decide_dispute),
             post("/settle", self.settle),
@@ -91,6 +92,17 @@ class Control:
         reason = str(order.get("reason", "Fraud - Card Absent Environment"))
         with self.books.store.transaction():
             return JSONResponse(public(self.payu.disputes.open(transaction, reason)), 201)
+
+    async def refund(self, request: Request) -> Response:
+        """Refund in PayU's dashboard, past the merchant's service: an `amount` of paise, or all."""
+        order = await read_object(request)
+        transaction = self._of(request)
+        if transaction is None:
+            return _refuse("no such transaction", 404)
+        with self.books.store.transaction():
+            amount = int(order.get("amount") or transaction["amount"])
+            refund = self.payu.refunds.make(transaction, amount)
+        return JSONResponse(public(refund), 201) if refund else _refuse("it cannot go back", 409)
 
     async def decide_refund(self, request: Request) -> Response:
         """Decide a refund, named by its token or its request id."""

@@ -9,6 +9,7 @@ from sandbox.gateways.server.state import Books, Document, Slice
 
 KIND = "refund"
 TOKEN_LENGTH_MAX = 23
+DASHBOARD_TOKEN_LENGTH = 16
 EQUAL_SECONDS_MIN = 300  # between two refunds of the same amount
 DECIDED_SECONDS = 300
 ARN_SECONDS = 86400
@@ -55,6 +56,12 @@ class Refunds:
             "mihpayid": mihpayid,
             "error_code": code,
         }
+
+    def make(self, transaction: Document, amount: int) -> Document | None:
+        """Refund as in the dashboard, which makes up the token. None: it cannot go back."""
+        token = number(DASHBOARD_TOKEN_LENGTH)
+        is_refused = self._refusal(transaction, token, amount) is not None
+        return None if is_refused else self._open(transaction, token, amount)
 
     def _refusal(self, transaction: Document | None, token: str, amount: int) -> int | None:
         if not token or len(token) > TOKEN_LENGTH_MAX:

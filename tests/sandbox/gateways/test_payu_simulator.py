@@ -457,6 +457,21 @@ def test_a_refund_needs_a_token_and_a_captured_payment(payu: Payu) -> None:
     assert payu.refund({"mihpayid": "1"}, "1.00")["error_code"] == 116
 
 
+def test_the_dashboard_refunds_under_a_token_of_its_own(payu: Payu) -> None:
+    transaction = payu.paid()
+    made = payu.control(f"/transactions/{transaction['id']}/refund", {"amount": 1000})
+    details = payu.command("getAllRefundsFromTxnIds", transaction["id"])["Refund Details"]
+    (listed,) = details[transaction["mihpayid"]]
+
+    assert (listed["Amount"], listed["Status"]) == ("10.00", "success")
+    assert (listed["RequestID"], listed["RefundToken"]) == (made["request_id"], made["id"])
+    assert len(listed["RefundToken"]) != 22  # as long as none of the service's
+    for amount in (10**9, -1):
+        refused = payu.control(f"/transactions/{transaction['id']}/refund", {"amount": amount})
+        assert "error" in refused
+    assert "error" in payu.control("/transactions/nobodys/refund")
+
+
 def test_a_token_is_taken_once(payu: Payu) -> None:
     transaction, token = payu.paid(), uuid4().hex[:23]
     answers = [payu.refund(transaction, amount, token) for amount in ("10.00", "10.00", "20.00")]

@@ -1,0 +1,6 @@
+drop function end_refund_search;
+drop function claim_refund_searches;
+drop function lock_due_refund_searches;
+drop function search_hinted_refund;
+drop function search_refunds;
+drop table refund_searches;
