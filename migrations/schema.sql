@@ -892,13 +892,15 @@ create table dispute_polls (
     gateway text not null,
     livemode boolean not null,
     ask_since timestamp with time zone not null,
+    refunds_since timestamp with time zone not null default clock_now() - '1 day'::interval,
     begun_at timestamp with time zone not null,
     due_at timestamp with time zone not null,
     complete_until timestamp with time zone,
     constraint dispute_polls_pkey PRIMARY KEY (gateway, livemode)
 );
-comment on table dispute_polls is 'How far each gateway has been asked for disputes: a dispute is nobody''s answer to a call of ours, so what no webhook told of is found only by asking for its list, or, where there is none, about each dispute that is open.';
+comment on table dispute_polls is 'How far each gateway has been asked for disputes, and for refunds that were made there: neither is anybody''s answer to a call of ours, so what no webhook told of is found only by asking for its list, or, where there is none of disputes, about each that is open.';
 comment on column dispute_polls.ask_since is 'From when on the gateway''s list is read this time, where it has one.';
+comment on column dispute_polls.refunds_since is 'From when on its list of new refunds is read this time, where it has one: for those that somebody made there, and of which no message came.';
 comment on column dispute_polls.begun_at is 'When the gateway was last asked.';
 comment on column dispute_polls.due_at is 'When it is asked next: an hour later, or soon where a message that proves nothing speaks of a dispute.';
 comment on column dispute_polls.complete_until is 'When the last poll that came to its end began: what the gateway can be asked for was in our books then; null while none did.';
@@ -4177,6 +4179,9 @@ begin
     set
         begun_at = excluded.begun_at,
         due_at = excluded.due_at,
+        refunds_since = coalesce(
+            dispute_polls.complete_until - interval '5 minutes', excluded.refunds_since
+        ),
         -- What is open is asked about again: its decision may have been lost on the way.
         -- A gateway's clock is not ours, and some tell whole seconds: the readings overlap.
         ask_since = least(

@@ -1,11 +1,14 @@
-"""Disputes that no webhook told of: the gateways are asked, and each is kept as it stands."""
+"""Disputes that no webhook told of: the gateways are asked, and each is kept as it stands.
+
+So are refunds that somebody made at a gateway, past us, where it lists them by time.
+"""
 
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from app import budget, circuits, inbox
+from app import budget, circuits, inbox, outside_refunds
 from app.context import Context
 from app.errors import GatewayUnavailableError
 from app.failures import kept_apart
@@ -15,12 +18,12 @@ log = logging.getLogger(__name__)
 
 
 def poll(ctx: Context, poll: dict[str, Any]) -> int:
-    """Ask one gateway how its disputes stand, and keep what it says. Answers how many were kept.
+    """Ask one gateway how its disputes stand, and what was refunded there; keep what it says.
 
     Where it lists them by time the list is read, the newest first; else it is asked about each that
     is open in our books. What is known already changes nothing. A poll counts as done at its end
     only: a list that time cut short is read again in full, and of the open ones those that were not
-    asked about come first the next time.
+    asked about come first the next time. Answers how many were kept.
     """
     gateway = ctx.gateway(poll["gateway"])
     if Capability.DISPUTES in gateway.capabilities:
@@ -33,6 +36,11 @@ def poll(ctx: Context, poll: dict[str, Any]) -> int:
     for finding in found:
         inbox.keep(ctx, poll["gateway"], finding, "look-up")
         kept += 1
+        if _is_over():
+            return kept
+    listed = _new_refunds(ctx, gateway, poll)
+    for brought in outside_refunds.bring_new(ctx, poll["gateway"], listed):
+        kept += brought
         if _is_over():
             return kept
     if not _is_over():
@@ -48,6 +56,13 @@ def _is_over() -> bool:
 def _listed(ctx: Context, gateway: Gateway, poll: dict[str, Any]) -> Iterator[Finding]:
     with circuits.reading_disputes(ctx, poll):
         yield from gateway.find_disputes(datetime.fromisoformat(poll["ask_since"]))
+
+
+def _new_refunds(ctx: Context, gateway: Gateway, poll: dict[str, Any]) -> Iterator[Finding]:
+    """List what was refunded there lately, where the gateway tells."""
+    if Capability.NEW_REFUNDS in gateway.capabilities:
+        with circuits.reading_disputes(ctx, poll):
+            yield from gateway.find_new_refunds(datetime.fromisoformat(poll["refunds_since"]))
 
 
 def _open_ones(ctx: Context, gateway: Gateway, poll: dict[str, Any]) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from books import broken_invariants, settle
 from in_process import CrashError, House
-from money_back import Desk
+from money_back import Desk, listed
 from psycopg.rows import dict_row
 
 from app import budget
@@ -42,10 +42,16 @@ class Lister:
     """A gateway that lists disputes, and may fall silent in the middle of it."""
 
     listed: list[Finding] = field(default_factory=list)
+    refunds: list[Finding] = field(default_factory=list)
+    asked_for_refunds: list[datetime] = field(default_factory=list)
     capabilities: frozenset[Capability] = frozenset(Capability)
     asked: list[datetime] = field(default_factory=list)
     silent_after: int | None = None
     failure: Exception | None = None
+
+    def find_new_refunds(self, since: datetime) -> Iterator[Finding]:
+        self.asked_for_refunds.append(since)
+        yield from self.refunds
 
     def find_disputes(self, since: datetime) -> Iterator[Finding]:
         self.asked.append(since)
@@ -379,3 +385,83 @@ def test_nonsense_of_one_gateway_keeps_no_other_waiting(
 
     assert check_disputes(ctx) == {"kept": 1}
     assert len(broken.asked) == 1
+
+
+def refunded(attempt_id: object, name: str = "re_1", **changes: Any) -> Finding:
+    """A refund that somebody made at the gateway."""
+    said: dict[str, Any] = {
+        "outcome": Outcome.SUCCEEDED,
+        "gateway_payment_id": f"pi_{attempt_id}",
+        "gateway_refund_id": name,
+        "amount": Money(1000, "USD"),
+    }
+    return Finding(subject=Subject.REFUND, **(said | changes))
+
+
+def refunds(office: Office) -> list[tuple[str, str]]:
+    rows = office.rows("select requested_by, status from refunds")
+    return [(row["requested_by"], row["status"]) for row in rows]
+
+
+def test_a_refund_made_there_that_no_webhook_told_of_is_booked_once(office: Office) -> None:
+    attempt = office.paid["payment_attempt_id"]
+    office.lister.refunds = [refunded(attempt), refunded("somebody-else", "re_2")]
+    assert office.tick() == 1
+    with psycopg.connect(office.url, row_factory=dict_row) as db:  # its webhook, late
+        desk = Desk(db, office.session)
+        said = {"subject": "refund", "outcome": "succeeded", "gateway_refund_id": "re_1"}
+        named = {"gateway_payment_id": f"pi_{attempt}", "amount": 1000, "currency": "USD"}
+        assert desk.tell(**said, **named)["status"] == "ignored"
+    office.wait(3600)
+    assert office.tick() == 0
+
+    assert refunds(office) == [("gateway", "succeeded")]
+    with psycopg.connect(office.url, row_factory=dict_row) as db:
+        assert (broken_invariants(db), listed(db)) == ({}, set())
+
+
+def test_new_refunds_are_asked_for_since_the_list_was_last_read_however_old_a_dispute_is(
+    office: Office,
+) -> None:
+    office.lister.listed = [say(office.paid["payment_attempt_id"])]
+    office.tick()
+    read = office.poll()["complete_until"]
+    office.wait(30 * 86400)
+    office.tick()
+
+    first, second = office.lister.asked_for_refunds
+    assert timedelta(hours=23) < read - first < timedelta(hours=25)
+    assert read - second == timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outcome": Outcome.FAILED},
+        {"outcome": Outcome.UNREADABLE, "gateway_refund_id": None, "gateway_payment_id": None},
+    ],
+)
+def test_a_refund_that_came_to_nothing_or_cannot_be_read_keeps_no_other_waiting(
+    office: Office, changes: dict[str, Any]
+) -> None:
+    attempt = office.paid["payment_attempt_id"]
+    office.lister.refunds = [refunded(attempt, "re_9", **changes), refunded(attempt)]
+
+    assert office.tick() == 1
+    assert refunds(office) == [("gateway", "succeeded")]
+    assert office.poll()["complete_until"] is not None
+
+
+def test_a_refund_of_ours_in_the_list_is_not_booked_as_somebody_elses(office: Office) -> None:
+    with psycopg.connect(office.url, row_factory=dict_row) as db:
+        tenant = db.execute("select * from payment_intents").fetchone()
+        session = office.session | {
+            "x-hasura-organization-id": str(tenant["organization_id"]),
+            "x-hasura-actor-role": "finance",
+        }
+        ours = Desk(db, session).refund(tenant["id"], amount=1000)
+    attempt = office.paid["payment_attempt_id"]
+    office.lister.refunds = [refunded(attempt, refund_id=str(ours["id"]))]
+
+    assert office.tick() == 0
+    assert [status for _, status in refunds(office)] == ["created"]

@@ -78,6 +78,7 @@ class Flow:
     told_only: bool = False
     asked_only: bool = False  # or something that no webhook tells
     later: int = 0  # how long it takes a gateway, in seconds, to make up its mind
+    refunded_there: bool = False  # whether somebody refunds at the gateway, past us
     until_closed: bool = False  # whether the janitor also asks what else was paid on the page
     # Which of the ways in which a call may be spoilt come first. Flows of one family, which are
     # the same at each gateway, have a turn each, so that together they come through more of them.
@@ -282,7 +283,7 @@ class Case:
         faults += self.heard.broken(self)
         faults += trace.broken(self.stage.seam.trace)
         faults += history.breaches(self.stage.database)
-        faults += unknown_refunds(self)
+        faults += [] if self.flow.refunded_there else unknown_refunds(self)
         # Without anybody who tells us, or asks, a charge of the gateway is not in the books.
         told = self.is_told and not self.flow.asked_only
         if told or (JANITOR in self.powers and not self.flow.told_only):

@@ -1,4 +1,7 @@
-"""A payer's bank takes the money back, and no webhook tells of it: the cron reads the list."""
+"""Money goes back past us, by a bank or in the gateway's dashboard, and no webhook tells of it.
+
+The cron reads the lists.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ FEE = 1500
 
 
 def read_the_list(case: Case) -> None:
-    """Begin where the gateway's list was read before: the disputes of other cases are in it."""
+    """Begin where the gateway's lists were read before: those of other cases are in them."""
+    case.stage.advance(600)
     case.stage.database.execute(
         "insert into dispute_polls (gateway, livemode, ask_since, begun_at, due_at, complete_until)"
         " values ('stripe', false, clock_now(), clock_now(), clock_now(), clock_now())"
@@ -66,4 +70,42 @@ DISPUTE = Flow(
     later=3660,  # each gateway is asked once an hour
 )
 
-FLOWS = (DISPUTE,)
+
+BACK = 1_000
+
+
+def refund_there(case: Case) -> None:
+    (charge,) = case.charges()
+    case.stage.control(f"stripe/charges/{charge['id']}/refund", amount=BACK)
+
+
+def is_back(case: Case) -> list[str]:
+    rows = case.sql(
+        "select requested_by, status, amount from refunds where payment_intent_id = %s",
+        case.facts["payment_intent_id"],
+    )
+    wanted = [{"requested_by": "gateway", "status": "succeeded", "amount": BACK}]
+    return [] if rows == wanted else [f"the books say {rows}"]
+
+
+REFUNDED_THERE = Flow(
+    "a refund at the gateway that no webhook told of",
+    (
+        Step("a list read before", read_the_list, by="payer"),
+        Step("createPayment", create_payment),
+        Step("paying", pay, by="payer"),
+        Step("a minute", partial(wait, 60), by="payer"),
+        Step("the crons", sweep, by="cron"),
+        Step("a refund there", refund_there, by="payer", ready=is_taken),
+        Step("an hour", partial(wait, 3660), by="payer"),
+        Step("the crons again", sweep, by="cron"),
+    ),
+    is_back,
+    couriers=False,
+    crons=DISPUTE.crons,
+    alone=True,
+    later=3660,  # each gateway is asked once an hour
+    refunded_there=True,
+)
+
+FLOWS = (DISPUTE, REFUNDED_THERE)

@@ -104,7 +104,7 @@ TEXTS = (
 )
 TIMES = (
     *("created_at", "updated_at", "expires_at", "not_found_is_believed_at"),
-    *("ask_since", "begun_at"),
+    *("ask_since", "refunds_since", "begun_at"),
 )
 # Whatever a cron claims, there is one more of it.
 ROW: dict[str, Any] = {

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 from sandbox.gateways.server.control import read_object
 from sandbox.gateways.server.state import Document, public
 from sandbox.gateways.stripe.disputes import OPEN
+from sandbox.gateways.stripe.errors import RefusalError
 from sandbox.gateways.stripe.methods import BANKS
 from sandbox.gateways.stripe.payer import Payer, bank_payer, card_payer
 from sandbox.gateways.stripe.payments import Outcome, Result, wants_payer
@@ -40,6 +41,7 @@ class Control:
             "/payment_methods/{id}": self.change_method,
             "/refunds/{id}/decide": self.decide_refund,
             "/charges/{id}/dispute": self.dispute,
+            "/charges/{id}/refund": self.refund,
             "/charges/{id}/refunds": self.steer_refunds,
             "/payouts": self.pay_out,
             "/payouts/{id}/fail": self.fail_payout,
@@ -135,6 +137,19 @@ class Control:
             return _refuse("there is nothing to dispute", 409)
         with self.books.store.transaction():
             found = self.stripe.disputes.open(charge, str(order.get("reason", "fraudulent")))
+        return JSONResponse(public(found), 201)
+
+    async def refund(self, request: Request) -> Response:
+        """Refund in Stripe's dashboard, past the merchant's service: an `amount`, or all."""
+        order = await read_object(request)
+        charge = self._charge(request.path_params["id"])
+        if charge is None:
+            return _refuse("no such charge", 404)
+        try:
+            with self.books.store.transaction():
+                found = self.stripe.refunds.make(charge, order.get("amount"))
+        except RefusalError as refusal:
+            return _refuse(str(refusal), 409)
         return JSONResponse(public(found), 201)
 
     async def steer_refunds(self, request: Request) -> Response:

@@ -52,11 +52,17 @@ class Refunds:
         for name in params:
             if name not in SIMULATED:
                 raise not_simulated(f"`{name}` of a refund", name)
-        charge = self._charge(params)
+        refund = self.make(self._charge(params), params.get("amount"), params)
+        return show(self.books, refund, params)
+
+    def make(
+        self, charge: Document, wanted: int | None, params: dict[str, Any] | None = None
+    ) -> Document:
+        """Refund a charge, all that is left of it unless an amount is wanted."""
         left = charge["amount_captured"] - charge["amount_refunded"]
-        amount = params.get("amount", left)
+        amount = left if wanted is None else wanted
         _check(charge, amount, left)
-        return show(self.books, self._make(charge, amount, params), params)
+        return self._make(charge, amount, params or {})
 
     def _charge(self, params: dict[str, Any]) -> Document:
         """Find the charge that a request names, by itself or by its intent."""

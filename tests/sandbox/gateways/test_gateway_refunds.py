@@ -36,6 +36,19 @@ def test_a_refund_is_told_and_booked(bench: Bench) -> None:
     assert told["data"]["previous_attributes"] == {"amount_refunded": 0, "refunded": False}
 
 
+def test_the_dashboard_refunds_without_a_word_of_the_merchants_service(bench: Bench) -> None:
+    intent = charged(bench)
+    there = f"/stripe/charges/{intent.id}/refund"
+    part, rest = (bench.server.control(there, order) for order in ({"amount": 1000}, {}))
+
+    listed = bench.client.v1.refunds.list(params={"payment_intent": intent.id}).data
+    assert [(one.id, one.amount) for one in listed] == [(rest["id"], 1500), (part["id"], 1000)]
+    assert {str(one.metadata) for one in listed} == {"{}"}
+    bench.receiver.wait(rest["id"], "refund.created")
+    assert "error" in bench.server.control(there, {})
+    assert "error" in bench.server.control("/stripe/charges/pi_none/refund", {})
+
+
 def test_refunds_add_up_to_the_whole(bench: Bench) -> None:
     intent = charged(bench)
     for amount in (1000, 1000, 500):
