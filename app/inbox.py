@@ -78,13 +78,15 @@ def keep(
     return _receive(ctx, message(ctx, gateway, finding, kind, account=account))
 
 
-def keep_found(ctx: Context, row: dict[str, Any], finding: Finding) -> dict[str, Any]:
+def keep_found(
+    ctx: Context, row: dict[str, Any], finding: Finding, **more: object
+) -> dict[str, Any]:
     """Keep what a look-up of an attempt or a refund found, beside how that stood with us.
 
     The same words again change nothing, but where a late message has opened it anew meanwhile,
-    they end it anew.
+    they end it anew. `more` makes them others.
     """
-    words = finding.words() | {"stood": row["status"]}
+    words = finding.words() | {"stood": row["status"], **more}
     return keep_words(ctx, row["gateway"], words, "look-up", account=row["gateway_account"])
 
 

@@ -3824,25 +3824,29 @@ end;
 $function$;
 comment on function attempt_of_notice(gateway_events) is 'The attempt that a message is about, or a null row.';
 
-CREATE OR REPLACE FUNCTION public.attempt_status(p_attempt payment_attempts, p_outcome text)
+CREATE OR REPLACE FUNCTION public.attempt_status(p_attempt payment_attempts, p_finding jsonb)
  RETURNS text
  LANGUAGE sql
  STABLE
 BEGIN ATOMIC
  SELECT
-         CASE p_outcome
+         CASE (p_finding ->> 'outcome'::text)
              WHEN 'paid'::text THEN 'captured'::text
-             WHEN 'requires_action'::text THEN 'pending'::text
+             WHEN 'requires_action'::text THEN
+             CASE
+                 WHEN (((p_attempt).status <> 'processing'::text) OR is_try_over(p_attempt, p_finding)) THEN 'pending'::text
+                 ELSE 'processing'::text
+             END
              WHEN 'not_found'::text THEN
              CASE
                  WHEN (not_found_is_believed_at(p_attempt) > clock_now()) THEN NULL::text
                  WHEN ((p_attempt).payment_method_id IS NULL) THEN 'expired'::text
                  ELSE 'failed'::text
              END
-             ELSE p_outcome
-         END AS p_outcome;
+             ELSE (p_finding ->> 'outcome'::text)
+         END AS "case";
 END;
-comment on function attempt_status(payment_attempts,text) is 'The status that a gateway''s word leads to; null where the word settles nothing yet.';
+comment on function attempt_status(payment_attempts,jsonb) is 'The status that a gateway''s word leads to; null where the word settles nothing yet.';
 
 CREATE OR REPLACE FUNCTION public.attempt_that_counts(p_payment_intent_id uuid)
  RETURNS SETOF payment_attempts
@@ -7222,7 +7226,7 @@ end;
 $function$;
 comment on function hold_refund_credits(payment_attempts,uuid,bigint,boolean) is 'Speaks for the credits that an amount of a payment bought, for a refund or a dispute. Answers the part of it whose credits are used.';
 
-CREATE OR REPLACE FUNCTION public.hurry_tried_out(p_event_ids uuid[])
+CREATE OR REPLACE FUNCTION public.hurry_declined(p_event_ids uuid[])
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -7235,16 +7239,19 @@ begin
         from gateway_events
         inner join payment_attempts on payment_attempts.id = gateway_events.payment_attempt_id
         where gateway_events.id = any(p_event_ids) and is_decline(gateway_events)
-            and payment_attempts.status in ('created', 'unknown', 'pending')
             and payment_attempts.next_check_at > clock_now() + interval '1 minute'
-            and is_tried_out(payment_attempts)
+            and case
+                when payment_attempts.status in ('created', 'unknown', 'pending')
+                    then is_tried_out(payment_attempts)
+                else payment_attempts.status = 'processing'
+            end
         order by payment_attempts.id
         -- It waits for nobody: whoever is at an attempt will ask about it by its schedule.
         for no key update of payment_attempts skip locked
     );
 end;
 $function$;
-comment on function hurry_tried_out(uuid[]) is 'Has check_payments close a page on which too many tries were declined at its next tick.';
+comment on function hurry_declined(uuid[]) is 'Has check_payments close a page on which too many tries were declined at its next tick; and ask about one whose money is on its way, for the try that was declined may be that one.';
 
 CREATE OR REPLACE FUNCTION public.installation_faults(p_livemode boolean)
  RETURNS TABLE(name text, detail text)
@@ -7581,6 +7588,15 @@ end;
 $function$;
 comment on function is_tried_out(payment_attempts) is 'Whether webhooks have told of so many declines of its payment that the page is to be closed: cards are tried on it. system_settings.declines_per_payment is the number, ten where it is not set.';
 grant execute on function is_tried_out(payment_attempts) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.is_try_over(p_attempt payment_attempts, p_finding jsonb)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT (((p_attempt).payment_method_id IS NULL) AND COALESCE(((p_finding ->> 'stood'::text) = 'processing'::text), false));
+END;
+comment on function is_try_over(payment_attempts,jsonb) is 'Whether what was on its way came to nothing where a gateway says that the next step is the payer''s: by an answer to a question that was asked while our books had it on its way. A message may be about a try before.';
 
 CREATE OR REPLACE FUNCTION public.keep_autopay_agreement()
  RETURNS trigger
@@ -8657,13 +8673,15 @@ begin
     where id = p_attempt.id
     returning * into strict v_attempt;
 
+    update payment_intents set status = 'pending'
+    where id = p_attempt.payment_intent_id and status = 'processing' and p_status = 'pending';
     if p_status = 'pending' or not exists (
         select from payment_intent_steps
         inner join payment_intents on payment_intents.status = payment_intent_steps.before
         where payment_intents.id = p_attempt.payment_intent_id
             and payment_intent_steps.after = p_status
     ) then
-        return;  -- pending from the start, or settled by another attempt
+        return;  -- pending from the start or once more, or settled by another attempt
     end if;
     update payment_intents set status = p_status where id = p_attempt.payment_intent_id;
 
@@ -10507,7 +10525,7 @@ begin
     end if;
 
     -- Without a lock: if somebody is at the attempt, this message came before what they do.
-    v_reason := reason_not_to_settle(p_attempt, attempt_status(p_attempt, v_outcome));
+    v_reason := reason_not_to_settle(p_attempt, attempt_status(p_attempt, p_event.notice));
     if v_reason is not null and mismatch_of_notice(p_event, p_attempt) is not null then
         return null;
     end if;
@@ -10612,7 +10630,7 @@ begin
         perform try_gateway_event(v_event.id);
     end if;
     perform hear_gateway_answers(array[v_event.id]) where p_type = 'answer';
-    perform hurry_tried_out(array[v_event.id]) where p_notice ->> 'outcome' = 'requires_action';
+    perform hurry_declined(array[v_event.id]) where p_notice ->> 'outcome' = 'requires_action';
     return query select * from gateway_events where id = v_event.id;
 end;
 $function$;
@@ -10652,7 +10670,7 @@ begin
     perform capture_payments(v_paid) where cardinality(v_paid) > 0;
     perform hear_gateway_answers(v_ids)
     where jsonb_path_exists(p_messages, '$[*] ? (@.type == "answer")');
-    perform hurry_tried_out(v_ids)
+    perform hurry_declined(v_ids)
     where jsonb_path_exists(p_messages, '$[*].notice ? (@.outcome == "requires_action")');
     return query select * from gateway_events where id = any(v_ids);
 end;
@@ -12426,7 +12444,7 @@ CREATE OR REPLACE FUNCTION public.settle_payment_attempt(p_attempt payment_attem
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_status constant text := attempt_status(p_attempt, p_finding ->> 'outcome');
+    v_status constant text := attempt_status(p_attempt, p_finding);
     v_reason constant text := reason_not_to_settle(p_attempt, v_status);
 begin
     if is_news_of_decline(p_attempt, p_finding, p_occurred_at) then

@@ -67,6 +67,8 @@ FALLS = {
     *{("payment_intent", "expired", after) for after in ("pending", "authorized")},
     *{("payment_attempt", "failed", after) for after in ("processing", "authorized")},
     ("payment_attempt", "expired", "authorized"),
+    ("payment_intent", "processing", "pending"),
+    ("payment_attempt", "processing", "pending"),
     ("refund", "failed", "pending"),
     ("refund", "failed", "succeeded"),
     ("autopay_mandate", "paused", "active"),

@@ -30,6 +30,9 @@ NOTHING_NEW = frozenset(
     }
 )
 ENDED = frozenset({"failed", "expired", "canceled"})
+# Money is on its way, or it came to nothing: as often as there are tries on a page, and perhaps in
+# the same words each time.
+TO_AND_FRO = frozenset({("pending", Outcome.PROCESSING), ("processing", Outcome.REQUIRES_ACTION)})
 
 
 def ask(ctx: Context, attempt: dict[str, Any]) -> None:
@@ -64,7 +67,9 @@ def check(ctx: Context, attempt: dict[str, Any]) -> str:
         ctx.hasura.run("ListHeldPayment", attemptId=attempt["id"])
     if (attempt["status"], finding.outcome) in NOTHING_NEW and _is_known(attempt, finding):
         return "ignored"
-    return str(inbox.keep_found(ctx, attempt, finding)["status"])
+    may_come_again = (attempt["status"], finding.outcome) in TO_AND_FRO
+    dated = {"asked_at": ctx.now().isoformat()} if may_come_again else {}
+    return str(inbox.keep_found(ctx, attempt, finding, **dated)["status"])
 
 
 def _is_known(attempt: dict[str, Any], finding: Finding) -> bool:

@@ -268,3 +268,16 @@ def test_a_settlement_is_the_sum_of_its_lines(world: CashfreeWorld) -> None:
     assert sum(one.net.amount for one in lines) == made["amount"]
     assert {one.utr for one in lines} == {made["utr"]}
     assert all(one.tax.amount == round(one.fee.amount * 0.18) for one in lines)
+
+
+def test_what_came_to_nothing_on_an_open_order_can_be_paid_there(world: CashfreeWorld) -> None:
+    order, page = opened(world)
+    world.pay(order, page, Payer.PENDING_THEN_FAILED)
+    on_its_way = looked_up(world, order, page)
+    world.stage.advance(120)
+    failed = looked_up(world, order, page)
+    world.pay(order, page)
+
+    assert on_its_way.outcome is Outcome.PROCESSING
+    assert (failed.outcome, bool(failed.failure_code)) == (Outcome.REQUIRES_ACTION, True)
+    assert looked_up(world, order, page).outcome is Outcome.PAID

@@ -11,6 +11,7 @@ drop function is_news_of_decline;
 drop function declined_at_by;
 drop function reason_not_to_settle;
 drop function attempt_status;
+drop function is_try_over;
 drop function is_taken_at_once;
 drop function refuse_capture;
 drop function begin_capture;

@@ -12,6 +12,7 @@ insert into payment_intent_steps (before, after) values
 ('pending', 'failed'),
 ('pending', 'expired'),
 ('pending', 'canceled'),
+('processing', 'pending'),  -- what was on its way failed, and its page takes another try
 ('processing', 'authorized'),
 ('processing', 'paid'),
 ('processing', 'failed'),
@@ -94,6 +95,7 @@ insert into payment_attempt_steps (before, after) values
 ('pending', 'failed'),
 ('pending', 'expired'),
 ('pending', 'canceled'),
+('processing', 'pending'),  -- what was on its way failed, and its page takes another try
 ('processing', 'authorized'),
 ('processing', 'captured'),
 ('processing', 'failed'),
@@ -878,19 +880,32 @@ end;
 comment on function is_taken_at_once is
 'Whether the service itself captures what a gateway only holds: nobody else was to, and it is still owed.';
 
-create function attempt_status(p_attempt payment_attempts, p_outcome text) returns text
+create function is_try_over(p_attempt payment_attempts, p_finding jsonb) returns boolean
+language sql immutable
+begin atomic
+select p_attempt.payment_method_id is null
+    and coalesce(p_finding ->> 'stood' = 'processing', false);
+end;
+comment on function is_try_over is
+'Whether what was on its way came to nothing where a gateway says that the next step is the payer''s: by an '
+'answer to a question that was asked while our books had it on its way. A message may be about a try before.';
+
+create function attempt_status(p_attempt payment_attempts, p_finding jsonb) returns text
 language sql stable
 begin atomic
-select case p_outcome
+select case p_finding ->> 'outcome'
     when 'paid' then 'captured'
-    when 'requires_action' then 'pending'
+    when 'requires_action' then case
+        when p_attempt.status <> 'processing' or is_try_over(p_attempt, p_finding) then 'pending'
+        else 'processing'
+    end
     when 'not_found' then
         case
             when not_found_is_believed_at(p_attempt) > clock_now() then null
             when p_attempt.payment_method_id is null then 'expired'
             else 'failed'
         end
-    else p_outcome
+    else p_finding ->> 'outcome'
 end;
 end;
 comment on function attempt_status is
@@ -951,7 +966,7 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_status constant text := attempt_status(p_attempt, p_finding ->> 'outcome');
+    v_status constant text := attempt_status(p_attempt, p_finding);
     v_reason constant text := reason_not_to_settle(p_attempt, v_status);
 begin
     if is_news_of_decline(p_attempt, p_finding, p_occurred_at) then
@@ -1234,13 +1249,15 @@ begin
     where id = p_attempt.id
     returning * into strict v_attempt;
 
+    update payment_intents set status = 'pending'
+    where id = p_attempt.payment_intent_id and status = 'processing' and p_status = 'pending';
     if p_status = 'pending' or not exists (
         select from payment_intent_steps
         inner join payment_intents on payment_intents.status = payment_intent_steps.before
         where payment_intents.id = p_attempt.payment_intent_id
             and payment_intent_steps.after = p_status
     ) then
-        return;  -- pending from the start, or settled by another attempt
+        return;  -- pending from the start or once more, or settled by another attempt
     end if;
     update payment_intents set status = p_status where id = p_attempt.payment_intent_id;
 

@@ -25,7 +25,7 @@ drop function carry_out_gateway_event;
 drop function try_gateway_event;
 drop function check_constraints_now;
 drop function receive_gateway_event;
-drop function hurry_tried_out;
+drop function hurry_declined;
 drop function is_tried_out;
 drop function is_decline;
 drop function hear_gateway_answers;

@@ -121,7 +121,7 @@ comment on function is_tried_out is
 'tried on it. system_settings.declines_per_payment is the number, ten where it is not set.';
 grant execute on function is_tried_out to munim_hasura;
 
-create function hurry_tried_out(p_event_ids uuid[]) returns void
+create function hurry_declined(p_event_ids uuid[]) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
@@ -133,17 +133,21 @@ begin
         from gateway_events
         inner join payment_attempts on payment_attempts.id = gateway_events.payment_attempt_id
         where gateway_events.id = any(p_event_ids) and is_decline(gateway_events)
-            and payment_attempts.status in ('created', 'unknown', 'pending')
             and payment_attempts.next_check_at > clock_now() + interval '1 minute'
-            and is_tried_out(payment_attempts)
+            and case
+                when payment_attempts.status in ('created', 'unknown', 'pending')
+                    then is_tried_out(payment_attempts)
+                else payment_attempts.status = 'processing'
+            end
         order by payment_attempts.id
         -- It waits for nobody: whoever is at an attempt will ask about it by its schedule.
         for no key update of payment_attempts skip locked
     );
 end;
 $$;
-comment on function hurry_tried_out is
-'Has check_payments close a page on which too many tries were declined at its next tick.';
+comment on function hurry_declined is
+'Has check_payments close a page on which too many tries were declined at its next tick; and ask about one '
+'whose money is on its way, for the try that was declined may be that one.';
 
 create function receive_gateway_event(
     hasura_session json,
@@ -211,7 +215,7 @@ begin
         perform try_gateway_event(v_event.id);
     end if;
     perform hear_gateway_answers(array[v_event.id]) where p_type = 'answer';
-    perform hurry_tried_out(array[v_event.id]) where p_notice ->> 'outcome' = 'requires_action';
+    perform hurry_declined(array[v_event.id]) where p_notice ->> 'outcome' = 'requires_action';
     return query select * from gateway_events where id = v_event.id;
 end;
 $$;
@@ -403,7 +407,7 @@ begin
     end if;
 
     -- Without a lock: if somebody is at the attempt, this message came before what they do.
-    v_reason := reason_not_to_settle(p_attempt, attempt_status(p_attempt, v_outcome));
+    v_reason := reason_not_to_settle(p_attempt, attempt_status(p_attempt, p_event.notice));
     if v_reason is not null and mismatch_of_notice(p_event, p_attempt) is not null then
         return null;
     end if;

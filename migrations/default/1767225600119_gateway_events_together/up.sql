@@ -252,7 +252,7 @@ begin
     perform capture_payments(v_paid) where cardinality(v_paid) > 0;
     perform hear_gateway_answers(v_ids)
     where jsonb_path_exists(p_messages, '$[*] ? (@.type == "answer")');
-    perform hurry_tried_out(v_ids)
+    perform hurry_declined(v_ids)
     where jsonb_path_exists(p_messages, '$[*].notice ? (@.outcome == "requires_action")');
     return query select * from gateway_events where id = any(v_ids);
 end;
