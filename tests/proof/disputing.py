@@ -9,6 +9,7 @@ from functools import partial
 
 from proof.buying import AMOUNT, create_payment, pay, sweep, wait
 from proof.cases import Case, Flow, Step
+from proof.refunding import CRONS, FIONA, is_paid
 
 FEE = 1500
 
@@ -108,4 +109,48 @@ REFUNDED_THERE = Flow(
     refunded_there=True,
 )
 
-FLOWS = (DISPUTE, REFUNDED_THERE)
+
+def give_all_back_there(case: Case) -> None:
+    (charge,) = case.charges()
+    case.stage.control(f"stripe/charges/{charge['id']}/refund")
+
+
+def refund_what_is_gone(case: Case) -> None:
+    """Ask for what our books have yet; the gateway says that nothing is left."""
+    wanted = {"payment_intent_id": case.facts["payment_intent_id"], "reason": "duplicate"}
+    named = {"idempotency_key": f"{case.key}-refund"}
+    said = case.says(case.stage.action("refund_payment", FIONA, "owner", **wanted, **named))
+    case.same("refund_id", said["refund_id"])
+
+
+def is_found(case: Case) -> list[str]:
+    rows = case.sql(
+        "select requested_by, amount from refunds"
+        " where payment_intent_id = %s and status = 'succeeded'",
+        case.facts["payment_intent_id"],
+    )
+    wanted = [{"requested_by": "gateway", "amount": AMOUNT}]
+    return [] if rows == wanted else [f"the books say {rows}"]
+
+
+REFUSED = Flow(
+    "a refund of what was given back at the gateway",
+    (
+        Step("createPayment", create_payment),
+        Step("paying", pay, by="payer"),
+        Step("a minute", partial(wait, 60), by="payer"),
+        Step("the crons", sweep, by="cron"),
+        Step("all back there", give_all_back_there, by="payer", ready=is_taken),
+        Step("refundPayment", refund_what_is_gone, ready=is_paid),
+        Step("two minutes", partial(wait, 120), by="payer"),
+        Step("the crons again", sweep, by="cron"),
+    ),
+    is_found,
+    couriers=False,
+    crons=CRONS,
+    alone=True,
+    later=3660,  # each gateway is asked once an hour
+    refunded_there=True,
+)
+
+FLOWS = (DISPUTE, REFUNDED_THERE, REFUSED)

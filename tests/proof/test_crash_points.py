@@ -21,9 +21,7 @@ OUT_OF_TIME = "only for what a tick had no time to send: tests/autopay/test_char
 SEVERAL = "only for messages that come at the same time: tests/autopay/test_keeping"
 TOLD = "only where a webhook about an open dispute is lost: tests/disputes/test_open_ones"
 LATER = "only a day after a refund has succeeded: tests/refunds/test_sending"
-SPOKEN_OF = (
-    "only where something speaks of a refund that is none of ours: tests/refunds/test_searches"
-)
+FOLLOWED = "only for a refund made at the gateway, later: tests/refunds/test_searches"
 AT_THE_DOOR = "counts what is refused, once a minute: tests/payments/test_refused_messages"
 WATCHER = "reads a view a call, and moves no money: tests/reconciliation/test_invariants"
 WATCHES = (
@@ -38,9 +36,7 @@ ELSEWHERE = {
     sites.Site("inbox.py", "receive_together", "ReceiveGatewayEvents"): SEVERAL,
     sites.Site("endpoints.py", "_write_refusals", "NoteRefusedMessages"): AT_THE_DOOR,
     sites.Site("refunds/sending.py", "check", "EndRefundLook"): LATER,
-    sites.Site("refunds/sending.py", "_look_up", "find_refunds"): SPOKEN_OF,
-    sites.Site("refunds/searches.py", "search", "find_refunds"): SPOKEN_OF,
-    sites.Site("refunds/searches.py", "search", "EndRefundSearch"): SPOKEN_OF,
+    sites.Site("refunds/sending.py", "_look_up", "find_refunds"): FOLLOWED,
     sites.Site("payments/disputes.py", "_of_payment", "find_payment_disputes"): TOLD,
 }
 
