@@ -1,7 +1,7 @@
 """What a posting costs beside the barest one that moves the same money, on the same Postgres.
 
 The bare function inserts a transaction with a unique key, updates two balances and inserts two
-entries with the balance after: no lines as an array, no look at the sum, no locks in order. Both
+entries with the balance after: no tenant, no bounds, no locks in order. Both
 run turn by turn, with fsync on, one client; printed are postings a second and their ratio.
 """
 
@@ -48,7 +48,7 @@ end; $$;
 """
 POST = (
     "select post_ledger_transaction(%s, false, %s, 'bench', 'bench', gen_random_uuid(),"
-    " clock_now(), array[(%s, -100), (%s, 100)]::ledger_line[])"
+    " clock_now(), %s, %s, 100)"
 )
 
 

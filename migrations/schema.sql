@@ -9,6 +9,9 @@ grant usage on schema public to public;
 create schema tcs;
 grant usage on schema tcs to munim_hasura;
 
+create domain moved_amount as bigint constraint something_moves CHECK (VALUE > 0);
+comment on type moved_amount is 'Minor units that go from one account to another. A domain''s CHECK is kept ready, a table''s is parsed at every insert.';
+
 create view novamart.payments as
  SELECT payment_intents.id AS payment_id,
     orders.organization_id,
@@ -551,7 +554,7 @@ comment on column credit_checkouts.is_over is 'The gateway has closed the page.'
 grant select on credit_checkouts to munim_hasura;
 
 create view credit_entries as
- SELECT ledger_entries.id,
+ SELECT ledger_entries.ledger_transaction_id AS id,
     ledger_entries.organization_id,
     ledger_entries.livemode,
     ledger_accounts.customer_id,
@@ -1356,7 +1359,7 @@ grant select on invariant_autopay_stops_when_told to munim_hasura;
 
 create view invariant_balances_follow_each_other as
  WITH steps AS (
-         SELECT ledger_entries.id,
+         SELECT ledger_entries.ledger_transaction_id,
             ledger_entries.ledger_account_id,
             ledger_entries.amount,
             ledger_entries.balance_after,
@@ -1364,21 +1367,20 @@ create view invariant_balances_follow_each_other as
             lag(ledger_entries.balance_after) OVER accounts AS balance_before,
             lag(ledger_entries.created_at) OVER accounts AS created_before
            FROM ledger_entries
-          WINDOW accounts AS (PARTITION BY ledger_entries.ledger_account_id ORDER BY ledger_entries.id)
+          WINDOW accounts AS (PARTITION BY ledger_entries.ledger_account_id ORDER BY ledger_entries.created_at)
         )
- SELECT id AS ledger_entry_id,
+ SELECT ledger_transaction_id,
     ledger_account_id
    FROM steps
-  WHERE (COALESCE(balance_before, 0::bigint) + amount) <> balance_after OR created_at < created_before;
-comment on view invariant_balances_follow_each_other is 'I2: each balance follows from the one before it, and no entry is dated before its predecessor.';
+  WHERE (COALESCE(balance_before, 0::bigint) + amount) <> balance_after OR created_at = created_before;
+comment on view invariant_balances_follow_each_other is 'I2: each balance follows from the one before it, and no two entries of an account are dated alike.';
 grant select on invariant_balances_follow_each_other to munim_hasura;
 
 create view invariant_bank_money_moves_by_two_people as
  SELECT ledger_transactions.id AS ledger_transaction_id,
     ledger_transactions.key
    FROM ledger_transactions
-     JOIN ledger_entries ON ledger_entries.ledger_transaction_id = ledger_transactions.id
-     JOIN ledger_accounts ON ledger_accounts.id = ledger_entries.ledger_account_id
+     JOIN ledger_accounts ON ledger_accounts.id = ledger_transactions.debit_account_id OR ledger_accounts.id = ledger_transactions.credit_account_id
   WHERE starts_with(ledger_accounts.code, 'bank:'::text) AND NOT (EXISTS ( SELECT
            FROM bank_transfers
           WHERE bank_transfers.id = ledger_transactions.reference_id AND (bank_transfers.status = ANY (ARRAY['approved'::text, 'returned'::text])) AND bank_transfers.checked_by <> bank_transfers.made_by)) AND NOT (EXISTS ( SELECT
@@ -1427,11 +1429,10 @@ grant select on invariant_captures_are_booked to munim_hasura;
 
 create view invariant_captures_book_what_was_taken as
  SELECT payment_attempts.id AS payment_attempt_id,
-    ledger_entries.amount
+    ledger_transactions.amount
    FROM payment_attempts
      JOIN ledger_transactions ON ledger_transactions.reference_type = 'payment_attempt'::text AND ledger_transactions.reference_id = payment_attempts.id
-     JOIN ledger_entries ON ledger_entries.ledger_transaction_id = ledger_transactions.id
-  WHERE ledger_transactions.kind = 'capture'::text AND abs(ledger_entries.amount) <> payment_attempts.amount_captured;
+  WHERE ledger_transactions.kind = 'capture'::text AND ledger_transactions.amount::bigint <> payment_attempts.amount_captured;
 comment on view invariant_captures_book_what_was_taken is 'I4: the same amount in both.';
 grant select on invariant_captures_book_what_was_taken to munim_hasura;
 
@@ -1691,13 +1692,14 @@ comment on view invariant_held_bank_transfers_are_owed is 'What is booked as hel
 grant select on invariant_held_bank_transfers_are_owed to munim_hasura;
 
 create view invariant_ledger_balances as
- SELECT ledger_transaction_id,
+ SELECT organization_id,
+    livemode,
     currency,
-    sum(amount) AS amount
-   FROM ledger_entries
-  GROUP BY ledger_transaction_id, currency
- HAVING sum(amount) <> 0::numeric;
-comment on view invariant_ledger_balances is 'I1: each transaction sums to zero in each currency.';
+    sum(balance) AS balance
+   FROM ledger_accounts
+  GROUP BY organization_id, livemode, currency
+ HAVING sum(balance) <> 0::numeric;
+comment on view invariant_ledger_balances is 'I1: what all accounts of a currency hold is nothing; each transaction is so by its columns, which have one amount for both sides.';
 grant select on invariant_ledger_balances to munim_hasura;
 
 create view invariant_ledger_blocks_are_chained as
@@ -1715,6 +1717,15 @@ create view invariant_ledger_blocks_are_chained as
   WHERE (ledger_blocks.number = 1) <> (previous.number IS NULL) OR ledger_blocks.previous_hash <> COALESCE(previous.hash, decode(repeat('00'::text, 32), 'hex'::text)) OR ledger_blocks.transactions IS DISTINCT FROM seals.transactions OR ledger_blocks.hash IS DISTINCT FROM sha256(ledger_blocks.previous_hash || seals.hashes);
 comment on view invariant_ledger_blocks_are_chained is 'I3: block follows block without a gap, and each hash covers its transactions and the one before.';
 grant select on invariant_ledger_blocks_are_chained to munim_hasura;
+
+create view invariant_ledger_transactions_fit_their_accounts as
+ SELECT ledger_transactions.id AS ledger_transaction_id
+   FROM ledger_transactions
+     LEFT JOIN ledger_accounts debited ON debited.id = ledger_transactions.debit_account_id
+     LEFT JOIN ledger_accounts credited ON credited.id = ledger_transactions.credit_account_id
+  WHERE debited.organization_id IS DISTINCT FROM ledger_transactions.organization_id OR debited.livemode IS DISTINCT FROM ledger_transactions.livemode OR debited.currency IS DISTINCT FROM ledger_transactions.currency OR credited.organization_id IS DISTINCT FROM ledger_transactions.organization_id OR credited.livemode IS DISTINCT FROM ledger_transactions.livemode OR credited.currency IS DISTINCT FROM ledger_transactions.currency OR debited.id = credited.id;
+comment on view invariant_ledger_transactions_fit_their_accounts is 'I1: both accounts of a transaction are there, are two, and are of its organisation, mode and currency.';
+grant select on invariant_ledger_transactions_fit_their_accounts to munim_hasura;
 
 create view invariant_no_card_is_kept as
  SELECT id AS gateway_event_id,
@@ -1841,16 +1852,6 @@ create view invariant_recalls_follow_their_refunds as
 comment on view invariant_recalls_follow_their_refunds is 'Credits are held while their money is on its way back, gone with it, and back when it stays.';
 grant select on invariant_recalls_follow_their_refunds to munim_hasura;
 
-create view invariant_received_payments_are_fulfilled as
- SELECT organization_id,
-    livemode,
-    currency,
-    balance
-   FROM ledger_balances
-  WHERE code = 'payments_received'::text AND balance <> 0;
-comment on view invariant_received_payments_are_fulfilled is 'No captured money waits: each capture is fulfilled in its own transaction.';
-grant select on invariant_received_payments_are_fulfilled to munim_hasura;
-
 create view invariant_records_stay_in_their_organization as
  SELECT id AS record_id,
     reference_type,
@@ -1896,16 +1897,16 @@ create view invariant_refunds_are_booked as
  WITH booked AS (
          SELECT ledger_transactions.reference_id,
             sum(
-                CASE ledger_transactions.kind
-                    WHEN 'refund_reserve'::text THEN 1
-                    WHEN 'refund_release'::text THEN '-1'::integer
-                    ELSE NULL::integer
+                CASE
+                    WHEN ledger_transactions.kind = ANY (ARRAY['refund_reserve'::text, 'refund_reserve_loss'::text]) THEN ledger_transactions.amount::bigint
+                    WHEN ledger_transactions.kind = ANY (ARRAY['refund_release'::text, 'refund_release_loss'::text]) THEN - ledger_transactions.amount::bigint
+                    ELSE NULL::bigint
                 END) AS reserved,
             sum(
                 CASE ledger_transactions.kind
-                    WHEN 'refund'::text THEN 1
-                    WHEN 'refund_return'::text THEN '-1'::integer
-                    ELSE NULL::integer
+                    WHEN 'refund'::text THEN ledger_transactions.amount::bigint
+                    WHEN 'refund_return'::text THEN - ledger_transactions.amount::bigint
+                    ELSE NULL::bigint
                 END) AS paid
            FROM ledger_transactions
           WHERE ledger_transactions.reference_type = 'refund'::text
@@ -1917,8 +1918,16 @@ create view invariant_refunds_are_booked as
     booked.paid
    FROM refunds
      LEFT JOIN booked ON booked.reference_id = refunds.id
-  WHERE COALESCE(booked.reserved, 0::bigint) <> (refunds.status <> ALL (ARRAY['failed'::text, 'canceled'::text]))::integer OR COALESCE(booked.paid, 0::bigint) <> (refunds.status = 'succeeded'::text)::integer;
-comment on view invariant_refunds_are_booked is 'A refund is reserved once while it may succeed, and paid out once while it has.';
+  WHERE COALESCE(booked.reserved, 0::numeric) <>
+        CASE
+            WHEN refunds.status = ANY (ARRAY['failed'::text, 'canceled'::text]) THEN 0::bigint
+            ELSE refunds.amount
+        END::numeric OR COALESCE(booked.paid, 0::numeric) <>
+        CASE
+            WHEN refunds.status = 'succeeded'::text THEN refunds.amount
+            ELSE 0::bigint
+        END::numeric;
+comment on view invariant_refunds_are_booked is 'A refund''s amount is reserved while it may succeed, and paid out while it has.';
 grant select on invariant_refunds_are_booked to munim_hasura;
 
 create view invariant_refunds_are_counted as
@@ -2107,7 +2116,7 @@ comment on column ledger_accounts.maximum is 'The balance, with what is held, ne
 comment on column ledger_accounts.bounds is 'What the balance may be: from minimum and held to maximum less held. Whatever is written here is replaced by that; null where there is no bound.';
 CREATE INDEX ledger_accounts_by_customer ON public.ledger_accounts USING btree (customer_id) WHERE (customer_id IS NOT NULL);
 CREATE TRIGGER ledger_account_is_one AFTER INSERT OR UPDATE OF status, held, minimum, maximum, bounds ON ledger_accounts FOR EACH ROW EXECUTE FUNCTION check_ledger_account();
-CREATE TRIGGER ledger_account_keeps_what_it_is BEFORE UPDATE OF organization_id, livemode, code, part, account_type, currency, customer_id, created_at ON ledger_accounts FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+CREATE TRIGGER ledger_account_keeps_what_it_is BEFORE UPDATE OF id, organization_id, livemode, code, part, account_type, currency, customer_id, created_at ON ledger_accounts FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 CREATE TRIGGER ledger_accounts_stay BEFORE DELETE OR TRUNCATE ON ledger_accounts FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on ledger_accounts to munim_hasura;
 
@@ -2144,29 +2153,31 @@ comment on column ledger_blocks.sealed_in is 'Number of the database transaction
 CREATE TRIGGER ledger_blocks_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger_blocks FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on ledger_blocks to munim_hasura;
 
-create table ledger_entries (
-    id bigint not null generated always as identity,
-    organization_id uuid not null,
-    livemode boolean not null,
-    ledger_transaction_id uuid not null,
-    position smallint not null,
-    ledger_account_id uuid not null,
-    currency text not null,
-    amount bigint not null,
-    balance_after bigint not null,
-    created_at timestamp with time zone not null default clock_now(),
-    constraint ledger_entries_pkey PRIMARY KEY (ledger_transaction_id, "position"),
-    constraint ledger_entry_has_its_place_in_its_account UNIQUE (ledger_account_id, created_at, id),
-    constraint ledger_entry_belongs_to_its_account FOREIGN KEY (ledger_account_id, organization_id, livemode, currency) REFERENCES ledger_accounts(id, organization_id, livemode, currency),
-    constraint ledger_entry_belongs_to_its_transaction FOREIGN KEY (ledger_transaction_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode)
-);
-comment on table ledger_entries is 'One leg of a transaction. Append-only.';
-comment on column ledger_entries.id is 'Rises in booking order within an account, since its row is locked while it is booked.';
+create view ledger_entries as
+ SELECT id AS ledger_transaction_id,
+    'debit'::text AS entry_type,
+    organization_id,
+    livemode,
+    debit_account_id AS ledger_account_id,
+    currency,
+    amount::bigint AS amount,
+    debit_balance_after AS balance_after,
+    debited_at AS created_at
+   FROM ledger_transactions
+UNION ALL
+ SELECT id AS ledger_transaction_id,
+    'credit'::text AS entry_type,
+    organization_id,
+    livemode,
+    credit_account_id AS ledger_account_id,
+    currency,
+    - amount::bigint AS amount,
+    credit_balance_after AS balance_after,
+    credited_at AS created_at
+   FROM ledger_transactions;
+comment on view ledger_entries is 'The two sides of each transaction: an account''s history is its entries by created_at, which never repeats within it.';
 comment on column ledger_entries.amount is 'Minor units: a debit is positive, a credit negative.';
-comment on column ledger_entries.balance_after is 'The account''s balance once this entry was booked.';
-comment on column ledger_entries.created_at is 'Never falls within an account, as its ids never do.';
-CREATE TRIGGER ledger_entries_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger_entries FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
-CREATE CONSTRAINT TRIGGER ledger_transaction_still_balances AFTER INSERT ON ledger_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new."position" <> ALL (ARRAY[1, 2])) EXECUTE FUNCTION check_ledger_transaction();
+comment on column ledger_entries.balance_after is 'The account''s balance once this was booked.';
 grant select on ledger_entries to munim_hasura;
 
 create table ledger_holds (
@@ -2199,19 +2210,30 @@ CREATE TRIGGER ledger_hold_updated_at BEFORE UPDATE ON ledger_holds FOR EACH ROW
 CREATE TRIGGER ledger_holds_stay BEFORE DELETE OR TRUNCATE ON ledger_holds FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on ledger_holds to munim_hasura;
 
-create type ledger_line as (
-    ledger_account_id uuid,
-    amount bigint
-);
-
 create type ledger_posting as (
     key text,
     kind text,
     reference_type text,
     reference_id uuid,
     occurred_at timestamp with time zone,
-    lines ledger_line[]
+    debit_account_id uuid,
+    credit_account_id uuid,
+    amount bigint
 );
+
+create table ledger_reversals (
+    ledger_transaction_id uuid not null,
+    organization_id uuid not null,
+    livemode boolean not null,
+    reverses_id uuid not null,
+    constraint ledger_reversals_pkey PRIMARY KEY (ledger_transaction_id),
+    constraint ledger_transaction_is_reversed_once UNIQUE (reverses_id),
+    constraint ledger_reversal_is_booked FOREIGN KEY (ledger_transaction_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode),
+    constraint ledger_reversal_takes_back_its_own FOREIGN KEY (reverses_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode)
+);
+comment on table ledger_reversals is 'Which transaction takes which one back: few do, and those that do not pay nothing for it. Append-only.';
+CREATE TRIGGER ledger_reversals_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger_reversals FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+grant select on ledger_reversals to munim_hasura;
 
 create table ledger_seals (
     ledger_transaction_id uuid not null,
@@ -2236,24 +2258,32 @@ create table ledger_transactions (
     kind text not null,
     reference_type text not null,
     reference_id uuid not null,
-    reverses_id uuid,
+    debit_account_id uuid not null,
+    credit_account_id uuid not null,
+    currency text not null,
+    amount moved_amount not null,
+    debit_balance_after bigint not null,
+    credit_balance_after bigint not null,
+    debited_at timestamp with time zone not null,
+    credited_at timestamp with time zone not null,
     occurred_at timestamp with time zone not null,
-    created_at timestamp with time zone not null default clock_now(),
     written_in bigint not null default pg_current_xact_id()::text::bigint,
     constraint ledger_transactions_pkey PRIMARY KEY (id),
+    constraint ledger_account_is_credited_in_order UNIQUE (credit_account_id, credited_at),
+    constraint ledger_account_is_debited_in_order UNIQUE (debit_account_id, debited_at),
     constraint ledger_fact_is_booked_once UNIQUE (key, organization_id, livemode),
-    constraint ledger_transaction_stays_in_its_organization UNIQUE (id, organization_id, livemode),
-    constraint ledger_transaction_reverses_its_own FOREIGN KEY (reverses_id, organization_id, livemode) REFERENCES ledger_transactions(id, organization_id, livemode)
+    constraint ledger_transaction_stays_in_its_organization UNIQUE (id, organization_id, livemode)
 );
-comment on table ledger_transactions is 'One booked fact. Append-only.';
+comment on table ledger_transactions is 'One amount in one currency goes from one account to another. A fact that moves several is several transactions, booked in one call. Append-only.';
 comment on column ledger_transactions.key is 'The fact in words and ids, as in capture:<attempt id>.';
-comment on column ledger_transactions.reverses_id is 'The transaction that this one takes back.';
-comment on column ledger_transactions.occurred_at is 'When the fact happened in the world; created_at is when it was booked.';
+comment on column ledger_transactions.amount is 'Minor units, more than zero.';
+comment on column ledger_transactions.debit_balance_after is 'The debited account''s balance once this was booked; debits are positive, credits negative.';
+comment on column ledger_transactions.debited_at is 'When it was booked. Rises from each transaction of an account to the next by a microsecond at least, on whichever side the account is.';
+comment on column ledger_transactions.credited_at is 'The same for the credited account.';
+comment on column ledger_transactions.occurred_at is 'When the fact happened in the world; debited_at and credited_at are when it was booked.';
 comment on column ledger_transactions.written_in is 'Number of the database transaction that wrote the row: what is below the oldest one still running is complete, and can be sealed.';
 CREATE INDEX ledger_transactions_by_reference ON public.ledger_transactions USING btree (reference_id);
 CREATE INDEX ledger_transactions_by_writer ON public.ledger_transactions USING brin (written_in);
-CREATE UNIQUE INDEX ledger_transaction_is_reversed_once ON public.ledger_transactions USING btree (reverses_id) WHERE (reverses_id IS NOT NULL);
-CREATE CONSTRAINT TRIGGER ledger_transaction_balances AFTER INSERT ON ledger_transactions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_ledger_transaction();
 CREATE TRIGGER ledger_transactions_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger_transactions FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on ledger_transactions to munim_hasura;
 
@@ -3595,6 +3625,19 @@ $function$;
 comment on function approve_bank_transfer(json,uuid) is 'The second person''s word on what was entered, or on which order it pays: it is booked, once. Approved again: the same transfer, and nothing more.';
 grant execute on function approve_bank_transfer(json,uuid) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.are_ledger_facts_new(p_organization_id uuid, p_livemode boolean, p_postings ledger_posting[])
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT ((NOT (EXISTS ( SELECT
+            FROM ledger_transactions
+           WHERE ((ledger_transactions.key = ANY (ARRAY( SELECT posting.key
+                    FROM unnest(are_ledger_facts_new.p_postings) posting(key, kind, reference_type, reference_id, occurred_at, debit_account_id, credit_account_id, amount)))) AND (ledger_transactions.organization_id = are_ledger_facts_new.p_organization_id) AND (ledger_transactions.livemode = are_ledger_facts_new.p_livemode))))) AND (cardinality(p_postings) = ( SELECT count(DISTINCT posting.key) AS count
+            FROM unnest(are_ledger_facts_new.p_postings) posting(key, kind, reference_type, reference_id, occurred_at, debit_account_id, credit_account_id, amount))));
+END;
+comment on function are_ledger_facts_new(uuid,boolean,ledger_posting[]) is 'Whether no key is booked or comes twice. Asked with the accounts locked: who booked one had them.';
+
 CREATE OR REPLACE FUNCTION public.ask_about_disputes_soon(p_gateway text, p_livemode boolean)
  RETURNS void
  LANGUAGE sql
@@ -3969,36 +4012,36 @@ BEGIN ATOMIC
 END;
 comment on function bank_ledger_account(bank_transfers,uuid) is 'The money that is at the bank.';
 
-CREATE OR REPLACE FUNCTION public.bank_return_posting(p_transfer bank_transfers, p_unused bigint, p_lost bigint)
- RETURNS ledger_posting
+CREATE OR REPLACE FUNCTION public.bank_return_postings(p_transfer bank_transfers, p_unused bigint, p_lost bigint)
+ RETURNS ledger_posting[]
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_lines ledger_line[] := '{}';
-begin
-    if p_unused + p_lost = 0 then
-        return null;
-    end if;
-    if p_unused > 0 then
-        v_lines := v_lines
-            || (held_receipts_account(p_transfer, p_transfer.id), p_unused)::ledger_line;
-    end if;
-    if p_lost > 0 then
-        v_lines := v_lines || (ledger_account(
-            p_transfer.organization_id, p_transfer.livemode, 'bank_losses', 'expense',
-            p_transfer.currency, p_transfer.id
-        ), p_lost)::ledger_line;
-    end if;
-    v_lines := v_lines
-        || (bank_ledger_account(p_transfer, p_transfer.id), -p_unused - p_lost)::ledger_line;
-    return (
+    v_fact constant ledger_posting := (
         'bank-return:' || p_transfer.id, 'bank_return', 'bank_transfer', p_transfer.id,
-        moment_of_bank_transfer(p_transfer), v_lines
-    )::ledger_posting;
+        moment_of_bank_transfer(p_transfer), null, null, null
+    );
+    v_bank constant uuid := bank_ledger_account(p_transfer, p_transfer.id);
+begin
+    return array[
+        ledger_movement(
+            v_fact, null, held_receipts_account(p_transfer, p_transfer.id), v_bank, p_unused
+        ),
+        ledger_movement(
+            v_fact, 'loss',
+            case
+                when p_lost > 0 then ledger_account(
+                    p_transfer.organization_id, p_transfer.livemode, 'bank_losses', 'expense',
+                    p_transfer.currency, p_transfer.id
+                )
+            end,
+            v_bank, p_lost
+        )
+    ];
 end;
 $function$;
-comment on function bank_return_posting(bank_transfers,bigint,bigint) is 'The part of a returned receipt that no refund shows: what was still held, and what had been given back already and is lost. Null where there is none.';
+comment on function bank_return_postings(bank_transfers,bigint,bigint) is 'The part of a returned receipt that no refund shows: what was still held, and what had been given back already and is lost. Nulls where there is none.';
 
 CREATE OR REPLACE FUNCTION public.bank_transfer_facts(p_transfer bank_transfers)
  RETURNS jsonb
@@ -4362,41 +4405,37 @@ begin
     perform post_ledger_transaction(
         p_transfer.organization_id, p_transfer.livemode, 'bank-transfer:' || p_transfer.id,
         'bank_transfer', 'bank_transfer', p_transfer.id, moment_of_bank_transfer(p_transfer),
-        array[
-            (bank_ledger_account(p_transfer, p_transfer.id), p_transfer.amount),
-            (held_receipts_account(p_transfer, p_transfer.id), -p_transfer.amount)
-        ]::ledger_line[]
+        bank_ledger_account(p_transfer, p_transfer.id),
+        held_receipts_account(p_transfer, p_transfer.id), p_transfer.amount
     );
 end;
 $function$;
 comment on function book_receipt(bank_transfers) is 'The bank has the money, and it is held until it is used.';
 
-CREATE OR REPLACE FUNCTION public.booked_ledger_transaction(p_organization_id uuid, p_livemode boolean, p_key text, p_lines ledger_line[])
+CREATE OR REPLACE FUNCTION public.booked_ledger_transaction(p_organization_id uuid, p_livemode boolean, p_posting ledger_posting)
  RETURNS uuid
  LANGUAGE plpgsql
  STABLE
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_id uuid;
-    v_booked ledger_line[];
+    v_booked ledger_transactions;
 begin
-    select ledger_transactions.id into strict v_id
+    select * into v_booked
     from ledger_transactions
-    where organization_id = p_organization_id and livemode = p_livemode and key = p_key;
+    where organization_id = p_organization_id and livemode = p_livemode and key = p_posting.key;
 
-    select array_agg((ledger_account_id, amount)::ledger_line order by position) into v_booked
-    from ledger_entries
-    where ledger_transaction_id = v_id;
-
-    if v_booked is distinct from p_lines then
-        raise exception 'ledger-key-reused: % is booked with other entries', p_key
+    if v_booked.id is not null
+        and (v_booked.debit_account_id, v_booked.credit_account_id, v_booked.amount) is distinct from
+        (p_posting.debit_account_id, p_posting.credit_account_id, p_posting.amount)
+    then
+        raise exception 'ledger-key-reused: % has booked something else', p_posting.key
             using errcode = '22B02';
     end if;
-    return v_id;
+    return v_booked.id;
 end;
 $function$;
-comment on function booked_ledger_transaction(uuid,boolean,text,ledger_line[]) is 'The same fact booked before; refuses another fact.';
+comment on function booked_ledger_transaction(uuid,boolean,ledger_posting) is 'The same fact booked before, or null; refuses another fact of the same key.';
 
 CREATE OR REPLACE FUNCTION public.break_gateway_circuit(p_gateway text, p_livemode boolean, p_operation text)
  RETURNS void
@@ -4703,21 +4742,20 @@ begin
     return (
         format('capture:%s', p_attempt.id), 'capture', 'payment_attempt', p_attempt.id,
         p_occurred_at,
-        array[
-            (ledger_account(
-                p_attempt.organization_id, p_attempt.livemode,
-                case
-                    when is_by_hand(p_attempt.gateway) then 'bank_transfers'
-                    else 'gateway:' || p_attempt.gateway
-                end,
-                case when is_by_hand(p_attempt.gateway) then 'liability' else 'asset' end,
-                p_attempt.currency, p_attempt.payment_intent_id
-            ), p_amount),
-            (ledger_account(
-                p_attempt.organization_id, p_attempt.livemode, p_code, 'liability',
-                p_attempt.currency, p_attempt.payment_intent_id
-            ), -p_amount)
-        ]::ledger_line[]
+        ledger_account(
+            p_attempt.organization_id, p_attempt.livemode,
+            case
+                when is_by_hand(p_attempt.gateway) then 'bank_transfers'
+                else 'gateway:' || p_attempt.gateway
+            end,
+            case when is_by_hand(p_attempt.gateway) then 'liability' else 'asset' end,
+            p_attempt.currency, p_attempt.payment_intent_id
+        ),
+        ledger_account(
+            p_attempt.organization_id, p_attempt.livemode, p_code, 'liability',
+            p_attempt.currency, p_attempt.payment_intent_id
+        ),
+        p_amount
     )::ledger_posting;
 end;
 $function$;
@@ -4941,82 +4979,6 @@ begin
 end;
 $function$;
 comment on function check_ledger_account() is 'What a CHECK would say of columns that seldom change; keeps bounds in step with what they are made of.';
-
-CREATE OR REPLACE FUNCTION public.check_ledger_transaction()
- RETURNS trigger
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_id uuid;
-    v_entry record;
-    v_entries integer := 0;
-    v_amount numeric := 0;
-    v_currency text;
-    v_is_mixed boolean := false;
-begin
-    if tg_table_name = 'ledger_entries' then
-        v_id := new.ledger_transaction_id;
-        if new.position > 2 and exists (
-            select from ledger_entries
-            where ledger_transaction_id = new.ledger_transaction_id
-                and position = new.position + 1
-        ) then
-            return null;  -- there are no gaps, so the check of the last one sees them all
-        end if;
-        if not exists (
-            select from ledger_transactions
-            where id = v_id and written_in = (pg_current_xact_id()::text)::bigint
-        ) then
-            raise exception 'ledger transaction % is booked, and takes no more entries', v_id
-                using errcode = 'assert_failure';
-        end if;
-    else
-        v_id := new.id;
-        if strpos(new.key || new.kind || new.reference_type, E'\n') > 0
-            or new.occurred_at not between '0001-01-02T00:00:00Z' and '9999-12-30T00:00:00Z'
-        then
-            raise exception 'ledger transaction % cannot be sealed: a line ends in it, or its time is none',
-                v_id
-                using errcode = 'assert_failure';
-        end if;
-    end if;
-
-    -- A loop, because seven aggregates take longer to set up than two entries to look at.
-    for v_entry in
-        select position, amount, currency
-        from ledger_entries
-        where ledger_transaction_id = v_id
-        order by position
-    loop
-        v_entries := v_entries + 1;
-        if v_entry.position <> v_entries or v_entry.amount = 0 then
-            raise exception 'ledger transaction % has an entry that moves nothing, or a gap', v_id
-                using errcode = 'assert_failure';
-        end if;
-        v_amount := v_amount + v_entry.amount;
-        v_is_mixed := v_is_mixed or v_entry.currency <> coalesce(v_currency, v_entry.currency);
-        v_currency := v_entry.currency;
-    end loop;
-
-    if v_is_mixed then
-        select sum(abs(of_currency.amount)) into v_amount
-        from (
-            select sum(amount) as amount
-            from ledger_entries
-            where ledger_transaction_id = v_id
-            group by currency
-        ) as of_currency;
-    end if;
-    if v_entries = 0 or v_amount <> 0 then
-        raise exception 'ledger transaction % does not balance, or has no entries', v_id
-            using errcode = 'assert_failure';
-    end if;
-    return null;
-end;
-$function$;
-comment on function check_ledger_transaction() is 'At commit, whoever wrote: per currency the entries of a transaction sum to zero, there are two at least, numbered from one and written together with it, and a seal can be made over it all.';
 
 CREATE OR REPLACE FUNCTION public.check_payment_amount(p_organization_id uuid, p_amount bigint, p_currency text)
  RETURNS void
@@ -5734,54 +5696,23 @@ AS $function$
 declare
     v_purchase credit_purchases;
     v_customer customers;
-    v_units bigint;
 begin
     select * into strict v_purchase
     from credit_purchases where payment_intent_id = p_intent.id for no key update;
     select * into strict v_customer from customers where id = v_purchase.customer_id;
-    v_units := v_purchase.credits_amount * 10000;
 
     return (
         format('credits:%s', v_purchase.id), 'credit_purchase', 'credit_purchase', v_purchase.id,
         p_occurred_at,
-        array[
-            (ledger_account(
-                p_intent.organization_id, p_intent.livemode, 'payments_received', 'liability',
-                p_intent.currency, p_intent.id
-            ), p_intent.amount),
-            (ledger_account(
-                p_intent.organization_id, p_intent.livemode, 'prepaid_credits', 'liability',
-                p_intent.currency, p_intent.id
-            ), -p_intent.amount),
-            (ledger_account(
-                p_intent.organization_id, p_intent.livemode, 'credits_issued', 'asset', 'XCR',
-                p_intent.id
-            ), v_units),
-            (credit_wallet(v_customer), -v_units)
-        ]::ledger_line[]
+        ledger_account(
+            p_intent.organization_id, p_intent.livemode, 'credits_issued', 'asset', 'XCR',
+            p_intent.id
+        ),
+        credit_wallet(v_customer), v_purchase.credits_amount * 10000
     )::ledger_posting;
 end;
 $function$;
-comment on function credit_grant_posting(payment_intents,timestamp with time zone) is 'Money received becomes credits in the wallet. Locks the purchase.';
-
-CREATE OR REPLACE FUNCTION public.credit_lines(p_customer customers, p_code text, p_credits numeric, p_reference_id uuid)
- RETURNS ledger_line[]
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_units bigint := p_credits * 10000;
-    v_type text := case p_code when 'credits_granted' then 'expense' else 'asset' end;
-begin
-    return array[
-        (ledger_account(
-            p_customer.organization_id, p_customer.livemode, p_code, v_type, 'XCR', p_reference_id
-        ), v_units),
-        (credit_wallet(p_customer), -v_units)
-    ]::ledger_line[];
-end;
-$function$;
-comment on function credit_lines(customers,text,numeric,uuid) is 'Credits into the wallet, or out of it when negative; the other side is credits_issued for bought ones, credits_granted for given ones.';
+comment on function credit_grant_posting(payment_intents,timestamp with time zone) is 'The credits that were paid for, into the wallet. Locks the purchase.';
 
 CREATE OR REPLACE FUNCTION public.credit_lot_value(p_lot credit_lots, p_credits numeric)
  RETURNS bigint
@@ -5796,49 +5727,92 @@ BEGIN ATOMIC
 END;
 comment on function credit_lot_value(credit_lots,numeric) is 'What a lot owes while so many of its credits are free, rounded up, in minor units. It depends on nothing else, so that many small steps earn what one large step does, and the last the rest.';
 
-CREATE OR REPLACE FUNCTION public.credit_part_lines(p_customer customers, p_parts credit_part[], p_sign integer, p_revenue_code text, p_reference_id uuid)
- RETURNS ledger_line[]
+CREATE OR REPLACE FUNCTION public.credit_part_postings(p_customer customers, p_parts credit_part[], p_sign integer, p_revenue_code text, p_fact ledger_posting)
+ RETURNS ledger_posting[]
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_lines ledger_line[];
+    v_wallet constant uuid := credit_wallet(p_customer);
+    v_issued uuid;
+    v_granted uuid;
+    v_credits numeric;
+    v_given numeric;
+    v_money record;
+    v_postings ledger_posting[] := '{}';
 begin
-    with sums as (
-        select 'XCR' as currency, code, account_type, -sum(credits) * 10000 as amount
-        from unnest(p_parts)
-        cross join lateral (
-            values (
-                case when is_bought then 'credits_issued' else 'credits_granted' end,
-                case when is_bought then 'asset' else 'expense' end
-            ), ('wallet', null)
-        ) as account (code, account_type)
-        group by code, account_type
-        union all
-        select currency, code, account_type, sum(amount)
-        from unnest(p_parts)
-        cross join (values ('prepaid_credits', 'liability'), (p_revenue_code, 'revenue'))
-        as account (code, account_type)
-        group by currency, code, account_type
-    )
+    select sum(credits), coalesce(sum(credits) filter (where not is_bought), 0)
+    into v_credits, v_given
+    from unnest(p_parts);
+    if v_credits > v_given then
+        v_issued := ledger_account(
+            p_customer.organization_id, p_customer.livemode, 'credits_issued', 'asset', 'XCR',
+            p_fact.reference_id
+        );
+    end if;
+    if v_given > 0 then
+        v_granted := ledger_account(
+            p_customer.organization_id, p_customer.livemode, 'credits_granted', 'expense', 'XCR',
+            p_fact.reference_id
+        );
+    end if;
 
-    select array_agg((
-        case
-            when code = 'wallet' then credit_wallet(p_customer)
-            else ledger_account(
-                p_customer.organization_id, p_customer.livemode, code, account_type, currency,
-                p_reference_id
-            )
-        end,
-        p_sign * case when code in ('wallet', p_revenue_code) then -amount else amount end
-    )::ledger_line order by currency, code)
-    into v_lines
-    from sums
-    where amount <> 0;
-    return v_lines;
+    -- One transaction for the wallet, whose history its customer reads; given credits among bought ones
+    -- then go from the one origin to the other.
+    v_postings := v_postings || ledger_movement(
+        p_fact, null, v_wallet, coalesce(v_issued, v_granted),
+        (p_sign * v_credits * 10000)::bigint
+    ) || ledger_movement(
+        p_fact, 'granted', v_issued, v_granted,
+        case when v_issued is not null then p_sign * v_given * 10000 end::bigint
+    );
+    for v_money in
+        select currency, sum(amount) as amount
+        from unnest(p_parts)
+        where amount <> 0
+        group by currency
+        order by currency
+    loop
+        v_postings := v_postings || ledger_movement(
+            p_fact, 'earned:' || v_money.currency,
+            ledger_account(
+                p_customer.organization_id, p_customer.livemode, 'prepaid_credits', 'liability',
+                v_money.currency, p_fact.reference_id
+            ),
+            ledger_account(
+                p_customer.organization_id, p_customer.livemode, p_revenue_code, 'revenue',
+                v_money.currency, p_fact.reference_id
+            ),
+            (p_sign * v_money.amount)::bigint
+        );
+    end loop;
+    return array_remove(v_postings, null);
 end;
 $function$;
-comment on function credit_part_lines(customers,credit_part[],integer,text,uuid) is 'What taking parts of lots books (sign 1), or giving them back (sign -1): credits out of the wallet to where they came from, and their money from owed to earned.';
+comment on function credit_part_postings(customers,credit_part[],integer,text,ledger_posting) is 'What taking parts of lots books (sign 1), or giving them back (sign -1): credits out of the wallet to where they came from, and their money from owed to earned.';
+
+CREATE OR REPLACE FUNCTION public.credit_posting(p_customer customers, p_code text, p_credits numeric, p_fact_id uuid, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_wallet constant uuid := credit_wallet(p_customer);
+    v_source constant uuid := ledger_account(
+        p_customer.organization_id, p_customer.livemode, p_code,
+        case p_code when 'credits_granted' then 'expense' else 'asset' end, 'XCR', p_fact_id
+    );
+begin
+    return (
+        format('%s:%s', replace(p_kind, '_', '-'), p_fact_id), p_kind, p_reference_type,
+        p_reference_id, p_occurred_at,
+        case when p_credits < 0 then v_wallet else v_source end,
+        case when p_credits < 0 then v_source else v_wallet end,
+        abs(p_credits) * 10000
+    )::ledger_posting;
+end;
+$function$;
+comment on function credit_posting(customers,text,numeric,uuid,text,text,uuid,timestamp with time zone) is 'Credits into the wallet, or out of it when negative; the other side is credits_issued for bought ones, credits_granted for given ones.';
 
 CREATE OR REPLACE FUNCTION public.credit_purchase_facts(p_purchase credit_purchases)
  RETURNS jsonb
@@ -6040,6 +6014,14 @@ BEGIN ATOMIC
 END;
 comment on function declined_at_by(jsonb,timestamp with time zone) is 'When the try was declined that a gateway tells of; null where it tells of none.';
 
+CREATE OR REPLACE FUNCTION public.dispute_account(p_dispute disputes, p_code text, p_account_type text, p_currency text)
+ RETURNS uuid
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT ledger_account((p_dispute).organization_id, (p_dispute).livemode, p_code, p_account_type, p_currency, (p_dispute).payment_intent_id) AS ledger_account;
+END;
+comment on function dispute_account(disputes,text,text,text) is 'The account of this code that a dispute is booked on.';
+
 CREATE OR REPLACE FUNCTION public.dispute_end_postings(p_dispute disputes, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting[]
  LANGUAGE plpgsql
@@ -6051,9 +6033,7 @@ begin
     if p_dispute.status = 'under_review' then
         return '{}';
     end if;
-    v_postings := array[
-        dispute_posting(p_dispute, 'dispute_' || p_dispute.status, p_occurred_at)
-    ];
+    v_postings := dispute_movements(p_dispute, 'dispute_' || p_dispute.status, p_occurred_at);
     if not exists (select from credit_recalls where refund_id = p_dispute.id) then
         return v_postings;
     end if;
@@ -6076,6 +6056,66 @@ BEGIN ATOMIC
 END;
 comment on function dispute_facts(disputes) is 'What an event about a dispute tells.';
 
+CREATE OR REPLACE FUNCTION public.dispute_movements(p_dispute disputes, p_kind text, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+    v_fact constant ledger_posting := (
+        format('%s:%s', replace(p_kind, '_', '-'), p_dispute.id), p_kind, 'dispute', p_dispute.id,
+        p_occurred_at, null, null, null
+    );
+    v_currency constant text := case
+        when p_kind = 'dispute_fee' then p_dispute.fee_currency else p_dispute.currency
+    end;
+    v_gateway uuid;
+    v_held uuid;
+begin
+    if p_kind <> 'dispute_lost' then
+        v_gateway := dispute_account(
+            p_dispute, 'gateway:' || p_dispute.gateway, 'asset', v_currency
+        );
+    end if;
+    if p_kind = 'dispute_fee' then
+        return array_remove(
+            array[ledger_movement(
+                v_fact, null,
+                dispute_account(p_dispute, 'dispute_fees', 'expense', v_currency), v_gateway,
+                p_dispute.fee_amount
+            )],
+            null
+        );
+    end if;
+
+    v_held := dispute_account(p_dispute, 'disputes', 'asset', v_currency);
+    if p_kind = 'dispute' then
+        return array[ledger_movement(v_fact, null, v_held, v_gateway, p_dispute.amount)];
+    elsif p_kind = 'dispute_won' then
+        return array[ledger_movement(v_fact, null, v_gateway, v_held, p_dispute.amount)];
+    end if;
+
+    select * into strict v_attempt from payment_attempts where id = p_dispute.payment_attempt_id;
+    return array_remove(
+        array[
+            ledger_movement(
+                v_fact, null,
+                dispute_account(p_dispute, source_account(v_attempt), 'liability', v_currency),
+                v_held, p_dispute.covered_amount
+            ),
+            ledger_movement(
+                v_fact, 'loss',
+                dispute_account(p_dispute, 'dispute_losses', 'expense', v_currency), v_held,
+                p_dispute.amount - p_dispute.covered_amount
+            )
+        ],
+        null
+    );
+end;
+$function$;
+comment on function dispute_movements(disputes,text,timestamp with time zone) is 'dispute: the gateway took the money back; dispute_won: it is there again; dispute_lost: it is gone, partly as what we owed anyway; dispute_fee: what the gateway charges for it.';
+
 CREATE OR REPLACE FUNCTION public.dispute_of_notice(p_event gateway_events)
  RETURNS disputes
  LANGUAGE plpgsql
@@ -6094,51 +6134,6 @@ begin
 end;
 $function$;
 comment on function dispute_of_notice(gateway_events) is 'The dispute that a message is about, locked, or a null row.';
-
-CREATE OR REPLACE FUNCTION public.dispute_posting(p_dispute disputes, p_kind text, p_occurred_at timestamp with time zone)
- RETURNS ledger_posting
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_attempt payment_attempts;
-    v_lines ledger_line[];
-begin
-    select * into strict v_attempt from payment_attempts where id = p_dispute.payment_attempt_id;
-
-    select array_agg(
-        (ledger_account(
-            p_dispute.organization_id, p_dispute.livemode, line.code, line.account_type,
-            line.currency, p_dispute.payment_intent_id
-        ), line.amount)::ledger_line
-        order by line.position
-    ) into v_lines
-    from (
-        values
-        ('dispute', 1, 'disputes', 'asset', p_dispute.amount, p_dispute.currency),
-        ('dispute', 2, 'gateway:' || p_dispute.gateway, 'asset', -p_dispute.amount,
-            p_dispute.currency),
-        ('dispute_won', 1, 'gateway:' || p_dispute.gateway, 'asset', p_dispute.amount,
-            p_dispute.currency),
-        ('dispute_won', 2, 'disputes', 'asset', -p_dispute.amount, p_dispute.currency),
-        ('dispute_lost', 1, source_account(v_attempt), 'liability', p_dispute.covered_amount,
-            p_dispute.currency),
-        ('dispute_lost', 2, 'dispute_losses', 'expense',
-            p_dispute.amount - p_dispute.covered_amount, p_dispute.currency),
-        ('dispute_lost', 3, 'disputes', 'asset', -p_dispute.amount, p_dispute.currency),
-        ('dispute_fee', 1, 'dispute_fees', 'expense', p_dispute.fee_amount, p_dispute.fee_currency),
-        ('dispute_fee', 2, 'gateway:' || p_dispute.gateway, 'asset', -p_dispute.fee_amount,
-            p_dispute.fee_currency)
-    ) as line (kind, position, code, account_type, amount, currency)
-    where line.kind = p_kind and line.amount <> 0;
-
-    return (
-        format('%s:%s', replace(p_kind, '_', '-'), p_dispute.id), p_kind, 'dispute', p_dispute.id,
-        p_occurred_at, v_lines
-    )::ledger_posting;
-end;
-$function$;
-comment on function dispute_posting(disputes,text,timestamp with time zone) is 'dispute: the gateway took the money back; dispute_won: it is there again; dispute_lost: it is gone, partly as what we owed anyway; dispute_fee: what the gateway charges for it.';
 
 CREATE OR REPLACE FUNCTION public.due_credit_lots(p_livemode boolean, p_limit integer)
  RETURNS SETOF credit_lots
@@ -6351,20 +6346,6 @@ $function$;
 comment on function end_refund_search(json,uuid,boolean) is 'The gateway has listed the refunds of a payment, and what our books had not is kept. Where there was nothing of the kind it is asked once more an hour later, for a list may lag, and then no more.';
 grant execute on function end_refund_search(json,uuid,boolean) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.entry_type(p_entry ledger_entries)
- RETURNS text
- LANGUAGE sql
- STABLE
-BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN ((p_entry).amount > 0) THEN 'debit'::text
-             ELSE 'credit'::text
-         END AS "case";
-END;
-comment on function entry_type(ledger_entries) is 'The side of an entry, which its sign says.';
-grant execute on function entry_type(ledger_entries) to munim_hasura;
-
 CREATE OR REPLACE FUNCTION public.expected_gateway_fee(p_gateway text, p_method text, p_amount bigint, p_currency text, p_at timestamp with time zone)
  RETURNS bigint
  LANGUAGE sql
@@ -6402,11 +6383,13 @@ begin
     foreach v_lot in array v_lots loop
         select * into strict v_customer from customers where id = v_lot.customer_id;
         v_part := take_credits(v_lot, v_lot.remaining - v_lot.held, true);
-        v_postings := v_postings || (
-            format('expiry:%s:%s', v_lot.id, v_lot.expiries + 1), 'credit_expiry', 'credit_lot',
-            v_lot.id, clock_now(),
-            credit_part_lines(v_customer, array[v_part], 1, 'credit_breakage', v_lot.id)
-        )::ledger_posting;
+        v_postings := v_postings || credit_part_postings(
+            v_customer, array[v_part], 1, 'credit_breakage',
+            (
+                format('expiry:%s:%s', v_lot.id, v_lot.expiries + 1), 'credit_expiry', 'credit_lot',
+                v_lot.id, clock_now(), null, null, null
+            )::ledger_posting
+        );
         perform record_event(
             v_lot.organization_id, v_lot.livemode, 'credits.expired', 'credit_lot', v_lot.id,
             jsonb_build_object(
@@ -7749,9 +7732,8 @@ begin
     perform post_ledger_transactions(
         p_attempt.organization_id, p_attempt.livemode,
         array[
-            capture_posting(p_attempt, p_attempt.amount_captured, 'surplus', p_occurred_at),
-            surplus_refund_posting(p_attempt, p_occurred_at)
-        ]
+            capture_posting(p_attempt, p_attempt.amount_captured, 'surplus', p_occurred_at)
+        ] || surplus_refund_postings(p_attempt, p_occurred_at)
     );
     perform record_exception(
         p_attempt.organization_id, p_attempt.livemode, 'surplus-payment', 'payment_attempt',
@@ -7842,6 +7824,15 @@ end;
 $function$;
 comment on function ledger_account(uuid,boolean,text,text,text,uuid) is 'The account of this code, opened at its first use; of a shared one, the part that the reference falls to.';
 
+CREATE OR REPLACE FUNCTION public.ledger_account_text(p_account ledger_accounts, p_balance_after bigint, p_booked_at timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT concat_ws(' '::text, (p_account).id, (p_account).code, (p_account).part, (p_account).account_type, COALESCE(((p_account).customer_id)::text, '-'::text), p_balance_after, trunc((EXTRACT(epoch FROM p_booked_at) * (1000000)::numeric))) AS concat_ws;
+END;
+comment on function ledger_account_text(ledger_accounts,bigint,timestamp with time zone) is 'One side of a transaction as it is sealed, which says what the account is as well.';
+
 CREATE OR REPLACE FUNCTION public.ledger_balance_at(p_ledger_account_id uuid, p_at timestamp with time zone)
  RETURNS bigint
  LANGUAGE sql
@@ -7850,10 +7841,45 @@ BEGIN ATOMIC
  SELECT COALESCE(( SELECT ledger_entries.balance_after
             FROM ledger_entries
            WHERE ((ledger_entries.ledger_account_id = ledger_balance_at.p_ledger_account_id) AND (ledger_entries.created_at <= ledger_balance_at.p_at))
-           ORDER BY ledger_entries.created_at DESC, ledger_entries.id DESC
+           ORDER BY ledger_entries.created_at DESC
           LIMIT 1), (0)::bigint) AS "coalesce";
 END;
 comment on function ledger_balance_at(uuid,timestamp with time zone) is 'An account''s balance as of a moment, by the time of booking. Final once no posting runs that began before that moment.';
+
+CREATE OR REPLACE FUNCTION public.ledger_legs(p_postings ledger_posting[])
+ RETURNS TABLE(place bigint, ledger_account_id uuid, amount bigint)
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT ((2 * posting.place) - side.is_debit) AS place,
+     side.ledger_account_id,
+     side.amount
+    FROM (unnest(ledger_legs.p_postings) WITH ORDINALITY posting(key, kind, reference_type, reference_id, occurred_at, debit_account_id, credit_account_id, amount, place)
+      CROSS JOIN LATERAL ( VALUES (posting.debit_account_id,posting.amount,1), (posting.credit_account_id,(- posting.amount),0)) side(ledger_account_id, amount, is_debit));
+END;
+comment on function ledger_legs(ledger_posting[]) is 'The two sides of each posting: the first is debited at place 1 and credited at 2, and so on.';
+
+CREATE OR REPLACE FUNCTION public.ledger_movement(p_fact ledger_posting, p_part text, p_debit_account_id uuid, p_credit_account_id uuid, p_amount bigint)
+ RETURNS ledger_posting
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_amount is null or p_amount = 0 then
+        return null;
+    end if;
+    return (
+        concat_ws(':', p_fact.key, p_part),
+        concat_ws('_', p_fact.kind, split_part(p_part, ':', 1)),
+        p_fact.reference_type, p_fact.reference_id, p_fact.occurred_at,
+        case when p_amount > 0 then p_debit_account_id else p_credit_account_id end,
+        case when p_amount > 0 then p_credit_account_id else p_debit_account_id end,
+        abs(p_amount)
+    )::ledger_posting;
+end;
+$function$;
+comment on function ledger_movement(ledger_posting,text,uuid,uuid,bigint) is 'One of the amounts that a fact moves: the fact''s own key, and for all but one of them the name of the part. A negative amount goes the other way. Null where nothing moves.';
 
 CREATE OR REPLACE FUNCTION public.ledger_transaction_hash(p_transaction ledger_transactions)
  RETURNS bytea
@@ -7864,19 +7890,58 @@ BEGIN ATOMIC
 END;
 comment on function ledger_transaction_hash(ledger_transactions) is 'The sha256 of a transaction''s text.';
 
+CREATE OR REPLACE FUNCTION public.ledger_transaction_instead(p_organization_id uuid, p_livemode boolean, p_posting ledger_posting, p_moved uuid[])
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_id uuid;
+    v_open bigint;
+    v_currencies bigint;
+begin
+    update ledger_accounts
+    set balance = balance
+        - case id when p_posting.debit_account_id then p_posting.amount else -p_posting.amount end
+    where id = any(p_moved);
+
+    v_id := booked_ledger_transaction(p_organization_id, p_livemode, p_posting);
+    if v_id is not null then
+        return v_id;
+    end if;
+
+    select count(*), count(distinct currency) into v_open, v_currencies
+    from ledger_accounts
+    where id in (p_posting.debit_account_id, p_posting.credit_account_id)
+        and organization_id = p_organization_id and livemode = p_livemode and status = 'active';
+    if v_open <> 2 or v_currencies <> 1 then
+        raise exception
+            'ledger transaction % needs two accounts of one currency that are open here',
+            p_posting.key
+            using errcode = 'assert_failure';
+    end if;
+    raise exception 'ledger transaction % would take an account out of its bounds', p_posting.key
+        using
+            errcode = 'check_violation',
+            constraint = 'ledger_account_stays_within_its_bounds';
+end;
+$function$;
+comment on function ledger_transaction_instead(uuid,boolean,ledger_posting,uuid[]) is 'Takes back what was moved for a fact that cannot be booked now: because it is booked already, which is the answer, or for a reason that is raised.';
+
 CREATE OR REPLACE FUNCTION public.ledger_transaction_text(p_transaction ledger_transactions)
  RETURNS text
  LANGUAGE sql
  STABLE
 BEGIN ATOMIC
  SELECT concat_ws('
-'::text, (p_transaction).id, (p_transaction).organization_id, ((p_transaction).livemode)::text, (p_transaction).key, (p_transaction).kind, (p_transaction).reference_type, (p_transaction).reference_id, COALESCE(((p_transaction).reverses_id)::text, '-'::text), ((EXTRACT(epoch FROM (p_transaction).occurred_at) * (1000000)::numeric))::bigint, ((EXTRACT(epoch FROM (p_transaction).created_at) * (1000000)::numeric))::bigint, ( SELECT string_agg(concat_ws(' '::text, entries."position", entries.id, accounts.id, accounts.code, accounts.part, accounts.account_type, COALESCE((accounts.customer_id)::text, '-'::text), entries.currency, entries.amount, entries.balance_after, ((EXTRACT(epoch FROM entries.created_at) * (1000000)::numeric))::bigint), '
-'::text ORDER BY entries."position") AS string_agg
-            FROM (ledger_entries entries
-              JOIN ledger_accounts accounts ON (((accounts.id = entries.ledger_account_id) AND (accounts.organization_id = entries.organization_id) AND (accounts.livemode = entries.livemode) AND (accounts.currency = entries.currency))))
-           WHERE ((entries.ledger_transaction_id = (ledger_transaction_text.p_transaction).id) AND (entries.organization_id = (ledger_transaction_text.p_transaction).organization_id) AND (entries.livemode = (ledger_transaction_text.p_transaction).livemode)))) AS concat_ws;
+'::text, (ledger_transaction_text.p_transaction).id, (ledger_transaction_text.p_transaction).organization_id, ((ledger_transaction_text.p_transaction).livemode)::text, one_line((ledger_transaction_text.p_transaction).key), one_line((ledger_transaction_text.p_transaction).kind), one_line((ledger_transaction_text.p_transaction).reference_type), (ledger_transaction_text.p_transaction).reference_id, COALESCE(( SELECT (reversals.reverses_id)::text AS reverses_id
+            FROM ledger_reversals reversals
+           WHERE (reversals.ledger_transaction_id = (ledger_transaction_text.p_transaction).id)), '-'::text), trunc((EXTRACT(epoch FROM (ledger_transaction_text.p_transaction).occurred_at) * (1000000)::numeric)), concat_ws(' '::text, (ledger_transaction_text.p_transaction).currency, (ledger_transaction_text.p_transaction).amount), ledger_account_text(debited.*, (ledger_transaction_text.p_transaction).debit_balance_after, (ledger_transaction_text.p_transaction).debited_at), ledger_account_text(credited.*, (ledger_transaction_text.p_transaction).credit_balance_after, (ledger_transaction_text.p_transaction).credited_at)) AS concat_ws
+    FROM ledger_accounts debited,
+     ledger_accounts credited
+   WHERE ((debited.id = (ledger_transaction_text.p_transaction).debit_account_id) AND (credited.id = (ledger_transaction_text.p_transaction).credit_account_id));
 END;
-comment on function ledger_transaction_text(ledger_transactions) is 'What a seal covers: ten lines of the transaction, times in microseconds since 1970, then a line an entry, `position id account code part type customer currency amount balance_after created`.';
+comment on function ledger_transaction_text(ledger_transactions) is 'What a seal covers: twelve lines, times in microseconds since 1970, the last two for the account that is debited and the one that is credited.';
 
 CREATE OR REPLACE FUNCTION public.list_held_payment(hasura_session json, p_payment_attempt_id uuid)
  RETURNS SETOF payment_attempts
@@ -8231,6 +8296,17 @@ begin
 end;
 $function$;
 comment on function lock_due_refunds(boolean,integer,text[]) is 'The refunds that are due to be asked about and nobody has locked, the longest due first. Of those that wait for a gateway that is left alone there is one, which finds out whether it answers; of p_paused none.';
+
+CREATE OR REPLACE FUNCTION public.lock_ledger_accounts(p_ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform from ledger_accounts where id = any(p_ids) order by id for no key update;
+end;
+$function$;
+comment on function lock_ledger_accounts(uuid[]) is 'In the one order in which ledger accounts are locked, by id.';
 
 CREATE OR REPLACE FUNCTION public.lock_order(p_organization_id uuid, p_reference text)
  RETURNS void
@@ -8921,6 +8997,16 @@ BEGIN ATOMIC
 END;
 comment on function obstacle_to_capture(gateway_events,uuid[]) is 'Why a message that says paid cannot be carried out beside others, or null. Its payment is locked.';
 
+CREATE OR REPLACE FUNCTION public.one_line(p_text text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT replace(replace(p_text, '\'::text, '\\'::text), '
+'::text, '\n'::text) AS replace;
+END;
+comment on function one_line(text) is 'A backslash is doubled and the end of a line written as \n, so that no two texts are one.';
+
 CREATE OR REPLACE FUNCTION public.open_autopay_attempt(p_charge autopay_charges)
  RETURNS void
  LANGUAGE plpgsql
@@ -9249,7 +9335,7 @@ end;
 $function$;
 comment on function open_dispute(gateway_events,payment_attempts) is 'The gateway has taken the money back: it is written down, and what is left of the credits is frozen. The caller books it.';
 
-CREATE OR REPLACE FUNCTION public.open_ledger_hold(p_id uuid, p_lines ledger_line[] DEFAULT '{}'::ledger_line[])
+CREATE OR REPLACE FUNCTION public.open_ledger_hold(p_id uuid, p_account_ids uuid[] DEFAULT '{}'::uuid[])
  RETURNS ledger_holds
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
@@ -9261,10 +9347,7 @@ begin
     select * into strict v_hold from ledger_holds where id = p_id for no key update;
 
     -- All that the posting will touch, in order of id: the hold's own account need not come first.
-    perform from ledger_accounts
-    where id = v_hold.ledger_account_id
-        or id in (select line.ledger_account_id from unnest(p_lines) as line)
-    order by id for no key update;
+    perform lock_ledger_accounts(p_account_ids || v_hold.ledger_account_id);
 
     if v_hold.status = 'open' then
         update ledger_accounts set held = held - v_hold.amount where id = v_hold.ledger_account_id;
@@ -9272,7 +9355,7 @@ begin
     return v_hold;
 end;
 $function$;
-comment on function open_ledger_hold(uuid,ledger_line[]) is 'Locks a hold and its accounts and, if it is open, gives its amount free.';
+comment on function open_ledger_hold(uuid,uuid[]) is 'Locks a hold and its accounts and, if it is open, gives its amount free.';
 
 CREATE OR REPLACE FUNCTION public.open_order_checkout(hasura_session json, p_reference text, p_customer_external_id text, p_amount bigint, p_currency text, p_title text, p_metadata jsonb, p_gateway text, p_method text, p_success_url text, p_cancel_url text, p_capture_method text DEFAULT NULL::text)
  RETURNS SETOF order_checkouts
@@ -9843,7 +9926,7 @@ declare
 begin
     return case p_intent.purpose
         when 'credit_purchase' then array[
-            capture_posting(p_attempt, v_amount, 'payments_received', v_at),
+            capture_posting(p_attempt, v_amount, 'prepaid_credits', v_at),
             credit_grant_posting(p_intent, v_at)
         ]
         when 'order' then array[capture_posting(p_attempt, v_amount, 'merchant_balance', v_at)]
@@ -9963,31 +10046,132 @@ BEGIN ATOMIC
 END;
 comment on function policy_of_attempt(payment_attempts) is 'The policy that holds now for refunds of an attempt, or null.';
 
-CREATE OR REPLACE FUNCTION public.post_ledger_hold(p_id uuid, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone, p_lines ledger_line[])
+CREATE OR REPLACE FUNCTION public.post_few_ledger_transactions(p_organization_id uuid, p_livemode boolean, p_postings ledger_posting[])
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_now constant timestamptz := clock_now();
+    v_leg record;
+    v_legs integer := 0;
+    v_balance bigint;
+    v_currency text;
+    v_at timestamptz;
+    v_balances bigint[];
+    v_currencies text[];
+    v_ats timestamptz[];
+    v_ids uuid[] := '{}';
+    v_booked integer;
+begin
+    for v_leg in
+        select place, ledger_account_id, amount
+        from ledger_legs(p_postings)
+        order by ledger_account_id, place
+    loop
+        update ledger_accounts
+        set
+            balance = balance + v_leg.amount,
+            last_entry_at = greatest(last_entry_at + interval '1 microsecond', v_now)
+        where id = v_leg.ledger_account_id and organization_id = p_organization_id
+            and livemode = p_livemode and status = 'active'
+            and coalesce(balance + v_leg.amount <@ bounds, true)
+        returning balance, currency, last_entry_at into v_balance, v_currency, v_at;
+        exit when not found;
+
+        v_legs := v_legs + 1;
+        v_balances[v_leg.place] := v_balance;
+        v_currencies[v_leg.place] := v_currency;
+        v_ats[v_leg.place] := v_at;
+        if v_leg.place % 2 = 0 then
+            v_ids := v_ids || gen_random_uuid();
+        end if;
+    end loop;
+
+    if v_legs = 2 * cardinality(p_postings)
+        and are_ledger_facts_new(p_organization_id, p_livemode, p_postings)
+    then
+        insert into ledger_transactions (
+            id, organization_id, livemode, key, kind, reference_type, reference_id,
+            debit_account_id, credit_account_id, currency, amount, debit_balance_after,
+            credit_balance_after, debited_at, credited_at, occurred_at
+        )
+        select
+            v_ids[place], p_organization_id, p_livemode, key, kind, reference_type, reference_id,
+            debit_account_id, credit_account_id, v_currencies[2 * place], amount,
+            v_balances[2 * place - 1], v_balances[2 * place], v_ats[2 * place - 1],
+            v_ats[2 * place], occurred_at
+        from unnest(p_postings) with ordinality as posting (
+            key, kind, reference_type, reference_id, occurred_at, debit_account_id,
+            credit_account_id, amount, place
+        )
+        where v_currencies[2 * place - 1] = v_currencies[2 * place]
+            and debit_account_id <> credit_account_id
+        order by place
+        on conflict on constraint ledger_fact_is_booked_once do nothing;
+
+        get diagnostics v_booked = row_count;
+        if v_booked < cardinality(p_postings) then
+            perform refuse_ledger_keys_of_others(
+                p_organization_id, p_livemode, p_postings, v_ids
+            );
+            raise exception
+                'a ledger transaction needs two accounts of one currency that are open here'
+                using errcode = 'assert_failure';
+        end if;
+        return v_ids;
+    end if;
+
+    update ledger_accounts
+    set balance = ledger_accounts.balance - moved.amount
+    from (
+        select leg.ledger_account_id, sum(leg.amount) as amount
+        from (
+            select ledger_account_id, amount
+            from ledger_legs(p_postings)
+            order by ledger_account_id, place
+            limit v_legs
+        ) as leg
+        group by leg.ledger_account_id
+    ) as moved
+    where ledger_accounts.id = moved.ledger_account_id;
+    return null;
+end;
+$function$;
+comment on function post_few_ledger_transactions(uuid,boolean,ledger_posting[]) is 'Books some facts, each account changed as often as they say, in order of account. Null, and nothing done, where one of them is booked already or cannot be.';
+
+CREATE OR REPLACE FUNCTION public.post_ledger_fact(p_organization_id uuid, p_livemode boolean, p_postings ledger_posting[])
+ RETURNS uuid
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT (array_agg(booked.id))[1] AS array_agg
+    FROM post_ledger_transactions(post_ledger_fact.p_organization_id, post_ledger_fact.p_livemode, post_ledger_fact.p_postings) booked(id);
+END;
+comment on function post_ledger_fact(uuid,boolean,ledger_posting[]) is 'Books all that one fact moves; answers the first of its transactions, by which it is known.';
+
+CREATE OR REPLACE FUNCTION public.post_ledger_hold(p_id uuid, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone, p_debit_account_id uuid, p_credit_account_id uuid, p_amount bigint)
  RETURNS uuid
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_hold ledger_holds := open_ledger_hold(p_id, p_lines);
+    v_hold ledger_holds := open_ledger_hold(p_id, array[p_debit_account_id, p_credit_account_id]);
     v_transaction_id uuid;
-    v_moved numeric;
 begin
     if v_hold.status = 'released' then
         raise exception 'ledger hold % is released and cannot be posted', p_id
             using errcode = 'assert_failure';
     end if;
-    select coalesce(sum(line.amount), 0) into v_moved
-    from unnest(p_lines) as line
-    where line.ledger_account_id = v_hold.ledger_account_id;
-
-    if abs(v_moved) not between 1 and v_hold.amount or exists (
-        select from ledger_accounts
-        where id = v_hold.ledger_account_id and (
-            v_moved < 0 and minimum is null and maximum is not null
-            or v_moved > 0 and maximum is null and minimum is not null
+    if p_amount not between 1 and v_hold.amount
+        or v_hold.ledger_account_id not in (p_debit_account_id, p_credit_account_id)
+        or exists (
+            select from ledger_accounts
+            where id = v_hold.ledger_account_id and (
+                id = p_credit_account_id and minimum is null and maximum is not null
+                or id = p_debit_account_id and maximum is null and minimum is not null
+            )
         )
-    ) then
+    then
         raise exception 'ledger hold % keeps %: no more can be posted, and not the other way',
             p_id, v_hold.amount
             using errcode = 'assert_failure';
@@ -9995,28 +10179,29 @@ begin
 
     v_transaction_id := post_ledger_transaction(
         v_hold.organization_id, v_hold.livemode, v_hold.key, p_kind, p_reference_type,
-        p_reference_id, p_occurred_at, p_lines
+        p_reference_id, p_occurred_at, p_debit_account_id, p_credit_account_id, p_amount
     );
     update ledger_holds set status = 'posted', ledger_transaction_id = v_transaction_id
     where id = p_id and status = 'open';
     return v_transaction_id;
 end;
 $function$;
-comment on function post_ledger_hold(uuid,text,text,uuid,timestamp with time zone,ledger_line[]) is 'Ends a hold by moving its amount or a part of it, under the hold''s own key; the rest is free again.';
+comment on function post_ledger_hold(uuid,text,text,uuid,timestamp with time zone,uuid,uuid,bigint) is 'Ends a hold by moving its amount or a part of it, under the hold''s own key; the rest is free again.';
 
-CREATE OR REPLACE FUNCTION public.post_ledger_transaction(p_organization_id uuid, p_livemode boolean, p_key text, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone, p_lines ledger_line[], p_reverses_id uuid DEFAULT NULL::uuid)
+CREATE OR REPLACE FUNCTION public.post_ledger_transaction(p_organization_id uuid, p_livemode boolean, p_key text, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamp with time zone, p_debit_account_id uuid, p_credit_account_id uuid, p_amount bigint)
  RETURNS uuid
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
+    v_low constant uuid := least(p_debit_account_id, p_credit_account_id);
+    v_high constant uuid := greatest(p_debit_account_id, p_credit_account_id);
+    v_is_low_debited constant boolean := p_debit_account_id = v_low;
+    v_to_low constant bigint := case when v_is_low_debited then p_amount else -p_amount end;
     v_id uuid;
-    v_now timestamptz;
-    v_low integer;
+    v_currency text;
     v_low_balance bigint;
     v_high_balance bigint;
-    v_low_currency text;
-    v_high_currency text;
     v_low_at timestamptz;
     v_high_at timestamptz;
 begin
@@ -10024,70 +10209,67 @@ begin
         perform require_read_committed();
     end if;
 
-    -- The time is clock_now(), written out: a call of it costs as much as an update.
-    insert into ledger_transactions (
-        organization_id, livemode, key, kind, reference_type, reference_id, reverses_id,
-        occurred_at, created_at
-    )
-    select
-        p_organization_id, p_livemode, p_key, p_kind, p_reference_type, p_reference_id,
-        p_reverses_id, p_occurred_at,
-        pg_catalog.now() + clock.skew_seconds * interval '1 second'
-    from clock
-    on conflict on constraint ledger_fact_is_booked_once do nothing
-    returning id, created_at into v_id, v_now;
+    -- Locks are taken in order of account. The time is clock_now(), written out: a call of it costs
+    -- a third of an update.
+    update ledger_accounts
+    set
+        balance = balance + v_to_low,
+        last_entry_at = greatest(
+            last_entry_at + interval '1 microsecond',
+            pg_catalog.now() + (select skew_seconds from clock) * interval '1 second'
+        )
+    where id = v_low and organization_id = p_organization_id and livemode = p_livemode
+        and status = 'active' and coalesce(balance + v_to_low <@ bounds, true)
+    returning balance, currency, last_entry_at into v_low_balance, v_currency, v_low_at;
 
-    if v_id is null then
-        return booked_ledger_transaction(p_organization_id, p_livemode, p_key, p_lines);
+    update ledger_accounts
+    set
+        balance = balance - v_to_low,
+        last_entry_at = greatest(last_entry_at + interval '1 microsecond', v_low_at)
+    where id = v_high and organization_id = p_organization_id and livemode = p_livemode
+        and status = 'active' and currency = v_currency and id <> v_low
+        and coalesce(balance - v_to_low <@ bounds, true)
+    returning balance, last_entry_at into v_high_balance, v_high_at;
+
+    if v_high_at is not null then
+        insert into ledger_transactions (
+            organization_id, livemode, key, kind, reference_type, reference_id, debit_account_id,
+            credit_account_id, currency, amount, debit_balance_after, credit_balance_after,
+            debited_at, credited_at, occurred_at
+        )
+        values (
+            p_organization_id, p_livemode, p_key, p_kind, p_reference_type, p_reference_id,
+            p_debit_account_id, p_credit_account_id, v_currency, p_amount,
+            case when v_is_low_debited then v_low_balance else v_high_balance end,
+            case when v_is_low_debited then v_high_balance else v_low_balance end,
+            case when v_is_low_debited then v_low_at else v_high_at end,
+            case when v_is_low_debited then v_high_at else v_low_at end,
+            p_occurred_at
+        )
+        on conflict on constraint ledger_fact_is_booked_once do nothing
+        returning id into v_id;
     end if;
-    if cardinality(p_lines) is distinct from 2 then
-        perform write_ledger_entries(
-            p_organization_id, p_livemode, v_now, array[v_id], array[
-                (p_key, p_kind, p_reference_type, p_reference_id, p_occurred_at, p_lines)
-            ]::ledger_posting[]
-        );
+    if v_id is not null then
         return v_id;
     end if;
 
-    -- Two legs are nearly all there is, and worth a short way. Locks are taken in order of account.
-    v_low := 1 + ((p_lines[1]).ledger_account_id > (p_lines[2]).ledger_account_id)::integer;
-
-    update ledger_accounts
-    set
-        balance = balance + (p_lines[v_low]).amount,
-        last_entry_at = greatest(last_entry_at, v_now)
-    where id = (p_lines[v_low]).ledger_account_id and organization_id = p_organization_id
-        and livemode = p_livemode and status = 'active'
-    returning balance, currency, last_entry_at into v_low_balance, v_low_currency, v_low_at;
-
-    update ledger_accounts
-    set
-        balance = balance + (p_lines[3 - v_low]).amount,
-        last_entry_at = greatest(last_entry_at, v_now)
-    where id = (p_lines[3 - v_low]).ledger_account_id and organization_id = p_organization_id
-        and livemode = p_livemode and status = 'active'
-    returning balance, currency, last_entry_at into v_high_balance, v_high_currency, v_high_at;
-
-    if v_low_currency is null or v_high_currency is null then
-        raise exception 'ledger transaction % names an account that is not open here', p_key
-            using errcode = 'assert_failure';
-    end if;
-
-    insert into ledger_entries (
-        organization_id, livemode, ledger_transaction_id, position, ledger_account_id,
-        currency, amount, balance_after, created_at
-    )
-    values (
-        p_organization_id, p_livemode, v_id, v_low, (p_lines[v_low]).ledger_account_id,
-        v_low_currency, (p_lines[v_low]).amount, v_low_balance, v_low_at
-    ), (
-        p_organization_id, p_livemode, v_id, 3 - v_low, (p_lines[3 - v_low]).ledger_account_id,
-        v_high_currency, (p_lines[3 - v_low]).amount, v_high_balance, v_high_at
+    return ledger_transaction_instead(
+        p_organization_id, p_livemode,
+        (
+            p_key, p_kind, p_reference_type, p_reference_id, p_occurred_at, p_debit_account_id,
+            p_credit_account_id, p_amount
+        )::ledger_posting,
+        array_remove(
+            array[
+                case when v_low_at is not null then v_low end,
+                case when v_high_at is not null then v_high end
+            ],
+            null
+        )
     );
-    return v_id;
 end;
 $function$;
-comment on function post_ledger_transaction(uuid,boolean,text,text,text,uuid,timestamp with time zone,ledger_line[],uuid) is 'The only way to book one fact: once per key, and the same id when it is called again with the same lines.';
+comment on function post_ledger_transaction(uuid,boolean,text,text,text,uuid,timestamp with time zone,uuid,uuid,bigint) is 'The only way to book one fact: once per key, and the same id when it is called again with the same accounts and amount. Whoever books the same at the same time waits at the accounts, so that it is known by then.';
 
 CREATE OR REPLACE FUNCTION public.post_ledger_transactions(p_organization_id uuid, p_livemode boolean, p_postings ledger_posting[])
  RETURNS SETOF uuid
@@ -10095,61 +10277,138 @@ CREATE OR REPLACE FUNCTION public.post_ledger_transactions(p_organization_id uui
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_now timestamptz := clock_now();
     v_ids uuid[];
-    v_new uuid[];
+    v_posting ledger_posting;
 begin
     perform require_read_committed();
-
-    select array_agg(gen_random_uuid()) into v_ids from unnest(p_postings);
-
-    with booked as (
-        insert into ledger_transactions (
-            id, organization_id, livemode, key, kind, reference_type, reference_id, occurred_at,
-            created_at
-        )
-        select
-            posting.id, p_organization_id, p_livemode, posting.key, posting.kind,
-            posting.reference_type, posting.reference_id, posting.occurred_at, v_now
-        from rows from (unnest(p_postings), unnest(v_ids)) with ordinality
-            as posting (key, kind, reference_type, reference_id, occurred_at, lines, id, place)
-        -- Two batches with the same keys wait for each other in one order. A key that comes twice
-        -- is the fact that comes first.
-        order by posting.key, posting.place
-        on conflict on constraint ledger_fact_is_booked_once do nothing
-        returning id
-    )
-
-    select array_agg(booked.id) into v_new from booked;
-
-    if cardinality(v_new) = cardinality(v_ids) then  -- nearly always
-        perform write_ledger_entries(p_organization_id, p_livemode, v_now, v_ids, p_postings);
+    if cardinality(p_postings) > 6 then  -- from eight on it is the cheaper one
+        v_ids := post_many_ledger_transactions(p_organization_id, p_livemode, p_postings);
+    elsif cardinality(p_postings) > 1 then
+        v_ids := post_few_ledger_transactions(p_organization_id, p_livemode, p_postings);
+    end if;
+    if v_ids is not null then
         return query select unnest(v_ids);
         return;
     end if;
 
-    perform write_ledger_entries(
-        p_organization_id, p_livemode, v_now, array_agg(made.id order by made.place),
-        array_agg(p_postings[made.place] order by made.place)
-    )
-    from unnest(v_ids) with ordinality as made (id, place)
-    where made.id = any(v_new)
-    having count(*) > 0;
-
-    return query
-    select
-        case
-            when v_ids[posting.place] = any(v_new) then v_ids[posting.place]
-            else booked_ledger_transaction(
-                p_organization_id, p_livemode, posting.key, posting.lines
-            )
-        end
-    from unnest(p_postings) with ordinality
-        as posting (key, kind, reference_type, reference_id, occurred_at, lines, place)
-    order by posting.place;
+    perform lock_ledger_accounts(
+        array(select leg.ledger_account_id from ledger_legs(p_postings) as leg)
+    ) where cardinality(p_postings) > 1;
+    foreach v_posting in array coalesce(p_postings, '{}') loop
+        return next post_ledger_transaction(
+            p_organization_id, p_livemode, v_posting.key, v_posting.kind,
+            v_posting.reference_type, v_posting.reference_id, v_posting.occurred_at,
+            v_posting.debit_account_id, v_posting.credit_account_id, v_posting.amount
+        );
+    end loop;
 end;
 $function$;
-comment on function post_ledger_transactions(uuid,boolean,ledger_posting[]) is 'Books many facts of one organisation at once, as post_ledger_transaction would one by one. Answers their ids in the same order.';
+comment on function post_ledger_transactions(uuid,boolean,ledger_posting[]) is 'Books many facts of one organisation at once, as post_ledger_transaction would one by one, with all accounts locked in one order. Answers their ids in the same order.';
+
+CREATE OR REPLACE FUNCTION public.post_many_ledger_transactions(p_organization_id uuid, p_livemode boolean, p_postings ledger_posting[])
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_now constant timestamptz := clock_now();
+    v_ids uuid[] := array(select gen_random_uuid() from unnest(p_postings));
+    v_refused text;
+    v_booked bigint;
+begin
+    perform lock_ledger_accounts(
+        array(select leg.ledger_account_id from ledger_legs(p_postings) as leg)
+    );
+    if not are_ledger_facts_new(p_organization_id, p_livemode, p_postings) then
+        return null;
+    end if;
+
+    with legs as (
+        select
+            leg.place,
+            leg.ledger_account_id,
+            leg.amount,
+            account.currency,
+            account.bounds,
+            (account.balance + sum(leg.amount) over steps)::bigint as balance_after,
+            greatest(account.last_entry_at + interval '1 microsecond', v_now)
+            + (row_number() over steps - 1) * interval '1 microsecond' as at
+        from ledger_legs(p_postings) as leg
+        left join ledger_accounts as account
+            on account.id = leg.ledger_account_id
+            and account.organization_id = p_organization_id
+            and account.livemode = p_livemode and account.status = 'active'
+        window steps as (partition by leg.ledger_account_id order by leg.place)
+    ),
+
+    postings as (
+        select
+            posting.*,
+            debit.currency,
+            debit.balance_after as debit_balance_after,
+            credit.balance_after as credit_balance_after,
+            debit.at as debited_at,
+            credit.at as credited_at,
+            case
+                when debit.currency is null or credit.currency is null
+                    or debit.currency <> credit.currency
+                    or posting.debit_account_id = posting.credit_account_id then 'account'
+                when debit.balance_after <@ debit.bounds is false
+                    or credit.balance_after <@ credit.bounds is false then 'bounds'
+            end as refused
+        from rows from (unnest(p_postings), unnest(v_ids)) with ordinality as posting (
+            key, kind, reference_type, reference_id, occurred_at, debit_account_id,
+            credit_account_id, amount, id, place
+        )
+        inner join legs as debit on debit.place = 2 * posting.place - 1
+        inner join legs as credit on credit.place = 2 * posting.place
+    ),
+
+    written as (
+        insert into ledger_transactions (
+            id, organization_id, livemode, key, kind, reference_type, reference_id,
+            debit_account_id, credit_account_id, currency, amount, debit_balance_after,
+            credit_balance_after, debited_at, credited_at, occurred_at
+        )
+        select
+            id, p_organization_id, p_livemode, key, kind, reference_type, reference_id,
+            debit_account_id, credit_account_id, currency, amount, debit_balance_after,
+            credit_balance_after, debited_at, credited_at, occurred_at
+        from postings
+        where refused is null
+        order by place
+        on conflict on constraint ledger_fact_is_booked_once do nothing
+        returning id
+    ),
+
+    kept as (
+        update ledger_accounts
+        set balance = ledger_accounts.balance + moved.amount, last_entry_at = moved.at
+        from (
+            select ledger_account_id, sum(amount) as amount, max(at) as at from legs group by 1
+        ) as moved
+        where ledger_accounts.id = moved.ledger_account_id
+    )
+
+    select (select min(refused) from postings), (select count(*) from written)
+    into v_refused, v_booked;
+
+    if v_refused = 'account' then
+        raise exception 'a ledger transaction needs two accounts of one currency that are open here'
+            using errcode = 'assert_failure';
+    elsif v_refused = 'bounds' then
+        raise exception 'a ledger transaction would take an account out of its bounds'
+            using
+                errcode = 'check_violation',
+                constraint = 'ledger_account_stays_within_its_bounds';
+    end if;
+    if v_booked < cardinality(p_postings) then
+        perform refuse_ledger_keys_of_others(p_organization_id, p_livemode, p_postings, v_ids);
+    end if;
+    return v_ids;
+end;
+$function$;
+comment on function post_many_ledger_transactions(uuid,boolean,ledger_posting[]) is 'Books any number of facts in statements for all of them. Null, and nothing done, where one of them is booked already.';
 
 CREATE OR REPLACE FUNCTION public.post_payments(p_attempts payment_attempts[])
  RETURNS TABLE(credit_purchase_id uuid, ledger_transaction_id uuid)
@@ -10170,7 +10429,8 @@ begin
         array_agg(
             (
                 posting.key, posting.kind, posting.reference_type, posting.reference_id,
-                posting.occurred_at, posting.lines
+                posting.occurred_at, posting.debit_account_id,
+                posting.credit_account_id, posting.amount
             )::ledger_posting
             order by intent.organization_id, intent.id, posting.place
         )
@@ -10178,7 +10438,10 @@ begin
     from unnest(p_attempts) as attempt
     inner join payment_intents as intent on intent.id = attempt.payment_intent_id
     cross join lateral unnest(payment_postings(intent, attempt)) with ordinality
-        as posting (key, kind, reference_type, reference_id, occurred_at, lines, place);
+        as posting (
+            key, kind, reference_type, reference_id, occurred_at, debit_account_id,
+            credit_account_id, amount, place
+        );
 
     for v_owner, v_part in
         select
@@ -10186,12 +10449,16 @@ begin
             array_agg(
                 (
                     owned.key, owned.kind, owned.reference_type, owned.reference_id,
-                    owned.occurred_at, owned.lines
+                    owned.occurred_at, owned.debit_account_id, owned.credit_account_id,
+                    owned.amount
                 )::ledger_posting
                 order by owned.place
             )
         from rows from (unnest(v_owners), unnest(v_postings)) with ordinality
-            as owned (owner, key, kind, reference_type, reference_id, occurred_at, lines, place)
+            as owned (
+                owner, key, kind, reference_type, reference_id, occurred_at, debit_account_id,
+                credit_account_id, amount, place
+            )
         group by owned.owner
         order by owned.owner
     loop
@@ -10203,7 +10470,10 @@ begin
     return query
     select booked.reference_id, booked.id
     from unnest(v_ids, v_postings)
-        as booked (id, key, kind, reference_type, reference_id, occurred_at, lines)
+        as booked (
+            id, key, kind, reference_type, reference_id, occurred_at, debit_account_id,
+            credit_account_id, amount
+        )
     where booked.reference_type = 'credit_purchase';
 end;
 $function$;
@@ -10552,11 +10822,10 @@ begin
     from customers
     inner join credit_lots on credit_lots.customer_id = customers.id
     where credit_lots.id = p_recall.credit_lot_id;
-    return (
-        format('%s:%s', replace(p_kind, '_', '-'), p_recall.refund_id), p_kind, 'credit_recall',
-        p_recall.id, p_occurred_at,
-        credit_lines(v_customer, 'credits_issued', p_credits, p_recall.refund_id)
-    )::ledger_posting;
+    return credit_posting(
+        v_customer, 'credits_issued', p_credits, p_recall.refund_id, p_kind, 'credit_recall',
+        p_recall.id, p_occurred_at
+    );
 end;
 $function$;
 comment on function recall_posting(credit_recalls,text,numeric,timestamp with time zone) is 'Credits of a recall leave the wallet, or come back to it.';
@@ -10955,6 +11224,14 @@ $function$;
 comment on function record_receipt(json,uuid,text) is 'Keeps the gateway''s receipt of a capture; the first one stays.';
 grant execute on function record_receipt(json,uuid,text) to munim_hasura;
 
+CREATE OR REPLACE FUNCTION public.refund_account(p_refund refunds, p_code text, p_account_type text)
+ RETURNS uuid
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT ledger_account((p_refund).organization_id, (p_refund).livemode, p_code, p_account_type, (p_refund).currency, (p_refund).payment_intent_id) AS ledger_account;
+END;
+comment on function refund_account(refunds,text,text) is 'The account of this code that a refund is booked on.';
+
 CREATE OR REPLACE FUNCTION public.refund_facts(p_refund refunds)
  RETURNS jsonb
  LANGUAGE sql
@@ -10972,6 +11249,72 @@ BEGIN ATOMIC
  SELECT (ARRAY['1 day'::interval, '7 days'::interval, '30 days'::interval])[(p_looks + 1)] AS "array";
 END;
 comment on function refund_look_age(integer) is 'How long after it succeeded a refund is looked at again, after so many looks; null after the last.';
+
+CREATE OR REPLACE FUNCTION public.refund_movements(p_refund refunds, p_kind text, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+    v_sign constant integer := case
+        when p_kind in ('refund_return', 'refund_release') then -1 else 1
+    end;
+    v_fact constant ledger_posting := (
+        format(
+            '%s:%s%s', replace(p_kind, '_', '-'), p_refund.id,
+            case when p_refund.is_late then ':late' else '' end
+        ),
+        p_kind, 'refund', p_refund.id, p_occurred_at, null, null, null
+    );
+    v_pending constant uuid := refund_account(p_refund, 'refunds_pending', 'liability');
+    v_source uuid;
+begin
+    if p_kind in ('refund', 'refund_return') then
+        return array[ledger_movement(
+            v_fact, null, v_pending,
+            refund_account(
+                p_refund,
+                case
+                    when is_by_hand(p_refund.gateway) then 'bank:' || p_refund.gateway_account
+                    else 'gateway:' || p_refund.gateway
+                end,
+                'asset'
+            ),
+            v_sign * p_refund.amount
+        )];
+    end if;
+
+    select * into strict v_attempt from payment_attempts where id = p_refund.payment_attempt_id;
+    v_source := refund_account(p_refund, source_account(v_attempt), 'liability');
+    return array_remove(
+        array[
+            ledger_movement(
+                v_fact, null, v_source, v_pending,
+                v_sign * (p_refund.amount - p_refund.loss_amount)
+            ),
+            ledger_movement(
+                v_fact, 'loss',
+                case
+                    when p_refund.loss_amount > 0
+                        then refund_account(p_refund, 'credit_losses', 'expense')
+                end,
+                v_pending, v_sign * p_refund.loss_amount
+            ),
+            ledger_movement(
+                v_fact, 'fee', v_source,
+                case
+                    when p_refund.fee_amount > 0
+                        then refund_account(p_refund, 'refund_fees', 'revenue')
+                end,
+                v_sign * p_refund.fee_amount
+            )
+        ],
+        null
+    );
+end;
+$function$;
+comment on function refund_movements(refunds,text,timestamp with time zone) is 'refund_reserve: taken from what the payment had become; refund: paid out by the gateway; refund_return and refund_release: the opposite of the two.';
 
 CREATE OR REPLACE FUNCTION public.refund_of_notice(p_event gateway_events)
  RETURNS refunds
@@ -11017,52 +11360,6 @@ end;
 $function$;
 comment on function refund_policy(uuid,text,text,timestamp with time zone) is 'The policy that holds at a moment, or a null row.';
 
-CREATE OR REPLACE FUNCTION public.refund_posting(p_refund refunds, p_kind text, p_occurred_at timestamp with time zone)
- RETURNS ledger_posting
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_attempt payment_attempts;
-    v_sign integer := case when p_kind in ('refund_return', 'refund_release') then -1 else 1 end;
-    v_lines ledger_line[];
-begin
-    select * into strict v_attempt from payment_attempts where id = p_refund.payment_attempt_id;
-
-    select array_agg(
-        (ledger_account(
-            p_refund.organization_id, p_refund.livemode, line.code, line.account_type,
-            p_refund.currency, p_refund.payment_intent_id
-        ), v_sign * line.amount)::ledger_line
-        order by line.position
-    ) into v_lines
-    from (
-        values
-        (1, source_account(v_attempt), 'liability',
-            p_refund.amount + p_refund.fee_amount - p_refund.loss_amount, true),
-        (2, 'credit_losses', 'expense', p_refund.loss_amount, true),
-        (3, 'refund_fees', 'revenue', -p_refund.fee_amount, true),
-        (4, 'refunds_pending', 'liability', -p_refund.amount, true),
-        (1, 'refunds_pending', 'liability', p_refund.amount, false),
-        (2, case
-                when is_by_hand(p_refund.gateway) then 'bank:' || p_refund.gateway_account
-                else 'gateway:' || p_refund.gateway
-            end, 'asset', -p_refund.amount, false)
-    ) as line (position, code, account_type, amount, is_reserve)
-    where line.amount <> 0
-        and line.is_reserve = (p_kind in ('refund_reserve', 'refund_release'));
-
-    return (
-        format(
-            '%s:%s%s', replace(p_kind, '_', '-'), p_refund.id,
-            case when p_refund.is_late then ':late' else '' end
-        ),
-        p_kind, 'refund', p_refund.id, p_occurred_at, v_lines
-    )::ledger_posting;
-end;
-$function$;
-comment on function refund_posting(refunds,text,timestamp with time zone) is 'refund_reserve: taken from what the payment had become; refund: paid out by the gateway; refund_return and refund_release: the opposite of the two.';
-
 CREATE OR REPLACE FUNCTION public.refund_postings(p_before text, p_refund refunds, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting[]
  LANGUAGE plpgsql
@@ -11074,15 +11371,15 @@ begin
     -- What the gateway made itself was never reserved: it is booked whole, in one call with what
     -- became of it, so that all ledger accounts are locked in one order.
     if p_before = 'failed' or p_before = 'created' and p_refund.requested_by = 'gateway' then
-        v_postings := v_postings || refund_posting(p_refund, 'refund_reserve', p_occurred_at);
+        v_postings := v_postings || refund_movements(p_refund, 'refund_reserve', p_occurred_at);
     end if;
     if p_refund.status = 'succeeded' then
-        v_postings := v_postings || refund_posting(p_refund, 'refund', p_occurred_at);
+        v_postings := v_postings || refund_movements(p_refund, 'refund', p_occurred_at);
     elsif p_before = 'succeeded' then
-        v_postings := v_postings || refund_posting(p_refund, 'refund_return', p_occurred_at);
+        v_postings := v_postings || refund_movements(p_refund, 'refund_return', p_occurred_at);
     end if;
     if p_refund.status in ('failed', 'canceled') then
-        v_postings := v_postings || refund_posting(p_refund, 'refund_release', p_occurred_at);
+        v_postings := v_postings || refund_movements(p_refund, 'refund_release', p_occurred_at);
     end if;
     if p_refund.is_late
         or not exists (select from credit_recalls where refund_id = p_refund.id)
@@ -11205,6 +11502,27 @@ end;
 $function$;
 comment on function refuse_capture(json,uuid,bigint,text) is 'The gateway said no, for good, to a capture of so much: nothing of it is meant any more, and a person may capture again, another amount or the same. Listed, for whoever asked may not have heard it. Called again: no row.';
 grant execute on function refuse_capture(json,uuid,bigint,text) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.refuse_ledger_keys_of_others(p_organization_id uuid, p_livemode boolean, p_postings ledger_posting[], p_ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_key text;
+begin
+    select min(key) into v_key
+    from ledger_transactions
+    where key = any(array(select posting.key from unnest(p_postings) as posting))
+        and organization_id = p_organization_id and livemode = p_livemode and id <> all(p_ids);
+    if v_key is not null then
+        raise exception 'ledger-key-reused: % has booked something else', v_key
+            using errcode = '22B02';
+    end if;
+end;
+$function$;
+comment on function refuse_ledger_keys_of_others(uuid,boolean,ledger_posting[],uuid[]) is 'A key was new when the accounts were locked, and is booked by somebody who had others: with another meaning, then.';
 
 CREATE OR REPLACE FUNCTION public.refuse_to_rewrite_history()
  RETURNS trigger
@@ -11720,7 +12038,7 @@ begin
     v_refund := write_refund(p_attempt, v_refund, null);
     perform post_ledger_transactions(
         v_refund.organization_id, v_refund.livemode,
-        array[refund_posting(v_refund, 'refund_reserve', v_refund.created_at)]
+        refund_movements(v_refund, 'refund_reserve', v_refund.created_at)
     );
     return v_refund;
 end;
@@ -11929,24 +12247,38 @@ CREATE OR REPLACE FUNCTION public.reverse_ledger_transaction(p_id uuid, p_key te
 AS $function$
 declare
     v_reversed ledger_transactions;
-    v_lines ledger_line[];
+    v_before ledger_transactions;
     v_id uuid;
 begin
     select * into strict v_reversed from ledger_transactions where id = p_id for no key update;
-    if exists (select from ledger_transactions where reverses_id = p_id and key <> p_key) then
+    select ledger_transactions.* into v_before
+    from ledger_reversals
+    inner join ledger_transactions
+        on ledger_transactions.id = ledger_reversals.ledger_transaction_id
+    where ledger_reversals.reverses_id = p_id;
+    if v_before.key <> p_key then
         raise exception 'ledger-transaction-reversed: % has been taken back before', p_id
             using errcode = '22B09';
+    elsif v_before.id is not null then
+        return v_before.id;
     end if;
 
-    select array_agg((ledger_account_id, -amount)::ledger_line order by position) into v_lines
-    from ledger_entries
-    where ledger_transaction_id = p_id;
-
-    v_id := post_ledger_transaction(
-        v_reversed.organization_id, v_reversed.livemode, p_key, p_kind, p_reference_type,
-        p_reference_id, p_occurred_at, v_lines, p_id
-    );
-    if not exists (select from ledger_transactions where id = v_id and reverses_id = p_id) then
+    if not exists (
+        select from ledger_transactions
+        where key = p_key and organization_id = v_reversed.organization_id
+            and livemode = v_reversed.livemode
+    ) then
+        v_id := post_ledger_transaction(
+            v_reversed.organization_id, v_reversed.livemode, p_key, p_kind, p_reference_type,
+            p_reference_id, p_occurred_at, v_reversed.credit_account_id,
+            v_reversed.debit_account_id, v_reversed.amount
+        );
+        insert into ledger_reversals (ledger_transaction_id, organization_id, livemode, reverses_id)
+        select id, organization_id, livemode, p_id
+        from ledger_transactions
+        where id = v_id and written_in = (pg_current_xact_id()::text)::bigint;
+    end if;
+    if v_id is null or not found then
         raise exception 'ledger-key-reused: % is booked, but takes nothing back', p_key
             using errcode = '22B02';
     end if;
@@ -12343,11 +12675,11 @@ begin
     -- Whatever is heard of first, it was opened before: the books go through the same steps.
     if v_dispute.id is null then
         v_dispute := open_dispute(p_event, p_attempt);
-        v_postings := v_postings || dispute_posting(v_dispute, 'dispute', p_event.occurred_at);
+        v_postings := v_postings || dispute_movements(v_dispute, 'dispute', p_event.occurred_at);
     end if;
     v_dispute := keep_dispute_facts(v_dispute, p_event);
     if v_dispute.fee_amount is not null and p_dispute.fee_amount is null then
-        v_postings := v_postings || dispute_posting(v_dispute, 'dispute_fee', p_event.occurred_at);
+        v_postings := v_postings || dispute_movements(v_dispute, 'dispute_fee', p_event.occurred_at);
     end if;
 
     v_is_step := exists (
@@ -12699,8 +13031,8 @@ BEGIN ATOMIC
 END;
 comment on function stopwatch() is 'Milliseconds, by which to say how long something took; never when it was, as no test can move it.';
 
-CREATE OR REPLACE FUNCTION public.surplus_refund_posting(p_attempt payment_attempts, p_occurred_at timestamp with time zone)
- RETURNS ledger_posting
+CREATE OR REPLACE FUNCTION public.surplus_refund_postings(p_attempt payment_attempts, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting[]
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
@@ -12714,10 +13046,10 @@ begin
     v_refund.amount := p_attempt.amount_captured;
     v_refund.fee_amount := 0;
     v_refund := write_refund(p_attempt, v_refund, true);
-    return refund_posting(v_refund, 'refund_reserve', p_occurred_at);
+    return refund_movements(v_refund, 'refund_reserve', p_occurred_at);
 end;
 $function$;
-comment on function surplus_refund_posting(payment_attempts,timestamp with time zone) is 'Money that came though nothing was owed goes back by itself: its refund, to be booked with the capture.';
+comment on function surplus_refund_postings(payment_attempts,timestamp with time zone) is 'Money that came though nothing was owed goes back by itself: its refund, to be booked with the capture.';
 
 CREATE OR REPLACE FUNCTION public.take_credits(p_lot credit_lots, p_credits numeric, p_is_expiry boolean)
  RETURNS credit_part
@@ -12825,7 +13157,7 @@ begin
         v_lost := v_lost + v_use.amount - v_back;
     end loop;
 
-    v_postings := v_postings || bank_return_posting(
+    v_postings := v_postings || bank_return_postings(
         p_transfer, v_receipt.amount - v_receipt.amount_used, v_lost
     );
     perform post_ledger_transactions(
@@ -13250,11 +13582,12 @@ begin
     values (
         v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key,
         p_requested_by, p_amount, p_reason, p_expires_at,
-        post_ledger_transaction(
-            p_customer.organization_id, p_customer.livemode, 'credit-grant:' || v_id,
-            'credit_grant', 'credit_grant', v_id, clock_now(),
-            credit_lines(p_customer, 'credits_granted', p_amount, v_id)
-        )
+        post_ledger_fact(p_customer.organization_id, p_customer.livemode, array[
+            credit_posting(
+                p_customer, 'credits_granted', p_amount, v_id, 'credit_grant', 'credit_grant',
+                v_id, clock_now()
+            )
+        ])
     );
 
     insert into credit_lots (
@@ -13329,11 +13662,13 @@ begin
     values (
         v_id, p_spend.organization_id, p_spend.livemode, p_spend.id, p_key, p_requested_by,
         v_credits, p_reason,
-        post_ledger_transaction(
-            p_spend.organization_id, p_spend.livemode, 'spend-return:' || v_id, 'credit_return',
-            'credit_return', v_id, clock_now(),
-            credit_part_lines(v_customer, v_parts, -1, 'credit_revenue', v_id)
-        )
+        post_ledger_fact(p_spend.organization_id, p_spend.livemode, credit_part_postings(
+            v_customer, v_parts, -1, 'credit_revenue',
+            (
+                'spend-return:' || v_id, 'credit_return', 'credit_return', v_id, clock_now(), null,
+                null, null
+            )::ledger_posting
+        ))
     );
 
     perform record_event(
@@ -13363,11 +13698,12 @@ begin
     values (
         v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key,
         p_requested_by, p_amount, p_description, p_reference,
-        post_ledger_transaction(
-            p_customer.organization_id, p_customer.livemode, 'spend:' || v_id, 'credit_spend',
-            'credit_spend', v_id, clock_now(),
-            credit_part_lines(p_customer, v_parts, 1, 'credit_revenue', v_id)
-        )
+        post_ledger_fact(p_customer.organization_id, p_customer.livemode, credit_part_postings(
+            p_customer, v_parts, 1, 'credit_revenue',
+            (
+                'spend:' || v_id, 'credit_spend', 'credit_spend', v_id, clock_now(), null, null, null
+            )::ledger_posting
+        ))
     );
 
     insert into credit_spend_lots (
@@ -13386,57 +13722,6 @@ begin
 end;
 $function$;
 comment on function write_credit_spend(customers,numeric,text,text,text,text) is 'Takes credits from the lots, books it, tells the world.';
-
-CREATE OR REPLACE FUNCTION public.write_few_ledger_entries(p_organization_id uuid, p_livemode boolean, p_now timestamp with time zone, p_ids uuid[], p_postings ledger_posting[])
- RETURNS void
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_line record;
-    v_balance bigint;
-    v_currency text;
-    v_at timestamptz;
-    v_entries ledger_entries[] := '{}';
-begin
-    for v_line in
-        select posting.id, line.position, line.ledger_account_id, line.amount
-        from
-            rows from (unnest(p_postings), unnest(p_ids)) with ordinality
-            as posting (key, kind, reference_type, reference_id, occurred_at, lines, id, place),
-            unnest(posting.lines) with ordinality
-            as line (ledger_account_id, amount, position)
-        order by line.ledger_account_id, posting.place, line.position
-    loop
-        update ledger_accounts
-        set
-            balance = balance + v_line.amount,
-            last_entry_at = greatest(last_entry_at, p_now)
-        where id = v_line.ledger_account_id and organization_id = p_organization_id
-            and livemode = p_livemode and status = 'active'
-        returning balance, currency, last_entry_at into v_balance, v_currency, v_at;
-        if not found then
-            raise exception 'a ledger transaction names an account that is not open here'
-                using errcode = 'assert_failure';
-        end if;
-
-        v_entries := v_entries || (
-            null, p_organization_id, p_livemode, v_line.id, v_line.position,
-            v_line.ledger_account_id, v_currency, v_line.amount, v_balance, v_at
-        )::ledger_entries;
-    end loop;
-
-    insert into ledger_entries (
-        organization_id, livemode, ledger_transaction_id, position, ledger_account_id,
-        currency, amount, balance_after, created_at
-    )
-    select
-        organization_id, livemode, ledger_transaction_id, position, ledger_account_id,
-        currency, amount, balance_after, created_at
-    from unnest(v_entries);
-end;
-$function$;
-comment on function write_few_ledger_entries(uuid,boolean,timestamp with time zone,uuid[],ledger_posting[]) is 'The same for a few transactions: their accounts are changed line by line, in order of account.';
 
 CREATE OR REPLACE FUNCTION public.write_gateway_events(p_messages jsonb, p_livemode boolean)
  RETURNS SETOF gateway_events
@@ -13471,97 +13756,6 @@ begin
 end;
 $function$;
 comment on function write_gateway_events(jsonb,boolean) is 'Writes down those of several messages that are plain: payments that went well, and what says nothing new of one. What was there before is not answered.';
-
-CREATE OR REPLACE FUNCTION public.write_ledger_entries(p_organization_id uuid, p_livemode boolean, p_now timestamp with time zone, p_ids uuid[], p_postings ledger_posting[])
- RETURNS void
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_missing boolean;
-    v_unbounded boolean;
-begin
-    if cardinality(p_ids) <= 3 then  -- a few facts are written sooner line by line
-        perform write_few_ledger_entries(
-            p_organization_id, p_livemode, p_now, p_ids, p_postings
-        );
-        return;
-    end if;
-
-    perform from ledger_accounts
-    where id in (
-        select line.ledger_account_id
-        from unnest(p_postings) as posting, unnest(posting.lines) as line
-    )
-    order by id for no key update;
-
-    with lines as (
-        select
-            posting.id as ledger_transaction_id,
-            posting.place,
-            line.position,
-            line.amount,
-            account.id as ledger_account_id,
-            account.currency,
-            account.minimum + account.held as lowest,
-            account.maximum - account.held as highest,
-            greatest(account.last_entry_at, p_now) as created_at,
-            account.balance + sum(line.amount) over (
-                partition by account.id order by posting.place, line.position
-            ) as balance_after
-        from rows from (unnest(p_postings), unnest(p_ids)) with ordinality
-            as posting (key, kind, reference_type, reference_id, occurred_at, lines, id, place)
-        left join unnest(posting.lines) with ordinality
-            as line (ledger_account_id, amount, position) on true
-        left join ledger_accounts as account
-            on account.id = line.ledger_account_id
-            and account.organization_id = p_organization_id
-            and account.livemode = p_livemode and account.status = 'active'
-    ),
-
-    written as (
-        insert into ledger_entries (
-            organization_id, livemode, ledger_transaction_id, position, ledger_account_id,
-            currency, amount, balance_after, created_at
-        )
-        select
-            p_organization_id, p_livemode, lines.ledger_transaction_id, lines.position,
-            lines.ledger_account_id, lines.currency, lines.amount, lines.balance_after,
-            lines.created_at
-        from lines
-        where lines.ledger_account_id is not null
-        order by lines.place, lines.position
-        returning ledger_account_id, amount
-    ),
-
-    kept as (
-        update ledger_accounts
-        set
-            balance = ledger_accounts.balance + moved.amount,
-            last_entry_at = greatest(ledger_accounts.last_entry_at, p_now)
-        from (select ledger_account_id, sum(amount) as amount from written group by 1) as moved
-        where ledger_accounts.id = moved.ledger_account_id
-    )
-
-    select
-        bool_or(lines.ledger_account_id is null),
-        bool_or(lines.balance_after < lines.lowest or lines.balance_after > lines.highest)
-    into v_missing, v_unbounded
-    from lines;
-
-    if v_missing then
-        raise exception 'a ledger transaction has no lines, or names an account that is not open here'
-            using errcode = 'assert_failure';
-    end if;
-    if v_unbounded then
-        raise exception 'a ledger account would leave its bounds between two postings'
-            using
-                errcode = 'check_violation',
-                constraint = 'ledger_account_stays_within_its_bounds';
-    end if;
-end;
-$function$;
-comment on function write_ledger_entries(uuid,boolean,timestamp with time zone,uuid[],ledger_posting[]) is 'Locks the accounts in order of id and writes the entries of transactions that have none: any number of postings, of any number of lines.';
 
 CREATE OR REPLACE FUNCTION public.write_order(p_customer customers, p_reference text, p_amount bigint, p_currency text, p_title text, p_metadata jsonb, p_capture_method text DEFAULT NULL::text)
  RETURNS payment_intents

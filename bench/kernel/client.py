@@ -21,7 +21,7 @@ START_S_MAX = 120.0  # eight Djangos on a busy machine
 ORGANIZATION = "11111111-1111-4111-8111-111111111111"
 OURS = (
     f"select post_ledger_transaction('{ORGANIZATION}', false, %s, 'bench', 'bench', %s,"
-    " clock_now(), array[(%s, -100), (%s, 100)]::ledger_line[])"
+    " clock_now(), %s, %s, 100)"
 )
 CLONES = f"""
 insert into hordak_account (

@@ -29,14 +29,13 @@ KEY = "'capture:' || gen_random_uuid()"
 def _ours(other: str, reference: str) -> str:
     return (
         f"select post_ledger_transaction('{ORGANIZATION}', false, {KEY}, 'bench', 'bench',"
-        f" {reference}, now(), array[({ONE}, -100), ({other}, 100)]::ledger_line[]);\n"
+        f" {reference}, now(), {ONE}, {other}, 100);\n"
     )
 
 
 SHARED = (
     f"ledger_account('{ORGANIZATION}', false, 'clearing', 'liability', 'USD', md5(:r::text)::uuid)"
 )
-ANY = "md5((1 + floor(random() * 10000 + n * 0))::int::text)::uuid"
 SCRIPTS = {
     "bare": SPREAD + f"select post({KEY}, {ONE}, {OTHER}, 100);\n",
     "munim": SPREAD + _ours(OTHER, ONE),
@@ -48,8 +47,11 @@ SCRIPTS = {
     ),
     "batch": (
         f"select count(*) from post_ledger_transactions('{ORGANIZATION}', false, array("
-        f"select ({KEY}, 'bench', 'bench', {ANY}, now(), array[({ANY}, -100), ({ANY}, 100)]"
-        f"::ledger_line[])::ledger_posting from generate_series(1, {BATCH}) as n));\n"
+        f"select ({KEY}, 'bench', 'bench', gen_random_uuid(), now(), md5(a::text)::uuid,"
+        f" md5((1 + (a + b) % 10000)::text)::uuid, 100)::ledger_posting"
+        f" from generate_series(1, {BATCH}) as n,"
+        f" lateral (select 1 + floor(random() * 10000 + n * 0)::int as a,"
+        f" floor(random() * 9998 + n * 0)::int as b) as pair));\n"
     ),
 }
 

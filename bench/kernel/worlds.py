@@ -58,9 +58,7 @@ PAIR = "md5((1 + n % 10000)::text)::uuid, md5((1 + (n * 7919 + 1) % 10000)::text
 BARE_SEED = f"select post('seed:' || n, {PAIR}, 5) from generate_series({{a}}, {{b}}) as n"
 OUR_SEED = f"""
 select post_ledger_transactions('{ORGANIZATION}', false, array_agg((
-    'seed:' || n, 'bench', 'bench', gen_random_uuid(), clock_now(), array[
-        (md5((1 + n % 10000)::text)::uuid, 5), (md5((1 + (n * 7919 + 1) % 10000)::text)::uuid, -5)
-    ]::ledger_line[]
+    'seed:' || n, 'bench', 'bench', gen_random_uuid(), clock_now(), {PAIR}, 5
 )::ledger_posting)) from generate_series({{a}}, {{b}}) as n
 """
 PGLEDGER_SEED = """

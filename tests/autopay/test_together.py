@@ -138,7 +138,7 @@ def open_accounts(db: Connection, tenant: Tenant) -> None:
     db.execute(
         "select ledger_account(%s, false, code, kind, currency, part::uuid)"
         " from (values ('gateway:stripe', 'asset', 'USD'), ('credits_issued', 'asset', 'XCR'),"
-        " ('payments_received', 'liability', 'USD'), ('prepaid_credits', 'liability', 'USD'))"
+        " ('prepaid_credits', 'liability', 'USD'))"
         " as account (code, kind, currency)"
         " cross join (select rpad('', 31, '0') || to_hex(generate_series(0, 15)) as part) as parts",
         [tenant.organization_id],

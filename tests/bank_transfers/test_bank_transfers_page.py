@@ -5,50 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from books import ROOT, Connection
+from books import ROOT, Connection, Tenant
+from worked_tables import booked, documented
 
 from .conftest import Counter
 
 PAGE = ROOT / "docs" / "bank-transfers.md"
-HEAD = "| transaction | account | INR |\n| --- | --- | --- |\n"
 
 Row = dict[str, Any]
-Posting = frozenset[tuple[str, int]]
-
-
-def documented() -> dict[str, Counts[tuple[str, Posting]]]:
-    """Every table of postings on the page, by the heading above it."""
-    found = {}
-    for section in PAGE.read_text(encoding="utf-8").split("\n### ")[1:]:
-        heading, _, text = section.partition("\n")
-        if HEAD in text:
-            lines = text.partition(HEAD)[2].partition("\n\n")[0].strip().splitlines()
-            found[heading] = postings_of(lines)
-    return found
-
-
-def postings_of(lines: list[str]) -> Counts[tuple[str, Posting]]:
-    postings: list[tuple[str, set[tuple[str, int]]]] = []
-    for line in lines:
-        key, account, amount = (cell.strip(" `") for cell in line.strip("|").split("|"))
-        if key:
-            postings.append((key.partition(":")[0], set()))
-        postings[-1][1].add((account, int(amount)))
-    return Counts((kind, frozenset(entries)) for kind, entries in postings)
-
-
-def booked(db: Connection) -> Counts[tuple[str, Posting]]:
-    rows = db.execute(
-        "select split_part(t.key, ':', 1) as kind,"
-        " array_agg(array[split_part(a.code, ':', 1), e.amount::text]) as entries"
-        " from ledger_transactions t"
-        " join ledger_entries e on e.ledger_transaction_id = t.id"
-        " join ledger_accounts a on a.id = e.ledger_account_id group by t.id"
-    ).fetchall()
-    return Counts(
-        (row["kind"], frozenset((code, int(amount)) for code, amount in row["entries"]))
-        for row in rows
-    )
 
 
 def pays(counter: Counter, account: Row, order: Row) -> None:
@@ -104,16 +68,17 @@ STORIES: dict[str, Callable[[Counter, Row, Row], None]] = {
 
 
 def test_every_table_on_the_page_has_a_story_and_every_story_a_table() -> None:
-    assert list(documented()) == list(STORIES)
+    assert list(documented("bank-transfers.md")) == list(STORIES)
 
 
 @pytest.mark.parametrize("heading", STORIES)
 def test_the_page_shows_what_is_booked(
-    db: Connection, counter: Counter, account: Row, heading: str
+    db: Connection, tenant: Tenant, counter: Counter, account: Row, heading: str
 ) -> None:
     STORIES[heading](counter, account, counter.order())
 
-    assert booked(db) == documented()[heading]
+    (table,) = documented("bank-transfers.md")[heading]
+    assert Counts(booked(db, tenant.organization_id)) == Counts(table)
 
 
 def test_the_pages_lists_are_the_databases(db: Connection) -> None:

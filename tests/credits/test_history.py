@@ -5,7 +5,8 @@ from credit_shop import Shop
 
 def entries(shop: Shop) -> list[dict]:
     return shop.db.execute(
-        "select * from credit_entries where customer_id = %s order by id", [shop.customer_id]
+        "select * from credit_entries where customer_id = %s order by created_at",
+        [shop.customer_id],
     ).fetchall()
 
 

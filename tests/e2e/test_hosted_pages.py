@@ -28,7 +28,7 @@ inner join ledger_transactions on reference_id = order_checkouts.payment_attempt
 inner join ledger_entries on ledger_entries.ledger_transaction_id = ledger_transactions.id
 inner join ledger_accounts on ledger_accounts.id = ledger_entries.ledger_account_id
 where display_id = %s
-order by position
+order by ledger_entries.amount desc
 """
 
 

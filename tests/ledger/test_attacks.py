@@ -5,228 +5,181 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from books import Connection, Tenant, broken_invariants, settle
-from psycopg.rows import dict_row
+from books import Connection, Tenant, broken_invariants
+from ledger.conftest import SIZES, Fact
 
 MOST = 2**63 - 1
-ENTRY = (
-    "insert into ledger_entries (organization_id, livemode, ledger_transaction_id, position,"
-    " ledger_account_id, currency, amount, balance_after)"
-    " values (%s, false, %s, %s, %s, 'USD', %s, 0)"
-)
-
-
-def commit(db: Connection) -> None:
-    """Check what a commit would check."""
-    db.execute("set constraints all immediate")
-    db.execute("set constraints all deferred")
+BY_HAND = """
+insert into ledger_transactions (
+    organization_id, livemode, key, kind, reference_type, reference_id,
+    debit_account_id, credit_account_id, currency, amount, debit_balance_after,
+    credit_balance_after, debited_at, credited_at, occurred_at
+) values (
+    %(organization_id)s, %(livemode)s, %(key)s, 'sale', 'test', gen_random_uuid(),
+    %(debit)s, %(credit)s, %(currency)s, %(amount)s, 0, 0, %(debited_at)s, %(credited_at)s,
+    clock_now()
+) returning id
+"""
+STEPS = """
+select
+    balance_after = sum(amount) over steps as sums,
+    created_at > lag(created_at) over steps is not false as rises,
+    balance_after = ledger_balance_at(ledger_account_id, created_at) as as_of
+from ledger_entries
+window steps as (partition by ledger_account_id order by created_at)
+"""
 
 
 def refused(failure: pytest.ExceptionInfo[psycopg.Error], *states: str) -> bool:
     return failure.value.sqlstate in states
 
 
-def header(db: Connection, tenant: Tenant, key: str = "hand:1", **changes: object) -> UUID:
-    row = {
-        "organization_id": tenant.organization_id,
-        "key": key,
-        "kind": "sale",
-        "occurred_at": datetime(2026, 11, 21, tzinfo=UTC),
-    } | changes
-    return db.execute(
-        "insert into ledger_transactions"
-        " (organization_id, livemode, key, kind, reference_type, reference_id, occurred_at)"
-        " values (%(organization_id)s, false, %(key)s, %(kind)s, 'test', gen_random_uuid(),"
-        " %(occurred_at)s) returning id",
-        row,
-    ).fetchone()["id"]
+@pytest.fixture
+def by_hand(db: Connection, tenant: Tenant, accounts: dict[str, UUID]):
+    """Write a row as a superuser would, with some columns changed."""
+
+    def run(**changes: object) -> UUID:
+        row = {
+            "organization_id": tenant.organization_id,
+            "livemode": False,
+            "key": "hand:1",
+            "debit": "cash",
+            "credit": "sales",
+            "currency": "USD",
+            "amount": 5,
+            "debited_at": datetime(2026, 11, 21, tzinfo=UTC),
+            "credited_at": datetime(2026, 11, 21, tzinfo=UTC),
+        } | changes
+        row |= {side: accounts.get(str(row[side]), row[side]) for side in ("debit", "credit")}
+        return db.execute(BY_HAND, row).fetchone()["id"]
+
+    return run
 
 
 @pytest.fixture
-def sale_of_another_day(database: str) -> tuple[Tenant, UUID, UUID]:
-    """A committed sale: its tenant, its id, and the account of the cash."""
-    with psycopg.connect(database, row_factory=dict_row) as db:
-        tenant = settle(db)
-        sale = header(db, tenant)
-        cash = db.execute(
-            "select ledger_account(%s, false, 'cash', 'asset', 'USD') as id",
-            [tenant.organization_id],
-        ).fetchone()["id"]
-        for position, amount in ((1, 5), (2, -5)):
-            db.execute(ENTRY, [tenant.organization_id, sale, position, cash, amount])
-    return tenant, sale, cash
-
-
-@pytest.mark.parametrize("position", [-1, 0, 3, 4, 32767])
-def test_no_place_is_free_for_an_entry_that_comes_later(
-    db, post, tenant, accounts, position
-) -> None:
-    sale = post("sale:1", [("cash", 5), ("sales", -5)])
-    commit(db)
-    db.execute(ENTRY, [tenant.organization_id, sale, position, accounts["cash"], 5])
-
-    with pytest.raises(psycopg.Error) as failure:
-        commit(db)
-    assert refused(failure, "P0004")
-
-
-@pytest.mark.parametrize("positions", [(0, -1), (3, 4), (4, 3)])
-def test_not_even_a_balanced_pair_comes_in_a_later_commit(
-    database, sale_of_another_day, positions
-) -> None:
-    tenant, sale, cash = sale_of_another_day
-    with psycopg.connect(database) as db:
-        for position, amount in zip(positions, (7, -7), strict=True):
-            db.execute(ENTRY, [tenant.organization_id, sale, position, cash, amount])
-        with pytest.raises(psycopg.Error) as failure:
-            db.commit()
-    assert refused(failure, "P0004")
-
-
-@pytest.mark.parametrize("order", [(1, 2, 3, 4), (4, 3, 2, 1), (1, 3, 2, 4), (2, 1, 4, 3)])
-@pytest.mark.parametrize("wrong", [0, 1, 2, 3, 4])
-def test_four_entries_by_hand_are_checked_in_whatever_order_they_come(
-    db, tenant, accounts, order, wrong
-) -> None:
-    written = header(db, tenant)
-    amounts = {1: 5, 2: -5, 3: 7, 4: -7}
-    for position in order:
-        amount = amounts[position] + (position == wrong)
-        db.execute(ENTRY, [tenant.organization_id, written, position, accounts["cash"], amount])
-
-    if wrong:
-        with pytest.raises(psycopg.Error) as failure:
-            commit(db)
-        assert refused(failure, "P0004")
-    else:
-        commit(db)
-
-
-@pytest.mark.parametrize("missing", [1, 2, 3])
-def test_four_entries_by_hand_leave_no_gap(db, tenant, accounts, missing) -> None:
-    written = header(db, tenant)
-    amounts = {1: 5, 2: 5, 3: 5, 4: 5}
-    del amounts[missing]
-    amounts[4] = -10
-    for position, amount in amounts.items():
-        db.execute(ENTRY, [tenant.organization_id, written, position, accounts["cash"], amount])
-
-    with pytest.raises(psycopg.Error) as failure:
-        commit(db)
-    assert refused(failure, "P0004")
-
-
-@pytest.mark.parametrize(
-    "entries",
-    [[], [(1, 5)], [(1, 5), (2, -4)], [(1, 5), (3, -5)], [(0, 5), (2, -5)], [(1, 0), (2, 0)]],
-)
-def test_a_transaction_by_hand_is_checked_as_any(db, tenant, accounts, entries) -> None:
-    written = header(db, tenant)
-    for position, amount in entries:
-        db.execute(ENTRY, [tenant.organization_id, written, position, accounts["cash"], amount])
-
-    with pytest.raises(psycopg.Error) as failure:
-        commit(db)
-    assert refused(failure, "P0004")
-
-
-def test_an_entry_by_hand_cannot_point_into_another_tenant(db, post, accounts) -> None:
-    sale = post("sale:1", [("cash", 5), ("sales", -5)])
+def stranger(db: Connection) -> UUID:
     other = uuid4()
     db.execute(
         "insert into organizations (id, name, default_currency) values (%s, 'Other', 'USD')",
         [other],
     )
-
-    with pytest.raises(psycopg.Error) as failure:
-        db.execute(ENTRY, [other, sale, 3, accounts["cash"], 5])
-    assert refused(failure, "23503")
+    return other
 
 
-def test_live_and_test_money_do_not_mix(db, post, tenant) -> None:
-    live = db.execute(
-        "select ledger_account(%s, true, 'cash', 'asset', 'USD') as id", [tenant.organization_id]
+def opened(
+    db: Connection, organization_id: UUID, currency: str = "USD", *, livemode: bool = False
+) -> UUID:
+    return db.execute(
+        "select ledger_account(%s, %s, 'vault', 'asset', %s) as id",
+        [organization_id, livemode, currency],
     ).fetchone()["id"]
 
+
+@pytest.mark.parametrize("amount", [0, -1, -MOST])
+def test_a_row_by_hand_moves_more_than_nothing(db, by_hand, amount) -> None:
+    by_hand(key="good:1")  # which is what the others differ from
+
     with pytest.raises(psycopg.Error) as failure:
-        post("sale:1", [(live, 5), ("sales", -5)])
-    assert refused(failure, "P0004")
+        by_hand(amount=amount)
+    assert refused(failure, "23514")
+    assert failure.value.diag.constraint_name == "something_moves"
+
+
+@pytest.mark.parametrize("side", ["debit", "credit"])
+def test_a_row_by_hand_with_another_account_is_named(db, by_hand, tenant, stranger, side) -> None:
+    foreign = [
+        opened(db, stranger),
+        opened(db, tenant.organization_id, "JPY"),
+        opened(db, tenant.organization_id, livemode=True),
+        uuid4(),
+    ]
+    for account in foreign:
+        with db.transaction(force_rollback=True):
+            row = by_hand(**{side: account})
+            assert misplaced(db) == {row}
 
 
 @pytest.mark.parametrize(
-    "lines",
-    [
-        [("cash", None), ("sales", -5)],
-        [("cash", None), ("sales", None)],
-        [(None, 5), ("sales", -5)],
-        [("cash", 0), ("sales", 0)],
-        [("cash", 5), ("sales", -5), ("fees", 0)],
-        [("cash", 5), ("sales", -5), (None, None)],
-        [("cash", -MOST - 1), ("sales", MOST)],
-        [("cash", MOST), ("fees", MOST), ("sales", -MOST)],
-    ],
+    "changes", [{"livemode": True}, {"currency": "JPY"}, {"debit": "sales", "credit": "sales"}]
 )
-def test_lines_that_are_none_are_refused(db, post, lines) -> None:
-    def book() -> None:
-        post("sale:1", lines)
-        commit(db)
-
-    with pytest.raises(psycopg.Error) as failure:
-        book()
-    assert refused(failure, "P0004", "23502", "22003")
+def test_a_row_by_hand_that_is_not_what_its_accounts_are_is_named(db, by_hand, changes) -> None:
+    assert misplaced(db) == set()
+    row = by_hand(**changes)
+    assert misplaced(db) == {row}
 
 
-def test_the_largest_amount_fits_and_one_more_is_refused(db, post) -> None:
-    post("sale:1", [("cash", MOST), ("sales", -MOST)])
-    assert broken_invariants(db) == {}
-
-    with pytest.raises(psycopg.Error) as failure:
-        post("sale:2", [("cash", 1), ("sales", -1)])
-    assert refused(failure, "22003")
+def misplaced(db: Connection) -> set[UUID]:
+    rows = db.execute("select * from invariant_ledger_transactions_fit_their_accounts").fetchall()
+    return {row["ledger_transaction_id"] for row in rows}
 
 
-def test_two_legs_on_one_account_leave_its_balance(db, post, accounts) -> None:
-    post("sale:1", [("cash", 5), ("cash", -5)])
-    commit(db)
+def test_a_row_by_hand_of_another_tenant_reverses_nothing_here(db, by_hand, post, stranger) -> None:
+    sale = post("sale:1", "cash", "sales", 5)
+    vault = opened(db, stranger)
+    theirs = by_hand(organization_id=stranger, debit=vault, credit=vault)
 
-    row = db.execute("select balance from ledger_accounts where id = %s", [accounts["cash"]])
-    assert row.fetchone()["balance"] == 0
-    assert broken_invariants(db) == {}
-
-
-@pytest.mark.parametrize("array", ["[5:6]={%s,%s}", "{{%s},{%s}}"])
-def test_an_array_of_another_shape_books_what_it_says_or_nothing(
-    db, tenant, accounts, array
-) -> None:
-    legs = [f'"({accounts["cash"]},5)"', f'"({accounts["sales"]},-5)"']
     with pytest.raises(psycopg.Error) as failure:
         db.execute(
-            "select post_ledger_transaction(%s, false, 'sale:1', 's', 't', gen_random_uuid(),"
-            " clock_now(), %s::ledger_line[])",
-            [tenant.organization_id, array % tuple(legs)],
+            "insert into ledger_reversals select id, organization_id, livemode, %s"
+            " from ledger_transactions where id = %s",
+            [sale, theirs],
         )
-    assert refused(failure, "P0004")
+    assert failure.value.diag.constraint_name == "ledger_reversal_takes_back_its_own"
 
 
-@pytest.mark.parametrize(
-    "changes", [{"occurred_at": "infinity"}, {"occurred_at": "12000-01-01Z"}, {"kind": "a\nb"}]
-)
-def test_what_could_not_be_sealed_is_not_booked(db, tenant, accounts, changes) -> None:
-    written = header(db, tenant, **changes)
-    for position, amount in ((1, 5), (2, -5)):
-        db.execute(ENTRY, [tenant.organization_id, written, position, accounts["cash"], amount])
+@pytest.mark.parametrize("side", ["debit", "credit"])
+def test_no_moment_of_an_account_is_taken_twice_by_hand(db, by_hand, post, side) -> None:
+    sale = post("sale:1", "cash", "sales", 5)
+    at = db.execute(
+        "select debited_at, credited_at from ledger_transactions where id = %s", [sale]
+    ).fetchone()
 
     with pytest.raises(psycopg.Error) as failure:
-        commit(db)
-    assert refused(failure, "P0004")
+        by_hand(**{f"{side}ed_at": at[f"{side}ed_at"]})
+    assert failure.value.diag.constraint_name == f"ledger_account_is_{side}ed_in_order"
+
+
+def test_a_fact_is_booked_once_by_hand_too(by_hand, post) -> None:
+    post("sale:1", "cash", "sales", 5)
+
+    with pytest.raises(psycopg.Error) as failure:
+        by_hand(key="sale:1")
+    assert failure.value.diag.constraint_name == "ledger_fact_is_booked_once"
+
+
+def test_what_by_hand_moves_no_balance_is_found(db, by_hand) -> None:
+    by_hand()
+
+    assert broken_invariants(db).keys() == {
+        "invariant_account_balances",
+        "invariant_balances_follow_each_other",
+    }
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_the_largest_amount_fits_and_one_more_is_refused(db, post, batch, books, size) -> None:
+    post("sale:1", "cash", "sales", MOST)
+    assert broken_invariants(db) == {}
+    before = books()
+
+    for facts in (
+        [Fact("sale:2", "cash", "sales", 1)],
+        [Fact("sale:2", "cash", "fees", 1)],
+        [Fact("sale:2", "fees", "sales", 2)],
+    ):
+        beside = [Fact(f"beside:{n}", "fees", "cash", 1) for n in range(size - 1)]
+        with pytest.raises(psycopg.Error) as failure, db.transaction():
+            batch(facts + beside)
+        assert refused(failure, "22003")
+    assert books() == before
 
 
 def test_the_parts_of_an_account_are_of_one_type(db, tenant) -> None:
-    opened = "select ledger_account(%s, false, 'mixed', %s, 'USD', %s)"
-    db.execute(opened, [tenant.organization_id, "asset", UUID(int=1)])
+    opening = "select ledger_account(%s, false, 'mixed', %s, 'USD', %s)"
+    db.execute(opening, [tenant.organization_id, "asset", UUID(int=1)])
 
     with pytest.raises(psycopg.Error) as failure:
-        db.execute(opened, [tenant.organization_id, "liability", UUID(int=2)])
+        db.execute(opening, [tenant.organization_id, "liability", UUID(int=2)])
     assert refused(failure, "23514")
 
 
@@ -255,11 +208,12 @@ def test_an_account_is_opened_in_known_words(db, tenant, column, value) -> None:
     assert refused(failure, "23514")
 
 
-def test_a_clock_that_goes_back_dates_no_entry_before_another(db, post, accounts) -> None:
-    post("sale:1", [("cash", 5), ("sales", -5)])
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_a_clock_that_goes_back_dates_no_entry_before_another(db, batch, accounts, size) -> None:
+    batch([Fact(f"sale:{n}", "cash", "sales", 5) for n in range(size)])
     db.execute("update clock set skew_seconds = -86400")
-    post("sale:2", [("cash", 7), ("sales", -7)])
-    post("sale:3", [("cash", 2), ("fees", 1), ("sales", -3)])
+    batch([Fact(f"late:{n}", "cash", "sales", 7) for n in range(size)])
+    batch([Fact(f"back:{n}", "sales", "cash", 2) for n in range(size)])
 
     assert broken_invariants(db) == {}
     row = db.execute(
@@ -268,30 +222,45 @@ def test_a_clock_that_goes_back_dates_no_entry_before_another(db, post, accounts
         " from ledger_entries where ledger_account_id = %s",
         [accounts["cash"]] * 3,
     ).fetchone()
-    assert (row["it"], row["before"]) == (14, 0)
+    assert (row["it"], row["before"]) == (10 * size, 0)
 
 
-def test_a_posting_is_dated_by_the_one_clock(db, post) -> None:
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_a_posting_is_dated_by_the_one_clock(db, batch, size) -> None:
+    """The first of each account; one that comes at the same moment is a microsecond later."""
     db.execute("update clock set skew_seconds = 86400")
-    post("sale:1", [("cash", 5), ("sales", -5)])
-    post("sale:2", [("cash", 2), ("fees", 1), ("sales", -3)])
+    batch([Fact(f"sale:{n}", "cash", "sales", 5) for n in range(size)])
 
     rows = db.execute(
-        "select created_at = clock_now() as it from ledger_entries"
-        " union all select created_at = clock_now() from ledger_transactions"
+        "select extract(microseconds from created_at - clock_now())::int as late"
+        " from ledger_entries order by ledger_account_id, created_at"
     ).fetchall()
-    assert len(rows) == 7
-    assert all(row["it"] for row in rows)
+    assert [row["late"] for row in rows] == [*range(size)] * 2
 
 
-def test_of_entries_at_one_moment_the_last_tells_the_balance(db, post, accounts) -> None:
-    """One database transaction has one time, so all of these are booked at the same moment."""
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_within_an_account_each_entry_has_its_own_moment(db, batch, size) -> None:
+    """One database transaction has one time, and yet each entry's balance can be asked for."""
+    names = ["cash", "sales", "fees"]
     for number in range(5):
-        post(f"sale:{number}", [("cash", 1), ("sales", -1)])
+        debit, credit, third = names[number % 3 :] + names[: number % 3]
+        facts = [Fact(f"{number}:{n}", debit, credit, 3 + n) for n in range(size)]
+        if size > 1:
+            facts[1] = Fact(f"{number}:other", third, debit, 9)
+        batch(facts)
 
-    row = db.execute(
-        "select count(distinct created_at) as moments, ledger_balance_at(%s, min(created_at)) as it"
-        " from ledger_entries",
-        [accounts["cash"]],
-    ).fetchone()
-    assert (row["moments"], row["it"]) == (1, 5)
+    rows = db.execute(STEPS).fetchall()
+    assert len(rows) == 10 * size
+    assert all(row["rises"] and row["sums"] and row["as_of"] for row in rows)
+    assert broken_invariants(db) == {}
+
+
+def test_an_account_behind_the_other_catches_up(db, post, batch, accounts) -> None:
+    """What is booked together is not dated before the other account's last entry in any way."""
+    for number in range(20):
+        post(f"sale:{number}", "cash", "sales", 1)
+    batch([Fact(f"fee:{n}", "fees", "cash", 1) for n in range(3)])
+    batch([Fact(f"more:{n}", "sales", "fees", 1) for n in range(7)])
+
+    rows = db.execute(STEPS).fetchall()
+    assert all(row["rises"] and row["sums"] and row["as_of"] for row in rows)

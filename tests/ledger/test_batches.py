@@ -1,164 +1,228 @@
 """Many facts in one call make the same books as one call each."""
 
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
 from books import Connection, Tenant, broken_invariants
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ledger.conftest import SIZES, Batch, Fact, Post, book
 
-NAMES = ["cash", "sales", "fees"]
-FACT = st.tuples(
-    st.sampled_from([f"fact:{n}" for n in range(8)]),
+NAMES = ["cash", "sales", "fees", "wallet", "till"]
+FACT = st.builds(
+    lambda number, names, amount: Fact(f"fact:{number}", *names[:2], amount),
+    st.integers(0, 11),
     st.permutations(NAMES),
-    st.integers(1, 10**12),
-    st.integers(0, 9),
+    st.sampled_from([1, 2, 3, 20, 21, 10**12]),
 )
+FACTS = st.lists(FACT, min_size=1, max_size=9, unique_by=lambda fact: fact.key)
+IN_ONE_TRANSACTION = settings(
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+MANY_OR_FEW = pytest.mark.parametrize("size", [2, 3, 4, 5, 7])
 
 
-def lines(names: list[str], amount: int, fee: int) -> list[tuple[str, int]]:
-    first, second, third = names
-    return [(first, amount + fee), (second, -amount)] + ([(third, -fee)] if fee else [])
-
-
-def batch(
-    db: Connection, tenant: Tenant, accounts: dict[str, UUID], facts: dict[str, Any]
-) -> list[UUID]:
-    postings = ", ".join(
-        f"row('{key}', 'sale', 'test', gen_random_uuid(), clock_now(), array["
-        + ", ".join(f"row('{accounts.get(name, name)}', {moved})" for name, moved in legs)
-        + "]::ledger_line[])::ledger_posting"
-        for key, legs in facts.items()
-    )
+def entries(db: Connection) -> list[tuple[Any, ...]]:
+    """Each account's history in order."""
     rows = db.execute(
-        f"select post_ledger_transactions(%s, false, array[{postings}]::ledger_posting[]) as id",
-        [tenant.organization_id],
-    )
-    return [row["id"] for row in rows]
-
-
-def entries(db: Connection) -> list[dict[str, Any]]:
-    return db.execute(
-        "select key, position, code, amount, balance_after from ledger_entries"
+        "select code, key, kind, entry_type, ledger_entries.amount, balance_after"
+        " from ledger_entries"
         " join ledger_transactions on ledger_transactions.id = ledger_transaction_id"
-        " join ledger_accounts on ledger_accounts.id = ledger_account_id order by ledger_entries.id"
+        " join ledger_accounts on ledger_accounts.id = ledger_account_id"
+        " order by code, ledger_entries.created_at"
     ).fetchall()
+    return [tuple(row.values()) for row in rows]
 
 
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(facts=st.lists(FACT, max_size=8, unique_by=lambda fact: fact[0]), before=st.integers(0, 8))
-def test_a_batch_is_as_good_as_one_by_one(db, tenant, accounts, post, facts, before) -> None:
-    """`before` of the facts are booked already when the batch comes."""
-    asked = {key: lines(names, amount, fee) for key, names, amount, fee in facts}
-
-    db.execute("savepoint clean")
-    single = {key: post(key, legs) for key, legs in asked.items()}
-    wanted = [tuple(e.values()) for e in entries(db)]
-    assert len(single) == len(asked)
-    db.execute("rollback to savepoint clean")
-
-    for key in list(asked)[:before]:
-        post(key, asked[key])
-    ids = batch(db, tenant, accounts, asked)
-
-    assert len(ids) == len(set(ids)) == len(asked)
-    # Legs are numbered by place in a batch and by account in a posting: the books are the same.
-    assert sorted(row[:4] for row in wanted) == sorted(tuple(e.values())[:4] for e in entries(db))
-    assert batch(db, tenant, accounts, asked) == ids
-    db.execute("set constraints all immediate")
-    assert broken_invariants(db) == {}
-    db.execute("rollback to savepoint clean")
+@pytest.fixture
+def bounded(db: Connection, tenant: Tenant, accounts: dict[str, UUID]) -> dict[str, UUID]:
+    """Two more accounts: one may only owe, one may only have; each has 20."""
+    for name, minimum, maximum in (("wallet", None, 0), ("till", 0, None)):
+        accounts[name] = db.execute(
+            "insert into ledger_accounts"
+            " (organization_id, livemode, code, account_type, currency, minimum, maximum)"
+            " values (%s, false, %s, 'asset', 'USD', %s, %s) returning id",
+            [tenant.organization_id, name, minimum, maximum],
+        ).fetchone()["id"]
+    grants = [
+        Fact("grant:wallet", accounts["cash"], accounts["wallet"], 20),
+        Fact("grant:till", accounts["till"], accounts["sales"], 20),
+    ]
+    for grant in grants:
+        book(db, tenant.organization_id, [grant])
+    return accounts
 
 
-def test_a_key_twice_in_one_batch_is_one_fact(db, tenant, accounts) -> None:
-    postings = (
-        "array_fill(row('sale:1', 's', 't', null::uuid, clock_now(),"
-        " array[row(%s, 5), row(%s, -5)]::ledger_line[])::ledger_posting, array[2])"
-    )
-    db.execute("alter table ledger_transactions alter reference_id drop not null")
-    rows = db.execute(
-        f"select post_ledger_transactions(%s, false, {postings}) as id",
-        [tenant.organization_id, accounts["cash"], accounts["sales"]],
-    ).fetchall()
+def outcome(db: Connection, work: Any) -> tuple[str | None, list[tuple[Any, ...]]]:
+    """What refused it, and the books afterwards; everything is taken back."""
+    state = None
+    with db.transaction(force_rollback=True):
+        try:
+            with db.transaction():
+                work()
+        except psycopg.Error as failure:
+            state = failure.sqlstate
+        assert broken_invariants(db) == {}
+        return state, entries(db)
 
-    assert rows[0] == rows[1]
+
+@IN_ONE_TRANSACTION
+@given(facts=FACTS, before=st.integers(0, 9), again=st.lists(st.integers(0, 8), max_size=2))
+def test_a_batch_is_as_good_as_one_by_one(
+    db, bounded, post: Post, batch: Batch, facts, before, again
+) -> None:
+    """`before` of the facts are booked already, if they can be; some come a second time."""
+    facts = facts + [facts[n] for n in again if n < len(facts)]
+    with db.transaction(force_rollback=True):
+        for fact in facts[:before]:
+            try:
+                with db.transaction():
+                    post(*fact[:4])
+            except psycopg.errors.CheckViolation:
+                pass
+        known = entries(db)
+        singly: list[UUID] = []
+        wanted = outcome(db, lambda: singly.extend(post(*fact[:4]) for fact in facts))
+        assert outcome(db, lambda: batch(facts)) == wanted
+
+        if wanted[0] is None:
+            ids = batch(facts)
+            assert batch(facts) == ids
+            assert [post(*fact[:4]) for fact in facts] == ids
+            assert [ids.index(one) for one in ids] == [singly.index(one) for one in singly]
+            assert entries(db) == wanted[1]
+        else:
+            assert wanted[0] == "23514"
+            assert entries(db) == known
+
+
+@IN_ONE_TRANSACTION
+@given(facts=FACTS, more=FACTS, changed=FACT)
+def test_a_batch_where_a_key_means_something_else_is_refused_whole(
+    db, bounded, batch: Batch, facts, more, changed
+) -> None:
+    with db.transaction(force_rollback=True):
+        try:
+            with db.transaction():
+                batch(facts)
+        except psycopg.errors.CheckViolation:
+            return
+        booked = {fact.key: fact for fact in facts}
+        known = entries(db)
+
+        state, left = outcome(db, lambda: batch([*more, changed]))
+        clash = any(
+            booked.get(fact.key, fact) != fact
+            for fact in [*more, changed, *(one for one in more if one.key == changed.key)]
+        ) or any(one.key == changed.key and one != changed for one in more)
+        assert state in ({"22B02", "23514"} if clash else {None, "23514"})
+        assert state is None or left == known
+
+
+@MANY_OR_FEW
+def test_a_key_twice_in_one_batch_is_one_fact(db, batch, size) -> None:
+    ids = batch([Fact("sale:1", "cash", "sales", 5)] * size)
+
+    assert len(set(ids)) == 1
+    assert len(ids) == size
     assert len(entries(db)) == 2
+    assert broken_invariants(db) == {}
 
 
-def test_one_bad_fact_refuses_the_batch(db, tenant, accounts) -> None:
-    good = [("cash", 5), ("sales", -5)]
-    with pytest.raises(psycopg.Error) as failure:
-        batch(db, tenant, accounts, {"sale:1": good, "sale:2": [("cash", 5), (str(uuid4()), -5)]})
-    assert failure.value.sqlstate == "P0004"
+@MANY_OR_FEW
+def test_a_batch_of_which_a_part_is_booked_books_the_rest(db, post, batch, size) -> None:
+    facts = [Fact(f"sale:{n}", "cash", "sales", 5 + n) for n in range(size)]
+    for place in range(size):
+        with db.transaction(force_rollback=True):
+            booked = post(*facts[place][:4])
+            ids = batch(facts)
+            assert ids[place] == booked
+            assert len(set(ids)) == size
+            assert len(entries(db)) == 2 * size
+            assert batch(facts) == ids
+            assert batch(reversed(facts)) == ids[::-1]
+            assert broken_invariants(db) == {}
 
 
-def test_a_batch_that_does_not_balance_cannot_be_committed(db, tenant, accounts) -> None:
-    batch(db, tenant, accounts, {"sale:1": [("cash", 5), ("sales", -4)]})
+@MANY_OR_FEW
+def test_a_key_twice_in_one_batch_cannot_change_its_meaning(db, batch, books, size) -> None:
+    before = books()
+    facts = [Fact(f"sale:{n}", "cash", "sales", 5) for n in range(size)]
+    facts[-1] = Fact("sale:0", "cash", "sales", 6)
 
-    with pytest.raises(psycopg.Error) as failure:
-        db.execute("set constraints all immediate")
-    assert failure.value.sqlstate == "P0004"
-
-
-def test_a_key_twice_in_one_batch_cannot_change_its_meaning(db, tenant, accounts) -> None:
-    rows = ", ".join(
-        f"row('sale:1', 's', 't', gen_random_uuid(), clock_now(), array["
-        f"row('{accounts['cash']}', {amount}), row('{accounts['sales']}', {-amount})]"
-        "::ledger_line[])"
-        for amount in (5, 6)
-    )
-    with pytest.raises(psycopg.Error) as failure:
-        db.execute(
-            f"select post_ledger_transactions(%s, false, array[{rows}]::ledger_posting[])",
-            [tenant.organization_id],
-        )
+    with pytest.raises(psycopg.Error) as failure, db.transaction():
+        batch(facts)
     assert failure.value.sqlstate == "22B02"
+    assert books() == before
 
 
-def test_of_a_key_twice_in_one_batch_the_first_is_booked(db, tenant, accounts) -> None:
-    rows = ", ".join(
-        f"row('sale:1', '{kind}', 't', gen_random_uuid(), clock_now(), array["
-        f"row('{accounts['cash']}', 5), row('{accounts['sales']}', -5)]::ledger_line[])"
-        for kind in ("zebra", "ant")
-    )
-    db.execute(
-        f"select post_ledger_transactions(%s, false, array[{rows}]::ledger_posting[])",
-        [tenant.organization_id],
-    )
+@MANY_OR_FEW
+def test_of_a_key_twice_in_one_batch_the_first_is_booked(db, batch, size) -> None:
+    kinds = ["zebra", *["ant"] * (size - 1)]
+    batch([Fact("sale:1", "cash", "sales", 5, kind) for kind in kinds])
+
     assert db.execute("select kind from ledger_transactions").fetchall() == [{"kind": "zebra"}]
 
 
-@pytest.mark.parametrize("more", [0, 5])
-def test_a_batch_leaves_no_bound_on_its_way(db, tenant, accounts, more) -> None:
+@MANY_OR_FEW
+def test_the_ids_come_in_the_order_of_the_batch(db, batch, size) -> None:
+    facts = [Fact(f"sale:{n}", "cash", "sales", 1 + n) for n in (3, 1, 4, 0, 5, 2, 6)[:size]]
+    ids = batch(facts)
+
+    for fact, one in zip(facts, ids, strict=True):
+        row = db.execute("select key, amount from ledger_transactions where id = %s", [one])
+        assert row.fetchone() == {"key": fact.key, "amount": fact.amount}
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize(("name", "lowest"), [("wallet", False), ("till", True)])
+def test_a_batch_leaves_no_bound_on_its_way(db, bounded, batch, books, size, name, lowest) -> None:
     """One by one the first would be refused, so it is in a batch, whatever comes after it."""
-    db.execute("update ledger_accounts set minimum = -3 where id = %s", [accounts["cash"]])
-    after = {f"more:{n}": [("cash", 9), ("fees", -9)] for n in range(more + 1)}
 
+    def facts(amount: int) -> list[Fact]:
+        first, back = [("cash", name), (name, "cash")][:: -1 if lowest else 1]
+        return [
+            Fact("out:1", *back, amount),
+            *(Fact(f"in:{n}", *first, 50) for n in range(size - 1)),
+        ]
+
+    out = facts(21)
+    if lowest:
+        assert out[0].credit == name
+    before = books()
     with pytest.raises(psycopg.Error) as failure, db.transaction():
-        batch(db, tenant, accounts, {"a": [("cash", -5), ("sales", 5)]} | after)
+        batch(out)
     assert failure.value.sqlstate == "23514"
-    batch(db, tenant, accounts, {"a": [("cash", -3), ("sales", 3)]} | after)
+    assert failure.value.diag.constraint_name == "ledger_account_stays_within_its_bounds"
+    assert books() == before
+
+    batch(facts(20))
+    assert broken_invariants(db) == {}
 
 
-@pytest.mark.parametrize("lines", ["null", "'{}'", "array[null]"])
-def test_a_fact_without_lines_refuses_the_batch(db, tenant, lines) -> None:
-    def book() -> None:
-        db.execute(
-            "select post_ledger_transactions(%s, false, array[row('sale:1', 's', 't',"
-            f" gen_random_uuid(), clock_now(), {lines}::ledger_line[])]::ledger_posting[])",
-            [tenant.organization_id],
-        )
-        db.execute("set constraints all immediate")
+@MANY_OR_FEW
+def test_within_a_batch_what_comes_in_can_go_out(db, bounded, batch, size) -> None:
+    """Its order is the batch's, and not that of the accounts."""
+    facts = [Fact("in:1", "cash", "wallet", 100), Fact("out:1", "wallet", "sales", 120)]
+    facts += [Fact(f"x:{n}", "till", "cash", 1) for n in range(size - 2)]
+    batch(facts)
 
-    with pytest.raises(psycopg.Error) as failure:
-        book()
-    assert failure.value.sqlstate == "P0004"
+    assert broken_invariants(db) == {}
+
+
+@MANY_OR_FEW
+def test_held_money_is_not_a_batches(db, tenant, bounded, batch, size) -> None:
+    db.execute(
+        "select place_ledger_hold(%s, false, 'hold:1', %s, 15)",
+        [tenant.organization_id, bounded["wallet"]],
+    )
+    facts = [Fact(f"out:{n}", "wallet", "cash", 1) for n in range(size - 1)]
+
+    with pytest.raises(psycopg.errors.CheckViolation), db.transaction():
+        batch([*facts, Fact("out:last", "wallet", "cash", 5 - len(facts) + 1)])
+    batch([*facts, Fact("out:last", "wallet", "cash", 5 - len(facts))] if size < 6 else facts[:5])
 
 
 @pytest.mark.parametrize("postings", ["null", "'{}'"])
@@ -170,23 +234,29 @@ def test_a_batch_of_nothing_books_nothing(db, tenant, postings) -> None:
     assert rows == []
 
 
-@pytest.mark.parametrize("more", [0, 5])
-def test_a_closed_account_or_another_mode_refuses_the_batch(db, tenant, accounts, more) -> None:
-    live = db.execute(
-        "select ledger_account(%s, true, 'cash', 'asset', 'USD') as id", [tenant.organization_id]
-    ).fetchone()["id"]
-    db.execute("update ledger_accounts set status = 'closed' where id = %s", [accounts["fees"]])
-    good = {f"more:{n}": [("cash", 9), ("sales", -9)] for n in range(more)}
+def test_a_fact_of_several_movements_is_known_by_its_first(db, tenant, accounts) -> None:
+    call = (
+        "with fact as (select row('order:1', 'capture', 't', gen_random_uuid(), clock_now(),"
+        " null, null, null)::ledger_posting as fact)"
+        " select post_ledger_fact(%(o)s, false, array_remove(array["
+        "  ledger_movement(fact, null, %(cash)s, %(sales)s, 100),"
+        "  ledger_movement(fact, 'fee:7', %(cash)s, %(fees)s, -3),"
+        "  ledger_movement(fact, 'tax', %(cash)s, %(fees)s, 0)], null)) as id from fact"
+    )
+    names = {"o": tenant.organization_id} | accounts
+    first = db.execute(call, names).fetchone()["id"]
+    assert db.execute(call, names).fetchone()["id"] == first
 
-    for account in (live, accounts["fees"]):
-        with pytest.raises(psycopg.Error) as failure, db.transaction():
-            batch(db, tenant, accounts, good | {"sale:1": [(account, 5), ("sales", -5)]})
-        assert failure.value.sqlstate == "P0004"
-
-
-def test_a_key_in_a_batch_cannot_change_its_meaning(db, tenant, accounts, post) -> None:
-    post("sale:1", [("cash", 5), ("sales", -5)])
-
-    with pytest.raises(psycopg.Error) as failure:
-        batch(db, tenant, accounts, {"sale:1": [("cash", 6), ("sales", -6)]})
-    assert failure.value.sqlstate == "22B02"
+    rows = db.execute(
+        "select id, key, kind, debit_account_id, credit_account_id, amount"
+        " from ledger_transactions order by key"
+    ).fetchall()
+    assert [(r["key"], r["kind"], r["amount"]) for r in rows] == [
+        ("order:1", "capture", 100),
+        ("order:1:fee:7", "capture_fee", 3),
+    ]
+    assert rows[0]["id"] == first
+    assert (rows[1]["debit_account_id"], rows[1]["credit_account_id"]) == (
+        accounts["fees"],
+        accounts["cash"],
+    )

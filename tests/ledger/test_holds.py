@@ -24,7 +24,7 @@ def issued(accounts: dict[str, UUID]) -> UUID:
 @pytest.fixture
 def hold(db: Connection, tenant: Tenant, wallet: UUID, issued: UUID, post):
     """A wallet of 500, and a function that holds some of it."""
-    post("grant:1", [(issued, 500), (wallet, -500)])
+    post("grant:1", issued, wallet, 500)
 
     def place(amount: int, key: str = "hold:1") -> UUID:
         return db.execute(
@@ -35,11 +35,12 @@ def hold(db: Connection, tenant: Tenant, wallet: UUID, issued: UUID, post):
     return place
 
 
-def spend(db: Connection, hold_id: UUID, lines: list[tuple[UUID, int]]) -> UUID:
+def spend(
+    db: Connection, hold_id: UUID, debit: UUID | None, credit: UUID | None, amount: int | None
+) -> UUID:
     return db.execute(
-        "select post_ledger_hold(%s, 'spend', 'test', %s, clock_now(), array(select row(a, m)::"
-        "ledger_line from unnest(%s::uuid[], %s::bigint[]) as l(a, m))) as id",
-        [hold_id, uuid4(), [a for a, _ in lines], [m for _, m in lines]],
+        "select post_ledger_hold(%s, 'spend', 'test', %s, clock_now(), %s, %s, %s) as id",
+        [hold_id, uuid4(), debit, credit, amount],
     ).fetchone()["id"]
 
 
@@ -53,13 +54,13 @@ def test_what_is_held_cannot_be_spent_or_held_again(db, hold, post, wallet, issu
     assert state(db, wallet) == (-500, 300)
 
     for attempt in (
-        lambda: post("spend:1", [(wallet, 201), (issued, -201)]),
+        lambda: post("spend:1", wallet, issued, 201),
         lambda: hold(201, "hold:2"),
     ):
         with pytest.raises(psycopg.Error) as failure, db.transaction():
             attempt()
         assert failure.value.sqlstate == "23514"
-    post("spend:2", [(wallet, 200), (issued, -200)])
+    post("spend:2", wallet, issued, 200)
     assert broken_invariants(db) == {}
 
 
@@ -79,7 +80,7 @@ def test_a_released_hold_is_free_again_and_ends_once(db, hold, wallet, issued) -
 
     assert state(db, wallet) == (-500, 0)
     with pytest.raises(psycopg.Error) as failure:
-        spend(db, held, [(wallet, 300), (issued, -300)])
+        spend(db, held, wallet, issued, 300)
     assert failure.value.sqlstate == "P0004"
 
 
@@ -88,9 +89,9 @@ def test_posting_a_hold_moves_up_to_all_of_it_and_frees_the_rest(
     db, hold, wallet, issued, amount
 ) -> None:
     held = hold(300)
-    first = spend(db, held, [(wallet, amount), (issued, -amount)])
+    first = spend(db, held, wallet, issued, amount)
 
-    assert spend(db, held, [(wallet, amount), (issued, -amount)]) == first
+    assert spend(db, held, wallet, issued, amount) == first
     assert state(db, wallet) == (-500 + amount, 0)
     assert broken_invariants(db) == {}
     with pytest.raises(psycopg.Error) as failure:
@@ -98,34 +99,102 @@ def test_posting_a_hold_moves_up_to_all_of_it_and_frees_the_rest(
     assert failure.value.sqlstate == "P0004"
 
 
-@pytest.mark.parametrize("amount", [0, 301, -300])
-def test_posting_a_hold_moves_no_more_than_it_keeps_and_its_own_way(
-    db, hold, wallet, issued, amount
+@pytest.mark.parametrize("amount", [0, 301, -1, -300, 2**63 - 1])
+@pytest.mark.parametrize("its_own_way", [True, False])
+def test_posting_a_hold_moves_no_more_than_it_keeps(
+    db, hold, wallet, issued, amount, its_own_way
 ) -> None:
     held = hold(300)
-    lines = [(wallet, amount), (issued, -amount)] if amount else [(issued, 5), (issued, -5)]
+    debit, credit = (wallet, issued) if its_own_way else (issued, wallet)
 
-    with pytest.raises(psycopg.Error) as failure:
-        spend(db, held, lines)
+    with pytest.raises(psycopg.Error) as failure, db.transaction():
+        spend(db, held, debit, credit, amount)
     assert failure.value.sqlstate == "P0004"
+    assert state(db, wallet) == (-500, 300)
 
 
-def test_a_hold_whose_lines_do_not_touch_its_account_stays_open(db, hold, wallet, accounts) -> None:
+@pytest.mark.parametrize("amount", [1, 300])
+def test_a_hold_is_not_posted_the_other_way(db, hold, wallet, issued, amount) -> None:
     held = hold(300)
 
     with pytest.raises(psycopg.Error) as failure, db.transaction():
-        spend(db, held, [(accounts["fees"], 5), (accounts["cash"], -5)])
+        spend(db, held, issued, wallet, amount)
     assert failure.value.sqlstate == "P0004"
+    assert state(db, wallet) == (-500, 300)
+
+
+def test_what_an_asset_may_not_fall_below_is_posted_by_its_credit(db, tenant, post, issued) -> None:
+    till = db.execute(
+        "insert into ledger_accounts"
+        " (organization_id, livemode, code, account_type, currency, minimum)"
+        " values (%s, false, 'till', 'asset', 'USD', 0) returning id",
+        [tenant.organization_id],
+    ).fetchone()["id"]
+    post("float:1", till, issued, 500)
+    held = db.execute(
+        "select place_ledger_hold(%s, false, 'hold:1', %s, 300) as id",
+        [tenant.organization_id, till],
+    ).fetchone()["id"]
+
+    with pytest.raises(psycopg.Error) as failure, db.transaction():
+        spend(db, held, till, issued, 300)
+    assert failure.value.sqlstate == "P0004"
+    spend(db, held, issued, till, 300)
+    assert state(db, till) == (200, 0)
+    assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize("pair", [("fees", "cash"), (None, "cash"), ("cash", None), (None, None)])
+def test_a_hold_whose_posting_leaves_its_account_alone_stays_open(
+    db, hold, wallet, accounts, pair
+) -> None:
+    held = hold(300)
+
+    with pytest.raises(psycopg.Error) as failure, db.transaction():
+        spend(db, held, accounts.get(pair[0]), accounts.get(pair[1]), 5)
+    assert failure.value.sqlstate == "P0004"
+    assert state(db, wallet) == (-500, 300)
+
+
+def test_a_hold_is_not_posted_to_its_own_account_or_to_nothing(db, hold, wallet, issued) -> None:
+    held = hold(300)
+
+    for debit, credit in ((wallet, wallet), (wallet, None), (None, wallet), (wallet, uuid4())):
+        with pytest.raises(psycopg.Error) as failure, db.transaction():
+            spend(db, held, debit, credit, 5)
+        assert failure.value.sqlstate == "P0004"
+    with pytest.raises(psycopg.errors.NotNullViolation), db.transaction():
+        spend(db, held, wallet, issued, None)
     assert state(db, wallet) == (-500, 300)
 
 
 def test_a_posted_hold_posts_nothing_else_again(db, hold, wallet, issued) -> None:
     held = hold(300)
-    spend(db, held, [(wallet, 200), (issued, -200)])
+    spend(db, held, wallet, issued, 200)
 
     with pytest.raises(psycopg.Error) as failure:
-        spend(db, held, [(wallet, 100), (issued, -100)])
+        spend(db, held, wallet, issued, 100)
     assert failure.value.sqlstate == "22B02"
+
+
+def test_a_hold_under_a_key_that_is_booked_posts_nothing_else(
+    db, hold, post, wallet, issued
+) -> None:
+    held = hold(300)
+    post("hold:1", issued, wallet, 5)
+
+    with pytest.raises(psycopg.Error) as failure, db.transaction():
+        spend(db, held, wallet, issued, 100)
+    assert failure.value.sqlstate == "22B02"
+    assert state(db, wallet) == (-505, 300)
+
+
+def test_the_whole_of_a_held_wallet_is_posted_and_found_again(db, hold, wallet, issued) -> None:
+    held = hold(500)
+    first = spend(db, held, wallet, issued, 500)
+
+    assert spend(db, held, wallet, issued, 500) == first
+    assert state(db, wallet) == (0, 0)
 
 
 @pytest.mark.parametrize("amount", [0, -1, 2**63 - 1])
@@ -144,8 +213,8 @@ def test_bounds_that_are_written_by_hand_change_nothing(
 
     assert state(db, wallet) == (-500, 200)
     with pytest.raises(psycopg.errors.CheckViolation), db.transaction():
-        post("spend:1", [(wallet, 301), (issued, -301)])
-    post("spend:2", [(wallet, 300), (issued, -300)])
+        post("spend:1", wallet, issued, 301)
+    post("spend:2", wallet, issued, 300)
 
 
 def test_bounds_follow_the_minimum_the_maximum_and_what_is_held(db, hold, wallet) -> None:

@@ -1,6 +1,7 @@
 """The ledger beside the simplest ledger there is: a dict of sums."""
 
 from typing import ClassVar
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -8,6 +9,7 @@ from books import broken_invariants, settle
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from ledger.conftest import Fact, book
 from psycopg.rows import dict_row
 
 NAMES = ["cash", "sales", "fees", "stock"]
@@ -29,7 +31,8 @@ class Ledger(RuleBasedStateMachine):
             ).fetchone()["id"]
             for name in NAMES
         }
-        self.booked: dict[str, tuple[tuple[str, int], ...]] = {}
+        self.booked: dict[str, Fact] = {}
+        self.known: dict[str, UUID] = {}
         self.sums = dict.fromkeys(NAMES, 0)
 
     def teardown(self) -> None:
@@ -39,33 +42,51 @@ class Ledger(RuleBasedStateMachine):
         key=st.sampled_from(KEYS),
         accounts=st.permutations(NAMES),
         amount=st.integers(1, 10**15),
-        fee=st.integers(0, 10**6),
     )
-    def post(self, key: str, accounts: list[str], amount: int, fee: int) -> None:
-        debit, credit, third, _ = accounts
-        lines = [(debit, amount + fee), (credit, -amount)] + ([(third, -fee)] if fee else [])
-        fact = tuple(lines)
-        if self.booked.get(key, fact) != fact:
+    def post(self, key: str, accounts: list[str], amount: int) -> None:
+        self.book([Fact(key, *accounts[:2], amount)])
+
+    @rule(
+        keys=st.lists(st.sampled_from(KEYS), min_size=2, max_size=7),
+        accounts=st.permutations(NAMES),
+        amount=st.integers(1, 10**15),
+    )
+    def batch(self, keys: list[str], accounts: list[str], amount: int) -> None:
+        """Facts that go round among the accounts."""
+        around = [*accounts, accounts[0]]
+        self.book(
+            [Fact(key, around[n % 4], around[n % 4 + 1], amount) for n, key in enumerate(keys)]
+        )
+
+    @rule(keys=st.lists(st.sampled_from(KEYS), min_size=1, max_size=7))
+    def repeat(self, keys: list[str]) -> None:
+        if facts := [self.booked[key] for key in keys if key in self.booked]:
+            self.book(facts)
+
+    def book(self, facts: list[Fact]) -> None:
+        wanted = dict(self.booked)
+        for fact in facts:
+            wanted.setdefault(fact.key, fact)
+        if any(wanted[fact.key] != fact for fact in facts):
             with pytest.raises(psycopg.Error) as failure, self.db.transaction():
-                self.book(key, lines)
+                self.ask(facts)
             assert failure.value.sqlstate == "22B02"
             return
-        self.book(key, lines)
-        if key not in self.booked:
-            self.booked[key] = fact
-            for name, moved in lines:
-                self.sums[name] += moved
+        ids = self.ask(facts)
+        known = [self.known.setdefault(fact.key, one) for fact, one in zip(facts, ids, strict=True)]
+        assert ids == known
+        for key in wanted.keys() - self.booked.keys():
+            self.sums[wanted[key].debit] += wanted[key].amount or 0
+            self.sums[wanted[key].credit] -= wanted[key].amount or 0
+        self.booked = wanted
 
-    def book(self, key: str, lines: list[tuple[str, int]]) -> None:
-        self.db.execute(
-            "select post_ledger_transaction(%s, false, %s, 'k', 't', gen_random_uuid(),"
-            " clock_now(), array(select row(a, m)::ledger_line"
-            " from unnest(%s::uuid[], %s::bigint[]) as l(a, m)))",
+    def ask(self, facts: list[Fact]) -> list[UUID]:
+        return book(
+            self.db,
+            self.organization_id,
             [
-                self.organization_id,
-                key,
-                [self.ids[name] for name, _ in lines],
-                [moved for _, moved in lines],
+                fact._replace(debit=self.ids[fact.debit], credit=self.ids[fact.credit])
+                for fact in facts
             ],
         )
 

@@ -558,19 +558,21 @@ A_REFUND = (
 )
 # How each invariant can be broken, by an owner who goes past triggers and constraints.
 BREACHES = {
-    "invariant_ledger_balances": "update ledger_entries set amount = amount + 1 where amount > 0",
+    "invariant_ledger_balances": (
+        "update ledger_accounts set balance = balance + 1 where code = 'credits_issued'"
+    ),
+    "invariant_ledger_transactions_fit_their_accounts": (
+        "update ledger_transactions set debit_account_id = gen_random_uuid()"
+    ),
     "invariant_account_balances": "update ledger_accounts set balance = balance - 1",
     "invariant_account_holds": "update ledger_accounts set held = 1",
     "invariant_balances_follow_each_other": (
-        "update ledger_entries set balance_after = balance_after + 1"
+        "update ledger_transactions set debit_balance_after = debit_balance_after + 1"
     ),
     "invariant_sealed_transactions_are_whole": "update ledger_transactions set key = key || '!'",
     "invariant_ledger_blocks_are_chained": "update ledger_blocks set hash = sha256(hash)",
     "invariant_captures_are_booked": "update ledger_transactions set kind = 'other'",
     "invariant_paid_purchases_are_granted": "update payment_intents set status = 'pending'",
-    "invariant_received_payments_are_fulfilled": (
-        "update ledger_accounts set balance = 1 where code = 'payments_received'"
-    ),
     "invariant_purchases_keep_their_rate": "update credit_purchases set credit_rate = 11",
     "invariant_credit_lots_sum_to_their_wallet": (
         "update ledger_accounts set balance = balance - 1 where customer_id is not null"
@@ -604,9 +606,11 @@ BREACHES = {
     "invariant_refunds_are_counted": "update payment_attempts set amount_refunded = 1",
     "invariant_refunds_fit_their_payment": A_REFUND.format(status="succeeded", amount=2501),
     "invariant_refunds_are_booked": A_REFUND.format(status="failed", amount=1)
-    + "; insert into ledger_transactions (organization_id, livemode, key, kind, reference_type,"
-    " reference_id, occurred_at) select organization_id, livemode, 'x', 'refund', 'refund', id,"
-    " created_at from refunds",
+    + "; insert into ledger_transactions select (jsonb_populate_record(ledger_transactions,"
+    " jsonb_build_object('id', gen_random_uuid(), 'key', 'x', 'kind', 'refund', 'reference_type',"
+    " 'refund', 'reference_id', refunds.id, 'debited_at', debited_at + interval '1 hour',"
+    " 'credited_at', credited_at + interval '1 hour'))).* from ledger_transactions, refunds"
+    " where ledger_transactions.kind = 'capture'",
     "invariant_pending_refunds_are_owed": A_REFUND.format(status="pending", amount=1),
     "invariant_unsettled_refunds_are_checked": A_REFUND.format(status="created", amount=1),
     "invariant_surplus_goes_back": "update payment_attempts set is_surplus = true",
@@ -629,10 +633,10 @@ BREACHES = {
         "update payment_attempts set status = 'failed', captured_at = null, amount_captured = 0"
     ),
     "invariant_effects_are_booked_once": (
-        "insert into ledger_transactions (organization_id, livemode, key, kind, reference_type,"
-        " reference_id, occurred_at) select organization_id, livemode, 'again', kind,"
-        " reference_type, reference_id, occurred_at from ledger_transactions"
-        " where kind = 'capture'"
+        "insert into ledger_transactions select (jsonb_populate_record(ledger_transactions,"
+        " jsonb_build_object('id', gen_random_uuid(), 'key', 'again', 'debited_at', debited_at"
+        " + interval '1 hour', 'credited_at', credited_at + interval '1 hour'))).*"
+        " from ledger_transactions where kind = 'capture'"
     ),
     "invariant_facts_are_numbered": "update events set sequence = sequence + 1",
     "invariant_payments_succeed_for_good": (

@@ -41,7 +41,7 @@ select
     extract(epoch from greatest(expires_at, attempts.created_at + interval '25 hours'))::float8
         as over,
     extract(epoch from least(
-        coalesce(ledger_transactions.created_at, endings.at, attempts.created_at),
+        coalesce(ledger_transactions.debited_at, endings.at, attempts.created_at),
         exceptions.created_at
     ))::float8 as ended
 from payment_attempts as attempts
@@ -64,7 +64,7 @@ select
         else refunds.created_at
     end)::float8,
     extract(epoch from least(
-        case status when 'succeeded' then ledger_transactions.created_at else updated_at end,
+        case status when 'succeeded' then ledger_transactions.debited_at else updated_at end,
         exceptions.created_at
     ))::float8
 from refunds
@@ -82,10 +82,13 @@ DISPUTES = """
 select
     'dispute' as what, disputes.id::text, gateway, gateway_dispute_id as name, disputes.status,
     disputes.amount,
-    extract(epoch from ledger_transactions.created_at)::float8 as ended
+    extract(epoch from ledger_transactions.debited_at)::float8 as ended
 from disputes
 left join ledger_transactions
-    on ledger_transactions.key = 'dispute-' || disputes.status || ':' || disputes.id
+    on ledger_transactions.key = any(array[
+        'dispute-' || disputes.status || ':' || disputes.id,
+        'dispute-' || disputes.status || ':' || disputes.id || ':loss'
+    ])
     and ledger_transactions.organization_id = disputes.organization_id
     and ledger_transactions.livemode = disputes.livemode
 where disputes.created_at >= %s
@@ -136,9 +139,9 @@ class Judge:
         faults = [
             f"{view}: {rows[:3]}" for view, rows in broken_invariants(self.town.database).items()
         ]
-        sums = self.town.sql("select currency, sum(amount) as sum from ledger_entries group by 1")
+        sums = self.town.sql("select currency, sum(balance) as sum from ledger_accounts group by 1")
         faults += [
-            f"the entries in {one['currency']} sum to {one['sum']}" for one in sums if one["sum"]
+            f"the accounts in {one['currency']} sum to {one['sum']}" for one in sums if one["sum"]
         ]
         return [*faults, *self._clearing()]
 

@@ -113,7 +113,7 @@ $$;
 comment on function place_ledger_hold is
 'Speaks for an amount, once per key; refused by the account''s constraint when it is not there.';
 
-create function open_ledger_hold(p_id uuid, p_lines ledger_line[] default '{}')
+create function open_ledger_hold(p_id uuid, p_account_ids uuid[] default '{}')
 returns ledger_holds
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -125,10 +125,7 @@ begin
     select * into strict v_hold from ledger_holds where id = p_id for no key update;
 
     -- All that the posting will touch, in order of id: the hold's own account need not come first.
-    perform from ledger_accounts
-    where id = v_hold.ledger_account_id
-        or id in (select line.ledger_account_id from unnest(p_lines) as line)
-    order by id for no key update;
+    perform lock_ledger_accounts(p_account_ids || v_hold.ledger_account_id);
 
     if v_hold.status = 'open' then
         update ledger_accounts set held = held - v_hold.amount where id = v_hold.ledger_account_id;
@@ -157,31 +154,29 @@ comment on function release_ledger_hold is 'Ends a hold with nothing moved. Agai
 
 create function post_ledger_hold(
     p_id uuid, p_kind text, p_reference_type text, p_reference_id uuid, p_occurred_at timestamptz,
-    p_lines ledger_line[]
+    p_debit_account_id uuid, p_credit_account_id uuid, p_amount bigint
 ) returns uuid
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_hold ledger_holds := open_ledger_hold(p_id, p_lines);
+    v_hold ledger_holds := open_ledger_hold(p_id, array[p_debit_account_id, p_credit_account_id]);
     v_transaction_id uuid;
-    v_moved numeric;
 begin
     if v_hold.status = 'released' then
         raise exception 'ledger hold % is released and cannot be posted', p_id
             using errcode = 'assert_failure';
     end if;
-    select coalesce(sum(line.amount), 0) into v_moved
-    from unnest(p_lines) as line
-    where line.ledger_account_id = v_hold.ledger_account_id;
-
-    if abs(v_moved) not between 1 and v_hold.amount or exists (
-        select from ledger_accounts
-        where id = v_hold.ledger_account_id and (
-            v_moved < 0 and minimum is null and maximum is not null
-            or v_moved > 0 and maximum is null and minimum is not null
+    if p_amount not between 1 and v_hold.amount
+        or v_hold.ledger_account_id not in (p_debit_account_id, p_credit_account_id)
+        or exists (
+            select from ledger_accounts
+            where id = v_hold.ledger_account_id and (
+                id = p_credit_account_id and minimum is null and maximum is not null
+                or id = p_debit_account_id and maximum is null and minimum is not null
+            )
         )
-    ) then
+    then
         raise exception 'ledger hold % keeps %: no more can be posted, and not the other way',
             p_id, v_hold.amount
             using errcode = 'assert_failure';
@@ -189,7 +184,7 @@ begin
 
     v_transaction_id := post_ledger_transaction(
         v_hold.organization_id, v_hold.livemode, v_hold.key, p_kind, p_reference_type,
-        p_reference_id, p_occurred_at, p_lines
+        p_reference_id, p_occurred_at, p_debit_account_id, p_credit_account_id, p_amount
     );
     update ledger_holds set status = 'posted', ledger_transaction_id = v_transaction_id
     where id = p_id and status = 'open';

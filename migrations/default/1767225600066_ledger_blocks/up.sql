@@ -43,41 +43,59 @@ create trigger ledger_seals_are_append_only
 before update or delete or truncate on ledger_seals
 for each statement execute function refuse_to_rewrite_history();
 
+create function one_line(p_text text) returns text
+language sql immutable
+begin atomic
+select replace(replace(p_text, E'\\', E'\\\\'), E'\n', E'\\n');
+end;
+comment on function one_line is
+'A backslash is doubled and the end of a line written as \n, so that no two texts are one.';
+
+create function ledger_account_text(
+    p_account ledger_accounts, p_balance_after bigint, p_booked_at timestamptz
+) returns text
+language sql stable
+begin atomic
+select concat_ws(
+    ' ', p_account.id, p_account.code, p_account.part, p_account.account_type,
+    coalesce(p_account.customer_id::text, '-'), p_balance_after,
+    trunc(extract(epoch from p_booked_at) * 1000000)
+);
+end;
+comment on function ledger_account_text is
+'One side of a transaction as it is sealed, which says what the account is as well.';
+
 create function ledger_transaction_text(p_transaction ledger_transactions) returns text
 language sql stable
 begin atomic
 select concat_ws(
     E'\n',
     p_transaction.id, p_transaction.organization_id, p_transaction.livemode::text,
-    p_transaction.key, p_transaction.kind, p_transaction.reference_type,
-    p_transaction.reference_id, coalesce(p_transaction.reverses_id::text, '-'),
-    (extract(epoch from p_transaction.occurred_at) * 1000000)::bigint,
-    (extract(epoch from p_transaction.created_at) * 1000000)::bigint,
-    (
-        select string_agg(
-            concat_ws(
-                ' ', entries.position, entries.id, accounts.id, accounts.code, accounts.part,
-                accounts.account_type, coalesce(accounts.customer_id::text, '-'), entries.currency,
-                entries.amount, entries.balance_after,
-                (extract(epoch from entries.created_at) * 1000000)::bigint
-            ),
-            E'\n' order by entries.position
-        )
-        from ledger_entries as entries
-        inner join ledger_accounts as accounts
-            on accounts.id = entries.ledger_account_id
-            and accounts.organization_id = entries.organization_id
-            and accounts.livemode = entries.livemode
-            and accounts.currency = entries.currency
-        where entries.ledger_transaction_id = p_transaction.id
-            and entries.organization_id = p_transaction.organization_id
-            and entries.livemode = p_transaction.livemode
+    one_line(p_transaction.key), one_line(p_transaction.kind),
+    one_line(p_transaction.reference_type), p_transaction.reference_id,
+    coalesce(
+        (
+            select reversals.reverses_id::text
+            from ledger_reversals as reversals
+            where reversals.ledger_transaction_id = p_transaction.id
+        ), '-'
+    ),
+    trunc(extract(epoch from p_transaction.occurred_at) * 1000000),
+    concat_ws(' ', p_transaction.currency, p_transaction.amount),
+    ledger_account_text(
+        debited, p_transaction.debit_balance_after, p_transaction.debited_at
+    ),
+    ledger_account_text(
+        credited, p_transaction.credit_balance_after, p_transaction.credited_at
     )
-);
+)
+from ledger_accounts as debited, ledger_accounts as credited
+where debited.id = p_transaction.debit_account_id
+    and credited.id = p_transaction.credit_account_id;
 end;
 comment on function ledger_transaction_text is
-'What a seal covers: ten lines of the transaction, times in microseconds since 1970, then a line an '
-'entry, `position id account code part type customer currency amount balance_after created`.';
+'What a seal covers: twelve lines, times in microseconds since 1970, the last two for the account that is '
+'debited and the one that is credited.';
 
 create function ledger_transaction_hash(p_transaction ledger_transactions) returns bytea
 language sql stable

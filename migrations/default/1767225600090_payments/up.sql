@@ -1017,21 +1017,20 @@ begin
     return (
         format('capture:%s', p_attempt.id), 'capture', 'payment_attempt', p_attempt.id,
         p_occurred_at,
-        array[
-            (ledger_account(
-                p_attempt.organization_id, p_attempt.livemode,
-                case
-                    when is_by_hand(p_attempt.gateway) then 'bank_transfers'
-                    else 'gateway:' || p_attempt.gateway
-                end,
-                case when is_by_hand(p_attempt.gateway) then 'liability' else 'asset' end,
-                p_attempt.currency, p_attempt.payment_intent_id
-            ), p_amount),
-            (ledger_account(
-                p_attempt.organization_id, p_attempt.livemode, p_code, 'liability',
-                p_attempt.currency, p_attempt.payment_intent_id
-            ), -p_amount)
-        ]::ledger_line[]
+        ledger_account(
+            p_attempt.organization_id, p_attempt.livemode,
+            case
+                when is_by_hand(p_attempt.gateway) then 'bank_transfers'
+                else 'gateway:' || p_attempt.gateway
+            end,
+            case when is_by_hand(p_attempt.gateway) then 'liability' else 'asset' end,
+            p_attempt.currency, p_attempt.payment_intent_id
+        ),
+        ledger_account(
+            p_attempt.organization_id, p_attempt.livemode, p_code, 'liability',
+            p_attempt.currency, p_attempt.payment_intent_id
+        ),
+        p_amount
     )::ledger_posting;
 end;
 $$;
@@ -1114,9 +1113,8 @@ begin
     perform post_ledger_transactions(
         p_attempt.organization_id, p_attempt.livemode,
         array[
-            capture_posting(p_attempt, p_attempt.amount_captured, 'surplus', p_occurred_at),
-            surplus_refund_posting(p_attempt, p_occurred_at)
-        ]
+            capture_posting(p_attempt, p_attempt.amount_captured, 'surplus', p_occurred_at)
+        ] || surplus_refund_postings(p_attempt, p_occurred_at)
     );
     perform record_exception(
         p_attempt.organization_id, p_attempt.livemode, 'surplus-payment', 'payment_attempt',
@@ -1143,7 +1141,7 @@ declare
 begin
     return case p_intent.purpose
         when 'credit_purchase' then array[
-            capture_posting(p_attempt, v_amount, 'payments_received', v_at),
+            capture_posting(p_attempt, v_amount, 'prepaid_credits', v_at),
             credit_grant_posting(p_intent, v_at)
         ]
         when 'order' then array[capture_posting(p_attempt, v_amount, 'merchant_balance', v_at)]

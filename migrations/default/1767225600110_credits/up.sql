@@ -537,36 +537,24 @@ as $$
 declare
     v_purchase credit_purchases;
     v_customer customers;
-    v_units bigint;
 begin
     select * into strict v_purchase
     from credit_purchases where payment_intent_id = p_intent.id for no key update;
     select * into strict v_customer from customers where id = v_purchase.customer_id;
-    v_units := v_purchase.credits_amount * 10000;
 
     return (
         format('credits:%s', v_purchase.id), 'credit_purchase', 'credit_purchase', v_purchase.id,
         p_occurred_at,
-        array[
-            (ledger_account(
-                p_intent.organization_id, p_intent.livemode, 'payments_received', 'liability',
-                p_intent.currency, p_intent.id
-            ), p_intent.amount),
-            (ledger_account(
-                p_intent.organization_id, p_intent.livemode, 'prepaid_credits', 'liability',
-                p_intent.currency, p_intent.id
-            ), -p_intent.amount),
-            (ledger_account(
-                p_intent.organization_id, p_intent.livemode, 'credits_issued', 'asset', 'XCR',
-                p_intent.id
-            ), v_units),
-            (credit_wallet(v_customer), -v_units)
-        ]::ledger_line[]
+        ledger_account(
+            p_intent.organization_id, p_intent.livemode, 'credits_issued', 'asset', 'XCR',
+            p_intent.id
+        ),
+        credit_wallet(v_customer), v_purchase.credits_amount * 10000
     )::ledger_posting;
 end;
 $$;
 comment on function credit_grant_posting is
-'Money received becomes credits in the wallet. Locks the purchase.';
+'The credits that were paid for, into the wallet. Locks the purchase.';
 
 create function credit_purchase_facts(p_purchase credit_purchases) returns jsonb
 language sql stable

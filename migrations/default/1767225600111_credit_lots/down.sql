@@ -7,7 +7,7 @@ drop function open_credit_recall;
 drop function hold_purchase_credits;
 drop function recalled_credits;
 drop function takes_spent_credits;
-drop function credit_lines;
+drop function credit_posting;
 drop function credit_lot_value;
 drop table credit_recalls;
 drop table credit_recall_steps;

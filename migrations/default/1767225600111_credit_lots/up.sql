@@ -197,25 +197,36 @@ comment on function credit_lot_value is
 'What a lot owes while so many of its credits are free, rounded up, in minor units. It depends on '
 'nothing else, so that many small steps earn what one large step does, and the last the rest.';
 
-create function credit_lines(
-    p_customer customers, p_code text, p_credits numeric, p_reference_id uuid
-) returns ledger_line[]
+create function credit_posting(
+    p_customer customers,
+    p_code text,
+    p_credits numeric,
+    p_fact_id uuid,
+    p_kind text,
+    p_reference_type text,
+    p_reference_id uuid,
+    p_occurred_at timestamptz
+) returns ledger_posting
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_units bigint := p_credits * 10000;
-    v_type text := case p_code when 'credits_granted' then 'expense' else 'asset' end;
+    v_wallet constant uuid := credit_wallet(p_customer);
+    v_source constant uuid := ledger_account(
+        p_customer.organization_id, p_customer.livemode, p_code,
+        case p_code when 'credits_granted' then 'expense' else 'asset' end, 'XCR', p_fact_id
+    );
 begin
-    return array[
-        (ledger_account(
-            p_customer.organization_id, p_customer.livemode, p_code, v_type, 'XCR', p_reference_id
-        ), v_units),
-        (credit_wallet(p_customer), -v_units)
-    ]::ledger_line[];
+    return (
+        format('%s:%s', replace(p_kind, '_', '-'), p_fact_id), p_kind, p_reference_type,
+        p_reference_id, p_occurred_at,
+        case when p_credits < 0 then v_wallet else v_source end,
+        case when p_credits < 0 then v_source else v_wallet end,
+        abs(p_credits) * 10000
+    )::ledger_posting;
 end;
 $$;
-comment on function credit_lines is
+comment on function credit_posting is
 'Credits into the wallet, or out of it when negative; the other side is credits_issued for bought '
 'ones, credits_granted for given ones.';
 
@@ -391,11 +402,10 @@ begin
     from customers
     inner join credit_lots on credit_lots.customer_id = customers.id
     where credit_lots.id = p_recall.credit_lot_id;
-    return (
-        format('%s:%s', replace(p_kind, '_', '-'), p_recall.refund_id), p_kind, 'credit_recall',
-        p_recall.id, p_occurred_at,
-        credit_lines(v_customer, 'credits_issued', p_credits, p_recall.refund_id)
-    )::ledger_posting;
+    return credit_posting(
+        v_customer, 'credits_issued', p_credits, p_recall.refund_id, p_kind, 'credit_recall',
+        p_recall.id, p_occurred_at
+    );
 end;
 $$;
 comment on function recall_posting is 'Credits of a recall leave the wallet, or come back to it.';

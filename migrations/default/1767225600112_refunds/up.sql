@@ -395,51 +395,81 @@ comment on function refundable_amount is
 'What is left of a capture: refunds on their way and disputes that are not won count as gone. The '
 'attempt is locked.';
 
-create function refund_posting(p_refund refunds, p_kind text, p_occurred_at timestamptz)
-returns ledger_posting
+create function refund_account(p_refund refunds, p_code text, p_account_type text) returns uuid
+language sql volatile
+begin atomic
+select ledger_account(
+    p_refund.organization_id, p_refund.livemode, p_code, p_account_type, p_refund.currency,
+    p_refund.payment_intent_id
+);
+end;
+comment on function refund_account is 'The account of this code that a refund is booked on.';
+
+create function refund_movements(p_refund refunds, p_kind text, p_occurred_at timestamptz)
+returns ledger_posting[]
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
     v_attempt payment_attempts;
-    v_sign integer := case when p_kind in ('refund_return', 'refund_release') then -1 else 1 end;
-    v_lines ledger_line[];
-begin
-    select * into strict v_attempt from payment_attempts where id = p_refund.payment_attempt_id;
-
-    select array_agg(
-        (ledger_account(
-            p_refund.organization_id, p_refund.livemode, line.code, line.account_type,
-            p_refund.currency, p_refund.payment_intent_id
-        ), v_sign * line.amount)::ledger_line
-        order by line.position
-    ) into v_lines
-    from (
-        values
-        (1, source_account(v_attempt), 'liability',
-            p_refund.amount + p_refund.fee_amount - p_refund.loss_amount, true),
-        (2, 'credit_losses', 'expense', p_refund.loss_amount, true),
-        (3, 'refund_fees', 'revenue', -p_refund.fee_amount, true),
-        (4, 'refunds_pending', 'liability', -p_refund.amount, true),
-        (1, 'refunds_pending', 'liability', p_refund.amount, false),
-        (2, case
-                when is_by_hand(p_refund.gateway) then 'bank:' || p_refund.gateway_account
-                else 'gateway:' || p_refund.gateway
-            end, 'asset', -p_refund.amount, false)
-    ) as line (position, code, account_type, amount, is_reserve)
-    where line.amount <> 0
-        and line.is_reserve = (p_kind in ('refund_reserve', 'refund_release'));
-
-    return (
+    v_sign constant integer := case
+        when p_kind in ('refund_return', 'refund_release') then -1 else 1
+    end;
+    v_fact constant ledger_posting := (
         format(
             '%s:%s%s', replace(p_kind, '_', '-'), p_refund.id,
             case when p_refund.is_late then ':late' else '' end
         ),
-        p_kind, 'refund', p_refund.id, p_occurred_at, v_lines
-    )::ledger_posting;
+        p_kind, 'refund', p_refund.id, p_occurred_at, null, null, null
+    );
+    v_pending constant uuid := refund_account(p_refund, 'refunds_pending', 'liability');
+    v_source uuid;
+begin
+    if p_kind in ('refund', 'refund_return') then
+        return array[ledger_movement(
+            v_fact, null, v_pending,
+            refund_account(
+                p_refund,
+                case
+                    when is_by_hand(p_refund.gateway) then 'bank:' || p_refund.gateway_account
+                    else 'gateway:' || p_refund.gateway
+                end,
+                'asset'
+            ),
+            v_sign * p_refund.amount
+        )];
+    end if;
+
+    select * into strict v_attempt from payment_attempts where id = p_refund.payment_attempt_id;
+    v_source := refund_account(p_refund, source_account(v_attempt), 'liability');
+    return array_remove(
+        array[
+            ledger_movement(
+                v_fact, null, v_source, v_pending,
+                v_sign * (p_refund.amount - p_refund.loss_amount)
+            ),
+            ledger_movement(
+                v_fact, 'loss',
+                case
+                    when p_refund.loss_amount > 0
+                        then refund_account(p_refund, 'credit_losses', 'expense')
+                end,
+                v_pending, v_sign * p_refund.loss_amount
+            ),
+            ledger_movement(
+                v_fact, 'fee', v_source,
+                case
+                    when p_refund.fee_amount > 0
+                        then refund_account(p_refund, 'refund_fees', 'revenue')
+                end,
+                v_sign * p_refund.fee_amount
+            )
+        ],
+        null
+    );
 end;
 $$;
-comment on function refund_posting is
+comment on function refund_movements is
 'refund_reserve: taken from what the payment had become; refund: paid out by the gateway; '
 'refund_return and refund_release: the opposite of the two.';
 
@@ -732,15 +762,15 @@ begin
     v_refund := write_refund(p_attempt, v_refund, null);
     perform post_ledger_transactions(
         v_refund.organization_id, v_refund.livemode,
-        array[refund_posting(v_refund, 'refund_reserve', v_refund.created_at)]
+        refund_movements(v_refund, 'refund_reserve', v_refund.created_at)
     );
     return v_refund;
 end;
 $$;
 comment on function reserve_refund is 'The second half of open_refund: the attempt is locked.';
 
-create function surplus_refund_posting(p_attempt payment_attempts, p_occurred_at timestamptz)
-returns ledger_posting
+create function surplus_refund_postings(p_attempt payment_attempts, p_occurred_at timestamptz)
+returns ledger_posting[]
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
@@ -754,10 +784,10 @@ begin
     v_refund.amount := p_attempt.amount_captured;
     v_refund.fee_amount := 0;
     v_refund := write_refund(p_attempt, v_refund, true);
-    return refund_posting(v_refund, 'refund_reserve', p_occurred_at);
+    return refund_movements(v_refund, 'refund_reserve', p_occurred_at);
 end;
 $$;
-comment on function surplus_refund_posting is
+comment on function surplus_refund_postings is
 'Money that came though nothing was owed goes back by itself: its refund, to be booked with the '
 'capture.';
 
@@ -1310,15 +1340,15 @@ begin
     -- What the gateway made itself was never reserved: it is booked whole, in one call with what
     -- became of it, so that all ledger accounts are locked in one order.
     if p_before = 'failed' or p_before = 'created' and p_refund.requested_by = 'gateway' then
-        v_postings := v_postings || refund_posting(p_refund, 'refund_reserve', p_occurred_at);
+        v_postings := v_postings || refund_movements(p_refund, 'refund_reserve', p_occurred_at);
     end if;
     if p_refund.status = 'succeeded' then
-        v_postings := v_postings || refund_posting(p_refund, 'refund', p_occurred_at);
+        v_postings := v_postings || refund_movements(p_refund, 'refund', p_occurred_at);
     elsif p_before = 'succeeded' then
-        v_postings := v_postings || refund_posting(p_refund, 'refund_return', p_occurred_at);
+        v_postings := v_postings || refund_movements(p_refund, 'refund_return', p_occurred_at);
     end if;
     if p_refund.status in ('failed', 'canceled') then
-        v_postings := v_postings || refund_posting(p_refund, 'refund_release', p_occurred_at);
+        v_postings := v_postings || refund_movements(p_refund, 'refund_release', p_occurred_at);
     end if;
     if p_refund.is_late
         or not exists (select from credit_recalls where refund_id = p_refund.id)

@@ -14,7 +14,7 @@ drop function take_credits_oldest_first;
 drop function spendable_lots;
 drop function check_credits_amount;
 drop function spending_customer;
-drop function credit_part_lines;
+drop function credit_part_postings;
 drop function take_credits;
 drop type credit_part;
 drop view credit_entries;

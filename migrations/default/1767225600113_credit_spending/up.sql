@@ -112,7 +112,7 @@ comment on view credit_wallets is
 
 create view credit_entries as
 select
-    ledger_entries.id,
+    ledger_entries.ledger_transaction_id as id,
     ledger_entries.organization_id,
     ledger_entries.livemode,
     ledger_accounts.customer_id,
@@ -176,54 +176,74 @@ comment on function take_credits is
 'Credits leave a lot that is locked, and earn what it owes less for having fewer: with the last of '
 'the credits, the last of the money.';
 
-create function credit_part_lines(
+create function credit_part_postings(
     p_customer customers,
     p_parts credit_part[],
     p_sign integer,
     p_revenue_code text,
-    p_reference_id uuid
-) returns ledger_line[]
+    p_fact ledger_posting
+) returns ledger_posting[]
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_lines ledger_line[];
+    v_wallet constant uuid := credit_wallet(p_customer);
+    v_issued uuid;
+    v_granted uuid;
+    v_credits numeric;
+    v_given numeric;
+    v_money record;
+    v_postings ledger_posting[] := '{}';
 begin
-    with sums as (
-        select 'XCR' as currency, code, account_type, -sum(credits) * 10000 as amount
-        from unnest(p_parts)
-        cross join lateral (
-            values (
-                case when is_bought then 'credits_issued' else 'credits_granted' end,
-                case when is_bought then 'asset' else 'expense' end
-            ), ('wallet', null)
-        ) as account (code, account_type)
-        group by code, account_type
-        union all
-        select currency, code, account_type, sum(amount)
-        from unnest(p_parts)
-        cross join (values ('prepaid_credits', 'liability'), (p_revenue_code, 'revenue'))
-        as account (code, account_type)
-        group by currency, code, account_type
-    )
+    select sum(credits), coalesce(sum(credits) filter (where not is_bought), 0)
+    into v_credits, v_given
+    from unnest(p_parts);
+    if v_credits > v_given then
+        v_issued := ledger_account(
+            p_customer.organization_id, p_customer.livemode, 'credits_issued', 'asset', 'XCR',
+            p_fact.reference_id
+        );
+    end if;
+    if v_given > 0 then
+        v_granted := ledger_account(
+            p_customer.organization_id, p_customer.livemode, 'credits_granted', 'expense', 'XCR',
+            p_fact.reference_id
+        );
+    end if;
 
-    select array_agg((
-        case
-            when code = 'wallet' then credit_wallet(p_customer)
-            else ledger_account(
-                p_customer.organization_id, p_customer.livemode, code, account_type, currency,
-                p_reference_id
-            )
-        end,
-        p_sign * case when code in ('wallet', p_revenue_code) then -amount else amount end
-    )::ledger_line order by currency, code)
-    into v_lines
-    from sums
-    where amount <> 0;
-    return v_lines;
+    -- One transaction for the wallet, whose history its customer reads; given credits among bought ones
+    -- then go from the one origin to the other.
+    v_postings := v_postings || ledger_movement(
+        p_fact, null, v_wallet, coalesce(v_issued, v_granted),
+        (p_sign * v_credits * 10000)::bigint
+    ) || ledger_movement(
+        p_fact, 'granted', v_issued, v_granted,
+        case when v_issued is not null then p_sign * v_given * 10000 end::bigint
+    );
+    for v_money in
+        select currency, sum(amount) as amount
+        from unnest(p_parts)
+        where amount <> 0
+        group by currency
+        order by currency
+    loop
+        v_postings := v_postings || ledger_movement(
+            p_fact, 'earned:' || v_money.currency,
+            ledger_account(
+                p_customer.organization_id, p_customer.livemode, 'prepaid_credits', 'liability',
+                v_money.currency, p_fact.reference_id
+            ),
+            ledger_account(
+                p_customer.organization_id, p_customer.livemode, p_revenue_code, 'revenue',
+                v_money.currency, p_fact.reference_id
+            ),
+            (p_sign * v_money.amount)::bigint
+        );
+    end loop;
+    return array_remove(v_postings, null);
 end;
 $$;
-comment on function credit_part_lines is
+comment on function credit_part_postings is
 'What taking parts of lots books (sign 1), or giving them back (sign -1): credits out of the wallet to '
 'where they came from, and their money from owed to earned.';
 
@@ -347,11 +367,12 @@ begin
     values (
         v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key,
         p_requested_by, p_amount, p_description, p_reference,
-        post_ledger_transaction(
-            p_customer.organization_id, p_customer.livemode, 'spend:' || v_id, 'credit_spend',
-            'credit_spend', v_id, clock_now(),
-            credit_part_lines(p_customer, v_parts, 1, 'credit_revenue', v_id)
-        )
+        post_ledger_fact(p_customer.organization_id, p_customer.livemode, credit_part_postings(
+            p_customer, v_parts, 1, 'credit_revenue',
+            (
+                'spend:' || v_id, 'credit_spend', 'credit_spend', v_id, clock_now(), null, null, null
+            )::ledger_posting
+        ))
     );
 
     insert into credit_spend_lots (
@@ -437,11 +458,12 @@ begin
     values (
         v_id, p_customer.organization_id, p_customer.livemode, p_customer.id, p_key,
         p_requested_by, p_amount, p_reason, p_expires_at,
-        post_ledger_transaction(
-            p_customer.organization_id, p_customer.livemode, 'credit-grant:' || v_id,
-            'credit_grant', 'credit_grant', v_id, clock_now(),
-            credit_lines(p_customer, 'credits_granted', p_amount, v_id)
-        )
+        post_ledger_fact(p_customer.organization_id, p_customer.livemode, array[
+            credit_posting(
+                p_customer, 'credits_granted', p_amount, v_id, 'credit_grant', 'credit_grant',
+                v_id, clock_now()
+            )
+        ])
     );
 
     insert into credit_lots (
@@ -620,11 +642,13 @@ begin
     values (
         v_id, p_spend.organization_id, p_spend.livemode, p_spend.id, p_key, p_requested_by,
         v_credits, p_reason,
-        post_ledger_transaction(
-            p_spend.organization_id, p_spend.livemode, 'spend-return:' || v_id, 'credit_return',
-            'credit_return', v_id, clock_now(),
-            credit_part_lines(v_customer, v_parts, -1, 'credit_revenue', v_id)
-        )
+        post_ledger_fact(p_spend.organization_id, p_spend.livemode, credit_part_postings(
+            v_customer, v_parts, -1, 'credit_revenue',
+            (
+                'spend-return:' || v_id, 'credit_return', 'credit_return', v_id, clock_now(), null,
+                null, null
+            )::ledger_posting
+        ))
     );
 
     perform record_event(
@@ -752,11 +776,13 @@ begin
     foreach v_lot in array v_lots loop
         select * into strict v_customer from customers where id = v_lot.customer_id;
         v_part := take_credits(v_lot, v_lot.remaining - v_lot.held, true);
-        v_postings := v_postings || (
-            format('expiry:%s:%s', v_lot.id, v_lot.expiries + 1), 'credit_expiry', 'credit_lot',
-            v_lot.id, clock_now(),
-            credit_part_lines(v_customer, array[v_part], 1, 'credit_breakage', v_lot.id)
-        )::ledger_posting;
+        v_postings := v_postings || credit_part_postings(
+            v_customer, array[v_part], 1, 'credit_breakage',
+            (
+                format('expiry:%s:%s', v_lot.id, v_lot.expiries + 1), 'credit_expiry', 'credit_lot',
+                v_lot.id, clock_now(), null, null, null
+            )::ledger_posting
+        );
         perform record_event(
             v_lot.organization_id, v_lot.livemode, 'credits.expired', 'credit_lot', v_lot.id,
             jsonb_build_object(

@@ -96,50 +96,77 @@ select jsonb_build_object(
 end;
 comment on function dispute_facts is 'What an event about a dispute tells.';
 
-create function dispute_posting(p_dispute disputes, p_kind text, p_occurred_at timestamptz)
-returns ledger_posting
+create function dispute_account(
+    p_dispute disputes, p_code text, p_account_type text, p_currency text
+) returns uuid
+language sql volatile
+begin atomic
+select ledger_account(
+    p_dispute.organization_id, p_dispute.livemode, p_code, p_account_type, p_currency,
+    p_dispute.payment_intent_id
+);
+end;
+comment on function dispute_account is 'The account of this code that a dispute is booked on.';
+
+create function dispute_movements(p_dispute disputes, p_kind text, p_occurred_at timestamptz)
+returns ledger_posting[]
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
     v_attempt payment_attempts;
-    v_lines ledger_line[];
-begin
-    select * into strict v_attempt from payment_attempts where id = p_dispute.payment_attempt_id;
-
-    select array_agg(
-        (ledger_account(
-            p_dispute.organization_id, p_dispute.livemode, line.code, line.account_type,
-            line.currency, p_dispute.payment_intent_id
-        ), line.amount)::ledger_line
-        order by line.position
-    ) into v_lines
-    from (
-        values
-        ('dispute', 1, 'disputes', 'asset', p_dispute.amount, p_dispute.currency),
-        ('dispute', 2, 'gateway:' || p_dispute.gateway, 'asset', -p_dispute.amount,
-            p_dispute.currency),
-        ('dispute_won', 1, 'gateway:' || p_dispute.gateway, 'asset', p_dispute.amount,
-            p_dispute.currency),
-        ('dispute_won', 2, 'disputes', 'asset', -p_dispute.amount, p_dispute.currency),
-        ('dispute_lost', 1, source_account(v_attempt), 'liability', p_dispute.covered_amount,
-            p_dispute.currency),
-        ('dispute_lost', 2, 'dispute_losses', 'expense',
-            p_dispute.amount - p_dispute.covered_amount, p_dispute.currency),
-        ('dispute_lost', 3, 'disputes', 'asset', -p_dispute.amount, p_dispute.currency),
-        ('dispute_fee', 1, 'dispute_fees', 'expense', p_dispute.fee_amount, p_dispute.fee_currency),
-        ('dispute_fee', 2, 'gateway:' || p_dispute.gateway, 'asset', -p_dispute.fee_amount,
-            p_dispute.fee_currency)
-    ) as line (kind, position, code, account_type, amount, currency)
-    where line.kind = p_kind and line.amount <> 0;
-
-    return (
+    v_fact constant ledger_posting := (
         format('%s:%s', replace(p_kind, '_', '-'), p_dispute.id), p_kind, 'dispute', p_dispute.id,
-        p_occurred_at, v_lines
-    )::ledger_posting;
+        p_occurred_at, null, null, null
+    );
+    v_currency constant text := case
+        when p_kind = 'dispute_fee' then p_dispute.fee_currency else p_dispute.currency
+    end;
+    v_gateway uuid;
+    v_held uuid;
+begin
+    if p_kind <> 'dispute_lost' then
+        v_gateway := dispute_account(
+            p_dispute, 'gateway:' || p_dispute.gateway, 'asset', v_currency
+        );
+    end if;
+    if p_kind = 'dispute_fee' then
+        return array_remove(
+            array[ledger_movement(
+                v_fact, null,
+                dispute_account(p_dispute, 'dispute_fees', 'expense', v_currency), v_gateway,
+                p_dispute.fee_amount
+            )],
+            null
+        );
+    end if;
+
+    v_held := dispute_account(p_dispute, 'disputes', 'asset', v_currency);
+    if p_kind = 'dispute' then
+        return array[ledger_movement(v_fact, null, v_held, v_gateway, p_dispute.amount)];
+    elsif p_kind = 'dispute_won' then
+        return array[ledger_movement(v_fact, null, v_gateway, v_held, p_dispute.amount)];
+    end if;
+
+    select * into strict v_attempt from payment_attempts where id = p_dispute.payment_attempt_id;
+    return array_remove(
+        array[
+            ledger_movement(
+                v_fact, null,
+                dispute_account(p_dispute, source_account(v_attempt), 'liability', v_currency),
+                v_held, p_dispute.covered_amount
+            ),
+            ledger_movement(
+                v_fact, 'loss',
+                dispute_account(p_dispute, 'dispute_losses', 'expense', v_currency), v_held,
+                p_dispute.amount - p_dispute.covered_amount
+            )
+        ],
+        null
+    );
 end;
 $$;
-comment on function dispute_posting is
+comment on function dispute_movements is
 'dispute: the gateway took the money back; dispute_won: it is there again; dispute_lost: it is gone, '
 'partly as what we owed anyway; dispute_fee: what the gateway charges for it.';
 
@@ -310,11 +337,11 @@ begin
     -- Whatever is heard of first, it was opened before: the books go through the same steps.
     if v_dispute.id is null then
         v_dispute := open_dispute(p_event, p_attempt);
-        v_postings := v_postings || dispute_posting(v_dispute, 'dispute', p_event.occurred_at);
+        v_postings := v_postings || dispute_movements(v_dispute, 'dispute', p_event.occurred_at);
     end if;
     v_dispute := keep_dispute_facts(v_dispute, p_event);
     if v_dispute.fee_amount is not null and p_dispute.fee_amount is null then
-        v_postings := v_postings || dispute_posting(v_dispute, 'dispute_fee', p_event.occurred_at);
+        v_postings := v_postings || dispute_movements(v_dispute, 'dispute_fee', p_event.occurred_at);
     end if;
 
     v_is_step := exists (
@@ -449,9 +476,7 @@ begin
     if p_dispute.status = 'under_review' then
         return '{}';
     end if;
-    v_postings := array[
-        dispute_posting(p_dispute, 'dispute_' || p_dispute.status, p_occurred_at)
-    ];
+    v_postings := dispute_movements(p_dispute, 'dispute_' || p_dispute.status, p_occurred_at);
     if not exists (select from credit_recalls where refund_id = p_dispute.id) then
         return v_postings;
     end if;

@@ -31,7 +31,8 @@ begin
         array_agg(
             (
                 posting.key, posting.kind, posting.reference_type, posting.reference_id,
-                posting.occurred_at, posting.lines
+                posting.occurred_at, posting.debit_account_id,
+                posting.credit_account_id, posting.amount
             )::ledger_posting
             order by intent.organization_id, intent.id, posting.place
         )
@@ -39,7 +40,10 @@ begin
     from unnest(p_attempts) as attempt
     inner join payment_intents as intent on intent.id = attempt.payment_intent_id
     cross join lateral unnest(payment_postings(intent, attempt)) with ordinality
-        as posting (key, kind, reference_type, reference_id, occurred_at, lines, place);
+        as posting (
+            key, kind, reference_type, reference_id, occurred_at, debit_account_id,
+            credit_account_id, amount, place
+        );
 
     for v_owner, v_part in
         select
@@ -47,12 +51,16 @@ begin
             array_agg(
                 (
                     owned.key, owned.kind, owned.reference_type, owned.reference_id,
-                    owned.occurred_at, owned.lines
+                    owned.occurred_at, owned.debit_account_id, owned.credit_account_id,
+                    owned.amount
                 )::ledger_posting
                 order by owned.place
             )
         from rows from (unnest(v_owners), unnest(v_postings)) with ordinality
-            as owned (owner, key, kind, reference_type, reference_id, occurred_at, lines, place)
+            as owned (
+                owner, key, kind, reference_type, reference_id, occurred_at, debit_account_id,
+                credit_account_id, amount, place
+            )
         group by owned.owner
         order by owned.owner
     loop
@@ -64,7 +72,10 @@ begin
     return query
     select booked.reference_id, booked.id
     from unnest(v_ids, v_postings)
-        as booked (id, key, kind, reference_type, reference_id, occurred_at, lines)
+        as booked (
+            id, key, kind, reference_type, reference_id, occurred_at, debit_account_id,
+            credit_account_id, amount
+        )
     where booked.reference_type = 'credit_purchase';
 end;
 $$;

@@ -1,10 +1,27 @@
 -- Each view must be empty. A row is money gone wrong, and says which.
 create view invariant_ledger_balances as
-select ledger_transaction_id, currency, sum(amount) as amount
-from ledger_entries
-group by ledger_transaction_id, currency
-having sum(amount) <> 0;
-comment on view invariant_ledger_balances is 'I1: each transaction sums to zero in each currency.';
+select organization_id, livemode, currency, sum(balance) as balance
+from ledger_accounts
+group by organization_id, livemode, currency
+having sum(balance) <> 0;
+comment on view invariant_ledger_balances is
+'I1: what all accounts of a currency hold is nothing; each transaction is so by its columns, which have '
+'one amount for both sides.';
+
+create view invariant_ledger_transactions_fit_their_accounts as
+select ledger_transactions.id as ledger_transaction_id
+from ledger_transactions
+left join ledger_accounts as debited on debited.id = ledger_transactions.debit_account_id
+left join ledger_accounts as credited on credited.id = ledger_transactions.credit_account_id
+where (debited.organization_id, debited.livemode, debited.currency) is distinct from (
+    ledger_transactions.organization_id, ledger_transactions.livemode, ledger_transactions.currency
+)
+or (credited.organization_id, credited.livemode, credited.currency) is distinct from (
+    ledger_transactions.organization_id, ledger_transactions.livemode, ledger_transactions.currency
+)
+or debited.id = credited.id;
+comment on view invariant_ledger_transactions_fit_their_accounts is
+'I1: both accounts of a transaction are there, are two, and are of its organisation, mode and currency.';
 
 create view invariant_account_balances as
 select
@@ -32,7 +49,7 @@ comment on view invariant_account_holds is 'I2: what is held is the sum of the a
 create view invariant_balances_follow_each_other as
 with steps as (
     select
-        id,
+        ledger_transaction_id,
         ledger_account_id,
         amount,
         balance_after,
@@ -40,14 +57,14 @@ with steps as (
         lag(balance_after) over accounts as balance_before,
         lag(created_at) over accounts as created_before
     from ledger_entries
-    window accounts as (partition by ledger_account_id order by id)
+    window accounts as (partition by ledger_account_id order by created_at)
 )
 
-select id as ledger_entry_id, ledger_account_id
+select ledger_transaction_id, ledger_account_id
 from steps
-where coalesce(balance_before, 0) + amount <> balance_after or created_at < created_before;
+where coalesce(balance_before, 0) + amount <> balance_after or created_at = created_before;
 comment on view invariant_balances_follow_each_other is
-'I2: each balance follows from the one before it, and no entry is dated before its predecessor.';
+'I2: each balance follows from the one before it, and no two entries of an account are dated alike.';
 
 create view invariant_sealed_transactions_are_whole as
 select ledger_seals.ledger_transaction_id, ledger_seals.ledger_block_number
@@ -94,13 +111,6 @@ from credit_purchases
 inner join payment_intents on payment_intents.id = credit_purchases.payment_intent_id
 where (payment_intents.status = 'paid') <> (credit_purchases.granted_at is not null);
 comment on view invariant_paid_purchases_are_granted is 'I4: paid and granted are the same purchases.';
-
-create view invariant_received_payments_are_fulfilled as
-select organization_id, livemode, currency, balance
-from ledger_balances
-where code = 'payments_received' and balance <> 0;
-comment on view invariant_received_payments_are_fulfilled is
-'No captured money waits: each capture is fulfilled in its own transaction.';
 
 create view invariant_purchases_keep_their_rate as
 select credit_purchases.id as credit_purchase_id, credit_purchases.credits_amount
@@ -277,14 +287,13 @@ comment on view invariant_attempts_ask_for_what_is_owed is
 'and what is in suspense an attempt of whatever came.';
 
 create view invariant_captures_book_what_was_taken as
-select payment_attempts.id as payment_attempt_id, ledger_entries.amount
+select payment_attempts.id as payment_attempt_id, ledger_transactions.amount
 from payment_attempts
 inner join ledger_transactions
     on ledger_transactions.reference_type = 'payment_attempt'
     and ledger_transactions.reference_id = payment_attempts.id
-inner join ledger_entries on ledger_entries.ledger_transaction_id = ledger_transactions.id
 where ledger_transactions.kind = 'capture'
-    and abs(ledger_entries.amount) <> payment_attempts.amount_captured;
+    and ledger_transactions.amount <> payment_attempts.amount_captured;
 comment on view invariant_captures_book_what_was_taken is 'I4: the same amount in both.';
 
 create view invariant_surplus_is_owed_back as
@@ -373,8 +382,11 @@ create view invariant_refunds_are_booked as
 with booked as (
     select
         reference_id,
-        sum(case kind when 'refund_reserve' then 1 when 'refund_release' then -1 end) as reserved,
-        sum(case kind when 'refund' then 1 when 'refund_return' then -1 end) as paid
+        sum(case
+            when kind in ('refund_reserve', 'refund_reserve_loss') then amount
+            when kind in ('refund_release', 'refund_release_loss') then -amount
+        end) as reserved,
+        sum(case kind when 'refund' then amount when 'refund_return' then -amount end) as paid
     from ledger_transactions
     where reference_type = 'refund'
     group by reference_id
@@ -383,10 +395,12 @@ with booked as (
 select refunds.id as refund_id, refunds.status, booked.reserved, booked.paid
 from refunds
 left join booked on booked.reference_id = refunds.id
-where coalesce(booked.reserved, 0) <> (refunds.status not in ('failed', 'canceled'))::integer
-    or coalesce(booked.paid, 0) <> (refunds.status = 'succeeded')::integer;
+where coalesce(booked.reserved, 0)
+    <> case when refunds.status in ('failed', 'canceled') then 0 else refunds.amount end
+    or coalesce(booked.paid, 0)
+    <> case when refunds.status = 'succeeded' then refunds.amount else 0 end;
 comment on view invariant_refunds_are_booked is
-'A refund is reserved once while it may succeed, and paid out once while it has.';
+'A refund''s amount is reserved while it may succeed, and paid out while it has.';
 
 create view invariant_pending_refunds_are_owed as
 with pending as (

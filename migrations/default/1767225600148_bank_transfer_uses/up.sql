@@ -94,10 +94,8 @@ begin
     perform post_ledger_transaction(
         p_transfer.organization_id, p_transfer.livemode, 'bank-transfer:' || p_transfer.id,
         'bank_transfer', 'bank_transfer', p_transfer.id, moment_of_bank_transfer(p_transfer),
-        array[
-            (bank_ledger_account(p_transfer, p_transfer.id), p_transfer.amount),
-            (held_receipts_account(p_transfer, p_transfer.id), -p_transfer.amount)
-        ]::ledger_line[]
+        bank_ledger_account(p_transfer, p_transfer.id),
+        held_receipts_account(p_transfer, p_transfer.id), p_transfer.amount
     );
 end;
 $$;

@@ -1,4 +1,4 @@
-drop function bank_return_posting;
+drop function bank_return_postings;
 drop function refund_returned_receipt;
 drop function give_up_refunds;
 drop function mend_short_list;

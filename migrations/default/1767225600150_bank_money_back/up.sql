@@ -72,7 +72,7 @@ begin
         v_lost := v_lost + v_use.amount - v_back;
     end loop;
 
-    v_postings := v_postings || bank_return_posting(
+    v_postings := v_postings || bank_return_postings(
         p_transfer, v_receipt.amount - v_receipt.amount_used, v_lost
     );
     perform post_ledger_transactions(
@@ -163,35 +163,35 @@ $$;
 comment on function refund_returned_receipt is
 'What a bank took back was refunded, though nobody here had asked for it. Answers what is to be booked.';
 
-create function bank_return_posting(p_transfer bank_transfers, p_unused bigint, p_lost bigint)
-returns ledger_posting
+create function bank_return_postings(p_transfer bank_transfers, p_unused bigint, p_lost bigint)
+returns ledger_posting[]
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
-    v_lines ledger_line[] := '{}';
-begin
-    if p_unused + p_lost = 0 then
-        return null;
-    end if;
-    if p_unused > 0 then
-        v_lines := v_lines
-            || (held_receipts_account(p_transfer, p_transfer.id), p_unused)::ledger_line;
-    end if;
-    if p_lost > 0 then
-        v_lines := v_lines || (ledger_account(
-            p_transfer.organization_id, p_transfer.livemode, 'bank_losses', 'expense',
-            p_transfer.currency, p_transfer.id
-        ), p_lost)::ledger_line;
-    end if;
-    v_lines := v_lines
-        || (bank_ledger_account(p_transfer, p_transfer.id), -p_unused - p_lost)::ledger_line;
-    return (
+    v_fact constant ledger_posting := (
         'bank-return:' || p_transfer.id, 'bank_return', 'bank_transfer', p_transfer.id,
-        moment_of_bank_transfer(p_transfer), v_lines
-    )::ledger_posting;
+        moment_of_bank_transfer(p_transfer), null, null, null
+    );
+    v_bank constant uuid := bank_ledger_account(p_transfer, p_transfer.id);
+begin
+    return array[
+        ledger_movement(
+            v_fact, null, held_receipts_account(p_transfer, p_transfer.id), v_bank, p_unused
+        ),
+        ledger_movement(
+            v_fact, 'loss',
+            case
+                when p_lost > 0 then ledger_account(
+                    p_transfer.organization_id, p_transfer.livemode, 'bank_losses', 'expense',
+                    p_transfer.currency, p_transfer.id
+                )
+            end,
+            v_bank, p_lost
+        )
+    ];
 end;
 $$;
-comment on function bank_return_posting is
+comment on function bank_return_postings is
 'The part of a returned receipt that no refund shows: what was still held, and what had been given '
-'back already and is lost. Null where there is none.';
+'back already and is lost. Nulls where there is none.';

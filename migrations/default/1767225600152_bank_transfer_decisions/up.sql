@@ -244,8 +244,9 @@ grant execute on function list_waiting_bank_transfers to munim_hasura;
 create view invariant_bank_money_moves_by_two_people as
 select ledger_transactions.id as ledger_transaction_id, ledger_transactions.key
 from ledger_transactions
-inner join ledger_entries on ledger_entries.ledger_transaction_id = ledger_transactions.id
-inner join ledger_accounts on ledger_accounts.id = ledger_entries.ledger_account_id
+inner join ledger_accounts
+    on ledger_accounts.id
+    in (ledger_transactions.debit_account_id, ledger_transactions.credit_account_id)
 where starts_with(ledger_accounts.code, 'bank:')
     and not exists (
         select from bank_transfers
