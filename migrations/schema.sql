@@ -2283,7 +2283,7 @@ comment on column ledger_transactions.credited_at is 'The same for the credited 
 comment on column ledger_transactions.occurred_at is 'When the fact happened in the world; debited_at and credited_at are when it was booked.';
 comment on column ledger_transactions.written_in is 'Number of the database transaction that wrote the row: what is below the oldest one still running is complete, and can be sealed.';
 CREATE INDEX ledger_transactions_by_reference ON public.ledger_transactions USING btree (reference_id);
-CREATE INDEX ledger_transactions_by_writer ON public.ledger_transactions USING brin (written_in);
+CREATE INDEX ledger_transactions_by_writer ON public.ledger_transactions USING btree (written_in);
 CREATE TRIGGER ledger_transactions_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger_transactions FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on ledger_transactions to munim_hasura;
 
@@ -2536,7 +2536,7 @@ comment on column payment_attempts.declined_at is 'When the gateway last decline
 comment on column payment_attempts.next_check_at is 'When the gateway is asked what became of it; null when it has ended for good, or a person must look. One that ended without money is asked about for two days more: a bank may say yes after all. One that was captured is asked about when its page has closed, where the page takes more than one payment.';
 comment on column payment_attempts.returned_at is 'When a payer who came back last had its gateway asked: whoever comes in the next seconds has not.';
 comment on column payment_attempts.receipt_asked_at is 'When the sweep of receipts last asked for one that had not come: whoever waits longest is next.';
-CREATE INDEX payment_attempts_at_gateways ON public.payment_attempts USING btree (gateway, livemode) WHERE (gateway_payment_id IS NOT NULL);
+CREATE INDEX payment_attempts_at_gateways ON public.payment_attempts USING btree ((((gateway || ' '::text) || (livemode)::text))) WHERE (gateway_payment_id IS NOT NULL);
 CREATE INDEX payment_attempts_by_intent ON public.payment_attempts USING btree (payment_intent_id);
 CREATE INDEX payment_attempts_by_method ON public.payment_attempts USING btree (payment_method_id) WHERE (payment_method_id IS NOT NULL);
 CREATE INDEX payment_attempts_to_check ON public.payment_attempts USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
@@ -6736,22 +6736,20 @@ CREATE OR REPLACE FUNCTION public.gateways_of_payments(p_livemode boolean)
  STABLE
  SET search_path TO 'public', 'pg_temp'
 BEGIN ATOMIC
- WITH RECURSIVE gateways(gateway) AS (
-          SELECT min(payment_attempts.gateway) AS min
+ WITH RECURSIVE places(place) AS (
+          SELECT min(((payment_attempts.gateway || ' '::text) || (payment_attempts.livemode)::text)) AS min
             FROM payment_attempts
            WHERE (payment_attempts.gateway_payment_id IS NOT NULL)
          UNION ALL
-          SELECT ( SELECT min(payment_attempts.gateway) AS min
+          SELECT ( SELECT min(((payment_attempts.gateway || ' '::text) || (payment_attempts.livemode)::text)) AS min
                     FROM payment_attempts
-                   WHERE ((payment_attempts.gateway > gateways_1.gateway) AND (payment_attempts.gateway_payment_id IS NOT NULL))) AS min
-            FROM gateways gateways_1
-           WHERE (gateways_1.gateway IS NOT NULL)
+                   WHERE ((((payment_attempts.gateway || ' '::text) || (payment_attempts.livemode)::text) > places_1.place) AND (payment_attempts.gateway_payment_id IS NOT NULL))) AS min
+            FROM places places_1
+           WHERE (places_1.place IS NOT NULL)
          )
-  SELECT gateways.gateway
-    FROM gateways
-   WHERE ((gateways.gateway IS NOT NULL) AND (NOT is_by_hand(gateways.gateway)) AND (EXISTS ( SELECT
-            FROM payment_attempts
-           WHERE ((payment_attempts.gateway = gateways.gateway) AND (payment_attempts.livemode = gateways_of_payments.p_livemode) AND (payment_attempts.gateway_payment_id IS NOT NULL)))));
+  SELECT split_part(places.place, ' '::text, 1) AS split_part
+    FROM places
+   WHERE ((split_part(places.place, ' '::text, 2) = (gateways_of_payments.p_livemode)::text) AND (NOT is_by_hand(split_part(places.place, ' '::text, 1))));
 END;
 comment on function gateways_of_payments(boolean) is 'The gateways that have ever had a payment of ours.';
 
@@ -8320,6 +8318,7 @@ CREATE OR REPLACE FUNCTION public.lock_payments(p_attempt_ids uuid[])
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
 AS $function$
 begin
     perform from payment_intents

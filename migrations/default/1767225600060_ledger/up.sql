@@ -144,7 +144,7 @@ comment on column ledger_transactions.written_in is
 'is complete, and can be sealed.';
 
 create index ledger_transactions_by_reference on ledger_transactions (reference_id);
-create index ledger_transactions_by_writer on ledger_transactions using brin (written_in);
+create index ledger_transactions_by_writer on ledger_transactions (written_in);
 
 create table ledger_reversals (
     ledger_transaction_id uuid primary key,

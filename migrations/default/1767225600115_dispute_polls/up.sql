@@ -29,31 +29,25 @@ language sql stable
 set search_path = public, pg_temp
 begin atomic
 -- From name to name along payment_attempts_at_gateways: there may be millions of payments.
-with recursive gateways (gateway) as (
-    select min(gateway)
+with recursive places (place) as (
+    select min(gateway || ' ' || livemode::text)
     from payment_attempts
     where gateway_payment_id is not null
     union all
     select (
-        select min(payment_attempts.gateway)
+        select min(payment_attempts.gateway || ' ' || payment_attempts.livemode::text)
         from payment_attempts
-        where payment_attempts.gateway > gateways.gateway
+        where payment_attempts.gateway || ' ' || payment_attempts.livemode::text > places.place
             and payment_attempts.gateway_payment_id is not null
     )
-    from gateways
-    where gateways.gateway is not null
+    from places
+    where places.place is not null
 )
 
-select gateways.gateway
-from gateways
-where gateways.gateway is not null
-    and not is_by_hand(gateways.gateway)
-    and exists (
-        select from payment_attempts
-        where payment_attempts.gateway = gateways.gateway
-            and payment_attempts.livemode = gateways_of_payments.p_livemode
-            and payment_attempts.gateway_payment_id is not null
-    );
+select split_part(places.place, ' ', 1)
+from places
+where split_part(places.place, ' ', 2) = gateways_of_payments.p_livemode::text
+    and not is_by_hand(split_part(places.place, ' ', 1));
 end;
 comment on function gateways_of_payments is 'The gateways that have ever had a payment of ours.';
 

@@ -1,6 +1,8 @@
 create function lock_payments(p_attempt_ids uuid[]) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
+-- By key, also in a session that made its plans while there were few payments.
+set enable_seqscan = off
 as $$
 begin
     perform from payment_intents
