@@ -575,7 +575,7 @@ create view credit_entries as
      LEFT JOIN credit_spends returned_spends ON returned_spends.id = credit_returns.credit_spend_id
      LEFT JOIN credit_grants ON credit_grants.id = ledger_transactions.reference_id AND ledger_transactions.reference_type = 'credit_grant'::text
   WHERE ledger_accounts.currency = 'XCR'::text AND ledger_accounts.customer_id IS NOT NULL;
-comment on view credit_entries is 'The history of the wallets: credits in are positive, out negative.';
+comment on view credit_entries is 'The history of the wallets, in the order of created_at: credits in are positive, out negative.';
 grant select on credit_entries to munim_hasura;
 
 create table credit_grants (

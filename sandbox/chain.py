@@ -128,14 +128,14 @@ async def _sealed(connection: Any) -> AsyncIterator[Any]:
 def _fault(row: Any) -> str | None:
     if row["id"] is None:
         return f"transaction {row['ledger_transaction_id']} is gone"
-    if hashlib.sha256(_text(row).encode()).digest() != row["sealed_hash"]:
+    if hashlib.sha256(sealed_text(row).encode()).digest() != row["sealed_hash"]:
         return (
             f"transaction {row['id']} ({row['key']}) is not what was sealed in block {row['block']}"
         )
     return None
 
 
-def _text(row: Any) -> str:
+def sealed_text(row: Any) -> str:
     """Write a transaction as it is sealed; in SQL ledger_transaction_text says the same."""
     return "\n".join(
         [

@@ -166,15 +166,17 @@ class Lots(RuleBasedStateMachine):
 
     def book_prepaid(self, refund: object, sign: int) -> None:
         """What a refund books of its money, as far as the lot is concerned."""
+        accounts = [
+            f"ledger_account(organization_id, livemode, '{code}', 'liability', 'USD')"
+            for code in ("prepaid_credits", "test")
+        ]
+        debit, credit = accounts[::sign]
         self.db.execute(
             "select post_ledger_transaction(organization_id, livemode, %(key)s, 'refund', 'test',"
-            " refund_id, clock_now(), array["
-            "  (ledger_account(organization_id, livemode, 'prepaid_credits', 'liability', 'USD'),"
-            "   %(sign)s * amount)::ledger_line,"
-            "  (ledger_account(organization_id, livemode, 'test', 'liability', 'USD'),"
-            "   -%(sign)s * amount)::ledger_line"
-            " ]) from credit_recalls where refund_id = %(refund)s and amount > 0",
-            {"key": f"test:{refund}:{sign}", "sign": sign, "refund": refund},
+            " refund_id, clock_now(),"
+            f" {debit}, {credit}, amount)"
+            " from credit_recalls where refund_id = %(refund)s and amount > 0",
+            {"key": f"test:{refund}:{sign}", "refund": refund},
         )
 
     @invariant()

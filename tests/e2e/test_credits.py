@@ -42,7 +42,9 @@ mutation ($from: timestamptz) {
 """
 HISTORY = """
 {
-  credit_entries(order_by: {id: desc}, limit: 2) { kind amount reference description balance_after }
+  credit_entries(order_by: {created_at: desc}, limit: 2) {
+    kind amount reference description balance_after
+  }
   credit_lots { granted remaining amount_remaining currency expires_at }
 }
 """

@@ -177,7 +177,7 @@ async def texts_of_both(url: str) -> tuple[dict[UUID, str], dict[UUID, str]]:
             "select id, ledger_transaction_text(ledger_transactions) as it from ledger_transactions"
         )
         return (
-            {row["id"]: chain._text(row) for row in rows},  # noqa: SLF001
+            {row["id"]: chain.sealed_text(row) for row in rows},
             {row["id"]: row["it"] for row in said},
         )
     finally:

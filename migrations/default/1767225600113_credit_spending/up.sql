@@ -139,7 +139,8 @@ left join credit_grants
     on credit_grants.id = ledger_transactions.reference_id
     and ledger_transactions.reference_type = 'credit_grant'
 where ledger_accounts.currency = 'XCR' and ledger_accounts.customer_id is not null;
-comment on view credit_entries is 'The history of the wallets: credits in are positive, out negative.';
+comment on view credit_entries is
+'The history of the wallets, in the order of created_at: credits in are positive, out negative.';
 
 create type credit_part as (
     credit_lot_id uuid,
