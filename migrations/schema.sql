@@ -2536,7 +2536,11 @@ comment on column payment_attempts.declined_at is 'When the gateway last decline
 comment on column payment_attempts.next_check_at is 'When the gateway is asked what became of it; null when it has ended for good, or a person must look. One that ended without money is asked about for two days more: a bank may say yes after all. One that was captured is asked about when its page has closed, where the page takes more than one payment.';
 comment on column payment_attempts.returned_at is 'When a payer who came back last had its gateway asked: whoever comes in the next seconds has not.';
 comment on column payment_attempts.receipt_asked_at is 'When the sweep of receipts last asked for one that had not come: whoever waits longest is next.';
-CREATE INDEX payment_attempts_at_gateways ON public.payment_attempts USING btree ((((gateway || ' '::text) || (livemode)::text))) WHERE (gateway_payment_id IS NOT NULL);
+CREATE INDEX payment_attempts_at_gateways ON public.payment_attempts USING btree ((
+CASE
+    WHEN (gateway_payment_id IS NOT NULL) THEN ((gateway || ' '::text) || (livemode)::text)
+    ELSE NULL::text
+END));
 CREATE INDEX payment_attempts_by_intent ON public.payment_attempts USING btree (payment_intent_id);
 CREATE INDEX payment_attempts_by_method ON public.payment_attempts USING btree (payment_method_id) WHERE (payment_method_id IS NOT NULL);
 CREATE INDEX payment_attempts_to_check ON public.payment_attempts USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
@@ -6737,13 +6741,21 @@ CREATE OR REPLACE FUNCTION public.gateways_of_payments(p_livemode boolean)
  SET search_path TO 'public', 'pg_temp'
 BEGIN ATOMIC
  WITH RECURSIVE places(place) AS (
-          SELECT min(((payment_attempts.gateway || ' '::text) || (payment_attempts.livemode)::text)) AS min
+          SELECT min(
+                 CASE
+                     WHEN (payment_attempts.gateway_payment_id IS NOT NULL) THEN ((payment_attempts.gateway || ' '::text) || (payment_attempts.livemode)::text)
+                     ELSE NULL::text
+                 END) AS min
             FROM payment_attempts
-           WHERE (payment_attempts.gateway_payment_id IS NOT NULL)
          UNION ALL
-          SELECT ( SELECT min(((payment_attempts.gateway || ' '::text) || (payment_attempts.livemode)::text)) AS min
-                    FROM payment_attempts
-                   WHERE ((((payment_attempts.gateway || ' '::text) || (payment_attempts.livemode)::text) > places_1.place) AND (payment_attempts.gateway_payment_id IS NOT NULL))) AS min
+          SELECT ( SELECT min(payments.it) AS min
+                    FROM ( SELECT
+                                 CASE
+                                     WHEN (payment_attempts.gateway_payment_id IS NOT NULL) THEN ((payment_attempts.gateway || ' '::text) || (payment_attempts.livemode)::text)
+                                     ELSE NULL::text
+                                 END AS it
+                            FROM payment_attempts) payments
+                   WHERE (payments.it > places_1.place)) AS min
             FROM places places_1
            WHERE (places_1.place IS NOT NULL)
          )
@@ -9271,7 +9283,9 @@ begin
 
     return query
     select * from credit_checkouts
-    where id = v_purchase_id or payment_intent_id = v_intent.id;
+    where id = coalesce(
+        v_purchase_id, (select id from credit_purchases where payment_intent_id = v_intent.id)
+    );
 end;
 $function$;
 comment on function open_credit_purchase(json,text,bigint,text,text,text,text,text) is 'Writes a purchase of credits down before a gateway is asked. The same key: the same purchase.';

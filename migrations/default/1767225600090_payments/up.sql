@@ -257,10 +257,12 @@ comment on column payment_attempts.receipt_asked_at is
 create index payment_attempts_by_intent on payment_attempts (payment_intent_id);
 create index payment_attempts_by_method on payment_attempts (payment_method_id)
 where payment_method_id is not null;
--- Of an expression, for no other look-up is to take it: a key that begins with the gateway finds every
--- payment there is at it, and a table that was never analysed does not know.
-create index payment_attempts_at_gateways on payment_attempts ((gateway || ' ' || livemode::text))
-where gateway_payment_id is not null;
+-- Of an expression, and of all rows, for no other look-up is to take it: a key that begins with the gateway,
+-- or an index of those with a payment, finds every payment there is at it, and while the table's statistics
+-- are older than its payments that looks like none.
+create index payment_attempts_at_gateways on payment_attempts (
+    (case when gateway_payment_id is not null then gateway || ' ' || livemode::text end)
+);
 create index payment_attempts_unsent on payment_attempts (updated_at)
 where status in ('created', 'unknown') and payment_method_id is not null;
 create index payment_attempts_to_check on payment_attempts (next_check_at)

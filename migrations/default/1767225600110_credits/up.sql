@@ -481,7 +481,9 @@ begin
 
     return query
     select * from credit_checkouts
-    where id = v_purchase_id or payment_intent_id = v_intent.id;
+    where id = coalesce(
+        v_purchase_id, (select id from credit_purchases where payment_intent_id = v_intent.id)
+    );
 end;
 $$;
 comment on function open_credit_purchase is

@@ -30,15 +30,15 @@ set search_path = public, pg_temp
 begin atomic
 -- From name to name along payment_attempts_at_gateways: there may be millions of payments.
 with recursive places (place) as (
-    select min(gateway || ' ' || livemode::text)
+    select min(case when gateway_payment_id is not null then gateway || ' ' || livemode::text end)
     from payment_attempts
-    where gateway_payment_id is not null
     union all
     select (
-        select min(payment_attempts.gateway || ' ' || payment_attempts.livemode::text)
-        from payment_attempts
-        where payment_attempts.gateway || ' ' || payment_attempts.livemode::text > places.place
-            and payment_attempts.gateway_payment_id is not null
+        select min(it) from (
+            select case when gateway_payment_id is not null then gateway || ' ' || livemode::text end as it
+            from payment_attempts
+        ) as payments
+        where payments.it > places.place
     )
     from places
     where places.place is not null
