@@ -205,6 +205,7 @@ def books_of(db: Connection) -> dict[str, list[str]]:
 
 def is_told(name: str, value: object) -> bool:
     return not isinstance(value, UUID | dict) and name not in {
-        *("id", "key", "code", "part", "balance_after", "last_entry_at"),
+        *("id", "key", "code", "part", "last_entry_at"),
+        *("debit_balance_after", "credit_balance_after", "debited_at", "credited_at"),
         *("event_id", "gateway_payment_id", "idempotency_key", "updated_at"),
     }
