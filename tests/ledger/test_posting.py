@@ -285,7 +285,7 @@ def test_hasura_has_no_privilege_to_write_the_ledger(db, table, verb) -> None:
         "post_few_ledger_transactions(null, null, null)",
         "post_many_ledger_transactions(null, null, null)",
         "post_ledger_fact(null, null, null)",
-        "ledger_transaction_instead(null, null, null, null)",
+        "ledger_transaction_instead(null, null, null)",
         "lock_ledger_accounts(null)",
         "reverse_ledger_transaction(null, null, null, null, null, null)",
     ],

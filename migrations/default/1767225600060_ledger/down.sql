@@ -10,6 +10,7 @@ drop function are_ledger_facts_new;
 drop function lock_ledger_accounts;
 drop function ledger_legs;
 drop function ledger_transaction_instead;
+drop function last_ledger_balance;
 drop function booked_ledger_transaction;
 drop function ledger_movement;
 drop type ledger_posting;

@@ -25,7 +25,8 @@ comment on column ledger_blocks.sealed_in is
 'from a dump, and the numbers of this database are others than the horizon''s.';
 
 create table ledger_seals (
-    ledger_transaction_id uuid primary key references ledger_transactions (id),
+    -- Not a foreign key: it is for the verifier to say that a transaction is gone.
+    ledger_transaction_id uuid primary key,
     ledger_block_number bigint not null references ledger_blocks (number),
     position integer not null,
     hash bytea not null,

@@ -546,6 +546,8 @@ create function claim_payment_checks(
 ) returns setof payment_attempts
 language plpgsql volatile security definer
 set search_path = public, pg_temp
+-- Planned once: to plan it anew for the number it is given takes longer than to run it.
+set plan_cache_mode = force_generic_plan
 as $$
 declare
     v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
@@ -606,6 +608,8 @@ create function ask_payments_again(hasura_session json, p_payment_attempt_ids js
 returns setof payment_attempts
 language plpgsql volatile security definer
 set search_path = public, pg_temp
+-- Planned once: to plan it anew for the number it is given takes longer than to run it.
+set plan_cache_mode = force_generic_plan
 as $$
 declare
     v_ids constant uuid[] := array(

@@ -912,6 +912,8 @@ create function claim_refund_checks(
 ) returns setof refunds
 language plpgsql volatile security definer
 set search_path = public, pg_temp
+-- Planned once: to plan it anew for the number it is given takes longer than to run it.
+set plan_cache_mode = force_generic_plan
 as $$
 declare
     v_ids constant uuid[] := lock_due_refunds(

@@ -34,11 +34,15 @@ with recursive places (place) as (
     from payment_attempts
     union all
     select (
-        select min(it) from (
-            select case when gateway_payment_id is not null then gateway || ' ' || livemode::text end as it
+        select min(payments.place)
+        from (
+            select
+                case
+                    when gateway_payment_id is not null then gateway || ' ' || livemode::text
+                end as place
             from payment_attempts
         ) as payments
-        where payments.it > places.place
+        where payments.place > places.place
     )
     from places
     where places.place is not null
