@@ -27,7 +27,6 @@ from race.servers import ROOT, RaceError
 from sandbox.postgres import Postgres, PostgresError
 
 RESULT = ROOT / ".sandbox" / "bench" / "ledger.json"
-DATABASES = {"hot": "munim", "batch": "munim", "python": "munim"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def measure(size: Size, *, hordak: bool) -> Found:
         if reason := prepare_hordak(urls["hordak"]) if hordak else "as asked":
             print(f"django-hordak is left out: {reason}")
             names.remove("hordak")
-        racers = [Racer(name, urls[DATABASES.get(name, name)]) for name in names]
+        racers = [Racer(name, urls[name]) for name in names]
         with psycopg.connect(postgres.url) as db:
             row = db.execute("show server_version").fetchone()
         about = {**machine(), "postgres": row[0] if row else "", "fsync": True}

@@ -1,4 +1,7 @@
-"""The books that race: one database each on one server, with the same ten thousand accounts."""
+"""The books that race: one database each on one server, with the same ten thousand accounts.
+
+Those who share a way of keeping them share no database: what one books would slow the other down.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from sandbox import migrations
 
 ROOT = Path(__file__).parents[2]
 PGLEDGER = Path(__file__).parent / "pgledger"
+OURS = ("munim", "hot", "batch", "python")
 ACCOUNTS = 10_000
 SEEDED = 20_000  # postings before the race: an empty table's statistics make bad plans for long
 ORGANIZATION = "11111111-1111-4111-8111-111111111111"
@@ -72,10 +76,11 @@ select pgledger_create_transfer(
 def create(url: str) -> dict[str, str]:
     """Make every database, and return its address by name."""
     tune(url)
-    urls = {name: _database(url, name) for name in ("munim", "bare", "pgledger", "hordak")}
-    migrations.apply(urls["munim"], ROOT / "migrations" / "default", report=lambda _: None)
+    urls = {name: _database(url, name) for name in (*OURS, "bare", "pgledger", "hordak")}
+    for name in OURS:
+        migrations.apply(urls[name], ROOT / "migrations" / "default", report=lambda _: None)
+        _fill(urls[name], [OUR_ACCOUNTS], OUR_SEED)
     peer = [(PGLEDGER / name).read_text() for name in ("uuid-to-ulid.sql", "pgledger.sql")]
-    _fill(urls["munim"], [OUR_ACCOUNTS], OUR_SEED)
     _fill(urls["bare"], [BARE, BARE_ACCOUNTS], BARE_SEED)
     _fill(urls["pgledger"], [*peer, PGLEDGER_ACCOUNTS], PGLEDGER_SEED)
     return urls
