@@ -8359,6 +8359,7 @@ CREATE OR REPLACE FUNCTION public.lock_payments(p_attempt_ids uuid[])
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
 AS $function$
 begin
     perform from payment_intents
@@ -10235,6 +10236,7 @@ CREATE OR REPLACE FUNCTION public.post_ledger_transaction(p_organization_id uuid
  SET search_path TO 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
+ SET jit TO 'off'
 AS $function$
 declare
     v_id uuid;
@@ -12359,6 +12361,7 @@ CREATE OR REPLACE FUNCTION public.seal_ledger_block(hasura_session json, p_limit
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
 AS $function$
 declare
     v_last ledger_blocks;

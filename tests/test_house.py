@@ -258,6 +258,11 @@ FAULTS = {
         join pg_language l on l.oid = p.prolang and l.lanname = 'plpgsql'
         where p.pronamespace = 'public'::regnamespace
         and not exists (select from unnest(p.proconfig) c where c like 'search_path=%')""",
+    "a function that forbids a plan, and has what is forbidden compiled where it must be": """
+        select p.oid::regprocedure as it from pg_proc p
+        where p.pronamespace = 'public'::regnamespace
+        and exists (select from unnest(p.proconfig) c where c ~ '^enable_.*=off$')
+        and 'jit=off' <> all(p.proconfig)""",
     "a SQL function whose body is text": """
         select p.oid::regprocedure as it from pg_proc p
         join pg_language l on l.oid = p.prolang and l.lanname = 'sql'

@@ -432,6 +432,7 @@ language plpgsql volatile
 set search_path = public, pg_temp
 set enable_seqscan = off
 set enable_bitmapscan = off
+set jit = off  -- until Postgres 17 what is off costs so much that it would be compiled
 as $$
 declare
     v_id uuid;

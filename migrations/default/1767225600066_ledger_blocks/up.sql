@@ -112,6 +112,7 @@ set search_path = public, pg_temp
 -- Each transaction's entries and accounts are found by key. A session keeps the plans that it made
 -- while the ledger was small, and those would look through all accounts for each.
 set enable_seqscan = off
+set jit = off
 as $$
 declare
     v_last ledger_blocks;

@@ -3,6 +3,7 @@ language plpgsql volatile
 set search_path = public, pg_temp
 -- By key, also in a session that made its plans while there were few payments.
 set enable_seqscan = off
+set jit = off
 as $$
 begin
     perform from payment_intents
