@@ -209,7 +209,7 @@ def add_commands(commands: Any) -> None:
     """Add `clock` and what follows it to the command line."""
     parser = commands.add_parser("clock", help="show the sandbox's time, or move it")
     parser.set_defaults(command=run, move=Mover.show)
-    moves = parser.add_subparsers(title="moves", metavar="")
+    moves = parser.add_subparsers(title="moves", metavar="MOVE")
     forward = moves.add_parser("advance", help="go forward by 3d, 1w2d or 1h30m")
     forward.add_argument("length", type=length)
     forward.set_defaults(command=_with("length", Mover.advance))

@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--state", type=Path, default=world.STATE, metavar="DIR", help="for data and logs"
     )
-    commands = parser.add_subparsers(title="other commands", metavar="")
+    commands = parser.add_subparsers(title="other commands", metavar="COMMAND")
     commands.add_parser("reset", help="delete all data").set_defaults(command=reset)
     shown = commands.add_parser("schema", help="print the schema that the migrations make")
     shown.set_defaults(command=print_schema)

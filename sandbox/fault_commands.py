@@ -158,7 +158,7 @@ def add_commands(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command=run, order=show)
-    orders = parser.add_subparsers(title="orders", metavar="")
+    orders = parser.add_subparsers(title="orders", metavar="ORDER")
     _add_set(orders)
     orders.add_parser("clear", help="take all faults back").set_defaults(order=clear)
     sent = orders.add_parser("release", help="send the webhooks that `hold` kept back")
