@@ -444,6 +444,8 @@ CREATE INDEX bank_transfers_to_use ON public.bank_transfers USING btree (payment
 CREATE UNIQUE INDEX bank_transfer_is_entered_once ON public.bank_transfers USING btree (reference_key, organization_id, livemode) WHERE ((status <> 'rejected'::text) AND (NOT ((status = 'returned'::text) AND (rail = 'cheque'::text))) AND (kind <> 'return'::text));
 CREATE UNIQUE INDEX bank_transfer_is_taken_back_once ON public.bank_transfers USING btree (returned_id) WHERE (status <> 'rejected'::text);
 CREATE UNIQUE INDEX refund_is_paid_by_one_bank_transfer ON public.bank_transfers USING btree (refund_id) WHERE (status <> 'rejected'::text);
+comment on index bank_transfers_to_decide is 'Queue of settle_bank_transfers.';
+comment on index bank_transfers_to_use is 'Pile of settle_bank_transfers.';
 CREATE TRIGGER bank_transfer_keeps_what_it_is BEFORE UPDATE OF id, organization_id, livemode, bank_account_id, kind, rail, reference, amount, currency, value_date, refund_id, returned_id, made_by ON bank_transfers FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 CREATE TRIGGER bank_transfer_takes_legal_steps BEFORE UPDATE OF status ON bank_transfers FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('bank_transfer_steps');
 CREATE TRIGGER bank_transfer_updated_at BEFORE UPDATE ON bank_transfers FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
@@ -656,7 +658,9 @@ CREATE INDEX credit_lots_of_money_only ON public.credit_lots USING btree (id) WH
 CREATE INDEX credit_lots_to_announce ON public.credit_lots USING btree (announce_at) WHERE ((remaining > held) AND (announce_at IS NOT NULL));
 CREATE INDEX credit_lots_to_expire ON public.credit_lots USING btree (expires_at, id) WHERE (remaining > held);
 CREATE INDEX credit_lots_to_spend ON public.credit_lots USING btree (customer_id, expires_at, id) WHERE (remaining > held);
+comment on index credit_lots_of_money_only is 'Pile of expire_credits.';
 comment on index credit_lots_to_announce is 'Queue of announce_expiring_credits.';
+comment on index credit_lots_to_expire is 'Queue of expire_credits.';
 CREATE TRIGGER credit_lot_keeps_what_it_is BEFORE UPDATE OF organization_id, livemode, customer_id, credit_purchase_id, credit_grant_id, granted, amount, currency, expires_at, created_at ON credit_lots FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 CREATE TRIGGER credit_lots_stay BEFORE DELETE OR TRUNCATE ON credit_lots FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
 grant select on credit_lots to munim_hasura;
@@ -2545,6 +2549,8 @@ CREATE INDEX payment_attempts_to_check ON public.payment_attempts USING btree (n
 CREATE INDEX payment_attempts_unsent ON public.payment_attempts USING btree (updated_at) WHERE ((status = ANY (ARRAY['created'::text, 'unknown'::text])) AND (payment_method_id IS NOT NULL));
 CREATE INDEX payment_attempts_without_receipt ON public.payment_attempts USING btree (gateway, COALESCE(receipt_asked_at, captured_at)) WHERE ((status = 'captured'::text) AND (receipt_url IS NULL));
 comment on index payment_attempts_to_check is 'Queue of check_payments.';
+comment on index payment_attempts_unsent is 'Pile of charge_orders.';
+comment on index payment_attempts_without_receipt is 'Pile of store_missing_receipts.';
 CREATE TRIGGER payment_attempt_takes_legal_steps BEFORE UPDATE OF status ON payment_attempts FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('payment_attempt_steps');
 CREATE TRIGGER payment_attempt_updated_at BEFORE UPDATE ON payment_attempts FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on payment_attempts to munim_hasura;

@@ -124,15 +124,15 @@ class Journey:
         moments += [cron.tick_after(self.now) for cron in self.crons if cron.is_rare]
         if gateways and gateways > self.now:  # what is due already is on its way
             moments.append(on_the_minute(gateways))
-        overdue = [queue for queue in queues if queue.overdue]
-        if overdue:
-            moments.append(self.now.replace(second=0, microsecond=0) + self._patience(overdue))
+        late = [queue for queue in queues if queue.is_late]
+        if late:
+            moments.append(self.now.replace(second=0, microsecond=0) + self._patience(late))
         return min(moments, default=datetime.max.replace(tzinfo=UTC))
 
-    def _patience(self, overdue: list[Due]) -> timedelta:
+    def _patience(self, late: list[Due]) -> timedelta:
         """Wait a minute while work is being done, and twice as long each time when none was."""
         before, wait = self._stuck
-        seen = [(queue.name, queue.overdue, queue.oldest) for queue in overdue]
+        seen = _shape(late)
         wait = min(wait * 2, DAY) if seen == before else MINUTE
         self._stuck = (seen, wait)
         return wait
@@ -158,14 +158,17 @@ class Journey:
         sweeps = [[cron] for cron in self.crons if cron.name not in WATCHERS]
         await self._run(sweeps)
         for _ in range(LAST_ROUNDS_MAX):
-            before = [(queue.overdue, queue.oldest) for queue in await self.queues.due()]
-            if not any(overdue for overdue, _ in before):
+            before = await self._late()
+            if not before:
                 break
             await self._run(sweeps)
-            if before == [(queue.overdue, queue.oldest) for queue in await self.queues.due()]:
+            if before == await self._late():
                 break
         await self._run([[cron] for cron in self.crons if cron.name in WATCHERS])
         self.story.stops += 1
+
+    async def _late(self) -> list[object]:
+        return _shape([queue for queue in await self.queues.due() if queue.is_late])
 
     async def _set(self, moment: datetime) -> None:
         self.now = await set_clock(self.database, moment)
@@ -199,6 +202,11 @@ class Journey:
         self.story.failures.pop(cron.name, None)
         if status not in SUCCESSES:
             self.story.failures[cron.name] = f"{status} {text[:120].strip()}"
+
+
+def _shape(queues: list[Due]) -> list[object]:
+    """Tell what of queues is another after any of their work is done."""
+    return [(queue.name, queue.overdue, queue.oldest) for queue in queues]
 
 
 def on_the_minute(moment: datetime) -> datetime:

@@ -3,6 +3,9 @@
 A queue is a partial index on one time column whose name says what is to be done, as
 `gateway_events_to_apply on (next_try_at) where status = …`, so a new one is found without being
 listed anywhere. Its comment names the crons that look into it: "Queue of check_refunds."
+
+Work that waits for no time of its own is a pile: a partial index on anything, whose comment says
+"Pile of charge_orders." Nothing comes of it but that its crons need no call while it is empty.
 """
 
 from __future__ import annotations
@@ -16,16 +19,21 @@ from typing import Any
 QUEUES = """
 select tables.oid::regclass::text as table_name, quote_ident(columns.attname) as due_at,
     pg_get_expr(pg_index.indpred, pg_index.indrelid) as is_open, indexes.relname as name,
-    coalesce(obj_description(indexes.oid, 'pg_class'), '') as about
+    described.about, described.about like 'Pile of %' as is_pile
 from pg_index
 inner join pg_class as indexes on indexes.oid = pg_index.indexrelid
 inner join pg_class as tables on tables.oid = pg_index.indrelid
-inner join pg_attribute as columns
+left join pg_attribute as columns
     on columns.attrelid = tables.oid and columns.attnum = pg_index.indkey[0]
+cross join lateral (
+    select coalesce(obj_description(indexes.oid, 'pg_class'), '') as about
+) as described
 where tables.relnamespace = 'public'::regnamespace
     and pg_index.indpred is not null
-    and columns.atttypid = 'timestamptz'::regtype
-    and indexes.relname like '%\\_to\\_%'
+    and (
+        columns.atttypid = 'timestamptz'::regtype and indexes.relname like '%\\_to\\_%'
+        or described.about like 'Pile of %'
+    )
 order by indexes.relname
 """
 # Reads as much of the index as it must: what is due, and one row beyond.
@@ -38,12 +46,20 @@ from (
     select min({due_at}) as coming from {table_name} where ({is_open}) and {due_at} > clock_now()
 ) as later
 """
-NAMES = re.compile(r"Queue of (\w+(?:(?:, | and )\w+)*)\.")
+LOOK_AT_PILE = """
+select {place} as place, count(*) as overdue, null::timestamptz as oldest,
+    null::timestamptz as coming
+from (select from {table_name} where {is_open} limit 1) as first
+"""
+NAMES = re.compile(r"(?:Queue|Pile) of (\w+(?:(?:, | and )\w+)*)\.")
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One queue: how much of it is overdue, since when, and when the next of it will be."""
+    """One queue: how much of it is overdue, since when, and when the next of it will be.
+
+    Of a pile: one is overdue when it is not empty, and none of it is ever late.
+    """
 
     name: str
     table: str
@@ -51,6 +67,11 @@ class Due:
     overdue: int
     oldest: datetime | None
     coming: datetime | None
+    is_pile: bool = False
+
+    @property
+    def is_late(self) -> bool:
+        return self.overdue > 0 and not self.is_pile
 
 
 class Queues:
@@ -58,7 +79,7 @@ class Queues:
 
     def __init__(self, database: Any) -> None:
         self.database = database
-        self._found: list[Mapping[str, str]] = []
+        self._found: list[Mapping[str, Any]] = []
 
     async def due(self) -> list[Due]:
         """Look at every queue."""
@@ -66,12 +87,15 @@ class Queues:
             self._found = await self.database.fetch(QUEUES)
         if not self._found:
             return []
-        looks = [LOOK.format(place=place, **queue) for place, queue in enumerate(self._found)]
+        looks = [
+            (LOOK_AT_PILE if queue["is_pile"] else LOOK).format(place=place, **queue)
+            for place, queue in enumerate(self._found)
+        ]
         rows = await self.database.fetch(f"{' union all '.join(looks)} order by place")
         return [
             Due(
                 *(queue["name"], queue["table_name"], crons_of(queue["about"])),
-                *(row["overdue"], row["oldest"], row["coming"]),
+                *(row["overdue"], row["oldest"], row["coming"], queue["is_pile"]),
             )
             for queue, row in zip(self._found, rows, strict=True)
         ]

@@ -224,6 +224,21 @@ def test_a_cron_is_called_on_the_way_only_where_it_may_find_work(app: App) -> No
     assert app.calls.count("check_refunds") == 1
 
 
+@pytest.mark.parametrize(("piled", "calls"), [(0, 1), (3, 2)])
+def test_a_pile_makes_no_stop_and_is_looked_at_while_something_is_on_it(
+    app: App, piled: int, calls: int
+) -> None:
+    app.database.execute("comment on index chores_to_do is 'Queue of apply_gateway_events.'")
+    app.database.execute("create index chores_done on chores ((id + 1)) where times = 12")
+    app.database.execute("comment on index chores_done is 'Pile of check_refunds.'")
+    for _ in range(piled):
+        app.database.execute("insert into chores (due_at, times) values (clock_now(), 12)")
+    chore(app, now(app) + timedelta(hours=1))
+
+    assert stops(app, timedelta(days=1)) == 2  # the chore's, and the end
+    assert app.calls.count("check_refunds") == calls  # at the end it is called anyhow
+
+
 def test_a_queue_that_names_no_cron_is_anybodys(app: App) -> None:
     chore(app, now(app) + timedelta(hours=1))
 
@@ -252,6 +267,7 @@ def test_what_ticks_together_is_called_together(app: App) -> None:
     [
         ("Queue of check_refunds.", {"check_refunds"}),
         ("Queue of one, two and three. It is long.", {"one", "two", "three"}),
+        ("Pile of one and two.", {"one", "two"}),
         ("A queue of nobody.", set()),
         ("", set()),
     ],
@@ -268,9 +284,7 @@ def test_the_queues_of_the_product_name_crons_that_there_are(app: App) -> None:
 
     move(app, look)
     assert frozenset().union(*found.values()) <= {cron.name for cron in crons()}
-    # People decide about transfers; and expire_credits looks for more than what has expired.
-    nobodys = {"bank_transfers_to_decide", "chores_to_do", "credit_lots_to_expire"}
-    assert {name for name, named in found.items() if not named} == nobodys
+    assert {name for name, named in found.items() if not named} == {"chores_to_do"}
 
 
 def test_time_goes_back_while_nothing_is_recorded(app: App) -> None:

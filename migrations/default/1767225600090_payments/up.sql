@@ -265,12 +265,14 @@ create index payment_attempts_at_gateways on payment_attempts (
 );
 create index payment_attempts_unsent on payment_attempts (updated_at)
 where status in ('created', 'unknown') and payment_method_id is not null;
+comment on index payment_attempts_unsent is 'Pile of charge_orders.';
 create index payment_attempts_to_check on payment_attempts (next_check_at)
 where next_check_at is not null;
 comment on index payment_attempts_to_check is 'Queue of check_payments.';
 create index payment_attempts_without_receipt
 on payment_attempts (gateway, coalesce(receipt_asked_at, captured_at))
 where status = 'captured' and receipt_url is null;
+comment on index payment_attempts_without_receipt is 'Pile of store_missing_receipts.';
 
 create function attempt_that_counts(p_payment_intent_id uuid) returns setof payment_attempts
 language sql stable

@@ -103,11 +103,13 @@ create index credit_lots_by_customer on credit_lots (customer_id, created_at);
 create index credit_lots_to_spend on credit_lots (customer_id, expires_at, id)
 where remaining > held;
 create index credit_lots_to_expire on credit_lots (expires_at, id) where remaining > held;
+comment on index credit_lots_to_expire is 'Queue of expire_credits.';
 create index credit_lots_to_announce on credit_lots (announce_at)
 where remaining > held and announce_at is not null;
 comment on index credit_lots_to_announce is 'Queue of announce_expiring_credits.';
 create index credit_lots_of_money_only on credit_lots (id)
 where remaining = 0 and amount_remaining > 0;
+comment on index credit_lots_of_money_only is 'Pile of expire_credits.';
 
 create function expiry_notice_at(p_expires_at timestamptz) returns timestamptz
 language sql stable

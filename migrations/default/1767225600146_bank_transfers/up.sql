@@ -135,8 +135,10 @@ create index bank_transfers_by_intent on bank_transfers (payment_intent_id);
 create index bank_transfers_by_account on bank_transfers (bank_account_id, created_at);
 create index bank_transfers_to_decide on bank_transfers (created_at)
 where status = 'entered' or (payment_intent_id is not null and match_checked_by is null);
+comment on index bank_transfers_to_decide is 'Queue of settle_bank_transfers.';
 create index bank_transfers_to_use on bank_transfers (payment_intent_id)
 where status = 'approved' and kind = 'receipt' and amount_used < amount;
+comment on index bank_transfers_to_use is 'Pile of settle_bank_transfers.';
 
 create trigger bank_transfer_takes_legal_steps
 before update of status on bank_transfers

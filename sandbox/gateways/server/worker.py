@@ -51,13 +51,13 @@ class Worker:
         asyncio.get_running_loop().call_later(self.lead, self.wake)
 
     async def send_all(self) -> None:
-        """Wait until everything that is due has been tried."""
+        """Wait until everything that is due has been tried, which is begun now.
+
+        Nothing stays behind any more: whoever waits for it has the answers to their calls.
+        """
         while self.outbox.has_due():
-            self._send_due()
-            if self._sending:
-                await asyncio.wait(self._sending.values(), return_when=asyncio.FIRST_COMPLETED)
-            else:
-                await asyncio.sleep(self.lead)
+            self._send_due(lead=0.0)
+            await asyncio.wait(self._sending.values(), return_when=asyncio.FIRST_COMPLETED)
 
     def catch_up(self) -> None:
         """Fire all that is due now, before anybody asks; for a moved clock."""
@@ -71,7 +71,7 @@ class Worker:
             while True:
                 self._wake.clear()
                 self._fire_timers()
-                self._send_due()
+                self._send_due(self.lead)
                 await self._rest()
         finally:
             for task in self._sending.values():
@@ -104,11 +104,11 @@ class Worker:
                 LOG.exception("timer %s of %s failed", timer.kind, timer.subject)
         return fired
 
-    def _send_due(self) -> None:
+    def _send_due(self, lead: float) -> None:
         room = AT_ONCE - len(self._sending)
         if room <= 0:
             return
-        for delivery in self.outbox.due(AT_ONCE + room, self.lead):
+        for delivery in self.outbox.due(AT_ONCE + room, lead):
             if delivery.id not in self._sending and len(self._sending) < AT_ONCE:
                 task = asyncio.create_task(self._deliver(delivery))
                 self._sending[delivery.id] = task
