@@ -1,13 +1,12 @@
 """`python -m simulation`: thousands of simulated payments, judged by the gateways' own books.
 
-Ctrl-C ends it early and tells what was seen until then. The exit code is 1 where anything is wrong.
+Ctrl-C or SIGTERM ends it early and tells what was seen until then. The exit code is 1 where
+anything is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 import tempfile
 import time
@@ -24,6 +23,8 @@ from simulation.run import Task, Told, work
 
 from sandbox import migrations, seeds, world
 from sandbox.postgres import Postgres
+from sandbox.screen import Screen
+from sandbox.signals import Signals, StoppedError
 
 STOPPING_SECONDS_MAX = 60.0
 
@@ -60,8 +61,9 @@ def _play(options: argparse.Namespace, urls: list[str], folder: Path) -> int:
         worker.start()
     began, told = time.monotonic(), {task.first: Told(task.first) for task in tasks}
     try:
-        _listen(queue, told, workers, began)
-    except KeyboardInterrupt:
+        with Signals().caught():
+            _listen(queue, told, workers, began)
+    except StoppedError:
         sys.stdout.write("\nstopping\n")
     finally:
         if not all(one.is_over for one in told.values()):
@@ -93,13 +95,21 @@ def _tasks(options: argparse.Namespace, urls: list[str], folder: Path) -> list[T
 
 
 def _listen(queue: Any, told: dict[int, Told], workers: Sequence[Any], began: float) -> None:
-    """Tell how it goes, until all is over or a worker has died, and said why."""
+    """Tell how it goes, until all is over or a worker has died, and said why.
+
+    Where a line cannot be written over, as in a log, there is one after each wave.
+    """
+    is_moving, waves = Screen().moves, 0
     while not all(one.is_over for one in told.values()):
         _hear(queue, told)
         if any(worker.exitcode for worker in workers):
             return
-        sys.stdout.write(line(list(told.values()), time.monotonic() - began))
-        sys.stdout.flush()
+        over = sum(one.waves for one in told.values())
+        if is_moving or over > waves:
+            text = line(list(told.values()), time.monotonic() - began)
+            sys.stdout.write(f"\r{text}   " if is_moving else f"{text}\n")
+            sys.stdout.flush()
+        waves = over
 
 
 def _hear(queue: Any, told: dict[int, Told], seconds: float = 1.0) -> None:
@@ -113,7 +123,7 @@ def _hear(queue: Any, told: dict[int, Told], seconds: float = 1.0) -> None:
 def _stop(workers: Sequence[Any]) -> None:
     for worker in workers:
         if worker.is_alive():
-            os.kill(worker.pid, signal.SIGINT)  # heard twice, after a Ctrl-C, is heard once
+            worker.terminate()  # heard twice, after a Ctrl-C, is heard once
 
 
 def _let_end(queue: Any, told: dict[int, Told], workers: Sequence[Any]) -> None:

@@ -19,14 +19,14 @@ ROWS = (
 
 
 def line(told: Sequence[Told], seconds: float) -> str:
-    """Write how it goes, over the line before."""
+    """Write how it goes."""
     begun = sum(one.begun for one in told)
     done = sum(one.payments for one in told)
     days = "+".join(f"{one.days:.1f}" for one in told)
     return (
-        f"\r{done:,} of {begun:,} begun payments over, {done / seconds:.0f}/s,"
+        f"{done:,} of {begun:,} begun payments over, {done / seconds:.0f}/s,"
         f" {days} virtual days, {sum(one.open for one in told):,} open,"
-        f" {sum(len(one.faults) for one in told)} faults   "
+        f" {sum(len(one.faults) for one in told)} faults"
     )
 
 

@@ -18,6 +18,8 @@ from simulation.judge import Judge
 from simulation.town import Town, open_town
 from simulation.wave import LENGTH, Wave
 
+from sandbox.signals import STOPPING
+
 TOLD_EVERY_SECONDS = 2.0
 
 
@@ -142,11 +144,12 @@ def _open(town: Town) -> int:
 
 
 def work(task: Task, queue: Any) -> None:
-    """Play a task in a process of its own, which hears Ctrl-C as well.
+    """Play a task in a process of its own, which hears what stops the command as well.
 
     It is played beside the thread that hears: there uvloop makes room for signals at every call.
     """
     run = Run(task, queue.put)
-    signal.signal(signal.SIGINT, run.stop)
+    for number in STOPPING:
+        signal.signal(number, run.stop)
     with ThreadPoolExecutor(1) as beside:
         beside.submit(run.play).result()
