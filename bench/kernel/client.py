@@ -68,14 +68,14 @@ def run(name: str, url: str, seconds: float, ready: Any, done: Any) -> None:
 def python(url: str) -> Callable[[], None]:
     import psycopg  # noqa: PLC0415 -- hordak's environment has another
 
-    db = psycopg.connect(url, autocommit=True)
+    cursor = psycopg.connect(url, autocommit=True).cursor()
     chance = random.Random()
-    rows = db.execute("select id from ledger_accounts where code like 'bench:%'").fetchall()
-    ids = [row[0] for row in rows]
+    cursor.execute("select id from ledger_accounts where code like 'bench:%'")
+    ids = [row[0] for row in cursor.fetchall()]
 
     def post() -> None:
         key = UUID(int=chance.getrandbits(128))
-        db.execute(OURS, [f"capture:{key}", key, *chance.sample(ids, 2)])
+        cursor.execute(OURS, [f"capture:{key}", key, *chance.sample(ids, 2)])
 
     return post
 
