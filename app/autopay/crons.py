@@ -43,7 +43,7 @@ class Batch:
 
     @property
     def is_full(self) -> bool:
-        return self.claimed >= BATCH  # one more where a silent gateway is tried
+        return self.claimed == BATCH
 
 
 NOTHING = Batch(0, [])
@@ -53,9 +53,8 @@ NOTHING = Batch(0, [])
 def run_autopay(ctx: Context) -> dict[str, int]:
     """Charge what is due, a batch after the other, until nothing is left or time is up.
 
-    After a full batch there is another, which is begun while the gateway works on the first; what
-    comes due after one that was not full is the next tick's, as is all that is due with a gateway
-    that answered nobody in a whole batch.
+    After a full batch there is another, which is begun while the gateway works on the first. A
+    gateway that answered nobody in a whole batch is left in peace until the next tick.
     """
     done: Counter[str] = Counter()
 
@@ -74,7 +73,7 @@ def run_autopay(ctx: Context) -> dict[str, int]:
             if batch.orders and ends[SILENT] == len(batch.orders):
                 give_back(ctx, following.orders if following else [])
                 break
-            batch = following or NOTHING
+            batch = following or (NOTHING if time_is_up() else _begin(ctx))
     return dict(done)
 
 
