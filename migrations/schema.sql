@@ -5184,7 +5184,7 @@ begin
         for no key update of autopay_charges skip locked
     );
     if cardinality(v_silent) > 0 then
-        v_ids := v_ids || probing_autopay_charges(v_livemode);
+        v_ids := v_ids || lock_autopay_probes(v_livemode, v_silent);
     end if;
     return query
     update autopay_charges
@@ -5339,24 +5339,27 @@ declare
     v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
     v_paused constant text[] := array(select jsonb_array_elements_text(p_paused));
     v_silent constant text[] := silent_gateways(v_livemode, 'charge');
-    v_probed text;
-    v_due uuid[];
-    v_ids uuid[] := '{}';
+    v_probes payment_attempts[];
+    v_ids uuid[];
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
-    for v_probed in select unnest(v_silent) except select unnest(v_paused) loop
-        exit when cardinality(v_ids) >= p_limit;
-        v_due := array(select lock_due_order_charges(v_livemode, 1, v_silent, v_probed));
-        if cardinality(v_due) > 0 and may_ask_gateway(v_probed, v_livemode, 'charge') then
-            v_ids := v_ids || v_due;
-        end if;
-    end loop;
-    v_ids := v_ids || array(
-        select lock_due_order_charges(
-            v_livemode, p_limit - cardinality(v_ids), v_silent || v_paused
-        )
+    v_probes := array(
+        select lock_due_order_charges(v_livemode, 1, v_silent, silent.gateway)
+        from (
+            select unnest(v_silent) except select unnest(v_paused) order by 1
+        ) as silent (gateway)
     );
+    v_ids := array(
+        select id from lock_due_order_charges(v_livemode, p_limit, v_silent || v_paused)
+    );
+    v_ids := array(
+        select probe.id
+        from unnest(v_probes) as probe
+        where may_ask_gateway(probe.gateway, v_livemode, 'charge')
+        limit p_limit
+    ) || v_ids;
+    v_ids := v_ids[:p_limit];
     update payment_attempts set updated_at = clock_now() where id = any(v_ids);
     return query select * from order_charges where id = any(v_ids);
 end;
@@ -5376,34 +5379,34 @@ declare
     v_paused constant text[] := array(select jsonb_array_elements_text(p_paused));
     v_silent constant text[] := silent_gateways(v_livemode, 'look-up');
     v_not_capturing constant text[] := silent_gateways(v_livemode, 'capture');
-    v_probed text;
-    v_ids uuid[] := '{}';
+    v_probes payment_attempts[];
+    v_ids uuid[];
     v_attempt payment_attempts;
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
 
     -- What waits for a silent gateway stays due, but for one that finds out whether it answers.
-    for v_probed in
-        select unnest(v_silent) union select unnest(v_not_capturing) except select unnest(v_paused)
-    loop
-        exit when cardinality(v_ids) >= p_limit;
-        select * into v_attempt
-        from lock_due_attempts(v_livemode, 1, v_silent, v_not_capturing, v_probed);
-        if v_attempt.id is not null and may_ask_about_attempt(v_attempt) then
-            v_ids := v_ids || v_attempt.id;
-        end if;
-    end loop;
-    v_ids := v_ids || array(
-        select id
-        from lock_due_attempts(
-            v_livemode, p_limit - cardinality(v_ids), v_silent || v_paused, v_not_capturing
-        )
+    v_probes := array(
+        select lock_due_attempts(v_livemode, 1, v_silent, v_not_capturing, silent.gateway)
+        from (
+            select unnest(v_silent || v_not_capturing) except select unnest(v_paused) order by 1
+        ) as silent (gateway)
     );
+    v_ids := array(
+        select id
+        from lock_due_attempts(v_livemode, p_limit, v_silent || v_paused, v_not_capturing)
+    );
+    v_ids := array(
+        select probe.id
+        from unnest(v_probes) as probe
+        where may_ask_about_attempt(probe)
+        limit p_limit
+    ) || v_ids;
     for v_attempt in
         update payment_attempts
         set checks = checks + 1, next_check_at = next_payment_check(payment_attempts)
-        where id = any(v_ids)
+        where id = any(v_ids[:p_limit])
         returning *
     loop
         if v_attempt.next_check_at is null
@@ -5555,18 +5558,31 @@ CREATE OR REPLACE FUNCTION public.claim_return_checks(hasura_session json, p_pay
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+declare
+    v_attempts payment_attempts[];
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
+    v_attempts := array(
+        select payment_attempts
+        from payment_attempts
+        where payment_intent_id = p_payment_intent_id
+            and livemode::text = hasura_session ->> 'x-hasura-livemode'
+            and status in ('created', 'unknown', 'pending', 'processing', 'authorized')
+            and coalesce(returned_at <= clock_now() - interval '5 seconds', true)
+        order by id
+        for no key update
+    );
 
     return query
     update payment_attempts
     set returned_at = clock_now()
-    where payment_intent_id = p_payment_intent_id
-        and livemode::text = hasura_session ->> 'x-hasura-livemode'
-        and status in ('created', 'unknown', 'pending', 'processing', 'authorized')
-        and coalesce(returned_at <= clock_now() - interval '5 seconds', true)
-        and may_ask_gateway(gateway, livemode, 'look-up')
+    where id = any(array(
+        select attempt.id
+        -- Sorted before it is asked: circuits have their order, too.
+        from (select * from unnest(v_attempts) order by gateway offset 0) as attempt
+        where may_ask_gateway(attempt.gateway, attempt.livemode, 'look-up')
+    ))
     returning *;
 end;
 $function$;
@@ -6771,23 +6787,6 @@ BEGIN ATOMIC
    WHERE ((split_part(places.place, ' '::text, 2) = (gateways_of_payments.p_livemode)::text) AND (NOT is_by_hand(split_part(places.place, ' '::text, 1))));
 END;
 comment on function gateways_of_payments(boolean) is 'The gateways that have ever had a payment of ours.';
-
-CREATE OR REPLACE FUNCTION public.gateways_to_probe(p_livemode boolean, p_operation text)
- RETURNS SETOF text
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_gateway text;
-begin
-    foreach v_gateway in array silent_gateways(p_livemode, p_operation) loop
-        if may_ask_gateway(v_gateway, p_livemode, p_operation) then
-            return next v_gateway;
-        end if;
-    end loop;
-end;
-$function$;
-comment on function gateways_to_probe(boolean,text) is 'The silent gateways that the caller is to ask once, to see whether they answer again; nobody else is answered them in the next half minute.';
 
 CREATE OR REPLACE FUNCTION public.give_back_recall(p_recall credit_recalls, p_status text)
  RETURNS void
@@ -8164,6 +8163,44 @@ end;
 $function$;
 comment on function lock_autopay_charges(uuid[]) is 'Lock order: intents, mandates, charges, each by id.';
 
+CREATE OR REPLACE FUNCTION public.lock_autopay_probes(p_livemode boolean, p_silent text[])
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_gateway text;
+    v_waiting uuid;
+    v_gateways text[] := '{}';
+    v_ids uuid[] := '{}';
+begin
+    foreach v_gateway in array p_silent loop
+        select charge.id into v_waiting
+        from autopay_charges as charge
+        inner join autopay_mandates as mandate on mandate.id = charge.autopay_mandate_id
+        where mandate.gateway = v_gateway and mandate.status = 'active'
+            and charge.livemode = p_livemode
+            and (
+                charge.lease_until <= clock_now()
+                or charge.status = 'due' and charge.next_try_at <= clock_now()
+            )
+        order by coalesce(charge.lease_until, charge.next_try_at)
+        limit 1
+        for no key update of charge skip locked;
+        if found then
+            v_gateways := v_gateways || v_gateway;
+            v_ids := v_ids || v_waiting;
+        end if;
+    end loop;
+    return array(
+        select probe.id
+        from unnest(v_gateways, v_ids) as probe (gateway, id)
+        where may_ask_gateway(probe.gateway, p_livemode, 'charge')
+    );
+end;
+$function$;
+comment on function lock_autopay_probes(boolean,text[]) is 'Of each silent gateway that may be asked once the charge that has waited longest.';
+
 CREATE OR REPLACE FUNCTION public.lock_bank_account(p_session json, p_id uuid)
  RETURNS bank_accounts
  LANGUAGE plpgsql
@@ -8237,7 +8274,7 @@ $function$;
 comment on function lock_due_attempts(boolean,integer,text[],text[],text) is 'The attempts that are due to be asked about and nobody has locked, the longest due first: those that wait for p_probed, which is left alone, or those that wait for nobody.';
 
 CREATE OR REPLACE FUNCTION public.lock_due_order_charges(p_livemode boolean, p_limit integer, p_silent text[], p_probed text DEFAULT NULL::text)
- RETURNS SETOF uuid
+ RETURNS SETOF payment_attempts
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
@@ -8245,7 +8282,7 @@ declare
     v_before constant timestamptz := clock_now() - interval '1 minute';  -- once, not for each
 begin
     return query
-    select payment_attempts.id
+    select payment_attempts.*
     from payment_attempts
     -- As index payment_attempts_unsent has them: most attempts were sent long ago.
     where payment_attempts.status in ('created', 'unknown')
@@ -8273,10 +8310,10 @@ declare
     v_deaf constant text[] := silent_gateways(p_livemode, 'look-up');
     v_gateway text;
     v_search refund_searches;
-    v_ids uuid[] := '{}';
+    v_probes refund_searches[] := '{}';
+    v_ids uuid[];
 begin
     foreach v_gateway in array v_deaf loop
-        exit when cardinality(v_ids) >= p_limit;
         continue when v_gateway = any(p_paused);
         select * into v_search
         from refund_searches
@@ -8284,18 +8321,24 @@ begin
         order by due_at
         limit 1
         for no key update skip locked;
-        if v_search.due_at is not null and may_ask_gateway(v_gateway, p_livemode, 'look-up') then
-            v_ids := v_ids || v_search.payment_attempt_id;
+        if found then
+            v_probes := v_probes || v_search;
         end if;
     end loop;
-    return v_ids || array(
+    v_ids := array(
         select payment_attempt_id
         from refund_searches
         where due_at <= clock_now() and livemode = p_livemode and gateway <> all(v_deaf || p_paused)
         order by due_at
-        limit p_limit - cardinality(v_ids)
+        limit p_limit
         for no key update skip locked
     );
+    v_ids := array(
+        select probe.payment_attempt_id from unnest(v_probes) as probe
+        where may_ask_gateway(probe.gateway, p_livemode, 'look-up')
+        limit p_limit
+    ) || v_ids;
+    return v_ids[:p_limit];
 end;
 $function$;
 comment on function lock_due_refund_searches(boolean,integer,text[]) is 'The payments whose refunds are due to be asked for and nobody has locked, the longest due first. Of those that wait for a gateway that is left alone there is one, which finds out whether it answers; of p_paused none.';
@@ -8310,12 +8353,12 @@ declare
     v_silent constant text[] := silent_gateways(p_livemode, 'refund');
     v_gateway text;
     v_refund refunds;
-    v_ids uuid[] := '{}';
+    v_probes refunds[] := '{}';
+    v_ids uuid[];
 begin
     for v_gateway in
-        select unnest(v_deaf) union select unnest(v_silent) except select unnest(p_paused)
+        select unnest(v_deaf || v_silent) except select unnest(p_paused) order by 1
     loop
-        exit when cardinality(v_ids) >= p_limit;
         select * into v_refund
         from refunds
         where next_check_at <= clock_now() and livemode = p_livemode and gateway = v_gateway
@@ -8323,20 +8366,26 @@ begin
         order by next_check_at
         limit 1
         for no key update skip locked;
-        if v_refund.id is not null and may_ask_about_refund(v_refund) then
-            v_ids := v_ids || v_refund.id;
+        if found then
+            v_probes := v_probes || v_refund;
         end if;
     end loop;
-    return v_ids || array(
+    v_ids := array(
         select id
         from refunds
         where next_check_at <= clock_now() and livemode = p_livemode
             and gateway <> all(v_deaf || p_paused)
             and (status in ('pending', 'succeeded') or gateway <> all(v_silent))
         order by next_check_at
-        limit p_limit - cardinality(v_ids)
+        limit p_limit
         for no key update skip locked
     );
+    v_ids := array(
+        select probe.id from unnest(v_probes) as probe
+        where may_ask_about_refund(probe)
+        limit p_limit
+    ) || v_ids;
+    return v_ids[:p_limit];
 end;
 $function$;
 comment on function lock_due_refunds(boolean,integer,text[]) is 'The refunds that are due to be asked about and nobody has locked, the longest due first. Of those that wait for a gateway that is left alone there is one, which finds out whether it answers; of p_paused none.';
@@ -8577,26 +8626,29 @@ CREATE OR REPLACE FUNCTION public.may_ask_about_attempt(p_attempt payment_attemp
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 begin
-    return may_ask_gateway(p_attempt.gateway, p_attempt.livemode, 'look-up')
-        and case
-            when is_being_captured(p_attempt)
-                then may_ask_gateway(p_attempt.gateway, p_attempt.livemode, 'capture')
-            else true
-        end;
+    if is_being_captured(p_attempt)
+        and not may_ask_gateway(p_attempt.gateway, p_attempt.livemode, 'capture')
+    then
+        return false;
+    end if;
+    return may_ask_gateway(p_attempt.gateway, p_attempt.livemode, 'look-up');
 end;
 $function$;
 comment on function may_ask_about_attempt(payment_attempts) is 'Whether its gateway answers look-ups, and takes captures where this is to be one.';
 
 CREATE OR REPLACE FUNCTION public.may_ask_about_refund(p_refund refunds)
  RETURNS boolean
- LANGUAGE sql
-BEGIN ATOMIC
- SELECT (may_ask_gateway((p_refund).gateway, (p_refund).livemode, 'look-up'::text) AND
-         CASE
-             WHEN ((p_refund).status = ANY (ARRAY['pending'::text, 'succeeded'::text])) THEN true
-             ELSE may_ask_gateway((p_refund).gateway, (p_refund).livemode, 'refund'::text)
-         END);
-END;
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if not may_ask_gateway(p_refund.gateway, p_refund.livemode, 'look-up') then
+        return false;
+    end if;
+    return p_refund.status in ('pending', 'succeeded')
+        or may_ask_gateway(p_refund.gateway, p_refund.livemode, 'refund');
+end;
+$function$;
 comment on function may_ask_about_refund(refunds) is 'Whether its gateway answers look-ups, and takes refunds where this one may have to be sent.';
 
 CREATE OR REPLACE FUNCTION public.may_ask_gateway(p_gateway text, p_livemode boolean, p_operation text)
@@ -8622,7 +8674,7 @@ begin
     return found;
 end;
 $function$;
-comment on function may_ask_gateway(text,boolean,text) is 'Whether a gateway is to be asked. Of a silent one, one caller in half a minute is told yes.';
+comment on function may_ask_gateway(text,boolean,text) is 'Whether a gateway is to be asked. Of a silent one, one caller in half a minute is told yes. Who asks for several locks their circuits in the order of their keys, after all rows that it may have to wait for.';
 
 CREATE OR REPLACE FUNCTION public.may_capture_less(p_attempt payment_attempts)
  RETURNS boolean
@@ -10582,35 +10634,6 @@ begin
 end;
 $function$;
 comment on function postpone_gateway_event(gateway_events,text) is 'Ten tries in about four hours, then a person looks.';
-
-CREATE OR REPLACE FUNCTION public.probing_autopay_charges(p_livemode boolean)
- RETURNS uuid[]
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_gateway text;
-    v_ids uuid[] := '{}';
-begin
-    for v_gateway in select gateways_to_probe(p_livemode, 'charge') loop
-        v_ids := v_ids || array(
-            select charge.id from autopay_charges as charge
-            inner join autopay_mandates as mandate on mandate.id = charge.autopay_mandate_id
-            where mandate.gateway = v_gateway and mandate.status = 'active'
-                and charge.livemode = p_livemode
-                and (
-                    charge.lease_until <= clock_now()
-                    or charge.status = 'due' and charge.next_try_at <= clock_now()
-                )
-            order by coalesce(charge.lease_until, charge.next_try_at)
-            limit 1
-            for no key update of charge skip locked
-        );
-    end loop;
-    return v_ids;
-end;
-$function$;
-comment on function probing_autopay_charges(boolean) is 'Of each silent gateway that may be asked once the charge that has waited longest.';
 
 CREATE OR REPLACE FUNCTION public.publication_delay(p_attempts integer)
  RETURNS interval
@@ -12887,7 +12910,7 @@ CREATE OR REPLACE FUNCTION public.silent_gateways(p_livemode boolean, p_operatio
  LANGUAGE sql
  STABLE
 BEGIN ATOMIC
- SELECT COALESCE(array_agg(gateway_circuits.gateway), '{}'::text[]) AS "coalesce"
+ SELECT COALESCE(array_agg(gateway_circuits.gateway ORDER BY gateway_circuits.gateway), '{}'::text[]) AS "coalesce"
     FROM gateway_circuits
    WHERE ((gateway_circuits.livemode = silent_gateways.p_livemode) AND (gateway_circuits.operation = silent_gateways.p_operation) AND (gateway_circuits.opened_at IS NOT NULL));
 END;

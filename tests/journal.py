@@ -45,7 +45,7 @@ class Lock(NamedTuple):
     table: str
     row: Place
     is_new: bool  # the transaction wrote it, so that nobody else can want it
-    id: str | None = None  # where the row is still there
+    id: str | None = None  # its primary key, where the row is still there
 
 
 @dataclass
@@ -127,17 +127,22 @@ TABLES = """
 select pg_relation_filenode(oid), relname from pg_class
 where relkind = 'r' and relnamespace = 'public'::regnamespace
 """
-TABLES_WITH_IDS = f"""
-{TABLES} and exists (
-    select from pg_attribute where attrelid = pg_class.oid and attname = 'id' and attnum > 0
+KEYS = """
+select pg_relation_filenode(indrelid), indrelid::regclass::text, (
+    select string_agg(quote_ident(attname), ', ' order by place)
+    from unnest(indkey) with ordinality as part (number, place)
+    inner join pg_attribute on attrelid = indrelid and attnum = number
 )
+from pg_index inner join pg_class on pg_class.oid = indrelid
+where indisprimary and relnamespace = 'public'::regnamespace
 """
 
 
 def _ids(connection: psycopg.Connection[Any]) -> Iterator[tuple[Place, str]]:
     """Tell the ids of the rows that are there now, by their places."""
-    for relation, table in connection.execute(TABLES_WITH_IDS).fetchall():
-        for place, row_id in connection.execute(f"select ctid::text, id::text from {table}"):
+    for relation, table, key in connection.execute(KEYS).fetchall():
+        ids = f"select ctid::text, concat_ws(' ', {key}) from {table}"
+        for place, row_id in connection.execute(ids):
             block, offset = place.strip("()").split(",")
             yield Place(relation, int(block), int(offset)), row_id
 

@@ -12,7 +12,7 @@ from books import ROOT
 from journal import Lock, Transaction
 
 # Of these one call locks several, and nothing else keeps two such calls apart.
-IN_ORDER_OF_ID = ("payment_intents", "ledger_accounts")
+IN_ORDER_OF_ID = ("payment_intents", "ledger_accounts", "gateway_circuits")
 
 ROW = re.compile(r"^\| (\d+|any) \| [^|]+ \| ([^|]+) \|", re.MULTILINE)
 

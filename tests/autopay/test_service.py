@@ -108,6 +108,19 @@ def test_a_silent_gateway_is_asked_again_under_the_same_keys(town: Town, silence
     town.check()
 
 
+def test_a_gateway_that_answers_again_is_asked_for_all_that_waited(town: Town) -> None:
+    town.at(DUE)
+    with town.connect() as db:
+        db.execute(
+            "insert into gateway_circuits (gateway, livemode, operation, failures, opened_at)"
+            " values ('stripe', false, 'charge', 5, clock_now() - interval '31 seconds')"
+        )
+
+    assert town.tick() == {"claimed": 3, "paid": 3}
+    assert town.fault.calls.count("ClaimAutopayCharges") == 3  # a probe, the others, and none
+    town.check()
+
+
 def test_a_refusal_of_the_gateway_is_a_failed_try(town: Town, monkeypatch) -> None:
     def refuse(_: object) -> Finding:
         raise GatewayRefusedError("no such customer")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import UUID
 
 import lock_order
 import psycopg
@@ -11,6 +12,8 @@ from bank_transfers.test_hammer import opened, said
 from books import settle
 from journal import Journal
 from money_back import Desk
+from orders.conftest import Office
+from orders.test_order_events import PLACED, READY, TERMS, hear, save_card
 from psycopg.rows import dict_row
 
 FUNCTION = """
@@ -115,3 +118,91 @@ def test_receipts_of_one_payment_lock_before_the_accounts(database: str, journal
     calls = journal.read(database.rpartition("/")[2])
     assert lock_order.breaches(one for one in calls if len(one.calls) == 1) == []
     assert [one for one in calls if one.calls == ["approve_bank_transfer"]]
+
+
+# Circuits: who finds out whether gateways answer again has locked all that it may have to wait for
+
+SILENT = """
+insert into gateway_circuits (gateway, livemode, operation, failures, opened_at)
+select gateway, false, operation, 5, clock_now() - interval '31 seconds'
+from unnest(array['stripe', 'razorpay', 'payu']) as gateway,
+    unnest(array['refund', 'look-up', 'charge', 'capture']) as operation
+order by gateway desc, operation desc
+"""
+SPREAD = """
+with numbered as (select id, row_number() over (order by id)::integer as number from {table})
+update {table}
+set gateway = (array['stripe', 'razorpay', 'payu', 'cashfree'])[1 + number % 4], {changes}
+from numbered where numbered.id = {table}.id
+"""
+
+
+def due_attempts(desk: Desk) -> dict[str, object]:
+    held = "status = 'authorized', gateway_payment_id = number, amount_to_capture = amount"
+    due = f"{held}, next_check_at = clock_now()"
+    desk.db.execute(SPREAD.format(table="payment_attempts", changes=due))
+    return {"limit": 20}
+
+
+def due_refunds(desk: Desk) -> dict[str, object]:
+    for number in range(8):
+        paid = do(desk, "open", key=f"paid-{number}")
+        do(desk, "receive", attempt_id=paid["payment_attempt_id"], gateway_session_id=None)
+        do(desk, "refund", intent_id=paid["payment_intent_id"], amount=100, key=f"re-{number}")
+    desk.db.execute(SPREAD.format(table="refunds", changes="next_check_at = clock_now()"))
+    return {"limit": 20}
+
+
+def due_searches(desk: Desk) -> dict[str, object]:
+    desk.db.execute(SPREAD.format(table="payment_attempts", changes="status = 'pending'"))
+    desk.db.execute(
+        "insert into refund_searches"
+        " (payment_attempt_id, organization_id, gateway, livemode, began_at, due_at)"
+        " select id, organization_id, gateway, livemode, clock_now(), clock_now()"
+        " from payment_attempts"
+    )
+    return {"limit": 20}
+
+
+def due_charges(desk: Desk) -> dict[str, object]:
+    office = Office(desk.db, desk.session, UUID(desk.session["x-hasura-organization-id"]))
+    with desk.db.transaction():
+        desk.db.execute("update customers set external_id = 'SHP-1'")
+        save_card(desk.db, office)
+    for number in range(8):
+        with desk.db.transaction():
+            hear(office, PLACED, reference=f"ord-{number}", **TERMS | {"currency": "USD"})
+            hear(office, READY, reference=f"ord-{number}")
+    desk.db.execute(SPREAD.format(table="payment_attempts", changes="checks = 0"))
+    desk.db.execute("update clock set skew_seconds = skew_seconds + 120")
+    return {"limit": 20}
+
+
+def returning_payer(desk: Desk) -> dict[str, object]:
+    paid = do(desk, "open", key="returns")
+    return {"payment_intent_id": paid["payment_intent_id"]}
+
+
+CLAIMS = {
+    "claim_payment_checks": (due_attempts, 6),
+    "claim_refund_checks": (due_refunds, 6),
+    "claim_refund_searches": (due_searches, 3),
+    "claim_order_charges": (due_charges, 3),
+    "claim_return_checks": (returning_payer, 1),
+}
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_who_probes_gateways_locks_their_circuits_last(
+    desk: Desk, journal: Journal, claim: str
+) -> None:
+    prepare, probed = CLAIMS[claim]
+    asked = prepare(desk)
+    desk.db.execute(SILENT)
+    journal.begin()
+    with desk.db.transaction():
+        assert desk.call(claim, **asked)
+
+    (call,) = [one for one in journal.read(desk.db.info.dbname) if one.calls]
+    assert [lock.table for lock in call.locks].count("gateway_circuits") == probed
+    assert list(lock_order.breaches([call])) == []

@@ -532,12 +532,12 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 begin
-    return may_ask_gateway(p_attempt.gateway, p_attempt.livemode, 'look-up')
-        and case
-            when is_being_captured(p_attempt)
-                then may_ask_gateway(p_attempt.gateway, p_attempt.livemode, 'capture')
-            else true
-        end;
+    if is_being_captured(p_attempt)
+        and not may_ask_gateway(p_attempt.gateway, p_attempt.livemode, 'capture')
+    then
+        return false;
+    end if;
+    return may_ask_gateway(p_attempt.gateway, p_attempt.livemode, 'look-up');
 end;
 $$;
 comment on function may_ask_about_attempt is
@@ -556,34 +556,34 @@ declare
     v_paused constant text[] := array(select jsonb_array_elements_text(p_paused));
     v_silent constant text[] := silent_gateways(v_livemode, 'look-up');
     v_not_capturing constant text[] := silent_gateways(v_livemode, 'capture');
-    v_probed text;
-    v_ids uuid[] := '{}';
+    v_probes payment_attempts[];
+    v_ids uuid[];
     v_attempt payment_attempts;
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
 
     -- What waits for a silent gateway stays due, but for one that finds out whether it answers.
-    for v_probed in
-        select unnest(v_silent) union select unnest(v_not_capturing) except select unnest(v_paused)
-    loop
-        exit when cardinality(v_ids) >= p_limit;
-        select * into v_attempt
-        from lock_due_attempts(v_livemode, 1, v_silent, v_not_capturing, v_probed);
-        if v_attempt.id is not null and may_ask_about_attempt(v_attempt) then
-            v_ids := v_ids || v_attempt.id;
-        end if;
-    end loop;
-    v_ids := v_ids || array(
-        select id
-        from lock_due_attempts(
-            v_livemode, p_limit - cardinality(v_ids), v_silent || v_paused, v_not_capturing
-        )
+    v_probes := array(
+        select lock_due_attempts(v_livemode, 1, v_silent, v_not_capturing, silent.gateway)
+        from (
+            select unnest(v_silent || v_not_capturing) except select unnest(v_paused) order by 1
+        ) as silent (gateway)
     );
+    v_ids := array(
+        select id
+        from lock_due_attempts(v_livemode, p_limit, v_silent || v_paused, v_not_capturing)
+    );
+    v_ids := array(
+        select probe.id
+        from unnest(v_probes) as probe
+        where may_ask_about_attempt(probe)
+        limit p_limit
+    ) || v_ids;
     for v_attempt in
         update payment_attempts
         set checks = checks + 1, next_check_at = next_payment_check(payment_attempts)
-        where id = any(v_ids)
+        where id = any(v_ids[:p_limit])
         returning *
     loop
         if v_attempt.next_check_at is null
@@ -702,18 +702,31 @@ returns setof payment_attempts
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
+declare
+    v_attempts payment_attempts[];
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
+    v_attempts := array(
+        select payment_attempts
+        from payment_attempts
+        where payment_intent_id = p_payment_intent_id
+            and livemode::text = hasura_session ->> 'x-hasura-livemode'
+            and status in ('created', 'unknown', 'pending', 'processing', 'authorized')
+            and coalesce(returned_at <= clock_now() - interval '5 seconds', true)
+        order by id
+        for no key update
+    );
 
     return query
     update payment_attempts
     set returned_at = clock_now()
-    where payment_intent_id = p_payment_intent_id
-        and livemode::text = hasura_session ->> 'x-hasura-livemode'
-        and status in ('created', 'unknown', 'pending', 'processing', 'authorized')
-        and coalesce(returned_at <= clock_now() - interval '5 seconds', true)
-        and may_ask_gateway(gateway, livemode, 'look-up')
+    where id = any(array(
+        select attempt.id
+        -- Sorted before it is asked: circuits have their order, too.
+        from (select * from unnest(v_attempts) order by gateway offset 0) as attempt
+        where may_ask_gateway(attempt.gateway, attempt.livemode, 'look-up')
+    ))
     returning *;
 end;
 $$;

@@ -2,7 +2,6 @@ drop function choose_gateway;
 drop function note_gateway_answer;
 drop function note_gateway_silence;
 drop function is_gateway_failing;
-drop function gateways_to_probe;
 drop function silent_gateways;
 drop function may_ask_gateway;
 drop function close_gateway_circuit;

@@ -153,36 +153,19 @@ begin
 end;
 $$;
 comment on function may_ask_gateway is
-'Whether a gateway is to be asked. Of a silent one, one caller in half a minute is told yes.';
+'Whether a gateway is to be asked. Of a silent one, one caller in half a minute is told yes. Who asks for '
+'several locks their circuits in the order of their keys, after all rows that it may have to wait for.';
 
 create function silent_gateways(p_livemode boolean, p_operation text) returns text[]
 language sql stable
 begin atomic
-select coalesce(array_agg(gateway_circuits.gateway), '{}')
+select coalesce(array_agg(gateway_circuits.gateway order by gateway_circuits.gateway), '{}')
 from gateway_circuits
 where gateway_circuits.livemode = p_livemode and gateway_circuits.operation = p_operation
     and gateway_circuits.opened_at is not null;
 end;
 comment on function silent_gateways is
 'The gateways that are left alone at an operation, for who claims work for many; nearly always none.';
-
-create function gateways_to_probe(p_livemode boolean, p_operation text) returns setof text
-language plpgsql volatile
-set search_path = public, pg_temp
-as $$
-declare
-    v_gateway text;
-begin
-    foreach v_gateway in array silent_gateways(p_livemode, p_operation) loop
-        if may_ask_gateway(v_gateway, p_livemode, p_operation) then
-            return next v_gateway;
-        end if;
-    end loop;
-end;
-$$;
-comment on function gateways_to_probe is
-'The silent gateways that the caller is to ask once, to see whether they answer again; nobody else is '
-'answered them in the next half minute.';
 
 create function is_gateway_failing(p_attempt payment_attempts) returns boolean
 language sql stable

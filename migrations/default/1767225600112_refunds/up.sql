@@ -792,15 +792,17 @@ comment on function surplus_refund_postings is
 'capture.';
 
 create function may_ask_about_refund(p_refund refunds) returns boolean
-language sql volatile
-begin atomic
-select
-    may_ask_gateway(p_refund.gateway, p_refund.livemode, 'look-up')
-    and case
-        when p_refund.status in ('pending', 'succeeded') then true
-        else may_ask_gateway(p_refund.gateway, p_refund.livemode, 'refund')
-    end;
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    if not may_ask_gateway(p_refund.gateway, p_refund.livemode, 'look-up') then
+        return false;
+    end if;
+    return p_refund.status in ('pending', 'succeeded')
+        or may_ask_gateway(p_refund.gateway, p_refund.livemode, 'refund');
 end;
+$$;
 comment on function may_ask_about_refund is
 'Whether its gateway answers look-ups, and takes refunds where this one may have to be sent.';
 
@@ -866,12 +868,12 @@ declare
     v_silent constant text[] := silent_gateways(p_livemode, 'refund');
     v_gateway text;
     v_refund refunds;
-    v_ids uuid[] := '{}';
+    v_probes refunds[] := '{}';
+    v_ids uuid[];
 begin
     for v_gateway in
-        select unnest(v_deaf) union select unnest(v_silent) except select unnest(p_paused)
+        select unnest(v_deaf || v_silent) except select unnest(p_paused) order by 1
     loop
-        exit when cardinality(v_ids) >= p_limit;
         select * into v_refund
         from refunds
         where next_check_at <= clock_now() and livemode = p_livemode and gateway = v_gateway
@@ -879,20 +881,26 @@ begin
         order by next_check_at
         limit 1
         for no key update skip locked;
-        if v_refund.id is not null and may_ask_about_refund(v_refund) then
-            v_ids := v_ids || v_refund.id;
+        if found then
+            v_probes := v_probes || v_refund;
         end if;
     end loop;
-    return v_ids || array(
+    v_ids := array(
         select id
         from refunds
         where next_check_at <= clock_now() and livemode = p_livemode
             and gateway <> all(v_deaf || p_paused)
             and (status in ('pending', 'succeeded') or gateway <> all(v_silent))
         order by next_check_at
-        limit p_limit - cardinality(v_ids)
+        limit p_limit
         for no key update skip locked
     );
+    v_ids := array(
+        select probe.id from unnest(v_probes) as probe
+        where may_ask_about_refund(probe)
+        limit p_limit
+    ) || v_ids;
+    return v_ids[:p_limit];
 end;
 $$;
 comment on function lock_due_refunds is

@@ -86,10 +86,10 @@ declare
     v_deaf constant text[] := silent_gateways(p_livemode, 'look-up');
     v_gateway text;
     v_search refund_searches;
-    v_ids uuid[] := '{}';
+    v_probes refund_searches[] := '{}';
+    v_ids uuid[];
 begin
     foreach v_gateway in array v_deaf loop
-        exit when cardinality(v_ids) >= p_limit;
         continue when v_gateway = any(p_paused);
         select * into v_search
         from refund_searches
@@ -97,18 +97,24 @@ begin
         order by due_at
         limit 1
         for no key update skip locked;
-        if v_search.due_at is not null and may_ask_gateway(v_gateway, p_livemode, 'look-up') then
-            v_ids := v_ids || v_search.payment_attempt_id;
+        if found then
+            v_probes := v_probes || v_search;
         end if;
     end loop;
-    return v_ids || array(
+    v_ids := array(
         select payment_attempt_id
         from refund_searches
         where due_at <= clock_now() and livemode = p_livemode and gateway <> all(v_deaf || p_paused)
         order by due_at
-        limit p_limit - cardinality(v_ids)
+        limit p_limit
         for no key update skip locked
     );
+    v_ids := array(
+        select probe.payment_attempt_id from unnest(v_probes) as probe
+        where may_ask_gateway(probe.gateway, p_livemode, 'look-up')
+        limit p_limit
+    ) || v_ids;
+    return v_ids[:p_limit];
 end;
 $$;
 comment on function lock_due_refund_searches is

@@ -22,7 +22,7 @@ drop function lock_autopay_charges;
 drop function begin_autopay_attempts;
 drop view autopay_orders;
 drop function claim_autopay_charges;
-drop function probing_autopay_charges;
+drop function lock_autopay_probes;
 drop function pass_over_paused_months;
 drop function give_up_on_payers;
 drop function list_missed_autopay_charge;

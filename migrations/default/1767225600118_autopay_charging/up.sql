@@ -175,33 +175,42 @@ comment on function pass_over_paused_months is
 
 -- Charging ---------------------------------------------------------------------------------------
 
-create function probing_autopay_charges(p_livemode boolean) returns uuid[]
+create function lock_autopay_probes(p_livemode boolean, p_silent text[]) returns uuid[]
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
     v_gateway text;
+    v_waiting uuid;
+    v_gateways text[] := '{}';
     v_ids uuid[] := '{}';
 begin
-    for v_gateway in select gateways_to_probe(p_livemode, 'charge') loop
-        v_ids := v_ids || array(
-            select charge.id from autopay_charges as charge
-            inner join autopay_mandates as mandate on mandate.id = charge.autopay_mandate_id
-            where mandate.gateway = v_gateway and mandate.status = 'active'
-                and charge.livemode = p_livemode
-                and (
-                    charge.lease_until <= clock_now()
-                    or charge.status = 'due' and charge.next_try_at <= clock_now()
-                )
-            order by coalesce(charge.lease_until, charge.next_try_at)
-            limit 1
-            for no key update of charge skip locked
-        );
+    foreach v_gateway in array p_silent loop
+        select charge.id into v_waiting
+        from autopay_charges as charge
+        inner join autopay_mandates as mandate on mandate.id = charge.autopay_mandate_id
+        where mandate.gateway = v_gateway and mandate.status = 'active'
+            and charge.livemode = p_livemode
+            and (
+                charge.lease_until <= clock_now()
+                or charge.status = 'due' and charge.next_try_at <= clock_now()
+            )
+        order by coalesce(charge.lease_until, charge.next_try_at)
+        limit 1
+        for no key update of charge skip locked;
+        if found then
+            v_gateways := v_gateways || v_gateway;
+            v_ids := v_ids || v_waiting;
+        end if;
     end loop;
-    return v_ids;
+    return array(
+        select probe.id
+        from unnest(v_gateways, v_ids) as probe (gateway, id)
+        where may_ask_gateway(probe.gateway, p_livemode, 'charge')
+    );
 end;
 $$;
-comment on function probing_autopay_charges is
+comment on function lock_autopay_probes is
 'Of each silent gateway that may be asked once the charge that has waited longest.';
 
 create function claim_autopay_charges(
@@ -241,7 +250,7 @@ begin
         for no key update of autopay_charges skip locked
     );
     if cardinality(v_silent) > 0 then
-        v_ids := v_ids || probing_autopay_charges(v_livemode);
+        v_ids := v_ids || lock_autopay_probes(v_livemode, v_silent);
     end if;
     return query
     update autopay_charges

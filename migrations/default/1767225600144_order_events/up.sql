@@ -422,7 +422,7 @@ comment on function follow_order is
 
 create function lock_due_order_charges(
     p_livemode boolean, p_limit integer, p_silent text[], p_probed text default null
-) returns setof uuid
+) returns setof payment_attempts
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
@@ -430,7 +430,7 @@ declare
     v_before constant timestamptz := clock_now() - interval '1 minute';  -- once, not for each
 begin
     return query
-    select payment_attempts.id
+    select payment_attempts.*
     from payment_attempts
     -- As index payment_attempts_unsent has them: most attempts were sent long ago.
     where payment_attempts.status in ('created', 'unknown')
@@ -461,24 +461,27 @@ declare
     v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
     v_paused constant text[] := array(select jsonb_array_elements_text(p_paused));
     v_silent constant text[] := silent_gateways(v_livemode, 'charge');
-    v_probed text;
-    v_due uuid[];
-    v_ids uuid[] := '{}';
+    v_probes payment_attempts[];
+    v_ids uuid[];
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
-    for v_probed in select unnest(v_silent) except select unnest(v_paused) loop
-        exit when cardinality(v_ids) >= p_limit;
-        v_due := array(select lock_due_order_charges(v_livemode, 1, v_silent, v_probed));
-        if cardinality(v_due) > 0 and may_ask_gateway(v_probed, v_livemode, 'charge') then
-            v_ids := v_ids || v_due;
-        end if;
-    end loop;
-    v_ids := v_ids || array(
-        select lock_due_order_charges(
-            v_livemode, p_limit - cardinality(v_ids), v_silent || v_paused
-        )
+    v_probes := array(
+        select lock_due_order_charges(v_livemode, 1, v_silent, silent.gateway)
+        from (
+            select unnest(v_silent) except select unnest(v_paused) order by 1
+        ) as silent (gateway)
     );
+    v_ids := array(
+        select id from lock_due_order_charges(v_livemode, p_limit, v_silent || v_paused)
+    );
+    v_ids := array(
+        select probe.id
+        from unnest(v_probes) as probe
+        where may_ask_gateway(probe.gateway, v_livemode, 'charge')
+        limit p_limit
+    ) || v_ids;
+    v_ids := v_ids[:p_limit];
     update payment_attempts set updated_at = clock_now() where id = any(v_ids);
     return query select * from order_charges where id = any(v_ids);
 end;
