@@ -903,14 +903,16 @@ create table dispute_polls (
     begun_at timestamp with time zone not null,
     due_at timestamp with time zone not null,
     complete_until timestamp with time zone,
+    reports_until date not null default ((clock_now() - '36:00:00'::interval) AT TIME ZONE 'UTC'::text)::date,
     constraint dispute_polls_pkey PRIMARY KEY (gateway, livemode)
 );
-comment on table dispute_polls is 'How far each gateway has been asked for disputes, and for refunds that were made there: neither is anybody''s answer to a call of ours, so what no webhook told of is found only by asking for its list, or, where there is none of disputes, about each that is open.';
+comment on table dispute_polls is 'How far each gateway has been asked for disputes, and for refunds that were made there: neither is anybody''s answer to a call of ours, so what no webhook told of is found only by asking for its list, or, where there is none of disputes, about each that is open, and in the reports of what it settled.';
 comment on column dispute_polls.ask_since is 'From when on the gateway''s list is read this time, where it has one.';
 comment on column dispute_polls.refunds_since is 'From when on its list of new refunds is read this time, where it has one: for those that somebody made there, and of which no message came.';
 comment on column dispute_polls.begun_at is 'When the gateway was last asked.';
 comment on column dispute_polls.due_at is 'When it is asked next: an hour later, or soon where a message that proves nothing speaks of a dispute.';
 comment on column dispute_polls.complete_until is 'When the last poll that came to its end began: what the gateway can be asked for was in our books then; null while none did.';
+comment on column dispute_polls.reports_until is 'The last day whose settlement report was read, where one is: of a gateway without a list by time of disputes, or of new refunds.';
 grant select on dispute_polls to munim_hasura;
 
 create table dispute_steps (
@@ -6372,6 +6374,25 @@ end;
 $function$;
 comment on function end_refund_search(json,uuid,boolean) is 'The gateway has listed the refunds of a payment, and what our books had not is kept. Where there was nothing of the kind it is asked once more an hour later, for a list may lag, and then no more.';
 grant execute on function end_refund_search(json,uuid,boolean) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.end_report(hasura_session json, p_gateway text, p_day date)
+ RETURNS SETOF dispute_polls
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    return query
+    update dispute_polls
+    set reports_until = greatest(reports_until, p_day)
+    where gateway = p_gateway and livemode::text = hasura_session ->> 'x-hasura-livemode'
+    returning *;
+end;
+$function$;
+comment on function end_report(json,text,date) is 'A gateway''s report of what it settled on a day was read to its end, and what our books have not is being asked for. Called twice, or for an earlier day: nothing.';
+grant execute on function end_report(json,text,date) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.expected_gateway_fee(p_gateway text, p_method text, p_amount bigint, p_currency text, p_at timestamp with time zone)
  RETURNS bigint

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from threading import Event, Lock
 from typing import Any
@@ -133,7 +133,7 @@ class Hasura:
         try:
             with psycopg.connect(self.url, row_factory=dict_row) as db:
                 rows = self._ask(db, root, variables)
-                return [self._shape(db, row) for row in rows]
+                return [self._shape(db, row) | self._lists(db, root, row) for row in rows]
         except psycopg.Error as failure:
             refusal = from_database(str(failure.diag.message_primary))
             if refusal is None:
@@ -157,6 +157,21 @@ class Hasura:
         condition, values = where(argument.value, variables)
         query = f"select * from {root.name.value} where {condition}"
         return db.execute(query, values).fetchall()
+
+    def _lists(self, db: Any, root: FieldNode, row: dict[str, Any]) -> dict[str, Any]:
+        """Answer what is asked for of an attempt's refunds and disputes."""
+        assert root.selection_set
+        fields = [one for one in root.selection_set.selections if isinstance(one, FieldNode)]
+        names = {one.name.value for one in fields} & {"refunds", "disputes"}
+        return {
+            name: [
+                {column: plain(value) for column, value in one.items()}
+                for one in db.execute(
+                    f"select * from {name} where payment_attempt_id = %s", [row["id"]]
+                ).fetchall()
+            ]
+            for name in names
+        }
 
     def _shape(self, db: Any, row: dict[str, Any]) -> dict[str, Any]:
         """As Hasura prints it, beside an attempt its payment, and beside a refund its attempt."""
@@ -204,7 +219,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, int | UUID | Decimal):
         return str(value)
-    return value.isoformat() if isinstance(value, datetime) else value
+    return value.isoformat() if isinstance(value, date) else value
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Disputes that no webhook told of: the gateways are asked, and each is kept as it stands.
 
-So are refunds that somebody made at a gateway, past us, where it lists them by time.
+So are refunds that somebody made at a gateway, past us, where it lists them by time; where it does
+not, its settlement reports tell of them.
 """
 
 import logging
@@ -13,6 +14,7 @@ from app.context import Context
 from app.errors import GatewayUnavailableError
 from app.failures import kept_apart
 from app.gateways import Capability, Finding, Gateway
+from app.payments import reports
 
 log = logging.getLogger(__name__)
 
@@ -23,29 +25,36 @@ def poll(ctx: Context, poll: dict[str, Any]) -> int:
     Where it lists them by time the list is read, the newest first; else it is asked about each that
     is open in our books. What is known already changes nothing. A poll counts as done at its end
     only: a list that time cut short is read again in full, and of the open ones those that were not
-    asked about come first the next time. Answers how many were kept.
+    asked about come first the next time. What it settled is read after that. Answers how many were
+    kept.
     """
-    gateway = ctx.gateway(poll["gateway"])
-    if Capability.DISPUTES in gateway.capabilities:
-        found = _listed(ctx, gateway, poll)
-    elif Capability.PAYMENT_DISPUTES in gateway.capabilities:
-        found = _open_ones(ctx, gateway, poll)
-    else:
-        return 0
     kept = 0
-    for finding in found:
-        inbox.keep(ctx, poll["gateway"], finding, "look-up")
-        kept += 1
-        if _is_over():
-            return kept
-    listed = _new_refunds(ctx, gateway, poll)
-    for brought in outside_refunds.bring_new(ctx, poll["gateway"], listed):
+    for brought in _all_told(ctx, ctx.gateway(poll["gateway"]), poll):
         kept += brought
         if _is_over():
-            return kept
-    if not _is_over():
-        ctx.hasura.run("EndDisputePoll", gateway=poll["gateway"], begunAt=poll["begun_at"])
+            break
     return kept
+
+
+def _all_told(ctx: Context, gateway: Gateway, poll: dict[str, Any]) -> Iterator[int]:
+    """Keep it part by part; whoever asks may have no more time after any of them."""
+    for finding in _disputes(ctx, gateway, poll):
+        inbox.keep(ctx, poll["gateway"], finding, "look-up")
+        yield 1
+    listed = _new_refunds(ctx, gateway, poll)
+    yield from outside_refunds.bring_new(ctx, poll["gateway"], listed)
+    if _is_over():
+        return
+    ctx.hasura.run("EndDisputePoll", gateway=poll["gateway"], begunAt=poll["begun_at"])
+    with circuits.reading_disputes(ctx, poll):
+        yield from reports.read(ctx, gateway, poll)
+
+
+def _disputes(ctx: Context, gateway: Gateway, poll: dict[str, Any]) -> Iterator[Finding]:
+    if Capability.DISPUTES in gateway.capabilities:
+        yield from _listed(ctx, gateway, poll)
+    elif Capability.PAYMENT_DISPUTES in gateway.capabilities:
+        yield from _open_ones(ctx, gateway, poll)
 
 
 def _is_over() -> bool:

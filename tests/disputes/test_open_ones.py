@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import psycopg
@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from app import budget
 from app.errors import GatewayRefusedError, GatewayUnavailableError
-from app.gateways import Capability, Finding, Money, Outcome, Subject
+from app.gateways import Capability, Finding, Money, Outcome, SettlementLine, Subject
 from app.payments import disputes as disputes_of
 from app.payments.crons import check_disputes
 
@@ -52,6 +52,9 @@ class Teller:
     # What happens once while it answers.
     meanwhile: list[Callable[[], object]] = field(default_factory=list)
     takes_all_the_time: bool = False
+
+    def settlements(self, _: date) -> Iterator[SettlementLine]:
+        yield from ()
 
     def find_payment_disputes(self, gateway_payment_id: str) -> list[Finding]:
         answer = self.fault.around("gateway", lambda: self._known(gateway_payment_id))

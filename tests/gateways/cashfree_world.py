@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from uuid import uuid4
 
 from gateways.world import DAY, Ask, Payer, Refunds, Stage
 
@@ -10,7 +9,6 @@ from app.gateways import Charge, Checkout, Finding, Outcome, Return
 from app.gateways.cashfree import Adapter, Settings
 from app.gateways.cashfree.findings import order_of
 from app.gateways.cashfree.words import INDIA
-from app.money import Money
 
 CLIENT, SECRET = "TEST_client_for_the_tests", "cfsk_ma_test_for_the_tests"
 OPTIONS = ("--key", f"cashfree={CLIENT}", "--secret", f"cashfree={SECRET}")
@@ -89,10 +87,8 @@ class CashfreeWorld:
         self.stage.control(path, {"outcome": str(outcome)})
 
     def refund_there(self, payment: Finding, amount: int) -> None:
-        """Ask for it as the merchant's console does, under a name that is none of ours."""
-        path = f"/orders/{order_of(payment.gateway_payment_id or '')}/refunds"
-        named = {"refund_id": f"console{uuid4().hex[:8]}", "refund_speed": "STANDARD"}
-        self.adapter.http.send(path, {**named, "refund_amount": Money(amount, "INR").decimal})
+        path = f"/orders/{order_of(payment.gateway_payment_id or '')}/refund"
+        assert "refund_id" in self.stage.control(path, {"amount": amount})
 
     def settle(self) -> None:
         """Settle at an hour when India's day, by which Cashfree reports, is the world's, too."""

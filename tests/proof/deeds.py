@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gateways.world import DAY
 from proof.cases import Case
-from proof.shops import AMOUNT, At, Shop
+from proof.shops import AMOUNT, PART, At, Shop
 from proof.visits import world_of
 
 from app.gateways import Finding, Outcome, Subject
@@ -166,6 +166,20 @@ def lose(at: At, case: Case) -> None:
         subject=Subject.DISPUTE, outcome=Outcome.OPENED, gateway_dispute_id=opened["id"]
     )
     world_of(case, at.gateway).decide(finding, Outcome.LOST)
+
+
+def refund_there(at: At, case: Case) -> None:
+    world_of(case, at.gateway).refund_there(payment_of(case), PART)
+
+
+def wait_for_noon(case: Case) -> None:
+    """Begin at an hour from which the same days are over later, in whichever case."""
+    now = world_of(case, case.flow.gateways[0]).stage.now()
+    case.stage.advance(DAY - (now.hour * 60 + now.minute) * 60 + 12 * 3600)
+
+
+def settle(at: At, case: Case) -> None:
+    world_of(case, at.gateway).settle()
 
 
 def read_the_list(at: At, case: Case) -> None:

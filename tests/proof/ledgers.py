@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from app.gateways.cashfree.words import ours
 from app.gateways.payu import references
 
 Object = Mapping[str, Any]
@@ -91,7 +92,7 @@ LEDGERS: Mapping[str, Ledger] = {
         "payment",
         _of_cashfree,
         lambda one: SentBack(
-            str(UUID(one["refund_id"])),
+            ours(one["refund_id"]),
             one["amount"],
             one["status"] == "SUCCESS",
             one["status"] in {"FAILED", "CANCELLED"},

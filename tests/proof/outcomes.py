@@ -122,6 +122,25 @@ def is_lost(case: Case) -> list[str]:
     return [] if fine else [f"the books say {rows}"]
 
 
+def is_disputed(case: Case) -> list[str]:
+    """What a bank disputes is booked, as soon as anybody can know of it."""
+    rows = case.sql(
+        "select status, amount::int from disputes where payment_intent_id = %s",
+        case.facts["payment_intent_id"],
+    )
+    return [] if rows == [{"status": "opened", "amount": AMOUNT}] else [f"the books say {rows}"]
+
+
+def is_back_there(case: Case) -> list[str]:
+    """What somebody sent back at the gateway is booked once, as the gateway's own."""
+    rows = case.sql(
+        "select requested_by, status, amount::int from refunds where payment_intent_id = %s",
+        case.facts["payment_intent_id"],
+    )
+    wanted = [{"requested_by": "gateway", "status": "succeeded", "amount": PART}]
+    return [] if rows == wanted else [f"the books say {rows}"]
+
+
 def second_goes_back(case: Case) -> list[str]:
     """What was paid on one page beyond the order is surplus, and sent back, each payment once."""
     rows, charges = rows_of(case), case.charges()

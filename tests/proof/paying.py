@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from gateways.world import DAY, HOUR, Payer, Refunds
-from proof.cases import Flow, Step
+from proof.cases import Case, Flow, Step
 from proof.deeds import (
     call_off,
     capture,
@@ -27,14 +27,19 @@ from proof.deeds import (
     lose,
     read_the_list,
     refund,
+    refund_there,
     route,
     say_yes_after_all,
+    settle,
     tick,
     verify,
     wait,
+    wait_for_noon,
 )
 from proof.outcomes import (
     all_is_back,
+    is_back_there,
+    is_disputed,
     is_lost,
     nothing_is_back,
     nothing_is_held,
@@ -318,6 +323,44 @@ def disputed(at: At) -> Flow:
     )
 
 
+def told_by_settlement(
+    at: At, what: str, happens: Callable[[At, Case], None], books: Callable[[Case], list[str]]
+) -> Flow:
+    return Flow(
+        f"{what} of which the settlement of {at.gateway} alone tells",
+        (
+            Step("noon", wait_for_noon, by="payer"),
+            Step("a list read before", partial(read_the_list, at), by="payer"),
+            # Days later the page is over: nobody asks for it again.
+            *(replace(step, repeats=False) for step in paid(at)),
+            Step(what, partial(happens, at), by="payer", ready=is_taken),
+            Step("an hour", partial(wait, HOUR), by="payer"),
+            Step("it is settled", partial(settle, at), by="payer"),
+            Step("two days", partial(wait, 2 * DAY), by="payer"),
+            Step("check_disputes", partial(tick, "check_disputes"), by="cron"),
+            Step("check_refunds", partial(tick, "check_refunds"), by="cron"),
+            Step("another hour", partial(wait, HOUR + 60), by="payer"),
+            Step("check_disputes again", partial(tick, "check_disputes"), by="cron"),
+            Step("check_refunds again", partial(tick, "check_refunds"), by="cron"),
+        ),
+        books,
+        couriers=False,
+        crons=(*REFUND_CRONS, "check_disputes"),
+        alone=True,
+        gateways=(at.gateway,),
+        later=HOUR + 60,  # each gateway is asked once an hour
+        refunded_there=True,
+    )
+
+
+def refunded_there(at: At) -> Flow:
+    return told_by_settlement(at, "a refund", refund_there, is_back_there)
+
+
+def disputed_unheard(at: At) -> Flow:
+    return told_by_settlement(at, "a dispute", dispute, is_disputed)
+
+
 # Who plays a family: all, or those that can.
 FAMILIES: tuple[tuple[Callable[[At], Flow], Callable[[At], object]], ...] = (
     (on_the_page, lambda _: True),
@@ -327,6 +370,8 @@ FAMILIES: tuple[tuple[Callable[[At], Flow], Callable[[At], object]], ...] = (
     (refunded, lambda _: True),
     (refund_failed, lambda _: True),
     (disputed, lambda _: True),
+    (refunded_there, lambda at: not at.lists_refunds),
+    (disputed_unheard, lambda at: not at.lists_disputes),
     (taken_later, lambda at: at.capture),
     (held_unasked, lambda at: at.may_hold),
     (never_taken, lambda at: at.capture),

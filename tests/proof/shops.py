@@ -34,7 +34,8 @@ class At:
     tries_again: bool = True  # a declined payment leaves the same page open
     pause: int = 0  # that it wants between two equal refunds, in seconds
     fails: Refunds = Refunds.WAIT_THEN_FAIL  # how a refund fails there, at its latest
-    lists_disputes: bool = True
+    lists_disputes: bool = True  # by time
+    lists_refunds: bool = True  # the same
     gives_codes: bool = True  # that a UPI app reads
     capture: int = PART  # how much is taken of what it holds; 0 where it holds nothing
     tells_captures: bool = True  # by a webhook
@@ -70,6 +71,7 @@ GATEWAYS = (
         ("razorpay", "cashfree"),
         tries_again=False,
         pause=301,
+        lists_refunds=False,
         capture=0,
         can_close=False,
     ),
@@ -78,6 +80,7 @@ GATEWAYS = (
         TRUCKS,
         ("payu", "razorpay"),
         lists_disputes=False,
+        lists_refunds=False,
         tells_captures=False,
         may_hold=True,
         takes_several=True,

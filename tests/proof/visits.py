@@ -41,6 +41,13 @@ class Street:
         told: dict[str, Any] = self.stage.try_control(f"{self.gateway}{path}", order or {}).json()
         return told
 
+    def now(self) -> datetime:
+        (row,) = self.stage.sql("select clock_now() as now")
+        return row["now"].astimezone(UTC)  # type: ignore[no-any-return]  # a time, as psycopg reads it
+
+    def advance(self, seconds: int) -> None:
+        self.stage.advance(seconds)
+
     def pay_upi(self, link: str, address: str) -> None:
         self.stage.control("upi", link=link, vpa=address)
 

@@ -1,4 +1,5 @@
 drop function claim_dispute_check;
+drop function end_report;
 drop function end_dispute_poll;
 drop function ask_about_disputes_soon;
 drop function begin_dispute_polls;

@@ -6,12 +6,14 @@ create table dispute_polls (
     begun_at timestamptz not null,
     due_at timestamptz not null,
     complete_until timestamptz,
+    reports_until date not null
+    default ((clock_now() - interval '36 hours') at time zone 'UTC')::date,
     primary key (gateway, livemode)
 );
 comment on table dispute_polls is
 'How far each gateway has been asked for disputes, and for refunds that were made there: neither is anybody''s '
 'answer to a call of ours, so what no webhook told of is found only by asking for its list, or, where there is '
-'none of disputes, about each that is open.';
+'none of disputes, about each that is open, and in the reports of what it settled.';
 comment on column dispute_polls.ask_since is
 'From when on the gateway''s list is read this time, where it has one.';
 comment on column dispute_polls.refunds_since is
@@ -23,6 +25,9 @@ comment on column dispute_polls.due_at is
 comment on column dispute_polls.complete_until is
 'When the last poll that came to its end began: what the gateway can be asked for was in our books '
 'then; null while none did.';
+comment on column dispute_polls.reports_until is
+'The last day whose settlement report was read, where one is: of a gateway without a list by time of disputes, or '
+'of new refunds.';
 
 create function gateways_of_payments(p_livemode boolean) returns setof text
 language sql stable
@@ -153,6 +158,26 @@ comment on function end_dispute_poll is
 'A gateway''s list was read to its end, or it was asked about everything that is open, and all that it '
 'said is kept.';
 grant execute on function end_dispute_poll to munim_hasura;
+
+create function end_report(hasura_session json, p_gateway text, p_day date)
+returns setof dispute_polls
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    return query
+    update dispute_polls
+    set reports_until = greatest(reports_until, p_day)
+    where gateway = p_gateway and livemode::text = hasura_session ->> 'x-hasura-livemode'
+    returning *;
+end;
+$$;
+comment on function end_report is
+'A gateway''s report of what it settled on a day was read to its end, and what our books have not is being asked '
+'for. Called twice, or for an earlier day: nothing.';
+grant execute on function end_report to munim_hasura;
 
 create function claim_dispute_check(
     hasura_session json, p_gateway text, p_asked_before timestamptz

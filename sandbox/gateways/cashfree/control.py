@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -36,6 +37,7 @@ class Control:
         paths = {
             "/orders/{id}/pay": self.pay,
             "/orders/{id}/dispute": self.dispute,
+            "/orders/{id}/refund": self.refund,
             "/orders/{id}/refunds/{refund}/decide": self.decide_refund,
             "/disputes/{id}/decide": self.decide_dispute,
             "/settle": self.settle,
@@ -80,6 +82,20 @@ class Control:
             reason = str(wanted.get("reason", "Duplicate processing"))
             found = self.cashfree.disputes.open(captured[-1], kind, reason)
         return _told(dispute_entity(found), 201)
+
+    async def refund(self, request: Request) -> Response:
+        """Refund in Cashfree's dashboard, past the merchant's service: an `amount` of paise."""
+        amount = (await read_object(request)).get("amount")
+        order = self._order(request)
+        if order is None or not isinstance(amount, int) or amount < 1:
+            return _refuse("no such order, or no amount of paise", 404)
+        named = {"refund_id": f"console{token_hex(4)}", "refund_amount": rupees.rupees(amount)}
+        try:
+            with self.books.store.transaction():
+                refund = self.cashfree.refunds.make(order, named)
+        except RefusalError as refusal:
+            return _refuse(str(refusal), 409)
+        return _told(refund_entity(refund), 201)
 
     async def decide_dispute(self, request: Request) -> Response:
         """Go on with a dispute: an `outcome`."""

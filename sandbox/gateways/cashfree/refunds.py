@@ -89,13 +89,17 @@ class Refunds:
                 message = "refund with same id is already present"
                 raise RefusalError(message, "refund_id_already_exists")
             return refund_entity(known)
+        return refund_entity(self.make(order, wanted))
+
+    def make(self, order: Document, wanted: dict[str, Any]) -> Document:
+        """Refund a part of an order, and go on as its payer's bank will."""
         refund = self._refund(order, wanted)
         self.books.insert("refund", refund)
         self.move(refund, COURSES[refund["course"]][0])
         if COURSES[refund["course"]][1]:
             due = self.books.store.now() + DECISION_SECONDS
             self.books.set_timer("refund", refund["id"], due)
-        return refund_entity(refund)
+        return refund
 
     def _refund(self, order: Document, wanted: dict[str, Any]) -> Document:
         amount = paise(wanted["refund_amount"]) or 0
