@@ -3414,6 +3414,42 @@ end;
 $function$;
 comment on function apply_gateway_event(gateway_events) is 'Hands a message to what it is about.';
 
+CREATE OR REPLACE FUNCTION public.apply_gateway_events_again(hasura_session json, p_gateway_event_id uuid DEFAULT NULL::uuid)
+ RETURNS SETOF gateway_events
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_ids uuid[];
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    v_ids := array(
+        select id
+        from gateway_events
+        where status = 'parked' and livemode::text = hasura_session ->> 'x-hasura-livemode'
+            and id = any(array(
+                select object_id from exceptions
+                where object_type = 'gateway_event' and resolved_at is null
+                    and (class = 'event-not-applied' or object_id = p_gateway_event_id)
+            ))
+            and id = coalesce(p_gateway_event_id, id)
+        order by id
+        for update skip locked
+    );
+    update exceptions set resolved_at = clock_now()
+    where object_type = 'gateway_event' and object_id = any(v_ids) and resolved_at is null;
+    return query
+    update gateway_events
+    set status = 'received', reason = null, tries = 0, next_try_at = clock_now()
+    where id = any(v_ids)
+    returning *;
+end;
+$function$;
+comment on function apply_gateway_events_again(json,uuid) is 'Has parked messages tried once more, from the beginning, when what kept them from being applied is mended: one that is listed, for whatever reason, or all that could not be applied. What still does not fit is parked and listed again; nothing is applied twice.';
+grant execute on function apply_gateway_events_again(json,uuid) to munim_hasura;
+
 CREATE OR REPLACE FUNCTION public.apply_hint(p_event gateway_events)
  RETURNS void
  LANGUAGE plpgsql
@@ -4354,7 +4390,7 @@ $function$;
 comment on function begin_page_attempt(json,text,text,jsonb,text,text,uuid) is 'The payer has chosen how to pay: writes the attempt down before a gateway is asked. Chosen again, by a second click: the same attempt. A page that is over, or was tried often enough, takes no new one. An attempt whose gateway stayed silent, so that nobody saw its page, makes room for another gateway.';
 grant execute on function begin_page_attempt(json,text,text,jsonb,text,text,uuid) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.begin_publications_again(p_destination text, p_event_id uuid)
+CREATE OR REPLACE FUNCTION public.begin_publications_again(p_destination text, p_event_ids uuid[])
  RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -4363,11 +4399,10 @@ AS $function$
 begin
     update event_publications
     set status = 'pending', attempts = 0, due_at = clock_now()
-    where destination = p_destination and status = 'parked'
-        and event_id = coalesce(p_event_id, event_id);
+    where destination = p_destination and status = 'parked' and event_id = any(p_event_ids);
 end;
 $function$;
-comment on function begin_publications_again(text,uuid) is 'Parked events are due now, as if they were new.';
+comment on function begin_publications_again(text,uuid[]) is 'Parked events are due now, as if they were new.';
 
 CREATE OR REPLACE FUNCTION public.book_payments(p_attempts payment_attempts[])
  RETURNS void
@@ -10677,18 +10712,21 @@ declare
 begin
     perform require_service(hasura_session);
     v_ids := array(
-        select event_id
+        select event_publications.event_id
         from event_publications
-        where destination = p_destination and status = 'parked'
-            and event_id = coalesce(p_event_id, event_id)
-        for no key update
+        inner join events on events.id = event_publications.event_id
+        where event_publications.destination = p_destination
+            and event_publications.status = 'parked'
+            and event_publications.event_id = coalesce(p_event_id, event_publications.event_id)
+            and events.livemode::text = hasura_session ->> 'x-hasura-livemode'
+        for no key update of event_publications
     );
-    perform begin_publications_again(p_destination, p_event_id);
+    perform begin_publications_again(p_destination, v_ids);
     return query
     select * from event_publications where destination = p_destination and event_id = any(v_ids);
 end;
 $function$;
-comment on function publish_events_again(json,text,uuid) is 'Sends what was parked once more, from the beginning: one event, or all of a destination.';
+comment on function publish_events_again(json,text,uuid) is 'Sends what was parked once more, from the beginning: one event, or all of a destination and the session''s mode.';
 grant execute on function publish_events_again(json,text,uuid) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.purchase_credits_posting(p_refund_id uuid, p_occurred_at timestamp with time zone)

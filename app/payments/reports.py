@@ -1,8 +1,9 @@
 """What a gateway's settlement reports tell that no message and no list of its own told.
 
-Whatever a gateway takes or gives back shows at last in what it pays out. So where it lists neither
-disputes nor new refunds by time, each day's report is held against our books. A report books
-nothing: of what our books have not the gateway is asked, and that answer counts.
+Whatever a gateway takes or gives back shows at last in what it pays out. So where it does not list
+disputes and new refunds by time, or its pages may be paid after they are closed, each day's report
+is held against our books. A report books nothing: of what our books have not the gateway is asked,
+and that answer counts.
 """
 
 import logging
@@ -28,14 +29,14 @@ ONE_DAY = timedelta(days=1)
 
 
 def read(ctx: Context, gateway: Gateway, poll: dict[str, Any]) -> Iterator[int]:
-    """Read the reports that are due; nothing of a gateway that lists all of it by time.
+    """Read the reports that are due; nothing of a gateway whose lists and pages tell all of it.
 
     Answers after each part how many of its lines were followed, for whoever asks may have no more
     time: then the day is read again from its beginning. Followed again, a line has its gateway
     asked once more, and books nothing twice. Raises GatewayUnavailableError for a report that is
     not to be had: it is asked for again with the next poll.
     """
-    if gateway.capabilities >= LISTS:
+    if gateway.capabilities >= LISTS and Capability.PAYMENTS not in gateway.capabilities:
         return
     for day in _due(ctx, date.fromisoformat(poll["reports_until"])):
         lines = gateway.settlements(day)

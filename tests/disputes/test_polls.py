@@ -44,7 +44,7 @@ class Lister:
     listed: list[Finding] = field(default_factory=list)
     refunds: list[Finding] = field(default_factory=list)
     asked_for_refunds: list[datetime] = field(default_factory=list)
-    capabilities: frozenset[Capability] = frozenset(Capability)
+    capabilities: frozenset[Capability] = frozenset(Capability) - {Capability.PAYMENTS}
     asked: list[datetime] = field(default_factory=list)
     silent_after: int | None = None
     failure: Exception | None = None

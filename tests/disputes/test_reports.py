@@ -373,8 +373,12 @@ def test_the_service_may_die_while_it_reads(office: Office, call: int, *, is_aft
     office.is_right()
 
 
-def test_a_gateway_that_lists_all_of_it_by_time_is_asked_for_no_report(office: Office) -> None:
-    office.peer_.capabilities = frozenset(Capability)
+@pytest.mark.parametrize("pays_late", [False, True])
+def test_a_gateway_that_tells_all_of_it_otherwise_is_asked_for_no_report(
+    office: Office, *, pays_late: bool
+) -> None:
+    others = frozenset() if pays_late else frozenset({Capability.PAYMENTS})
+    office.peer_.capabilities = frozenset(Capability) - others
     office.peer_.find_disputes = lambda _: iter(())  # type: ignore[attr-defined]
     office.peer_.find_new_refunds = lambda _: iter(())  # type: ignore[attr-defined]
     office.settles(office.refund_line())
@@ -382,4 +386,4 @@ def test_a_gateway_that_lists_all_of_it_by_time_is_asked_for_no_report(office: O
     office.wait(DAY + HOUR)
     office.tick()
 
-    assert office.peer_.read == []
+    assert (office.peer_.read != []) == pays_late

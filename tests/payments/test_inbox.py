@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import permutations
 from uuid import uuid4
@@ -290,18 +291,70 @@ def test_a_message_that_cannot_be_applied_is_kept_and_applied_later(db, money, t
     assert (applied["status"], balance(db, tenant)) == ("applied", 250)
 
 
-def test_ten_failures_park_a_message_for_a_person(db, money, tenant) -> None:
+def parked(db, money, tenant) -> dict:
     row = money.open()
     break_wallet(db, tenant)
     event = money.receive(row["payment_attempt_id"])
     for hour in range(1, 10):
         db.execute("update clock set skew_seconds = %s", [hour * 36_000])
         money.call("apply_due_gateway_event")
+    return event
+
+
+def open_classes(db) -> list[str]:
+    rows = db.execute("select class from exceptions where resolved_at is null").fetchall()
+    return [row["class"] for row in rows]
+
+
+def test_ten_failures_park_a_message_for_a_person(db, money, tenant) -> None:
+    event = parked(db, money, tenant)
 
     row = db.execute("select * from gateway_events where id = %s", [event["id"]]).fetchone()
-    listed = db.execute("select class from exceptions where object_id = %s", [event["id"]])
     assert (row["status"], row["tries"]) == ("parked", 10)
-    assert [x["class"] for x in listed] == ["event-not-applied"]
+    assert open_classes(db) == ["event-not-applied"]
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_parked_message_is_applied_when_its_cause_is_mended(
+    db, money, tenant, *, is_named: bool
+) -> None:
+    event = parked(db, money, tenant)
+    db.execute(
+        "update ledger_accounts set status = 'active' where customer_id = %s", [tenant.customer_id]
+    )
+    named = {"gateway_event_id": event["id"]} if is_named else {}
+    (again,) = money.call("apply_gateway_events_again", **named)
+    assert (again["status"], again["tries"]) == ("received", 0)
+
+    (applied,) = money.call("apply_due_gateway_event")
+    assert (applied["status"], balance(db, tenant)) == ("applied", 250)
+    assert open_classes(db) == []
+    assert money.call("apply_gateway_events_again", **named) == []
+
+
+def test_a_parked_message_that_still_fails_is_listed_again(db, money, tenant) -> None:
+    event = parked(db, money, tenant)
+    money.call("apply_gateway_events_again")
+    assert open_classes(db) == []
+    for hour in range(10, 21):
+        db.execute("update clock set skew_seconds = %s", [hour * 36_000])
+        money.call("apply_due_gateway_event")
+
+    row = db.execute("select * from gateway_events where id = %s", [event["id"]]).fetchone()
+    assert (row["status"], open_classes(db)) == ("parked", ["event-not-applied"])
+
+
+def test_what_is_parked_in_the_other_mode_or_for_another_reason_stays(db, money, tenant) -> None:
+    event = parked(db, money, tenant)
+    live = replace(money, session=money.session | {"x-hasura-livemode": "true"})
+    assert live.call("apply_gateway_events_again", gateway_event_id=event["id"]) == []
+    nobodys = money.receive(uuid4())
+    assert nobodys["status"] == "parked"
+
+    (again,) = money.call("apply_gateway_events_again")
+    assert again["id"] == event["id"]
+    (other,) = money.call("apply_gateway_events_again", gateway_event_id=nobodys["id"])
+    assert other["id"] == nobodys["id"]
 
 
 def test_every_step_of_an_attempt_that_is_not_listed_is_refused(db, money) -> None:

@@ -183,9 +183,13 @@ def settle(at: At, case: Case) -> None:
 
 
 def read_the_list(at: At, case: Case) -> None:
-    """Begin where the gateway's list was read before: the disputes of other cases are in it."""
+    """Begin where the gateway's list was read before: the disputes of other cases are in it.
+
+    Its reports, too: at what hour a flow is played is chance, and a day might be over in it.
+    """
     case.stage.database.execute(
-        "insert into dispute_polls (gateway, livemode, ask_since, begun_at, due_at, complete_until)"
-        " values (%s, false, clock_now(), clock_now(), clock_now(), clock_now())",
+        "insert into dispute_polls (gateway, livemode, ask_since, begun_at, due_at, complete_until,"
+        " reports_until) values (%s, false, clock_now(), clock_now(), clock_now(), clock_now(),"
+        " (clock_now() at time zone 'UTC')::date)",
         [at.gateway],
     )

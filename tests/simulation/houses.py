@@ -90,6 +90,11 @@ class Houses:
         while self.store.due_timers(1):
             self.worker.catch_up()
 
+    def settle(self) -> None:
+        """Have those settle what they owe that pay out by hand here."""
+        for name in ("payu", "cashfree"):
+            self.control(f"/{name}/settle", {})
+
     def deliver(self) -> int:
         """Send the webhooks that are due, in any order. Answers how many were sent."""
         sent = 0

@@ -13,14 +13,10 @@ from typing import Any
 
 from books import broken_invariants
 from simulation.dice import GATEWAYS, HOUR
-from simulation.held import Dispute, Held, read
+from simulation.held import Held, read
 from simulation.town import CURRENCIES, Town
 
 RESOLVED_HOURS_MAX = 24
-# Gateways that list the disputes of a payment, and none by time: of one whose webhooks were all
-# lost nobody can know.
-UNLISTED = {"cashfree"}
-
 # When each attempt and refund was over, by the gateway's word at the latest, and when it ended here
 # or was listed for a person; in Unix seconds. Money is there from its booking on. A second payment
 # of a page has no page of its own: it is looked for when that has closed, perhaps days later. What
@@ -105,7 +101,7 @@ class Judge:
     charges: int = 0
     surplus: int = 0
     sent_back: int = 0
-    untold: int = 0  # disputes that nobody could know of
+    untold: int = 0  # disputes of which no webhook told
 
     def after_wave(self, since: str) -> list[str]:
         """Name everything that is wrong with the orders since then."""
@@ -131,7 +127,7 @@ class Judge:
         for name, one in held.items():
             done = sum(r.amount for all_ in one.refunds.values() for r in all_ if r.is_done)
             self.sums[name] += sum(one.charges.values()) - done
-            self.sums[name] -= sum(each.taken + each.fee for each in _knowable(name, one))
+            self.sums[name] -= sum(each.taken + each.fee for each in one.disputes)
         return [*faults, *self._clearing()]
 
     def at_the_end(self) -> list[str]:
@@ -150,19 +146,21 @@ class Judge:
         self.sent_back += sum(one.is_done for there in held.refunds.values() for one in there)
 
     def _disputes(self, held: Mapping[str, Held], since: str) -> Iterator[str]:
-        """A dispute is there for its amount, and was decided in both books or in neither."""
+        """A dispute is there for its amount, and was decided in both books or in neither.
+
+        Of one that no webhook told of, a list or a settlement does, which may come days later.
+        """
         ours = {(one["gateway"], one["name"]): one for one in self.town.sql(DISPUTES, since)}
         for gateway, books in held.items():
-            knowable = _knowable(gateway, books)
-            self.untold += len(books.disputes) - len(knowable)
-            for one in knowable:
+            self.untold += sum(not one.is_told for one in books.disputes)
+            for one in books.disputes:
                 row = ours.pop((gateway, one.name), None)
                 if row is None:
                     yield f"{gateway} has dispute {one.name}, which is in no book"
                 elif (row["status"], row["amount"]) != (one.status, one.amount):
                     said = f"{one.status}, {one.amount}; here {row['status']}, {row['amount']}"
                     yield f"{gateway}: dispute {one.name} is {said}"
-                elif row["ended"]:
+                elif row["ended"] and (one.is_told or gateway != "cashfree"):
                     yield from self._note(row, (row["ended"] - one.moved_at) / HOUR)
         for gateway, name in ours:
             yield f"our books have dispute {name}, of which {gateway} knows nothing"
@@ -258,11 +256,6 @@ class Judge:
         for account, balance in ours.items():
             if balance:
                 yield f"{account} holds {balance}"
-
-
-def _knowable(gateway: str, held: Held) -> list[Dispute]:
-    """Of a gateway's disputes those that a webhook told of, or a list can be asked for."""
-    return [one for one in held.disputes if one.is_told or gateway not in UNLISTED]
 
 
 def _paid_twice(attempts: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -14,7 +14,7 @@ ROWS = (
     *("late effects", "webhooks", "webhooks never sent", "webhooks sent twice"),
     *("webhooks answered unheard", "webhooks delayed", "payments taken"),
     *("of them surplus", "refunds sent", "disputes"),
-    "disputes nobody told of",
+    "disputes no webhook told of",
 )
 
 

@@ -116,7 +116,7 @@ class Run:
         said.counts["payments taken"] = judge.charges
         said.counts["of them surplus"] = judge.surplus
         said.counts["refunds sent"] = judge.sent_back
-        said.counts["disputes nobody told of"] = judge.untold
+        said.counts["disputes no webhook told of"] = judge.untold
 
     def _moment(self, town: Town, fates: Fates, seconds: int) -> None:
         if self._is_to_stop:

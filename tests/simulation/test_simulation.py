@@ -116,7 +116,7 @@ def test_disputes_end_the_same_in_both_books_within_a_day(city, tmp_path) -> Non
 
     assert told.faults == []
     assert told.counts["disputes"] > 30
-    assert told.counts["disputes nobody told of"] < told.counts["disputes"] / 4
+    assert told.counts["disputes no webhook told of"] < told.counts["disputes"] / 4
     assert told.slowest["dispute"] > 0  # some were found by asking
 
 

@@ -21,6 +21,7 @@ from simulation.town import Town
 CRONS = ("apply_gateway_events", "check_payments", "check_refunds", "store_missing_receipts")
 RARE_CRONS = ("check_disputes", "seal_ledger")
 RARELY = 2 * HOUR
+SETTLED = 12 * HOUR
 # What a cron that did something answers more than nothing of.
 DONE = ("tried", "asked", "missing")
 
@@ -94,6 +95,8 @@ class Wave:
         for cron in CRONS:
             while self._ticks(cron):
                 continue
+        if moment % SETTLED == 0:
+            self.town.houses.settle()
         if moment % RARELY == 0:
             for cron in RARE_CRONS:
                 self.town.service.tick(cron)

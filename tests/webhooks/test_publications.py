@@ -1,5 +1,6 @@
 """Events on their way out: claimed by one, put off before they are sent, never lost."""
 
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -160,6 +161,18 @@ def test_one_of_two_that_were_parked_may_be_sent_again(
     desk.call("publish_events_again", destination="eventbridge", event_id=event)
 
     assert states(db) == {event: "pending", other: "parked"}
+
+
+def test_what_was_parked_in_the_other_mode_stays_so(
+    db: Connection, tenant: Tenant, desk: Desk
+) -> None:
+    event = happen(db, tenant)
+    park(db, desk, event)
+    live = replace(desk, session=desk.session | {"x-hasura-livemode": "true"})
+
+    for named in ({}, {"event_id": event}):
+        assert live.call("publish_events_again", destination="eventbridge", **named) == []
+    assert states(db) == {event: "parked"}
 
 
 def park(db: Connection, desk: Desk, *events: str) -> None:

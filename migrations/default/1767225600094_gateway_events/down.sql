@@ -19,6 +19,7 @@ drop function apply_gateway_event;
 drop function reason_to_ignore;
 drop function is_end_of_other_payment;
 drop function attempt_of_notice;
+drop function apply_gateway_events_again;
 drop function apply_due_gateway_event;
 drop function postpone_gateway_event;
 drop function carry_out_gateway_event;

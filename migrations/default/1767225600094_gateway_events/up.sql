@@ -328,6 +328,45 @@ comment on function apply_due_gateway_event is
 'The sweep: applies one message that is due, and answers it; no row when nothing is due.';
 grant execute on function apply_due_gateway_event to munim_hasura;
 
+create function apply_gateway_events_again(
+    hasura_session json, p_gateway_event_id uuid default null
+) returns setof gateway_events
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+as $$
+declare
+    v_ids uuid[];
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    v_ids := array(
+        select id
+        from gateway_events
+        where status = 'parked' and livemode::text = hasura_session ->> 'x-hasura-livemode'
+            and id = any(array(
+                select object_id from exceptions
+                where object_type = 'gateway_event' and resolved_at is null
+                    and (class = 'event-not-applied' or object_id = p_gateway_event_id)
+            ))
+            and id = coalesce(p_gateway_event_id, id)
+        order by id
+        for update skip locked
+    );
+    update exceptions set resolved_at = clock_now()
+    where object_type = 'gateway_event' and object_id = any(v_ids) and resolved_at is null;
+    return query
+    update gateway_events
+    set status = 'received', reason = null, tries = 0, next_try_at = clock_now()
+    where id = any(v_ids)
+    returning *;
+end;
+$$;
+comment on function apply_gateway_events_again is
+'Has parked messages tried once more, from the beginning, when what kept them from being applied is mended: one '
+'that is listed, for whatever reason, or all that could not be applied. What still does not fit is parked and '
+'listed again; nothing is applied twice.';
+grant execute on function apply_gateway_events_again to munim_hasura;
+
 create function attempt_of_notice(p_event gateway_events) returns payment_attempts
 language plpgsql stable
 set search_path = public, pg_temp

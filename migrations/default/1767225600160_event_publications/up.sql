@@ -215,15 +215,14 @@ $$;
 comment on function write_publication_results is
 'Writes down how events were taken. Published stays published, whatever a slower sender says.';
 
-create function begin_publications_again(p_destination text, p_event_id uuid) returns void
+create function begin_publications_again(p_destination text, p_event_ids uuid[]) returns void
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
 begin
     update event_publications
     set status = 'pending', attempts = 0, due_at = clock_now()
-    where destination = p_destination and status = 'parked'
-        and event_id = coalesce(p_event_id, event_id);
+    where destination = p_destination and status = 'parked' and event_id = any(p_event_ids);
 end;
 $$;
 comment on function begin_publications_again is 'Parked events are due now, as if they were new.';
@@ -366,19 +365,22 @@ declare
 begin
     perform require_service(hasura_session);
     v_ids := array(
-        select event_id
+        select event_publications.event_id
         from event_publications
-        where destination = p_destination and status = 'parked'
-            and event_id = coalesce(p_event_id, event_id)
-        for no key update
+        inner join events on events.id = event_publications.event_id
+        where event_publications.destination = p_destination
+            and event_publications.status = 'parked'
+            and event_publications.event_id = coalesce(p_event_id, event_publications.event_id)
+            and events.livemode::text = hasura_session ->> 'x-hasura-livemode'
+        for no key update of event_publications
     );
-    perform begin_publications_again(p_destination, p_event_id);
+    perform begin_publications_again(p_destination, v_ids);
     return query
     select * from event_publications where destination = p_destination and event_id = any(v_ids);
 end;
 $$;
 comment on function publish_events_again is
-'Sends what was parked once more, from the beginning: one event, or all of a destination.';
+'Sends what was parked once more, from the beginning: one event, or all of a destination and the session''s mode.';
 grant execute on function publish_events_again to munim_hasura;
 
 create view invariant_parked_events_are_listed as
