@@ -1,7 +1,11 @@
 """A message finds its payment by a key, whatever the statistics say of how many there are."""
 
+from collections.abc import Iterator
+
+import psycopg
 import pytest
-from books import Connection, Tenant
+from books import Connection, settle
+from psycopg.rows import dict_row
 
 PAYMENTS = 5000
 OPENED = """
@@ -36,15 +40,20 @@ from payment_attempts order by ctid desc limit 1  -- who reads all of them comes
 
 
 @pytest.fixture(params=["never", "before any was paid"])
-def shop(db: Connection, tenant: Tenant, request: pytest.FixtureRequest) -> Connection:
-    """Return a shop that was analysed never, or long ago."""
-    db.execute(OPENED, {**vars(tenant), "payments": PAYMENTS})
-    if request.param != "never":
-        db.execute("analyze payment_attempts")
-    db.execute(PAID)
-    db.execute("set local plan_cache_mode = force_generic_plan")  # as receive_gateway_event has it
-    db.execute("set local enable_seqscan = off")
-    return db
+def shop(database: str, request: pytest.FixtureRequest) -> Iterator[Connection]:
+    """Return a shop that was analysed never, or long ago.
+
+    In a database of its own: one that other tests use may be analysed by Postgres at any time.
+    """
+    with psycopg.connect(database, row_factory=dict_row) as db:
+        db.execute("set local enable_seqscan = off")
+        db.execute(OPENED, {**vars(settle(db)), "payments": PAYMENTS})
+        if request.param != "never":
+            db.execute("analyze payment_attempts")
+        db.execute(PAID)
+        # As receive_gateway_event has it.
+        db.execute("set local plan_cache_mode = force_generic_plan")
+        yield db
 
 
 @pytest.mark.parametrize(

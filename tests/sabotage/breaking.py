@@ -31,7 +31,7 @@ PARTS = (
 # Bytecode halves a start; what another process is just writing of it is gone a moment later.
 HALF_WRITTEN = shutil.ignore_patterns("*.pyc.*")
 OF_TESTS = shutil.ignore_patterns("__pycache__", "node_modules", "engine")
-FAILED = re.compile(r"^FAILED ", re.MULTILINE)
+FAILED = re.compile(r"^FAILED (.*)", re.MULTILINE)
 SECONDS_MAX = 900
 
 
@@ -76,11 +76,14 @@ def is_caught(bug: Bug) -> bool:
         file = copy / bug.file
         text = file.read_text(encoding="utf-8")
         file.write_text(text.replace(bug.find, bug.put), encoding="utf-8")
-        return not passes(copy, bug.tests)
+        return bool(failures(copy, bug.tests))
 
 
-def passes(place: Path, tests: Iterable[str], seconds_max: int = SECONDS_MAX) -> bool:
-    """Run tests in a copy. Raises RuntimeError when they could not be run at all."""
+def failures(place: Path, tests: Iterable[str], seconds_max: int = SECONDS_MAX) -> list[str]:
+    """Run tests in a copy until one fails, and name it.
+
+    Raises RuntimeError when they could not be run at all.
+    """
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *tests],
@@ -91,10 +94,11 @@ def passes(place: Path, tests: Iterable[str], seconds_max: int = SECONDS_MAX) ->
         timeout=seconds_max,
     )
     # A bug that keeps the tests from running at all is not caught by them.
-    if done.returncode not in (0, 1) or (done.returncode and not FAILED.search(done.stdout)):
+    failed = FAILED.findall(done.stdout)
+    if done.returncode not in (0, 1) or bool(done.returncode) != bool(failed):
         message = f"the tests did not run: {done.stdout[-600:]}{done.stderr[-300:]}"
         raise RuntimeError(message)
-    return done.returncode == 0
+    return failed
 
 
 def survivors(chosen: Iterable[Bug], jobs: int) -> list[str]:
@@ -119,8 +123,8 @@ def main() -> int:
     try:
         with copied() as copy:
             tests = sorted({test for bug in chosen for test in bug.tests})
-            if not passes(copy, tests, 4 * SECONDS_MAX):
-                print("sabotage: the tests fail without any bug", file=sys.stderr)
+            if failed := failures(copy, tests, 4 * SECONDS_MAX):
+                print(f"sabotage: without any bug this fails: {failed[0]}", file=sys.stderr)
                 return 2
         survived = survivors(chosen, given.jobs)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
