@@ -219,6 +219,28 @@ def test_a_capture_that_is_there_is_answered_as_it_is(adapter: Adapter) -> None:
         adapter.capture(ATTEMPT, "pay_1", Money(100_000, "INR"))
 
 
+BUSY = "Request failed because another payment operation is in progress"
+
+
+@responses.activate
+def test_a_capture_while_the_payment_is_in_use_is_no_refusal(adapter: Adapter) -> None:
+    responses.post(f"{API}/payments/pay_1/capture", status=400, json=error(BUSY))
+    responses.get(f"{API}/payments/pay_1", json=payment("authorized"))
+
+    with pytest.raises(GatewayUnavailableError):
+        adapter.capture(ATTEMPT, "pay_1", INR_2500)
+
+
+@pytest.mark.parametrize("words", [BUSY, "Duplicate receipt found for this refund request."])
+@responses.activate
+def test_a_no_that_speaks_of_another_request_fails_no_refund(adapter: Adapter, words: str) -> None:
+    responses.get(f"{API}/payments/pay_1/refunds", json=listed())
+    responses.post(f"{API}/payments/pay_1/refund", status=400, json=error(words))
+
+    with pytest.raises(GatewayUnavailableError):
+        adapter.refund(RefundOrder(REFUND, "pay_1", Money(100_000, "INR"), "cancellation"))
+
+
 @responses.activate
 def test_a_refund_carries_our_id_three_times_and_is_looked_for_first(adapter: Adapter) -> None:
     responses.get(f"{API}/payments/pay_1/refunds", json=listed(refund(receipt=None, notes=[])))

@@ -16,6 +16,14 @@ MALFORMED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError
 # There is no code for it: https://razorpay.com/docs/api/orders/fetch-with-id/#errors
 NO_SUCH_THING = ("does not exist", "is not a valid id")
 
+# Codes neither: that there is, or was, another request for the same thing. How that one ended is
+# not said. https://razorpay.com/docs/api/refunds/create-normal/#errors
+OF_ANOTHER_REQUEST = (
+    "idempotency key",
+    "another payment operation is in progress",
+    "duplicate receipt found for this refund",
+)
+
 MESSAGE_LENGTH_MAX = 200
 
 
@@ -52,13 +60,10 @@ def error_of(refusal: BaseException | None) -> Mapping[str, Any]:
 
 
 def _meaning(refusal: RefusedReplyError) -> GatewayRefusedError | GatewayUnavailableError:
-    """Tell a no from what says nothing of the request: a bank's trouble, or a key in use.
-
-    A key that belongs to another request says that there is a first one, not how it ended.
-    """
+    """Tell a no from what says nothing of the request: a bank's trouble, or another request."""
     error = error_of(refusal)
     words = str(error.get("description") or "")[:MESSAGE_LENGTH_MAX]
     is_no = error.get("code") == "BAD_REQUEST_ERROR" and refusal.reply.status != 409
-    if is_no and "idempotency key" not in words:
+    if is_no and not any(one in words.lower() for one in OF_ANOTHER_REQUEST):
         return GatewayRefusedError(words or "Razorpay refused")
     return GatewayUnavailableError(f"Razorpay did not answer ({refusal.reply.status})")

@@ -40,6 +40,7 @@ class Api:
         self.books = books
         self.keys = keys  # id -> secret
         self.kept = Keys(house.store)
+        self.in_use: set[str] = set()  # payments whose money an operation moves just now
         self.operations: dict[str, Operation] = {}
 
     def routes(self, operations: Sequence[Operation]) -> list[Route]:
@@ -95,7 +96,11 @@ class Api:
         return self.kept.find(received.key, received.operation.name, received.call)
 
     async def _perform(self, received: Received, fault: Fault | None) -> Response:
-        """Run the operation around its fault; meanwhile its idempotency key is in use."""
+        """Run the operation around its fault; meanwhile its key and its payment are in use."""
+        payment = received.call.path["id"] if received.operation.moves_money else ""
+        if payment in self.in_use:
+            raise errors.payment_in_use()
+        self.in_use |= {payment} - {""}
         if received.key:
             self.kept.running.add(received.key)
         try:
@@ -108,6 +113,7 @@ class Api:
             answer = self._execute(received)
         finally:
             self.kept.running.discard(received.key or "")
+            self.in_use.discard(payment)
         if fault and fault.kind is Kind.ERROR_AFTER_EFFECT:
             return _broken(500)
         return play.after(fault, JSONResponse(answer))

@@ -24,3 +24,4 @@ class Operation:
     name: str
     run: Callable[[Call], Document]
     key_header: str | None = None  # of idempotency, where the operation has it
+    moves_money: bool = False  # of the payment that the path names, one operation at a time

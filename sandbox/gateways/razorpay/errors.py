@@ -64,6 +64,14 @@ def key_of_another() -> RefusalError:
     return plain("Different request with the same idempotency key has already been processed.", 409)
 
 
+def payment_in_use() -> RefusalError:
+    return plain("Request failed because another payment operation is in progress")
+
+
+def receipt_in_use() -> RefusalError:
+    return plain("Duplicate receipt found for this refund request.")
+
+
 def broken(status: int) -> Document:
     """Tell that Razorpay itself failed, or had too much to do."""
     if status == 429:

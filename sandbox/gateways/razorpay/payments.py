@@ -41,10 +41,11 @@ class Payments:
 
     def operations(self) -> list[Operation]:
         one = "/payments/{id}"
+        capture = f"{one}/capture"
         return [
             Operation("GET", "/payments", "payments.list", self._list),
             Operation("GET", one, "payments.retrieve", self._retrieve),
-            Operation("POST", f"{one}/capture", "payments.capture", self._capture),
+            Operation("POST", capture, "payments.capture", self._capture, moves_money=True),
         ]
 
     # What payers and banks do. Each needs a transaction.

@@ -3,11 +3,12 @@
 from typing import Any
 
 from sandbox.gateways.razorpay.calls import Call, Operation
-from sandbox.gateways.razorpay.errors import RefusalError
+from sandbox.gateways.razorpay.errors import RefusalError, receipt_in_use
 from sandbox.gateways.razorpay.events import Events
 from sandbox.gateways.razorpay.objects import (
     AMOUNT_MIN,
     check_names,
+    every,
     fetch,
     listed,
     new_id,
@@ -43,7 +44,7 @@ class Refunds:
         create = "/payments/{id}/refund"
         key = "x-refund-idempotency"
         return [
-            Operation("POST", create, "payments.refund", self._create, key),
+            Operation("POST", create, "payments.refund", self._create, key, moves_money=True),
             Operation("GET", of_payment, "payments.refunds", self._of_payment),
             Operation("GET", f"{of_payment}/{{refund}}", "payments.refunds.one", self._one_of),
             Operation("GET", "/refunds", "refunds.list", self._list),
@@ -54,6 +55,9 @@ class Refunds:
         params = call.params
         check_names(params, KNOWN)
         payment = fetch(self.books, "payment", call.path["id"])
+        receipt = read_receipt(params)
+        if receipt and every(self.books, KIND, receipt=receipt):
+            raise receipt_in_use()
         left = payment["amount"] - payment["amount_refunded"]
         amount = _checked(payment, read_amount(params, left), left)
         speed = params.get("speed", "normal")

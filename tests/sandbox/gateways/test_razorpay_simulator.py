@@ -343,6 +343,32 @@ def test_a_refund_key_in_use_is_a_conflict(razorpay: Razorpay) -> None:
     assert razorpay.made(path, {"amount": 10_000}, **key)["amount"] == 10_000
 
 
+def test_a_payment_is_captured_or_refunded_by_one_request_at_a_time(razorpay: Razorpay) -> None:
+    payment = razorpay.pay(razorpay.order(payment_capture=False))
+    path = f"/payments/{payment['id']}/capture"
+    fault = {"gateway": "razorpay", "operation": "payments.capture", "kind": "slow", "seconds": 1}
+    razorpay.server.control("/faults", fault)
+    who = b64encode(f"{KEY}:{KEY_SECRET}".encode()).decode()
+    headers = {"Authorization": f"Basic {who}", "Content-Type": "application/json"}
+    url, body = f"{razorpay.server.url}/razorpay/v1{path}", '{"amount": 50000, "currency": "INR"}'
+    answers = dict(razorpay.server.at_once(2, url, body, headers))
+
+    assert answers[200]["status"] == "captured"
+    assert "another payment operation is in progress" in answers[400]["error"]["description"]
+    assert razorpay.made(f"/payments/{payment['id']}/refund", {"amount": 10_000})
+
+
+def test_a_receipt_serves_one_refund_whatever_its_key(razorpay: Razorpay) -> None:
+    path = f"/payments/{razorpay.paid()['id']}/refund"
+    body = {"amount": 10_000, "receipt": "refund-1"}
+    first = razorpay.made(path, body, **{"X-Refund-Idempotency": "refund-0003"})
+    error = razorpay.refused("POST", path, body, **{"X-Refund-Idempotency": "refund-0004"})
+
+    assert error["description"].startswith("Duplicate receipt found for this refund request")
+    assert razorpay.made(path, body, **{"X-Refund-Idempotency": "refund-0003"}) == first
+    assert razorpay.made(path, body | {"receipt": "refund-2"})["id"] != first["id"]
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
