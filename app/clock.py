@@ -10,6 +10,11 @@ from time import monotonic
 BELIEVED_SECONDS = 1.0  # how long a skew is believed before the database is asked again
 
 
+def wall_seconds() -> float:
+    """Answer the machine's own time, which goes on while a process is frozen."""
+    return datetime.now(UTC).timestamp()
+
+
 class Clock:
     """The world's time plus the seconds that `read_skew` reports; without it, the world's time."""
 

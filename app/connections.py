@@ -26,10 +26,16 @@ from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.util.wait import wait_for_read
 
 from app import exchange
+from app.clock import wall_seconds
 from app.exchange import Coming, Patience
 
 WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 PIECE_BYTES = 2**16
+# What stands between us and a server forgets an idle connection and tells nobody, and a process may
+# have been frozen when its server closed one. Whoever does so waits for longer than this.
+KEPT_SECONDS_MAX = 20.0
+
+Idle = tuple[socket.socket, float]  # and since when, by the wall
 
 
 class Session:
@@ -148,7 +154,7 @@ class Connections:
         self._name = parts.netloc.rpartition("@")[2]
         self._context = _trusting(authorities) if is_secure else None
         self._patience = patience
-        self._idle: list[socket.socket] = []
+        self._idle: list[Idle] = []
         weakref.finalize(self, _close, self._idle)
 
     def urlopen(
@@ -176,7 +182,7 @@ class Connections:
         if is_last:
             connection.close()
         else:
-            self._idle.append(connection)
+            self._idle.append((connection, wall_seconds()))
         return answer
 
     def _written(
@@ -203,9 +209,10 @@ class Connections:
         _close(self._idle)
 
     def _take(self, until: float) -> socket.socket:
-        for connection in _taken(self._idle):
+        for connection, since in _taken(self._idle):
+            is_young = 0 <= wall_seconds() - since <= KEPT_SECONDS_MAX  # a clock may be set back
             # An idle connection on which something has come is one that the server has closed.
-            if not wait_for_read(connection, timeout=0):
+            if is_young and not wait_for_read(connection, timeout=0):
                 return connection
             connection.close()
         return self._connect(min(until, monotonic() + self._patience.connect))
@@ -250,13 +257,13 @@ def _trusting(authorities: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=authorities)
 
 
-def _taken(idle: list[socket.socket]) -> Iterator[socket.socket]:
+def _taken(idle: list[Idle]) -> Iterator[Idle]:
     """Take one after the other, as other threads do at the same time."""
     with suppress(IndexError):
         while True:
             yield idle.pop()
 
 
-def _close(idle: list[socket.socket]) -> None:
-    for connection in _taken(idle):
+def _close(idle: list[Idle]) -> None:
+    for connection, _ in _taken(idle):
         connection.close()

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from app import budget
+from app import budget, connections
 from app.connections import Connections, Session
 from app.exchange import Patience
 
@@ -183,6 +183,24 @@ def test_one_that_the_server_closed_is_not_used_again(answer: Callable[[Any], bo
             assert ask() == (200, ROW)
             assert server.ended.acquire(timeout=SECONDS_MAX)
     assert server.connections == 3
+
+
+@pytest.mark.parametrize("passed", [connections.KEPT_SECONDS_MAX + 1, -1])
+def test_one_that_was_idle_for_long_is_not_used_again(
+    passed: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has forgotten it on the way says so to the next request only, which would be lost."""
+    moment = time.time()
+    monkeypatch.setattr(connections, "wall_seconds", lambda: moment)
+    with serving(stay) as server, asking(f"http://127.0.0.1:{server.port}/") as ask:
+        ask()
+        moment += connections.KEPT_SECONDS_MAX
+        ask()
+        assert server.connections == 1
+        moment += passed
+        assert ask() == (200, ROW)
+        assert server.connections == 2
+        assert server.ended.acquire(timeout=SECONDS_MAX)  # and the other is closed
 
 
 def test_each_of_several_threads_has_its_own() -> None:
