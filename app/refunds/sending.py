@@ -42,10 +42,11 @@ def refund(ctx: Context, payment_intent_id: str, request: Refund) -> dict[str, A
         return _answer(row)
     if row["is_put_off"]:  # its gateway is left alone: it is reserved, and the cron sends it
         return _answer(row)
-    if row["status"] == "created" and not _may_go_back_by_itself(ctx, row):
-        row = send(ctx, row)
-    elif row["status"] == "unknown":
+    is_old = _age(ctx, row) >= ASKED_AGAIN_AGE_MAX  # perhaps it was sent, and its sender died
+    if row["status"] == "unknown" or (row["status"] == "created" and is_old):
         row = _ask_again(ctx, row)
+    elif row["status"] == "created" and not _may_go_back_by_itself(ctx, row):
+        row = send(ctx, row)
     return _answer(row)
 
 

@@ -144,6 +144,23 @@ def test_what_a_gateway_never_had_is_given_up_after_25_hours_and_not_asked_for_l
     assert shop.house.gateway.asked == 1
 
 
+@pytest.mark.parametrize("was_sent", [False, True])
+def test_what_was_not_heard_of_for_20_hours_is_looked_up_whoever_asks_for_it(
+    shop, was_sent: bool
+) -> None:
+    """Its sender died before or after the gateway made it, and a gateway forgets our key."""
+    shop.house.plan(2, is_after=was_sent)
+    with pytest.raises(CrashError):
+        shop.refund()
+    shop.house.plan(0, is_after=False)
+    asked = shop.house.gateway.asked
+    shop.house.wait(20 * 3600)
+
+    assert shop.refund()["status"] == ("succeeded" if was_sent else "created")
+    assert shop.house.gateway.asked == asked
+    assert "gateway.refund" not in shop.house.fault.calls
+
+
 def test_a_refund_that_takes_days_is_answered_as_pending_and_ends_by_the_cron(shop) -> None:
     shop.house.gateway.outcome = Outcome.PENDING
     assert shop.refund()["status"] == "pending"
