@@ -216,6 +216,9 @@ def test_another_order_than_asked_for_says_nothing(
 
 
 REFUNDS = f"{API}/orders/{ATTEMPT}/refunds"
+OUR_REFUND = f"{REFUNDS}/{REFUND.replace('-', '')}"
+NO_REFUND = {"message": "Refund does not exist", "code": "refund_not_found"}
+NOTHING_LEFT = {"message": "Nothing is left", "code": "refund_invalid"}
 REFUND_ORDER = RefundOrder(REFUND, f"{ATTEMPT}:1453002795", Money(100_000, "INR"), "cancellation")
 
 
@@ -244,7 +247,7 @@ def test_a_refund_that_exists_is_told_as_it_is(
     answers.get(REFUNDS, json=[])
     answers.post(REFUNDS, json={"code": "refund_id_already_exists"}, status=400)
     known = refund(refund_amount=999, refund_status="PENDING")
-    answers.get(f"{REFUNDS}/{REFUND.replace('-', '')}", json=known)
+    answers.get(OUR_REFUND, json=known)
 
     found = adapter.refund(REFUND_ORDER)
     assert (found.outcome, found.amount) == (Outcome.PENDING, Money(99_900, "INR"))
@@ -256,10 +259,34 @@ def test_a_refund_that_cashfree_refuses_has_failed(
     error = {"message": "Refund amount is too high", "code": "refund_amount_invalid"}
     answers.get(REFUNDS, json=[])
     answers.post(REFUNDS, json=error, status=400)
+    answers.get(OUR_REFUND, json=NO_REFUND, status=404)
 
     found = adapter.refund(REFUND_ORDER)
     assert (found.outcome, found.refund_id) == (Outcome.FAILED, REFUND)
     assert found.failure_message == "Cashfree refused: Refund amount is too high"
+
+
+def test_a_refusal_that_speaks_of_the_refund_itself_is_no_failure(
+    adapter: Adapter, answers: responses.RequestsMock
+) -> None:
+    """It took all that there was, and its answer was lost: asked for again, nothing is left."""
+    answers.get(REFUNDS, json=[])
+    answers.post(REFUNDS, json=NOTHING_LEFT, status=400)
+    answers.get(OUR_REFUND, json=refund(refund_amount=1000, refund_status="SUCCESS"))
+
+    found = adapter.refund(REFUND_ORDER)
+    assert (found.outcome, found.refund_id) == (Outcome.SUCCEEDED, REFUND)
+
+
+def test_a_refusal_says_nothing_while_the_refund_cannot_be_looked_up(
+    adapter: Adapter, answers: responses.RequestsMock
+) -> None:
+    answers.get(REFUNDS, json=[])
+    answers.post(REFUNDS, json=NOTHING_LEFT, status=400)
+    answers.get(OUR_REFUND, json={"message": "not now"}, status=400)
+
+    with pytest.raises(GatewayUnavailableError, match="not now"):
+        adapter.refund(REFUND_ORDER)
 
 
 def of_its_own(**changes: Any) -> dict[str, Any]:
@@ -304,7 +331,8 @@ def test_a_refusal_of_what_cashfree_gave_back_meanwhile_is_no_failure(
     adapter: Adapter, answers: responses.RequestsMock
 ) -> None:
     answers.get(REFUNDS, json=[])
-    answers.post(REFUNDS, json={"message": "Nothing is left", "code": "refund_invalid"}, status=400)
+    answers.post(REFUNDS, json=NOTHING_LEFT, status=400)
+    answers.get(OUR_REFUND, json=NO_REFUND, status=404)
     answers.get(REFUNDS, json=[of_its_own()])
     found = adapter.refund(REFUND_ORDER)
 
@@ -343,8 +371,7 @@ def test_a_list_of_refunds_that_is_refused_is_no_answer(
 def test_a_refund_that_cashfree_made_instead_of_ours_is_found(
     adapter: Adapter, answers: responses.RequestsMock
 ) -> None:
-    gone = {"message": "Refund does not exist", "code": "refund_not_found"}
-    answers.get(f"{REFUNDS}/{REFUND.replace('-', '')}", json=gone, status=404)
+    answers.get(OUR_REFUND, json=NO_REFUND, status=404)
     answers.get(REFUNDS, json=[of_its_own(refund_status="PENDING")])
     found = adapter.find_refund(REFUND, f"{ATTEMPT}:1453002795")
 
@@ -417,8 +444,7 @@ def test_what_cashfree_has_and_does_not_show_is_asked_about_again(
     answers.get(path, json=NO_ORDER, status=404)
     answers.get(REFUNDS, json=[])
     answers.post(REFUNDS, json={"code": "refund_id_already_exists"}, status=400)
-    gone = {"message": "Refund does not exist", "code": "refund_not_found"}
-    answers.get(f"{REFUNDS}/{REFUND.replace('-', '')}", json=gone, status=404)
+    answers.get(OUR_REFUND, json=NO_REFUND, status=404)
 
     with pytest.raises(GatewayUnavailableError):
         adapter.expire(ATTEMPT, ATTEMPT)

@@ -164,11 +164,7 @@ class Adapter:
         try:
             found = as_object(self.http.send(path, refunds.request(order)).body)
         except RefusedReplyError as refusal:
-            if code_of(refusal) in KNOWN_REFUND:
-                return self._refunded_before(order, refusal)
-            no = refused(refusal)
-            given_back = self._given_back(order.id, order.gateway_payment_id)  # just now, perhaps
-            return given_back or order.answered(Outcome.FAILED, no.code, no.message)
+            return self._refunded_before(order, refusal)
         return translated(
             lambda: findings.of_refund_called(order.id, order.gateway_payment_id, found)
         )
@@ -254,12 +250,18 @@ class Adapter:
         return as_list(found.body) if found else []
 
     def _refunded_before(self, order: RefundOrder, refusal: RefusedReplyError) -> Finding:
-        """Tell the refund that has this id already, as it is: its amount may speak against it."""
-        found = self.find_refund(order.id, order.gateway_payment_id)
-        if found is None:
-            message = "Cashfree knows the refund and does not show it"
-            raise GatewayUnavailableError(message) from refusal
-        return found
+        """Tell what is there already as it is, ours or given back: the no may speak of that."""
+        no = None if code_of(refusal) in KNOWN_REFUND else refused(refusal)
+        try:
+            found = self.find_refund(order.id, order.gateway_payment_id)
+        except GatewayRefusedError as failure:  # which says nothing of the refund
+            raise GatewayUnavailableError(failure.message) from failure
+        if found:
+            return found
+        if no:
+            return order.answered(Outcome.FAILED, no.code, no.message)
+        message = "Cashfree knows the refund and does not show it"
+        raise GatewayUnavailableError(message) from refusal
 
     def _end(
         self, payment_attempt_id: str, path: str, wanted: dict[str, Any], method: str = "POST"
