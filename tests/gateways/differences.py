@@ -184,6 +184,11 @@ DIFFERENCES: dict[tuple[str, str], Difference] = {
         "refunds are listed by payment: no command lists them by time",
         "https://docs.payu.in/reference/check_action_status_api_with_payu_id",
     ),
+    ("payu", "a_payer_may_be_anybody[no name and no phone]"): Difference(
+        "the form must have the payer's phone number",
+        "https://docs.payu.in/docs/prebuilt-checkout-page-integration",
+        payu.a_payer_without_a_phone_is_refused,
+    ),
     ("payu", "payment_disputes"): Difference(
         "what is disputed is in the list of disputes, which is read since a time",
         "https://docs.payu.in/reference/read-chargeback-api",

@@ -8,7 +8,7 @@ from gateways.scenarios_pages import DECLINES
 from gateways.scenarios_upi import linked, page_of
 from gateways.world import DAY, HOUR, Payer, World
 
-from app.errors import GatewayUnavailableError
+from app.errors import GatewayRefusedError, GatewayUnavailableError
 from app.gateways import Finding, Outcome, Subject
 
 
@@ -20,6 +20,16 @@ def nothing_is_known_before_the_payer_comes(world: World) -> None:
     world.pay(order, page, Payer.DROPS)
     found = looked_up(world, order, page)
     assert (found.outcome, found.gateway_session_id) == (Outcome.REQUIRES_ACTION, page.reference)
+
+
+def a_payer_without_a_phone_is_refused(world: World) -> None:
+    for ask in (world.adapter.open, world.adapter.open_upi):
+        with pytest.raises(GatewayRefusedError, match="phone"):
+            ask(world.stage.order(world.currency, phone=""))
+    order, page = opened(world, name="")
+    world.pay(order, page)
+
+    assert looked_up(world, order, page).outcome is Outcome.PAID
 
 
 def a_link_that_was_declined_is_the_end_of_the_payment(world: World) -> None:

@@ -204,6 +204,7 @@ def test_nothing_that_is_sent_can_move_the_fields_under_the_hash(
         {"amount": Money(2500, "USD")},
         {"amount": Money(0, "INR")},
         {"authorize_only": True},
+        {"phone": ""},
     ],
 )
 def test_what_payu_cannot_take_is_refused(adapter: Adapter, changes: dict[str, Any]) -> None:

@@ -53,6 +53,8 @@ def _check(charge: Charge) -> None:
         message = "PayU takes rupees only"
     elif charge.authorize_only:
         message = "PayU takes the money at once"
+    elif not charge.phone:
+        message = "PayU needs the payer's phone number, and this payer has none"
     elif "|" in charge.email or len(charge.email) > EMAIL_LENGTH_MAX:
         message = f"PayU takes e-mail addresses of {EMAIL_LENGTH_MAX} signs, none of them a pipe"
     else:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OPERATION = "s2s.upi"  # as faults call it
 FLOW = "4"
 LISTED_MAX = 20
-NEEDED = ("phone", "s2s_client_ip", "s2s_device_info")
+NEEDED = ("s2s_client_ip", "s2s_device_info")
 
 
 class Intents:

@@ -25,7 +25,10 @@ from sandbox.gateways.server.state import Document, Slice
 if TYPE_CHECKING:
     from sandbox.gateways.payu import Simulator
 
-REQUIRED = ("key", "txnid", "amount", "productinfo", "firstname", "email", "surl", "furl", "hash")
+REQUIRED = (
+    *("key", "txnid", "amount", "productinfo", "firstname", "email", "phone"),
+    *("surl", "furl", "hash"),
+)
 LENGTHS = {"txnid": 25, "productinfo": 100, "firstname": 60, "email": 50, "phone": 50, "udf1": 255}
 OPEN = ("initiated", "in progress")
 METHODS = {"upi": ("upi",), "card": ("creditcard", "debitcard"), "bank": ("netbanking",)}

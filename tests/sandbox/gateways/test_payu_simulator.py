@@ -168,6 +168,7 @@ def hidden(page: requests.Response) -> Form:
         ({"amount": "1.001"}, "Invalid amount"),
         ({"amount": "-5"}, "Invalid amount"),
         ({"firstname": ""}, "missing: firstname"),
+        ({"phone": ""}, "missing: phone"),
         ({"surl": "javascript:alert(1)"}, "Bad URL"),
     ],
 )
