@@ -231,6 +231,23 @@ def test_a_question_about_a_payment_is_no_dispute(world: CashfreeWorld) -> None:
     assert one.outcome is Outcome.UNKNOWN
 
 
+def test_a_question_about_a_payment_that_is_lost_takes_its_money(world: CashfreeWorld) -> None:
+    order, _, payment = paid(world)
+    made = world.stage.control(f"/orders/{order.id}/dispute", {"type": "RETRIEVAL"})
+    world.stage.control(f"/disputes/{made['dispute_id']}/decide", {"outcome": "accepted"})
+    world.stage.control("/settle")
+
+    told = [one for one in notices(world) if one.subject is Subject.DISPUTE]  # in any order
+    assert sorted(one.outcome for one in told) == [Outcome.LOST, Outcome.UNKNOWN]
+    assert {one.gateway_payment_id for one in told} == {payment.gateway_payment_id}
+    (taken,) = [
+        one
+        for one in world.adapter.settlements(world.stage.now().date())
+        if (one.kind, one.gateway_payment_id) == (Settled.DISPUTE, payment.gateway_payment_id)
+    ]
+    assert taken.gross.amount == -AMOUNT
+
+
 def test_a_dispute_may_be_lost_for_want_of_papers(world: CashfreeWorld) -> None:
     order, _, payment = paid(world)
     made = world.stage.control(f"/orders/{order.id}/dispute", {"type": "PRE_ARBITRATION"})

@@ -549,9 +549,14 @@ def test_a_dispute_is_a_stage_and_a_state(
     assert words.dispute_outcome(status, is_closed=True) is closed
 
 
-@pytest.mark.parametrize("status", ["RETRIEVAL_CREATED", "RETRIEVAL_MERCHANT_LOST", "", "CREATED"])
+@pytest.mark.parametrize("status", ["RETRIEVAL_CREATED", "RETRIEVAL_MERCHANT_WON", "", "CREATED"])
 def test_a_question_without_money_is_no_dispute(status: str) -> None:
     assert words.dispute_outcome(status, is_closed=False) is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize("status", ["RETRIEVAL_MERCHANT_LOST", "RETRIEVAL_MERCHANT_ACCEPTED"])
+def test_a_question_that_takes_money_is_a_lost_dispute(status: str) -> None:
+    assert words.dispute_outcome(status, is_closed=True) is Outcome.LOST
 
 
 # Values

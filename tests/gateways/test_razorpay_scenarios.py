@@ -189,6 +189,26 @@ def test_an_inquiry_takes_no_money_and_opens_no_dispute(world: World) -> None:
     assert [one.outcome for one in told_of] == [Outcome.UNKNOWN, Outcome.UNKNOWN]
 
 
+@pytest.mark.parametrize(
+    ("deducts", "end", "said"),
+    [
+        (False, "lost", [Outcome.LOST, Outcome.UNKNOWN]),
+        (True, "lost", [Outcome.LOST, Outcome.OPENED]),
+        (True, "won", [Outcome.OPENED, Outcome.WON]),
+    ],
+)
+def test_an_inquiry_that_takes_money_is_a_dispute(
+    world: World, deducts: bool, end: str, said: list[Outcome]
+) -> None:
+    _, _, payment = paid(world)
+    path = f"/payments/{payment.gateway_payment_id}/dispute"
+    asked = world.stage.control(path, {"phase": "fraud", "deduct_at_onset": deducts})
+    world.stage.control(f"/disputes/{asked['id']}/decide", {"outcome": end})
+
+    told_of = [one for one in notices(world) if one.gateway_dispute_id == asked["id"]]
+    assert sorted(one.outcome for one in told_of) == said
+
+
 def test_disputes_are_listed_as_they_stand_since_a_time(world: World) -> None:
     _, _, first = paid(world)
     world.dispute(first)

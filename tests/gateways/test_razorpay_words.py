@@ -399,6 +399,26 @@ def test_a_dispute_counts_once_money_is_at_stake(status: str, phase: str, outcom
     assert found.evidence_due_at is None
 
 
+@pytest.mark.parametrize(
+    ("status", "deducted", "outcome"),
+    [
+        ("open", 0, Outcome.UNKNOWN),
+        ("lost", None, Outcome.UNKNOWN),
+        ("open", 250_000, Outcome.OPENED),
+        ("under_review", 250_000, Outcome.UNDER_REVIEW),
+        ("lost", 250_000, Outcome.LOST),
+        ("won", 0, Outcome.WON),  # the money has come back
+    ],
+)
+@pytest.mark.parametrize("phase", ["fraud", "retrieval"])
+def test_an_inquiry_is_a_dispute_once_it_takes_money(
+    phase: str, status: str, deducted: int | None, outcome: Outcome
+) -> None:
+    found = findings.of_dispute(dispute(status=status, phase=phase, amount_deducted=deducted))
+
+    assert found.outcome is outcome
+
+
 # Orders
 
 

@@ -214,7 +214,7 @@ TALES = {
     "payu": Tale(
         COMMON, payu, told_at_payu, (12, 5, 1), 18, forge=forged_at_payu, lists=False, step=1
     ),
-    "cashfree": Tale((*COMMON, *SEVERAL), cashfree, told_at_cashfree, (18, 6, 2), 33),
+    "cashfree": Tale((*COMMON, *SEVERAL), cashfree, told_at_cashfree, (18, 6, 3), 33),
 }
 
 

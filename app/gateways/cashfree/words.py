@@ -55,7 +55,7 @@ REFUNDS = {
 # https://www.cashfree.com/docs/api-reference/payments/latest/refunds/webhooks
 OUR_REFUNDS = {"MERCHANT_INITIATED"}
 
-# A status is {stage}_{state}. A retrieval only asks for papers and takes no money.
+# A status is {stage}_{state}. A retrieval only asks for papers, and takes money once it is lost.
 # https://www.cashfree.com/docs/api-reference/payments/latest/disputes/dispute-webhooks
 DISPUTE_STAGES = ("PRE_ARBITRATION", "ARBITRATION", "CHARGEBACK", "DISPUTE")
 DISPUTES = {
@@ -67,6 +67,7 @@ DISPUTES = {
     "MERCHANT_LOST": Outcome.LOST,
     "MERCHANT_ACCEPTED": Outcome.LOST,
 }
+RETRIEVALS = {"RETRIEVAL_MERCHANT_LOST", "RETRIEVAL_MERCHANT_ACCEPTED"}
 # What is not resolved is so on 9999-09-09.
 # https://www.cashfree.com/docs/api-reference/payments/latest/disputes/get-disputes-by-order-id
 NEVER = 9999
@@ -160,7 +161,7 @@ def dispute_outcome(status: str, *, is_closed: bool) -> Outcome:
             if is_closed and state == "INSUFFICIENT_EVIDENCE":
                 return Outcome.LOST
             return DISPUTES.get(state, Outcome.UNKNOWN)
-    return Outcome.UNKNOWN
+    return Outcome.LOST if status in RETRIEVALS else Outcome.UNKNOWN
 
 
 def is_resolved(dispute: Object) -> bool:

@@ -53,7 +53,7 @@ DISPUTES = {
     "won": Outcome.WON,
     "lost": Outcome.LOST,
 }
-INQUIRIES = {"fraud", "retrieval"}  # phases in which a bank asks, and takes no money
+INQUIRIES = {"fraud", "retrieval"}  # phases in which a bank asks, and as a rule takes no money
 
 
 def of_payment(payment: Entity) -> Finding:
@@ -222,10 +222,9 @@ def not_refunded(order: RefundOrder, refusal: GatewayRefusedError) -> Finding:
 
 def of_dispute(dispute: Entity) -> Finding:
     due, opened = dispute.get("respond_by"), dispute.get("created_at")
-    is_inquiry = dispute.get("phase") in INQUIRIES
     return Finding(
         subject=Subject.DISPUTE,
-        outcome=Outcome.UNKNOWN if is_inquiry else DISPUTES.get(dispute["status"], Outcome.UNKNOWN),
+        outcome=_dispute_outcome(dispute),
         gateway_dispute_id=dispute["id"],
         gateway_payment_id=dispute["payment_id"],
         amount=Money(dispute["amount"], dispute["currency"]),
@@ -233,6 +232,18 @@ def of_dispute(dispute: Entity) -> Finding:
         evidence_due_at=datetime.fromtimestamp(due, UTC) if due else None,
         opened_at=datetime.fromtimestamp(opened, UTC) if opened else None,
     )
+
+
+def _dispute_outcome(dispute: Entity) -> Outcome:
+    """Tell how a dispute stands: of an inquiry, once its money is taken.
+
+    One that is won has been given back what was taken, for without that it ends as `closed`.
+    """
+    status = dispute["status"]
+    is_asked = dispute.get("phase") in INQUIRIES and not dispute.get("amount_deducted")
+    if is_asked and status != "won":
+        return Outcome.UNKNOWN
+    return DISPUTES.get(status, Outcome.UNKNOWN)
 
 
 def of_listed_dispute(dispute: Any) -> Finding:

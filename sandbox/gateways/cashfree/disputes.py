@@ -21,6 +21,7 @@ DECISIONS = {
     "accepted": "MERCHANT_ACCEPTED",
     "insufficient_evidence": "INSUFFICIENT_EVIDENCE",
 }
+LOST = {"MERCHANT_LOST", "MERCHANT_ACCEPTED"}
 ANSWER_DAYS = 7
 
 
@@ -53,7 +54,7 @@ class Disputes:
             "reason": reason,
             "reason_code": "1402",
             "remarks": "Dispute is created, please take action",
-            "settled": kind == "RETRIEVAL",  # which takes no money
+            "settled": kind == "RETRIEVAL",  # which takes no money until it is lost
             "reversed": False,
         }
         self.books.insert("dispute", dispute)
@@ -63,6 +64,8 @@ class Disputes:
     def decide(self, dispute: Document, outcome: str) -> None:
         """Go on with an open dispute. Needs a transaction."""
         dispute["state"] = DECISIONS[outcome]
+        if dispute["type"] == "RETRIEVAL" and dispute["state"] in LOST:
+            dispute["settled"] = False
         dispute["updated"] = max(self.books.store.now(), dispute["updated"] + 1)
         dispute["remarks"] = f"Dispute is {outcome.replace('_', ' ')}"
         is_over = dispute["state"] not in OPEN
