@@ -17,10 +17,13 @@ XRAY = re.compile(r"Root=(1-[0-9a-f]{8}-[0-9a-f]{24})(?:;[A-Za-z]{1,16}=[\w:|-]{
 # Keys of gateways, webhook secrets, bearer tokens, addresses of our pages, and card numbers written
 # in one piece.
 SECRETS = re.compile(
-    r"\b(?:sk|rk|pk)_(?:test|live)_\w+|\bwhsec_\w+|\bBearer\s+[\w.~+/-]+=*|(?<=/pay/)[\w-]+",
+    r"\b(?:sk|rk|pk)_(?:test|live)_\w+|\bwhsec_\w+|\bBearer\s+[\w.~+/-]+=*"
+    r"|(?<=/payments/handover/)[\w-]+|(?<=/payments/return/)[\w-]+"
+    r"|(?<=/pay/)[\w-]+",
     re.IGNORECASE,
 )
-SIGNS = ("_test_", "_live_", "whsec_", "bearer", "/pay/")  # each of these has one; lines seldom do
+PATHS = ("/pay/", "/payments/handover/", "/payments/return/")
+SIGNS = ("_test_", "_live_", "whsec_", "bearer", *PATHS)  # each of these has one; lines seldom do
 DIGITS = re.compile(r"\b\d{13,19}\b")
 GROUPED = re.compile(r"\b(?:\d[ -]?){12,18}\d\b")  # perhaps a card number, as people write it
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}

@@ -142,8 +142,9 @@ def show_bank_account(ctx: Context, fields: dict[str, str], token: str) -> Respo
 def hand_over(ctx: Context, fields: dict[str, str], attempt_id: str) -> Response | WsgiResponse:
     """Bring the payer's browser to the gateway's page, or show a UPI code instead.
 
-    Asked again: the same page, and the same code while it is valid. The address is the secret: an
-    attempt's id is random, and who has it may pay, no more.
+    Asked again: the same page, and the same code while it is valid. The address is the secret, and
+    no log has it: an attempt's id is random. Who has it may pay, finds the address of the payer's
+    page, and reads in a form for a gateway what that is told of the payer.
     """
     known = _known(ctx, attempt_id)
     row = _open_attempt(ctx, known)

@@ -148,6 +148,22 @@ def test_the_address_of_a_page_is_not_logged(client, lines, method: str, path: s
     assert TOKEN not in lines.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("GET", f"/payments/handover/{ATTEMPT}"), ("GET", f"/Payments/Handover/{ATTEMPT}")),
+        *(("POST", f"/payments/handover/{ATTEMPT}/code"), ("GET", f"/payments/return/{ATTEMPT}")),
+        ("POST", f"/payments/return/{ATTEMPT}?x=1"),
+    ],
+)
+def test_the_address_of_an_attempt_is_not_logged(client, lines, method: str, path: str) -> None:
+    """It leads to the payer's page, and to what a gateway is told of the payer."""
+    client.open(path, method=method)
+
+    assert lines.getvalue().count("\n") >= 1
+    assert path.partition("?")[0] not in lines.getvalue()
+
+
 @pytest.mark.usefixtures("client")
 @pytest.mark.parametrize(
     "written",
