@@ -1,6 +1,7 @@
 """The adapter against answers of Stripe that a simulator would not give."""
 
 import json
+import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import parse_qs
@@ -346,3 +347,16 @@ def test_a_receipt_is_found_on_the_charge(adapter) -> None:
     )
 
     assert adapter.receipt_url("pi_1") == "https://r"
+
+
+def test_events_of_another_version_than_the_sdks_are_read_and_warned_of_once(
+    adapter: Adapter, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("app"), "propagate", True)
+    for version in (stripe.api_version, None, "2019-02-19", "2019-02-19"):
+        event = json.loads(session_event()) | {"api_version": version}
+        assert adapter.read(signed(json.dumps(event)), NOW).outcome is Outcome.PAID
+
+    (line,) = caplog.records
+    assert (line.levelname, line.__dict__["api_version"]) == ("WARNING", "2019-02-19")
+    assert line.__dict__["sdk_version"] == stripe.api_version

@@ -3,15 +3,21 @@
 https://docs.stripe.com/api/events/types
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
+
+import stripe
 
 from app.findings import FINDING
 from app.gateways import Finding, Notice, Outcome, Subject
 from app.gateways.stripe import findings
 from app.gateways.stripe.findings import Object
+
+log = logging.getLogger(__name__)
 
 NOTHING = Finding(subject=Subject.NONE, outcome=Outcome.UNKNOWN)
 
@@ -62,6 +68,7 @@ EVENTS: dict[str, Callable[[Object], Finding]] = {
 
 def notice(event: Mapping[str, Any]) -> Notice:
     """Translate a genuine event. Raises whatever a message raises that is no event."""
+    _compare_version(str(event.get("api_version") or stripe.api_version))
     translate = EVENTS.get(event["type"])
     found = translate(event["data"]["object"]) if translate else NOTHING
     occurred_at = datetime.fromtimestamp(event["created"], UTC)
@@ -76,3 +83,14 @@ def notice(event: Mapping[str, Any]) -> Notice:
         occurred_at=occurred_at,
         raw=event,
     )
+
+
+@lru_cache(maxsize=8)
+def _compare_version(version: str) -> None:
+    """Warn, once, of events in another version of the API than the SDK's: fields may differ.
+
+    Each webhook endpoint has a version of its own, which whoever made it chose.
+    """
+    if version != stripe.api_version:
+        told = {"api_version": version, "sdk_version": stripe.api_version}
+        log.warning("Stripe's webhook endpoint has another API version than the SDK", extra=told)
