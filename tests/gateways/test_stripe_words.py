@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -495,6 +496,35 @@ def test_more_than_can_be_looked_through_is_not_nothing(
 
     with pytest.raises(GatewayUnavailableError):
         adapter.find(Query(ATTEMPT, NOW, gateway_customer_id="cus_1"))
+
+
+@responses.activate
+def test_a_page_is_looked_for_first_when_its_attempt_was_made(
+    adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list is the newest first, and a busy shop's day has more than can be looked through."""
+    monkeypatch.setattr(search, "OBJECTS_MAX", 3)
+    since = int(NOW.timestamp())
+    opened = {"id": "cs_1", "client_reference_id": ATTEMPT, "created": since + 2}
+    others = [
+        {"id": f"cs_other_{one}", "client_reference_id": None, "created": since + 3600 + one}
+        for one in range(4)
+    ]
+
+    def sessions(request: Any) -> tuple[int, dict[str, str], str]:
+        asked = parse_qs(urlsplit(request.url).query)
+        first, last = (int(asked[f"created[{end}]"][0]) for end in ("gte", "lte"))
+        there = [one for one in (*others, opened) if first <= one["created"] <= last]
+        return 200, {}, json.dumps({"data": there[:3], "has_more": len(there) > 3})
+
+    responses.add_callback("GET", f"{API}/checkout/sessions", sessions)
+    assert search.page_by_reference(adapter.client, Query(ATTEMPT, NOW)) == "cs_1"
+    late = Query(str(uuid4()), NOW)
+    with pytest.raises(GatewayUnavailableError, match="to look through"):
+        search.page_by_reference(adapter.client, late)
+    others[1:] = [{**opened, "id": "cs_late", "client_reference_id": late.payment_attempt_id}]
+    others[1]["created"] = since + 601
+    assert search.page_by_reference(adapter.client, late) == "cs_late"
 
 
 def test_gateways_are_the_modules() -> None:

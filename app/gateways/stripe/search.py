@@ -19,6 +19,7 @@ from app.gateways.stripe import findings
 from app.gateways.stripe.answers import answer
 
 SKEW = timedelta(minutes=5)  # how far Stripe's clock may be from ours
+SOON = timedelta(minutes=10)  # so long after its attempt was made nearly every page is opened
 PAGE_LIFE = timedelta(days=1)  # nobody opens a page or repeats a key later than that
 OBJECTS_MAX = 1000  # ten requests
 END: Any = object()
@@ -28,14 +29,18 @@ TOO_MANY = f"more than {OBJECTS_MAX} objects to look through"
 def page_by_reference(client: stripe.StripeClient, query: Query) -> str | None:
     """Look through the pages that were opened when ours must have been, and answer its id.
 
+    First through those of its first minutes: of a whole day there may be more than can be read.
     What it holds is asked for by that. Of the others two words are read, and they are many: so the
     answers are read as they come, for the SDK takes longer to make its objects of them than to ask.
     """
 
     def search() -> str | None:
-        for session in _sessions(client, _created(query)):
-            if session["client_reference_id"] == query.payment_attempt_id:
-                return str(session["id"])
+        soon = int((query.since + SOON).timestamp())
+        created = _created(query)
+        for window in ({**created, "lte": soon}, {**created, "gte": soon + 1}):
+            for session in _sessions(client, window):
+                if session["client_reference_id"] == query.payment_attempt_id:
+                    return str(session["id"])
         return None
 
     return answer(search)
