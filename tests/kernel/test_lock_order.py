@@ -13,7 +13,7 @@ from books import settle
 from journal import Journal
 from money_back import Desk
 from orders.conftest import Office
-from orders.test_order_events import PLACED, READY, TERMS, hear, save_card
+from orders.test_order_events import CANCELLED, PLACED, READY, TERMS, hear, save_card
 from psycopg.rows import dict_row
 
 FUNCTION = """
@@ -101,6 +101,38 @@ def test_a_payment_and_all_that_becomes_of_it_lock_in_order(desk: Desk, journal:
     asked = {"customer_id": desk.session["x-hasura-customer-id"], "amount": 300, "key": "spent"}
     do(desk, "call", function="spend_credits", description="Lunch", reference=None, **asked)
 
+    assert told(desk, journal) == []
+
+
+def test_what_comes_back_after_an_order_was_called_off_locks_in_order(
+    desk: Desk, journal: Journal
+) -> None:
+    office = Office(desk.db, desk.session, UUID(desk.session["x-hasura-organization-id"]))
+    with desk.db.transaction():
+        desk.db.execute("update customers set external_id = 'SHP-1'")
+        save_card(desk.db, office)
+    for number in range(8):
+        with desk.db.transaction():
+            asked = {"reference": f"ord-{number}", **TERMS, "currency": "USD"}
+            (charge,) = hear(office, READY, **asked)
+        do(office, "receive", attempt_id=charge["id"], amount=4200, gateway_session_id=None)
+        if number % 2:
+            said = {"attempt_id": charge["id"], "amount": 100, "gateway_dispute_id": str(number)}
+            do(office, "dispute", outcome="opened", **said)
+        else:
+            intent = office.row("payment_attempts", charge["id"])["payment_intent_id"]
+            refund = do(office, "refund", intent_id=intent, amount=100, key=str(number))
+        with desk.db.transaction():
+            hear(office, CANCELLED, reference=f"ord-{number}")
+        if number % 2:
+            do(office, "dispute", outcome="won", **said)
+        else:
+            do(office, "say", refund=refund, outcome="failed")
+
+    (row,) = desk.db.execute(
+        "select count(*) as refunds from refunds where requested_by = 'system'"
+    ).fetchall()
+    assert row["refunds"] == 16
     assert told(desk, journal) == []
 
 

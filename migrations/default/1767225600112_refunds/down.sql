@@ -25,6 +25,7 @@ drop function is_put_off;
 drop function may_ask_about_refund;
 drop function surplus_refund_postings;
 drop function reserve_refund;
+drop function write_allowed_refund;
 drop function open_refund;
 drop function repeated_refund;
 drop function require_named_tenant;

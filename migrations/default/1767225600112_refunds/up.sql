@@ -731,7 +731,7 @@ comment on function open_refund is
 'is left. The same key: the same refund.';
 grant execute on function open_refund to munim_hasura;
 
-create function reserve_refund(
+create function write_allowed_refund(
     p_session json, p_attempt payment_attempts, p_refund refunds, p_amount bigint
 ) returns refunds
 language plpgsql volatile
@@ -759,7 +759,22 @@ begin
         when v_amount = p_attempt.amount_captured then 'full'
         else 'partial'
     end;
-    v_refund := write_refund(p_attempt, v_refund, null);
+    return write_refund(p_attempt, v_refund, null);
+end;
+$$;
+comment on function write_allowed_refund is
+'Writes a refund down where there is as much left and the policy allows it; without an amount all that is '
+'left. The attempt is locked; the caller books it.';
+
+create function reserve_refund(
+    p_session json, p_attempt payment_attempts, p_refund refunds, p_amount bigint
+) returns refunds
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_refund constant refunds := write_allowed_refund(p_session, p_attempt, p_refund, p_amount);
+begin
     perform post_ledger_transactions(
         v_refund.organization_id, v_refund.livemode,
         refund_movements(v_refund, 'refund_reserve', v_refund.created_at)
@@ -1261,6 +1276,7 @@ as $$
 declare
     v_status text := refund_status(p_refund, p_finding ->> 'outcome');
     v_refund refunds;
+    v_postings ledger_posting[];
 begin
     if v_status is null then
         return 'the gateway does not know it yet';
@@ -1274,11 +1290,13 @@ begin
     end if;
 
     v_refund := move_refund(p_refund, v_status, p_finding, p_occurred_at);
-    perform post_ledger_transactions(
-        v_refund.organization_id, v_refund.livemode,
-        refund_postings(p_refund.status, v_refund, p_occurred_at)
-    );
+    v_postings := refund_postings(p_refund.status, v_refund, p_occurred_at);
     perform report_refund(p_refund.status, v_refund);
+    -- Not again after the system's own, which is listed: a gateway that says no would be asked for ever.
+    if v_status in ('failed', 'canceled') and v_refund.requested_by <> 'system' then
+        v_postings := v_postings || rest_of_order_postings(v_refund.payment_attempt_id);
+    end if;
+    perform post_ledger_transactions(v_refund.organization_id, v_refund.livemode, v_postings);
     return null;
 end;
 $$;

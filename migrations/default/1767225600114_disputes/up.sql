@@ -350,6 +350,9 @@ begin
     if v_is_step then
         v_dispute := move_dispute(v_dispute, p_attempt, v_outcome, p_event.occurred_at);
         v_postings := v_postings || dispute_end_postings(v_dispute, p_event.occurred_at);
+        if v_outcome = 'won' then
+            v_postings := v_postings || rest_of_order_postings(p_attempt.id);
+        end if;
     elsif p_dispute.id is not null and to_jsonb(v_dispute) = to_jsonb(p_dispute) then
         return format('the dispute is %s already', v_dispute.status);
     end if;

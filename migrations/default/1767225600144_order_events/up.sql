@@ -36,6 +36,19 @@ comment on column order_events.amount is 'Minor units of currency, where the mes
 
 create index order_events_by_order on order_events (reference, organization_id, livemode);
 
+create function is_called_off(p_order orders) returns boolean
+language sql stable
+begin atomic
+select count(*) > 0
+from order_events
+inner join order_event_types on order_event_types.type = order_events.type
+where order_events.reference = p_order.reference
+    and order_events.organization_id = p_order.organization_id
+    and order_events.livemode = p_order.livemode
+    and order_event_types.meaning = 'canceled';
+end;
+comment on function is_called_off is 'Whether any message says that an order is off.';
+
 create function call_off_new_order() returns trigger
 language plpgsql volatile
 set search_path = public, pg_temp
@@ -44,14 +57,7 @@ declare
     v_intent payment_intents;
 begin
     update payment_intents set status = 'canceled'
-    where id = new.payment_intent_id and exists (
-        select from order_events
-        inner join order_event_types on order_event_types.type = order_events.type
-        where order_events.reference = new.reference
-            and order_events.organization_id = new.organization_id
-            and order_events.livemode = new.livemode
-            and order_event_types.meaning = 'canceled'
-    )
+    where id = new.payment_intent_id and is_called_off(new)
     returning * into v_intent;
     perform tell_of_cancellation(v_intent) where v_intent.id is not null;
     return null;
@@ -247,13 +253,66 @@ comment on function charge_order is
 'where the order says so; without one it is announced that the customer must come and pay. The intent is '
 'locked.';
 
+create function order_refund_postings(
+    p_order orders, p_attempt payment_attempts, p_session json
+) returns ledger_posting[]
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_left constant bigint := refundable_amount(p_attempt);
+    v_refund refunds;
+begin
+    if v_left = 0 then
+        return '{}';
+    end if;
+    -- The system's own: sent by the cron, listed where it fails, and under no client's key.
+    v_refund.requested_by := 'system';
+    select concat_ws(':', 'order', p_order.id, nullif(count(*), 0)) into v_refund.idempotency_key
+    from refunds where payment_attempt_id = p_attempt.id and requested_by = 'system';
+    v_refund.type := 'cancellation';
+    v_refund.reason := 'order_canceled';
+    v_refund := write_allowed_refund(p_session, p_attempt, v_refund, null);
+    return refund_movements(v_refund, 'refund_reserve', v_refund.created_at);
+exception
+    when sqlstate '22B12' then  -- the organisation's policy; it made the policy
+        perform record_exception(
+            p_order.organization_id, p_order.livemode, 'order-not-refunded', 'order', p_order.id,
+            v_left, p_attempt.currency, sqlerrm
+        );
+        return '{}';
+end;
+$$;
+comment on function order_refund_postings is
+'All that is left of what was paid for an order goes back: its refund, to be booked; or it is listed, where '
+'the policy does not allow it. The attempt is locked.';
+
+create function rest_of_order_postings(p_payment_attempt_id uuid) returns ledger_posting[]
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_order orders;
+    v_attempt payment_attempts;
+begin
+    select * into strict v_attempt from payment_attempts where id = p_payment_attempt_id;
+    select * into v_order from orders where payment_intent_id = v_attempt.payment_intent_id;
+    if v_attempt.is_surplus or not is_called_off(v_order) then
+        return '{}';
+    end if;
+    return order_refund_postings(v_order, v_attempt, null);
+end;
+$$;
+comment on function rest_of_order_postings is
+'Money that had left when its order was called off has come back, by a refund that failed or a dispute that '
+'was won: it goes back to the payer after all. The intent and the attempt are locked.';
+
 create function cancel_order(p_order orders, p_intent payment_intents, p_session json) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 declare
     v_attempt payment_attempts;
-    v_refund refunds;
 begin
     if p_intent.status <> 'paid' then
         if p_intent.status <> 'canceled' then
@@ -267,25 +326,20 @@ begin
     from payment_attempts
     where payment_intent_id = p_intent.id and status = 'captured' and not is_surplus
     for no key update;
-    -- The system's own: sent by the cron, listed where it fails, and under no client's key.
-    v_refund.requested_by := 'system';
-    v_refund.idempotency_key := 'order:' || p_order.id;
-    v_refund.type := 'cancellation';
-    v_refund.reason := 'order_canceled';
-    if refundable_amount(v_attempt) > 0 and repeated_refund(v_attempt, v_refund) is null then
-        perform reserve_refund(p_session, v_attempt, v_refund, null);
-    end if;
-exception
-    when sqlstate '22B12' then  -- the organisation's policy; it made the policy
-        perform record_exception(
-            p_order.organization_id, p_order.livemode, 'order-not-refunded', 'order', p_order.id,
-            p_intent.amount, p_intent.currency, sqlerrm
+    if not exists (
+        select from refunds where payment_attempt_id = v_attempt.id and requested_by = 'system'
+    ) then
+        perform post_ledger_transactions(
+            p_order.organization_id, p_order.livemode,
+            order_refund_postings(p_order, v_attempt, p_session)
         );
+    end if;
 end;
 $$;
 comment on function cancel_order is
 'An order is off: what was paid goes back, what was not is not taken any more, and whoever hears of the '
-'payment hears that. Once: called again, nothing more. The intent is locked.';
+'payment hears that. Once: called again, nothing more; what comes back later is rest_of_order_postings. The '
+'intent is locked.';
 
 create function receive_order_event(
     hasura_session json,
