@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from books import broken_invariants, settle
 from credit_shop import Shop
+from money_back import Desk
 from psycopg.rows import dict_row
 
 
@@ -245,6 +246,36 @@ def test_what_was_paid_back_in_money_although_it_was_used_does_not_come_back_as_
     with pytest.raises(psycopg.Error) as failure:
         shop.give_back(spend)
     assert refused(failure) == "amount-out-of-range"
+
+
+@pytest.mark.parametrize(
+    ("words", "comes_back"),
+    [
+        ([], True),
+        (["pending"], False),
+        (["succeeded"], False),
+        (["succeeded", "failed"], True),
+        (["pending", "canceled"], True),
+    ],
+)
+def test_what_was_paid_back_in_money_late_does_not_come_back_as_credits(
+    db, tenant, shop, words, comes_back
+) -> None:
+    desk = Desk(db, tenant.session)
+    refund = desk.refund(desk.paid()["payment_intent_id"], amount=1000)
+    db.execute("update clock set skew_seconds = skew_seconds + 26 * 3600")
+    desk.say(refund, "not_found", gateway_refund_id=None, type="look-up")
+    spend = shop.spend(250)
+    for word in words:
+        desk.say(refund, word)
+
+    if comes_back:
+        assert shop.give_back(spend)["credits_amount"] == 250
+    else:
+        with pytest.raises(psycopg.Error) as failure, db.transaction():
+            shop.give_back(spend)
+        assert refused(failure) == "amount-out-of-range"
+    assert broken_invariants(db) == {}
 
 
 def test_what_a_refund_holds_cannot_be_spent(db, shop) -> None:

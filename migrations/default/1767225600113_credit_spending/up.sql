@@ -554,12 +554,19 @@ begin
             where credit_recalls.credit_lot_id = credit_spend_lots.credit_lot_id
                 and credit_recalls.status in ('held', 'taken') and credit_recalls.lost_amount > 0
         )
+        -- Of a refund that was given up and made after all the credits were free again.
+        and not exists (
+            select from credit_recalls
+            inner join refunds on refunds.id = credit_recalls.refund_id
+            where credit_recalls.credit_lot_id = credit_spend_lots.credit_lot_id
+                and refunds.is_late and refunds.status not in ('failed', 'canceled')
+        )
     order by credit_lots.expires_at desc nulls first, credit_lots.id desc;
 end;
 $$;
 comment on function returnable_credits is
 'What of a spend may come back, what stays longest first. Not what was paid back in money although it '
-'was used: it would be given twice.';
+'was used, or could be: it would be given twice.';
 
 create function give_credits_back(p_line credit_spend_lots, p_credits numeric) returns credit_part
 language plpgsql volatile
