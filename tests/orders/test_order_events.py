@@ -100,11 +100,38 @@ def test_the_same_message_again_is_the_same_charge_until_it_is_answered(db, offi
     assert the(db, "select status from payment_intents") == "paid"
 
 
-def test_a_message_id_that_says_something_else_is_refused(office) -> None:
-    hear(office, READY, event_id="e-1")
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        (CANCELLED, {}),
+        (PLACED, {"reference": "ord-2"}),
+        (PLACED, {"amount": 9900}),
+        (PLACED, {"currency": "USD"}),
+        (PLACED, {"amount": None, "currency": None}),
+        (PLACED, {"customer_external_id": "SHP-2"}),
+        (PLACED, {"customer_external_id": None}),
+        (PLACED, {"detail": {"orderId": "ord-1", "items": 2}}),
+    ],
+)
+def test_a_message_id_that_says_something_else_is_refused(db, office, kind, change) -> None:
+    hear(office, PLACED, event_id="e-1", **TERMS)
 
-    with pytest.raises(psycopg.Error, match="idempotency-key-reused"):
-        hear(office, CANCELLED, event_id="e-1")
+    with pytest.raises(psycopg.Error, match="idempotency-key-reused"), db.transaction():
+        hear(office, kind, event_id="e-1", **(TERMS | change))
+    assert the(db, "select count(*) from order_events") == 1
+    assert the(db, "select count(*) from exceptions") == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [(PLACED, {"occurred_at": "2026-11-21T10:05:00Z"}), (CANCELLED, {"currency": "ZZZ"})],
+)
+def test_a_message_that_says_the_same_is_taken_again(db, office, kind, change) -> None:
+    for _ in range(2):
+        hear(office, kind, event_id="e-1", **(TERMS | change))
+    hear(office, kind, event_id="e-1", **(TERMS | change | {"occurred_at": "2026-11-21T11:00Z"}))
+
+    assert the(db, "select count(*) from order_events") == 1
 
 
 @pytest.mark.parametrize("kind", [FAILED, CANCELLED])

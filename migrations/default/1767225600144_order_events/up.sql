@@ -362,6 +362,8 @@ declare
     v_is_new boolean;
     v_meaning text := (select meaning from order_event_types where type = p_type);
     v_is_known_money boolean := exists (select from currencies where code = p_currency);
+    v_amount bigint := case when v_is_known_money then p_amount end;
+    v_currency text := case when v_is_known_money then p_currency end;
 begin
     perform require_actor_role(hasura_session, array['service', 'owner', 'finance']);
     perform require_read_committed();
@@ -385,8 +387,7 @@ begin
     values (
         (hasura_session ->> 'x-hasura-organization-id')::uuid,
         (hasura_session ->> 'x-hasura-livemode')::boolean, p_event_id, p_type, p_reference,
-        p_customer_external_id, case when v_is_known_money then p_amount end,
-        case when v_is_known_money then p_currency end, p_detail, p_occurred_at
+        p_customer_external_id, v_amount, v_currency, p_detail, p_occurred_at
     )
     on conflict on constraint order_event_is_received_once do nothing
     returning * into v_event;
@@ -397,7 +398,12 @@ begin
         where event_id = p_event_id
             and organization_id::text = hasura_session ->> 'x-hasura-organization-id'
             and livemode::text = hasura_session ->> 'x-hasura-livemode';
-        if (v_event.type, v_event.reference) is distinct from (p_type, p_reference) then
+        if (
+            v_event.type, v_event.reference, v_event.customer_external_id, v_event.amount,
+            v_event.currency, v_event.detail
+        ) is distinct from (
+            p_type, p_reference, p_customer_external_id, v_amount, v_currency, p_detail
+        ) then
             raise exception 'idempotency-key-reused: event % said something else before', p_event_id
                 using errcode = '22B08';
         end if;
@@ -417,7 +423,7 @@ end;
 $$;
 comment on function receive_order_event is
 'Keeps a message about an order and does what all messages about it together say; the same message '
-'again: nothing more; one of an unknown type: nothing. Answers the charge that the gateway is to be asked for, if any: '
+'again, by whatever time it is stamped: nothing more; one of an unknown type: nothing. Answers the charge that the gateway is to be asked for, if any: '
 'that of a silent one waits for claim_order_charges.';
 grant execute on function receive_order_event to munim_hasura;
 
