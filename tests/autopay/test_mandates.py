@@ -140,6 +140,53 @@ def test_of_two_pages_the_newer_one_counts(autopay: Autopay) -> None:
     assert autopay.mandate(new)["status"] == "active"
 
 
+@pytest.mark.parametrize("then", ["it is open", "set up", "failed", "canceled"])
+def test_a_page_that_failed_counts_no_more_when_there_is_a_newer_one(
+    autopay: Autopay, db: Connection, then: str
+) -> None:
+    old = autopay.record(autopay.open(amount=9000, day_of_month=5)["id"])["id"]
+    autopay.hear(old, "expired")
+    new = autopay.record(autopay.open(amount=1000, day_of_month=20)["id"])["id"]
+    if then in {"set up", "failed"}:
+        autopay.hear(new, "succeeded" if then == "set up" else "failed")
+    elif then == "canceled":
+        autopay.hear(new)
+        change(autopay, "cancel", new)
+    before = autopay.mandate(new)
+    event = autopay.hear(old)
+
+    assert (event["status"], event["reason"]) == ("ignored", "the mandate is canceled already")
+    assert autopay.mandate(old)["reason"] == "superseded"
+    assert autopay.mandate(new) == before
+    autopay.at("2027-06-05T12:00Z")
+    assert autopay.run() == []
+    assert broken_invariants(db) == {}
+
+
+def test_a_page_that_failed_starts_nothing_when_it_was_canceled(autopay: Autopay, db) -> None:
+    mandate_id = autopay.record(autopay.open(day_of_month=5)["id"])["id"]
+    autopay.hear(mandate_id, "expired")
+    canceled = change(autopay, "cancel", mandate_id)
+    assert (canceled["status"], canceled["reason"]) == ("canceled", "canceled")
+    event = autopay.hear(mandate_id)
+
+    assert (event["status"], event["reason"]) == ("ignored", "the mandate is canceled already")
+    assert change(autopay, "cancel", mandate_id) == canceled
+    autopay.at("2027-06-05T12:00Z")
+    assert autopay.run() == []
+    assert autopay.told() == ["autopay.setup_failed", "autopay.canceled"]
+    assert broken_invariants(db) == {}
+
+
+def test_a_page_that_failed_in_another_currency_may_be_finished_after_all(autopay: Autopay) -> None:
+    old = autopay.record(autopay.open()["id"])["id"]
+    autopay.hear(old, "expired")
+    autopay.open(currency="JPY")
+
+    assert autopay.hear(old)["status"] == "applied"
+    assert autopay.mandate(old)["status"] == "active"
+
+
 def test_a_new_mandate_takes_the_place_of_the_old_one_when_it_is_set_up(autopay: Autopay) -> None:
     old = autopay.set_up(amount=2500)
     new = autopay.record(autopay.open(amount=5000)["id"])["id"]

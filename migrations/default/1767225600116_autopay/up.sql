@@ -87,6 +87,7 @@ insert into autopay_mandate_steps (before, after) values
 ('pending_setup', 'failed'),
 ('pending_setup', 'canceled'),
 ('failed', 'active'),  -- the page was finished after all
+('failed', 'canceled'),  -- and is not to count any more if it is
 ('active', 'paused'),
 ('active', 'canceled'),
 ('paused', 'active'),
@@ -516,15 +517,18 @@ set search_path = public, pg_temp
 as $$
 declare
     v_id uuid;
-    v_pending autopay_mandates;
+    v_older autopay_mandates;
 begin
-    -- One page at a time: who asks again has changed their mind.
-    for v_pending in
+    -- One page at a time: who asks again has changed their mind. A page that failed counts as one:
+    -- it may be finished after all.
+    for v_older in
         select * from autopay_mandates
-        where customer_id = p_customer.id and currency = p_currency and status = 'pending_setup'
+        where customer_id = p_customer.id and currency = p_currency
+            and status in ('pending_setup', 'failed')
+        order by id
         for no key update
     loop
-        perform end_autopay_mandate(v_pending, 'superseded');
+        perform end_autopay_mandate(v_older, 'superseded');
     end loop;
 
     insert into autopay_mandates (
@@ -546,7 +550,8 @@ begin
 end;
 $$;
 comment on function write_autopay_mandate is
-'Writes a mandate down before a gateway is asked for its page. Of several pages the newest counts.';
+'Writes a mandate down before a gateway is asked for its page. Of several pages the newest counts, whatever '
+'becomes of it: one that had failed starts nothing any more.';
 
 create function open_autopay_setup(
     hasura_session json,
@@ -961,13 +966,14 @@ as $$
 declare
     v_mandate autopay_mandates := acting_mandate(hasura_session, p_autopay_mandate_id);
 begin
-    if v_mandate.status in ('pending_setup', 'active', 'paused') then
+    if v_mandate.status <> 'canceled' then
         perform end_autopay_mandate(v_mandate, 'canceled');
     end if;
     return query select * from autopay_mandates where id = v_mandate.id;
 end;
 $$;
-comment on function cancel_autopay is 'Ends a mandate for good. Called again: the same row.';
+comment on function cancel_autopay is
+'Ends a mandate for good, also one whose page failed and may be finished yet. Called again: the same row.';
 grant execute on function cancel_autopay to munim_hasura;
 
 create function hold_autopay_mandate(p_mandate autopay_mandates, p_reason text) returns void
