@@ -4529,14 +4529,7 @@ declare
     v_intent payment_intents;
 begin
     update payment_intents set status = 'canceled'
-    where id = new.payment_intent_id and exists (
-        select from order_events
-        inner join order_event_types on order_event_types.type = order_events.type
-        where order_events.reference = new.reference
-            and order_events.organization_id = new.organization_id
-            and order_events.livemode = new.livemode
-            and order_event_types.meaning = 'canceled'
-    )
+    where id = new.payment_intent_id and is_called_off(new)
     returning * into v_intent;
     perform tell_of_cancellation(v_intent) where v_intent.id is not null;
     return null;
@@ -4585,13 +4578,13 @@ AS $function$
 declare
     v_mandate autopay_mandates := acting_mandate(hasura_session, p_autopay_mandate_id);
 begin
-    if v_mandate.status in ('pending_setup', 'active', 'paused') then
+    if v_mandate.status <> 'canceled' then
         perform end_autopay_mandate(v_mandate, 'canceled');
     end if;
     return query select * from autopay_mandates where id = v_mandate.id;
 end;
 $function$;
-comment on function cancel_autopay(json,uuid) is 'Ends a mandate for good. Called again: the same row.';
+comment on function cancel_autopay(json,uuid) is 'Ends a mandate for good, also one whose page failed and may be finished yet. Called again: the same row.';
 grant execute on function cancel_autopay(json,uuid) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.cancel_order(p_order orders, p_intent payment_intents, p_session json)
@@ -4601,7 +4594,6 @@ CREATE OR REPLACE FUNCTION public.cancel_order(p_order orders, p_intent payment_
 AS $function$
 declare
     v_attempt payment_attempts;
-    v_refund refunds;
 begin
     if p_intent.status <> 'paid' then
         if p_intent.status <> 'canceled' then
@@ -4615,23 +4607,17 @@ begin
     from payment_attempts
     where payment_intent_id = p_intent.id and status = 'captured' and not is_surplus
     for no key update;
-    -- The system's own: sent by the cron, listed where it fails, and under no client's key.
-    v_refund.requested_by := 'system';
-    v_refund.idempotency_key := 'order:' || p_order.id;
-    v_refund.type := 'cancellation';
-    v_refund.reason := 'order_canceled';
-    if refundable_amount(v_attempt) > 0 and repeated_refund(v_attempt, v_refund) is null then
-        perform reserve_refund(p_session, v_attempt, v_refund, null);
-    end if;
-exception
-    when sqlstate '22B12' then  -- the organisation's policy; it made the policy
-        perform record_exception(
-            p_order.organization_id, p_order.livemode, 'order-not-refunded', 'order', p_order.id,
-            p_intent.amount, p_intent.currency, sqlerrm
+    if not exists (
+        select from refunds where payment_attempt_id = v_attempt.id and requested_by = 'system'
+    ) then
+        perform post_ledger_transactions(
+            p_order.organization_id, p_order.livemode,
+            order_refund_postings(p_order, v_attempt, p_session)
         );
+    end if;
 end;
 $function$;
-comment on function cancel_order(orders,payment_intents,json) is 'An order is off: what was paid goes back, what was not is not taken any more, and whoever hears of the payment hears that. Once: called again, nothing more. The intent is locked.';
+comment on function cancel_order(orders,payment_intents,json) is 'An order is off: what was paid goes back, what was not is not taken any more, and whoever hears of the payment hears that. Once: called again, nothing more; what comes back later is rest_of_order_postings. The intent is locked.';
 
 CREATE OR REPLACE FUNCTION public.cancel_payment(hasura_session json, p_payment_intent_id uuid)
  RETURNS SETOF payment_intents
@@ -7451,6 +7437,18 @@ BEGIN ATOMIC
 END;
 comment on function is_by_hand(text) is 'Whether no gateway holds this money: people see it on a bank''s statement, and pay it back by hand. Nobody can be asked about it.';
 
+CREATE OR REPLACE FUNCTION public.is_called_off(p_order orders)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (count(*) > 0)
+    FROM (order_events
+      JOIN order_event_types ON ((order_event_types.type = order_events.type)))
+   WHERE ((order_events.reference = (is_called_off.p_order).reference) AND (order_events.organization_id = (is_called_off.p_order).organization_id) AND (order_events.livemode = (is_called_off.p_order).livemode) AND (order_event_types.meaning = 'canceled'::text));
+END;
+comment on function is_called_off(orders) is 'Whether any message says that an order is off.';
+
 CREATE OR REPLACE FUNCTION public.is_decided(p_transfer bank_transfers)
  RETURNS boolean
  LANGUAGE sql
@@ -9790,6 +9788,37 @@ end;
 $function$;
 comment on function order_of_display_id(bank_accounts,text) is 'What is owed for an order that a payer quoted, in the account''s currency and organisation. Banks take dashes out of remarks, and payers write small letters.';
 
+CREATE OR REPLACE FUNCTION public.order_refund_postings(p_order orders, p_attempt payment_attempts, p_session json)
+ RETURNS ledger_posting[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_left constant bigint := refundable_amount(p_attempt);
+    v_refund refunds;
+begin
+    if v_left = 0 then
+        return '{}';
+    end if;
+    -- The system's own: sent by the cron, listed where it fails, and under no client's key.
+    v_refund.requested_by := 'system';
+    select concat_ws(':', 'order', p_order.id, nullif(count(*), 0)) into v_refund.idempotency_key
+    from refunds where payment_attempt_id = p_attempt.id and requested_by = 'system';
+    v_refund.type := 'cancellation';
+    v_refund.reason := 'order_canceled';
+    v_refund := write_allowed_refund(p_session, p_attempt, v_refund, null);
+    return refund_movements(v_refund, 'refund_reserve', v_refund.created_at);
+exception
+    when sqlstate '22B12' then  -- the organisation's policy; it made the policy
+        perform record_exception(
+            p_order.organization_id, p_order.livemode, 'order-not-refunded', 'order', p_order.id,
+            v_left, p_attempt.currency, sqlerrm
+        );
+        return '{}';
+end;
+$function$;
+comment on function order_refund_postings(orders,payment_attempts,json) is 'All that is left of what was paid for an order goes back: its refund, to be booked; or it is listed, where the policy does not allow it. The attempt is locked.';
+
 CREATE OR REPLACE FUNCTION public.owed_facts(p_intent payment_intents, p_reference text)
  RETURNS jsonb
  LANGUAGE sql
@@ -11077,6 +11106,8 @@ declare
     v_is_new boolean;
     v_meaning text := (select meaning from order_event_types where type = p_type);
     v_is_known_money boolean := exists (select from currencies where code = p_currency);
+    v_amount bigint := case when v_is_known_money then p_amount end;
+    v_currency text := case when v_is_known_money then p_currency end;
 begin
     perform require_actor_role(hasura_session, array['service', 'owner', 'finance']);
     perform require_read_committed();
@@ -11100,8 +11131,7 @@ begin
     values (
         (hasura_session ->> 'x-hasura-organization-id')::uuid,
         (hasura_session ->> 'x-hasura-livemode')::boolean, p_event_id, p_type, p_reference,
-        p_customer_external_id, case when v_is_known_money then p_amount end,
-        case when v_is_known_money then p_currency end, p_detail, p_occurred_at
+        p_customer_external_id, v_amount, v_currency, p_detail, p_occurred_at
     )
     on conflict on constraint order_event_is_received_once do nothing
     returning * into v_event;
@@ -11112,7 +11142,12 @@ begin
         where event_id = p_event_id
             and organization_id::text = hasura_session ->> 'x-hasura-organization-id'
             and livemode::text = hasura_session ->> 'x-hasura-livemode';
-        if (v_event.type, v_event.reference) is distinct from (p_type, p_reference) then
+        if (
+            v_event.type, v_event.reference, v_event.customer_external_id, v_event.amount,
+            v_event.currency, v_event.detail
+        ) is distinct from (
+            p_type, p_reference, p_customer_external_id, v_amount, v_currency, p_detail
+        ) then
             raise exception 'idempotency-key-reused: event % said something else before', p_event_id
                 using errcode = '22B08';
         end if;
@@ -11130,7 +11165,7 @@ begin
     where order_id = v_order.id and may_ask_gateway(gateway, livemode, 'charge');
 end;
 $function$;
-comment on function receive_order_event(json,text,text,text,text,bigint,text,jsonb,timestamp with time zone) is 'Keeps a message about an order and does what all messages about it together say; the same message again: nothing more; one of an unknown type: nothing. Answers the charge that the gateway is to be asked for, if any: that of a silent one waits for claim_order_charges.';
+comment on function receive_order_event(json,text,text,text,text,bigint,text,jsonb,timestamp with time zone) is 'Keeps a message about an order and does what all messages about it together say; the same message again, by whatever time it is stamped: nothing more; one of an unknown type: nothing. Answers the charge that the gateway is to be asked for, if any: that of a silent one waits for claim_order_charges.';
 grant execute on function receive_order_event(json,text,text,text,text,bigint,text,jsonb,timestamp with time zone) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.record_autopay_setup(hasura_session json, p_autopay_mandate_id uuid, p_gateway_session_id text, p_url text)
@@ -12131,28 +12166,8 @@ CREATE OR REPLACE FUNCTION public.reserve_refund(p_session json, p_attempt payme
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-    v_refund refunds := p_refund;
-    v_left bigint := refundable_amount(p_attempt);
-    v_amount bigint := coalesce(p_amount, v_left);
+    v_refund constant refunds := write_allowed_refund(p_session, p_attempt, p_refund, p_amount);
 begin
-    if not exists (select from refund_reasons where reason = p_refund.reason) then
-        raise exception 'not-found: % is no reason for a refund', p_refund.reason
-            using errcode = '22B04';
-    end if;
-    if v_amount not between 1 and v_left then
-        raise exception 'amount-out-of-range: % is not between 1 and the % left of this payment',
-            v_amount, v_left
-            using errcode = '22B07';
-    end if;
-
-    v_refund.fee_amount := check_refund_policy(p_attempt, v_amount, p_session);
-    v_refund.amount := v_amount - v_refund.fee_amount;
-    v_refund.type := case
-        when p_refund.type = 'cancellation' then 'cancellation'
-        when v_amount = p_attempt.amount_captured then 'full'
-        else 'partial'
-    end;
-    v_refund := write_refund(p_attempt, v_refund, null);
     perform post_ledger_transactions(
         v_refund.organization_id, v_refund.livemode,
         refund_movements(v_refund, 'refund_reserve', v_refund.created_at)
@@ -12184,6 +12199,25 @@ BEGIN ATOMIC
    WHERE ((exceptions.class = resolve_exception.p_class) AND (exceptions.object_type = resolve_exception.p_object_type) AND (exceptions.object_id = resolve_exception.p_object_id) AND (exceptions.resolved_at IS NULL));
 END;
 comment on function resolve_exception(text,text,uuid) is 'Takes an object off the list: it was settled after all.';
+
+CREATE OR REPLACE FUNCTION public.rest_of_order_postings(p_payment_attempt_id uuid)
+ RETURNS ledger_posting[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_order orders;
+    v_attempt payment_attempts;
+begin
+    select * into strict v_attempt from payment_attempts where id = p_payment_attempt_id;
+    select * into v_order from orders where payment_intent_id = v_attempt.payment_intent_id;
+    if v_attempt.is_surplus or not is_called_off(v_order) then
+        return '{}';
+    end if;
+    return order_refund_postings(v_order, v_attempt, null);
+end;
+$function$;
+comment on function rest_of_order_postings(uuid) is 'Money that had left when its order was called off has come back, by a refund that failed or a dispute that was won: it goes back to the payer after all. The intent and the attempt are locked.';
 
 CREATE OR REPLACE FUNCTION public.resume_autopay(hasura_session json, p_autopay_mandate_id uuid)
  RETURNS SETOF autopay_mandates
@@ -12328,10 +12362,17 @@ begin
             where credit_recalls.credit_lot_id = credit_spend_lots.credit_lot_id
                 and credit_recalls.status in ('held', 'taken') and credit_recalls.lost_amount > 0
         )
+        -- Of a refund that was given up and made after all the credits were free again.
+        and not exists (
+            select from credit_recalls
+            inner join refunds on refunds.id = credit_recalls.refund_id
+            where credit_recalls.credit_lot_id = credit_spend_lots.credit_lot_id
+                and refunds.is_late and refunds.status not in ('failed', 'canceled')
+        )
     order by credit_lots.expires_at desc nulls first, credit_lots.id desc;
 end;
 $function$;
-comment on function returnable_credits(uuid) is 'What of a spend may come back, what stays longest first. Not what was paid back in money although it was used: it would be given twice.';
+comment on function returnable_credits(uuid) is 'What of a spend may come back, what stays longest first. Not what was paid back in money although it was used, or could be: it would be given twice.';
 
 CREATE OR REPLACE FUNCTION public.reusable_attempt(p_intent payment_intents, p_gateway text)
  RETURNS uuid
@@ -12806,6 +12847,9 @@ begin
     if v_is_step then
         v_dispute := move_dispute(v_dispute, p_attempt, v_outcome, p_event.occurred_at);
         v_postings := v_postings || dispute_end_postings(v_dispute, p_event.occurred_at);
+        if v_outcome = 'won' then
+            v_postings := v_postings || rest_of_order_postings(p_attempt.id);
+        end if;
     elsif p_dispute.id is not null and to_jsonb(v_dispute) = to_jsonb(p_dispute) then
         return format('the dispute is %s already', v_dispute.status);
     end if;
@@ -12941,6 +12985,7 @@ AS $function$
 declare
     v_status text := refund_status(p_refund, p_finding ->> 'outcome');
     v_refund refunds;
+    v_postings ledger_posting[];
 begin
     if v_status is null then
         return 'the gateway does not know it yet';
@@ -12954,11 +12999,13 @@ begin
     end if;
 
     v_refund := move_refund(p_refund, v_status, p_finding, p_occurred_at);
-    perform post_ledger_transactions(
-        v_refund.organization_id, v_refund.livemode,
-        refund_postings(p_refund.status, v_refund, p_occurred_at)
-    );
+    v_postings := refund_postings(p_refund.status, v_refund, p_occurred_at);
     perform report_refund(p_refund.status, v_refund);
+    -- Not again after the system's own, which is listed: a gateway that says no would be asked for ever.
+    if v_status in ('failed', 'canceled') and v_refund.requested_by <> 'system' then
+        v_postings := v_postings || rest_of_order_postings(v_refund.payment_attempt_id);
+    end if;
+    perform post_ledger_transactions(v_refund.organization_id, v_refund.livemode, v_postings);
     return null;
 end;
 $function$;
@@ -13562,6 +13609,38 @@ end;
 $function$;
 comment on function watch_money_back(payment_attempts) is 'Lists a payment of which more went back than had come, or a surplus that has not gone back; takes either off the list when it is no longer so.';
 
+CREATE OR REPLACE FUNCTION public.write_allowed_refund(p_session json, p_attempt payment_attempts, p_refund refunds, p_amount bigint)
+ RETURNS refunds
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_refund refunds := p_refund;
+    v_left bigint := refundable_amount(p_attempt);
+    v_amount bigint := coalesce(p_amount, v_left);
+begin
+    if not exists (select from refund_reasons where reason = p_refund.reason) then
+        raise exception 'not-found: % is no reason for a refund', p_refund.reason
+            using errcode = '22B04';
+    end if;
+    if v_amount not between 1 and v_left then
+        raise exception 'amount-out-of-range: % is not between 1 and the % left of this payment',
+            v_amount, v_left
+            using errcode = '22B07';
+    end if;
+
+    v_refund.fee_amount := check_refund_policy(p_attempt, v_amount, p_session);
+    v_refund.amount := v_amount - v_refund.fee_amount;
+    v_refund.type := case
+        when p_refund.type = 'cancellation' then 'cancellation'
+        when v_amount = p_attempt.amount_captured then 'full'
+        else 'partial'
+    end;
+    return write_refund(p_attempt, v_refund, null);
+end;
+$function$;
+comment on function write_allowed_refund(json,payment_attempts,refunds,bigint) is 'Writes a refund down where there is as much left and the policy allows it; without an amount all that is left. The attempt is locked; the caller books it.';
+
 CREATE OR REPLACE FUNCTION public.write_autopay_charges(p_mandate_ids uuid[])
  RETURNS autopay_charges[]
  LANGUAGE plpgsql
@@ -13613,15 +13692,18 @@ CREATE OR REPLACE FUNCTION public.write_autopay_mandate(p_customer customers, p_
 AS $function$
 declare
     v_id uuid;
-    v_pending autopay_mandates;
+    v_older autopay_mandates;
 begin
-    -- One page at a time: who asks again has changed their mind.
-    for v_pending in
+    -- One page at a time: who asks again has changed their mind. A page that failed counts as one:
+    -- it may be finished after all.
+    for v_older in
         select * from autopay_mandates
-        where customer_id = p_customer.id and currency = p_currency and status = 'pending_setup'
+        where customer_id = p_customer.id and currency = p_currency
+            and status in ('pending_setup', 'failed')
+        order by id
         for no key update
     loop
-        perform end_autopay_mandate(v_pending, 'superseded');
+        perform end_autopay_mandate(v_older, 'superseded');
     end loop;
 
     insert into autopay_mandates (
@@ -13642,7 +13724,7 @@ begin
     return v_id;
 end;
 $function$;
-comment on function write_autopay_mandate(customers,json,text,bigint,text,integer,text,text,text) is 'Writes a mandate down before a gateway is asked for its page. Of several pages the newest counts.';
+comment on function write_autopay_mandate(customers,json,text,bigint,text,integer,text,text,text) is 'Writes a mandate down before a gateway is asked for its page. Of several pages the newest counts, whatever becomes of it: one that had failed starts nothing any more.';
 
 CREATE OR REPLACE FUNCTION public.write_bank_transfer(p_transfer bank_transfers)
  RETURNS bank_transfers
