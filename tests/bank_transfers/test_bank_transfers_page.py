@@ -45,6 +45,14 @@ def bounces_late(counter: Counter, account: Row, order: Row) -> None:
     bounce(counter, account, receipt)
 
 
+def bounces_first(counter: Counter, account: Row, order: Row) -> None:
+    receipt = counter.arrive(account, order)
+    finance = counter.acting(actor_role="finance")
+    refund = finance.refund(order["payment_intent_id"], amount=45000)
+    bounce(counter, account, receipt)
+    pay_back(counter, account, refund["id"], 45000)
+
+
 def bounce(counter: Counter, account: Row, receipt: Row) -> None:
     counter.approve(
         counter.enter(account, kind="return", returned_id=receipt["id"], reference="B1")
@@ -64,6 +72,7 @@ STORIES: dict[str, Callable[[Counter, Row, Row], None]] = {
     "A cheque bounces before it paid anything": bounces_unused,
     "A cheque bounces after it paid the order": bounces,
     "A cheque bounces after a part was paid back": bounces_late,
+    "A cheque bounces, and a part turns out to have been paid back": bounces_first,
 }
 
 

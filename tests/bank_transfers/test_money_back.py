@@ -163,14 +163,83 @@ def test_a_cheque_that_bounced_is_not_refunded_too(
     db: Connection, tenant: Tenant, counter: Counter, account: Row, order: Row, receipt: Row
 ) -> None:
     refund = refund_of(counter, order, amount=45000)
-    waiting = pay(counter, account, refund)
     counter.approve(
         counter.enter(account, kind="return", returned_id=receipt["id"], reference="B1")
     )
 
     assert counter.row("refunds", refund["id"])["status"] == "canceled"
-    assert counter.refused("approve", waiting) == "transfer-decided"
     assert balances(db, tenant) == {}
+    assert listed(db) == set()
+    assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize("decide", ["approve", "reject"])
+def test_a_cheque_bounces_when_it_is_decided_what_was_paid_back(
+    db: Connection,
+    tenant: Tenant,
+    counter: Counter,
+    account: Row,
+    order: Row,
+    receipt: Row,
+    decide: str,
+) -> None:
+    waiting = pay(counter, account, refund_of(counter, order, amount=45000))
+    bounced = counter.enter(account, kind="return", returned_id=receipt["id"], reference="B1")
+    assert counter.refused("approve", bounced) == "payment-in-progress"
+    assert counter.row("bank_transfers", receipt["id"])["status"] == "approved"
+
+    getattr(counter, decide)(waiting)
+    counter.approve(bounced)
+
+    left = {"bank INR": -45000, "bank_losses INR": 45000} if decide == "approve" else {}
+    assert balances(db, tenant) == left
+    assert listed(db) == set()
+    assert broken_invariants(db) == {}
+
+
+def test_a_refund_that_was_paid_and_is_entered_after_the_bounce_is_lost(
+    db: Connection, tenant: Tenant, counter: Counter, account: Row, order: Row, receipt: Row
+) -> None:
+    refund = refund_of(counter, order, amount=45000)
+    counter.approve(
+        counter.enter(account, kind="return", returned_id=receipt["id"], reference="B1")
+    )
+    paid = pay(counter, account, refund)
+    assert balances(db, tenant) == {}
+
+    counter.approve(paid)
+    counter.approve(paid, "omkar")
+
+    assert balances(db, tenant) == {"bank INR": -45000, "bank_losses INR": 45000}
+    assert counter.row("refunds", refund["id"])["status"] == "canceled"
+    again = {"kind": "refund", "refund_id": refund["id"], "amount": 45000, "reference": "X1"}
+    assert counter.refused("enter", account, **again) == "transfer-known"
+    assert listed(db) == set()
+    assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize("amount", [45000, 120000])
+def test_a_refund_that_is_entered_after_one_of_two_receipts_bounced_is_lost_in_part(
+    db: Connection, tenant: Tenant, counter: Counter, account: Row, order: Row, amount: int
+) -> None:
+    counter.arrive(account, order, amount=100000, reference="A1")
+    second = counter.arrive(account, order, amount=145000, reference="A2")
+    refund = refund_of(counter, order, amount=amount)
+    counter.approve(
+        counter.enter(
+            account, kind="return", returned_id=second["id"], reference="B1", amount=145000
+        )
+    )
+    counter.approve(pay(counter, account, refund))
+
+    lost = max(amount - 100000, 0)
+    owed = 100000 - amount + lost
+    expected = {
+        "bank INR": 100000 - amount,
+        "bank_losses INR": lost,
+        "merchant_balance INR": -owed,
+    }
+    assert balances(db, tenant) == {code: left for code, left in expected.items() if left}
     assert broken_invariants(db) == {}
 
 

@@ -1,6 +1,7 @@
 drop view invariant_unmatched_bank_transfers_are_listed;
 drop function write_bank_transfer;
 drop function record_bank_transfer;
+drop function require_payable_by_hand;
 drop function require_undecided;
 drop function require_same_amount;
 drop function check_bank_transfer;

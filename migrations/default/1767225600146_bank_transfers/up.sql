@@ -287,7 +287,7 @@ begin
                 using errcode = '22B04';
         end if;
         perform require_same_amount(p_transfer, v_refund.amount, v_refund.currency);
-        perform require_undecided('refund', v_refund.status, 'created');
+        perform require_payable_by_hand(v_refund);
     elsif p_transfer.kind = 'return' then
         select * into v_receipt
         from bank_transfers
@@ -334,6 +334,20 @@ begin
 end;
 $$;
 comment on function require_undecided is 'Refuses to decide what was decided otherwise.';
+
+create function require_payable_by_hand(p_refund refunds) returns void
+language plpgsql stable
+set search_path = public, pg_temp
+as $$
+begin
+    perform require_undecided('refund', p_refund.status, 'created')
+    where (p_refund.status, p_refund.failure_code)
+        is distinct from ('canceled', 'transfer-returned');
+end;
+$$;
+comment on function require_payable_by_hand is
+'Refuses a refund that has ended. One that was canceled because its receipt was taken back may have been '
+'paid at the bank before anybody knew: that money has left all the same.';
 
 create function record_bank_transfer(
     hasura_session json,

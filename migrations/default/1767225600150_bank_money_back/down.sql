@@ -1,6 +1,10 @@
 drop function bank_return_postings;
-drop function refund_returned_receipt;
+drop function bank_loss_posting;
+drop function bank_money_fact;
+drop function refund_past_us;
 drop function give_up_refunds;
 drop function mend_short_list;
+drop function require_no_refund_waits;
 drop function take_receipt_back;
+drop function book_canceled_refund;
 drop function pay_refund_by_hand;

@@ -264,12 +264,12 @@ where starts_with(ledger_accounts.code, 'bank:')
         select from refunds
         inner join bank_transfers
             on bank_transfers.id = case
-                when starts_with(refunds.idempotency_key, 'return:')
+                when refunds.requested_by = 'gateway' and is_by_hand(refunds.gateway)
                     then split_part(refunds.idempotency_key, ':', 2)::uuid
             end
-            and bank_transfers.kind = 'return' and bank_transfers.status = 'approved'
+            and bank_transfers.kind in ('return', 'refund') and bank_transfers.status = 'approved'
             and bank_transfers.checked_by <> bank_transfers.made_by
-        where refunds.id = ledger_transactions.reference_id and refunds.requested_by = 'gateway'
+        where refunds.id = ledger_transactions.reference_id
     );
 comment on view invariant_bank_money_moves_by_two_people is
 'A21: nothing is booked at a bank but what one person entered and another one approved.';
