@@ -182,7 +182,7 @@ def test_a_payment_is_read_to_the_paisa(adapter: Adapter) -> None:
     exact = body.replace(b'"payment_amount": 0', b'"payment_amount": 999999999999999.99')
 
     found = adapter.read(delivery(exact), NOW)
-    assert found.amount == found.captured_amount == Money(99_999_999_999_999_999, "INR")
+    assert found.amount == Money(99_999_999_999_999_999, "INR")
     assert (found.payment_attempt_id, found.gateway_session_id) == (ATTEMPT, ATTEMPT)
     assert found.gateway_payment_id == f"{ATTEMPT}:1453002795"
     assert (found.method, found.livemode, found.account) == (Method.UPI, False, "")
@@ -324,6 +324,22 @@ def test_a_part_is_captured_of_what_was_held() -> None:
     found = findings.of_payment(ORDER, payment("SUCCESS", authorization=taken))
 
     assert (found.amount, found.captured_amount) == (INR_2500, Money(47_000, "INR"))
+
+
+@pytest.mark.parametrize(
+    ("told", "captured"),
+    [
+        ({"authorization": None}, INR_2500),
+        ({"authorization": {"action": "CAPTURE", "status": "SUCCESS"}}, None),
+        ({}, None),
+    ],
+)
+def test_what_is_not_told_of_a_capture_is_not_known(
+    told: dict[str, Any], captured: Money | None
+) -> None:
+    found = findings.of_payment(ORDER, payment("SUCCESS", is_captured=True, **told))
+
+    assert (found.outcome, found.captured_amount) == (Outcome.PAID, captured)
 
 
 FAILED = payment(

@@ -79,8 +79,9 @@ def test_a_payment_of_another_order_is_no_answer_of_razorpays(razor) -> None:
 
 @responses.activate
 def test_cashfree_is_asked_once_and_each_payment_has_its_order_in_its_name(cash) -> None:
-    later = cf_payment(cf_payment_id=7, payment_time="2026-09-21T19:50:00+05:30")
-    responses.get(CF_PAYMENTS, json=[later, cf_payment()])
+    shown = {"authorization": None}
+    later = cf_payment(cf_payment_id=7, payment_time="2026-09-21T19:50:00+05:30", **shown)
+    responses.get(CF_PAYMENTS, json=[later, cf_payment(**shown)])
     found = cash.find_payments(CF_PAGE)
 
     names = [one.gateway_payment_id for one in found]

@@ -198,6 +198,52 @@ def test_a_capture_that_was_begun_is_asked_about_soon(db, money, tenant) -> None
     assert (due["id"], due["amount_to_capture"], due["checks"]) == (attempt["id"], 1000, 1)
 
 
+def begun(db: Any, money: Any, tenant: Any, amount: int) -> Any:
+    """An order of 25 dollars that is held, and of which so much is to be taken."""
+    attempt = opened_order(db, tenant)
+    money.receive(attempt["id"], "authorized")
+    asked = {"payment_intent_id": attempt["payment_intent_id"], "amount": amount}
+    staff(money, tenant).call("begin_capture", **asked)
+    return attempt
+
+
+def test_what_was_to_be_taken_is_booked_where_the_gateway_does_not_say(db, money, tenant) -> None:
+    attempt = begun(db, money, tenant, 1000)
+
+    assert money.receive(attempt["id"])["status"] == "applied"
+    assert books(db) == {"gateway USD": 1000, "merchant_balance USD": -1000}
+    assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize("taken", [999, 2500])
+def test_a_gateway_that_takes_another_part_than_it_was_told_is_not_believed(
+    db, money, tenant, taken
+) -> None:
+    attempt = begun(db, money, tenant, 1000)
+    event = money.receive(attempt["id"], captured_amount=taken)
+
+    assert event["status"] == "parked"
+    assert event["reason"] == f"the gateway took {taken} USD, and 1000 were to be taken"
+    assert open_exceptions(db) == [("amount-mismatch", event["reason"])]
+    assert books(db) == {"gateway USD": taken, "suspense USD": -taken}
+    assert broken_invariants(db) == {}
+
+
+@pytest.mark.parametrize("told", [999, 2500])
+def test_a_captured_amount_that_contradicts_the_books_is_listed(db, money, tenant, told) -> None:
+    attempt = begun(db, money, tenant, 1000)
+    money.receive(attempt["id"], captured_amount=1000)
+    assert money.receive(attempt["id"], captured_amount=1000)["status"] == "ignored"
+    assert money.receive(attempt["id"])["status"] == "ignored"
+    event = money.receive(attempt["id"], captured_amount=told)
+
+    assert event["status"] == "parked"
+    assert event["reason"] == f"the gateway took {told} USD, and 1000 are booked"
+    assert open_exceptions(db) == [("amount-mismatch", event["reason"])]
+    assert books(db) == {"gateway USD": 1000, "merchant_balance USD": -1000}
+    assert broken_invariants(db) == {}
+
+
 def refuse(money: Any, attempt: dict[str, Any], amount: int) -> list[dict[str, Any]]:
     reason = "it takes the whole only"
     return money.call(

@@ -221,11 +221,12 @@ def of_dispute(dispute: Object, order: Object, *, is_closed: bool) -> Finding:
 def _captured(payment: Object, outcome: Outcome, currency: object) -> Money | None:
     if outcome is not Outcome.PAID:
         return None
+    if payment.get("authorization", {}) is None:  # nothing was held, and all of it is taken
+        return money(payment["payment_amount"], currency)
     authorization = payment.get("authorization") or {}
     taken = authorization.get("captured_amount")
-    if authorization.get("action") == "CAPTURE" and taken is not None:
-        return money(taken, currency)
-    return money(payment["payment_amount"], currency)
+    is_told = authorization.get("action") == "CAPTURE" and taken is not None
+    return money(taken, currency) if is_told else None  # of a hold that may be a part
 
 
 def _moment(payment: Object) -> tuple[datetime, str]:

@@ -7,6 +7,7 @@ drop function capture_payment_attempt;
 drop function page_check_at;
 drop function capture_posting;
 drop function settle_payment_attempt;
+drop function amount_captured_by;
 drop function is_news_of_decline;
 drop function declined_at_by;
 drop function reason_not_to_settle;

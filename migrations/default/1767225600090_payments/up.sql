@@ -982,6 +982,17 @@ end;
 comment on function is_news_of_decline is
 'Whether a gateway says that a later try than the last known was declined, on a page that takes another.';
 
+create function amount_captured_by(p_attempt payment_attempts, p_finding jsonb) returns bigint
+language sql immutable
+begin atomic
+select coalesce(
+    (p_finding ->> 'captured_amount')::bigint, p_attempt.amount_to_capture, p_attempt.amount
+);
+end;
+comment on function amount_captured_by is
+'How much of an attempt a gateway took, by a finding that says paid: where it does not tell, what it was told '
+'to take.';
+
 create function settle_payment_attempt(
     p_attempt payment_attempts, p_finding jsonb, p_occurred_at timestamptz
 ) returns text
@@ -1009,7 +1020,7 @@ begin
     if v_status = 'captured' then
         perform capture_payment_attempt(
             p_attempt, p_finding ->> 'gateway_payment_id',
-            coalesce((p_finding ->> 'captured_amount')::bigint, p_attempt.amount), p_occurred_at,
+            amount_captured_by(p_attempt, p_finding), p_occurred_at,
             p_finding ->> 'receipt_url'
         );
     else

@@ -624,6 +624,17 @@ select case
     when p_attempt.status = 'captured'
         and p_event.notice ->> 'gateway_payment_id' <> p_attempt.gateway_payment_id
         then format('duplicate-payment: paid again as %s', p_event.notice ->> 'gateway_payment_id')
+    when p_event.notice ->> 'outcome' = 'paid'
+        and (p_event.notice ->> 'captured_amount')::bigint <> case
+            when p_attempt.status = 'captured' then p_attempt.amount_captured
+            else p_attempt.amount_to_capture
+        end
+        then format(
+            'amount-mismatch: the gateway took %s %s, and %s %s', p_event.notice ->> 'captured_amount',
+            p_event.notice ->> 'currency',
+            coalesce(nullif(p_attempt.amount_captured, 0), p_attempt.amount_to_capture),
+            case p_attempt.status when 'captured' then 'are booked' else 'were to be taken' end
+        )
     when p_attempt.status <> 'captured' and is_booked_elsewhere(p_event, p_attempt)
         then 'unmatched-payment: this payment is another attempt''s'
 end;

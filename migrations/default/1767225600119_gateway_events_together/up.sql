@@ -136,8 +136,7 @@ begin
         update payment_attempts
         set
             status = 'captured', captured_at = event.occurred_at,
-            amount_captured
-            = coalesce((event.notice ->> 'captured_amount')::bigint, payment_attempts.amount),
+            amount_captured = amount_captured_by(payment_attempts, event.notice),
             gateway_payment_id = event.notice ->> 'gateway_payment_id',
             next_check_at = page_check_at(payment_attempts),
             receipt_url = event.notice ->> 'receipt_url',
