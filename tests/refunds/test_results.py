@@ -297,6 +297,29 @@ def test_a_refund_made_at_the_gateway_itself_is_taken_over(db, desk, tenant, pai
     assert broken_invariants(db) == {}
 
 
+def test_two_gateways_may_call_a_refund_by_the_same_number(db, desk, tenant, paid) -> None:
+    other = desk.open(key="key-2", gateway="razorpay")
+    desk.receive(other["payment_attempt_id"], gateway="razorpay", gateway_session_id=None)
+    for gateway, row in (("stripe", paid), ("razorpay", other)):
+        event = desk.tell(
+            subject="refund",
+            outcome="succeeded",
+            gateway=gateway,
+            gateway_refund_id="1553338",
+            gateway_payment_id=f"pi_{row['payment_attempt_id']}",
+            amount=1000,
+            currency="USD",
+        )
+        assert event["status"] == "applied"
+
+    assert {row["gateway"] for row in db.execute("select gateway from refunds")} == {
+        "stripe",
+        "razorpay",
+    }
+    assert balances(db, tenant)["gateway USD"] == 3000
+    assert broken_invariants(db) == {}
+
+
 def test_a_refund_that_overtakes_its_payment_waits_for_it(db, desk, tenant) -> None:
     row = desk.open()
     event = desk.tell(

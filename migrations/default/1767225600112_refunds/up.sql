@@ -1124,7 +1124,9 @@ as $$
 declare
     v_refund refunds;
 begin
-    v_refund.idempotency_key := 'gateway:' || (p_event.notice ->> 'gateway_refund_id');
+    v_refund.idempotency_key := format(
+        'gateway:%s:%s', p_event.gateway, p_event.notice ->> 'gateway_refund_id'
+    );
     v_refund.requested_by := 'gateway';
     v_refund.reason := 'other';
     v_refund.note := 'made at the gateway';
