@@ -122,13 +122,23 @@ def test_too_little_is_held_and_listed_until_the_rest_has_come(
     assert (counter.status(order), listed(db)) == ("pending", {"bank-transfer-short"})
     assert balances(db, tenant) == {"bank INR": 100000, "bank_transfers INR": -100000}
     assert counter.value("select amount from exceptions where resolved_at is null") == 145000
+    since = counter.value("select created_at from exceptions where resolved_at is null")
 
-    counter.arrive(account, order, amount=145000, reference="SECOND2")
+    db.execute("update clock set skew_seconds = skew_seconds + 60")
+    counter.arrive(account, order, amount=50000, reference="SECOND2")
+    (short,) = db.execute("select amount, detail, created_at from exceptions").fetchall()
+    assert short == {
+        "amount": 95000,
+        "detail": "150000 of 245000 came by bank transfer",
+        "created_at": since,
+    }
+
+    counter.arrive(account, order, amount=95000, reference="THIRD3")
     (attempt,) = attempts(db)
 
     assert (counter.status(order), listed(db)) == ("paid", set())
     assert attempt["amount_captured"] == 245000
-    assert counter.value("select count(*) from bank_transfer_uses") == 2
+    assert counter.value("select count(*) from bank_transfer_uses") == 3
     assert balances(db, tenant) == {"bank INR": 245000, "merchant_balance INR": -245000}
     assert broken_invariants(db) == {}
 

@@ -39,10 +39,16 @@ values (
     p_detail
 )
 on conflict on constraint exception_is_listed_once do update
-set detail = excluded.detail, resolved_at = null
-where exceptions.resolved_at is not null;
+set
+    amount = excluded.amount, currency = excluded.currency, detail = excluded.detail,
+    resolved_at = null
+where exceptions.resolved_at is not null
+    or (exceptions.amount, exceptions.currency, exceptions.detail)
+    is distinct from (excluded.amount, excluded.currency, excluded.detail);
 end;
-comment on function record_exception is 'Lists an object under a class, once however often it is called; what was resolved is open again.';
+comment on function record_exception is
+'Lists an object under a class, once however often it is called, with what was said last of it; what was '
+'resolved is open again.';
 
 create function resolve_exception(p_class text, p_object_type text, p_object_id uuid) returns void
 language sql volatile
