@@ -246,6 +246,39 @@ def test_surplus_that_could_not_be_refunded_and_was_lost_in_a_dispute_is_no_loss
     assert broken_invariants(db) == {}
 
 
+@pytest.mark.parametrize("words", [["failed"], ["canceled"], ["succeeded", "failed"]])
+def test_surplus_that_was_lost_before_its_refund_came_to_nothing_is_no_loss(
+    db, desk, tenant, paid, words
+) -> None:
+    refund = late_capture(desk)
+    for word in words[:-1]:
+        desk.say(refund, word)
+    desk.dispute(refund["payment_attempt_id"], "lost")
+    assert balances(db, tenant)["dispute_losses USD"] == 2500
+    for _ in range(2):
+        desk.say(refund, words[-1])
+
+    assert balances(db, tenant) == BEFORE
+    assert desk.row("payment_attempts", refund["payment_attempt_id"])["amount_refunded"] == 0
+    assert not {"surplus-payment", "refunded-and-disputed"} & listed(db)
+    assert broken_invariants(db) == {}
+
+
+def test_two_lost_disputes_cover_no_more_of_a_surplus_than_came(db, desk, tenant, paid) -> None:
+    refund = late_capture(desk)
+    attempt_id = refund["payment_attempt_id"]
+    desk.dispute(attempt_id, "lost", amount=1500)
+    desk.say(refund, "failed")
+    assert balances(db, tenant)["surplus USD"] == -1000
+    desk.dispute(attempt_id, "lost", gateway_dispute_id="dp_2", amount=1500)
+
+    covered = db.execute("select sum(covered_amount) as amount from disputes").fetchone()
+    assert covered["amount"] == 2500
+    assert balances(db, tenant) == BEFORE | {"gateway USD": 2000, "dispute_losses USD": 500}
+    assert listed(db) >= {"refunded-and-disputed"}
+    assert broken_invariants(db) == {}
+
+
 def test_every_step_of_a_dispute_that_is_not_listed_is_refused(db, desk, paid) -> None:
     desk.dispute(paid["payment_attempt_id"], "opened")
     steps = db.execute("select before, after from dispute_steps").fetchall()

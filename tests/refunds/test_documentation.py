@@ -105,6 +105,14 @@ def is_surplus_and_disputed(desk: Desk, paid: Any, tenant: Tenant) -> None:
     desk.dispute(late, "lost")
 
 
+def is_surplus_and_lost(desk: Desk, paid: Any, tenant: Tenant) -> None:
+    late = second_payment(desk)
+    (refund,) = desk.db.execute("select * from refunds").fetchall()
+    desk.dispute(late, "opened")
+    desk.dispute(late, "lost")
+    desk.say(refund, "failed")
+
+
 def dispute(end: str) -> Callable[..., None]:
     def story(desk: Desk, paid: Any, tenant: Tenant) -> None:
         fee = {"fee_amount": 1500, "fee_currency": "USD"}
@@ -133,6 +141,7 @@ STORIES = {
     "Surplus": is_surplus,
     "Suspense": is_short,
     "Surplus is disputed": is_surplus_and_disputed,
+    "Surplus is lost in a dispute while its refund is on its way": is_surplus_and_lost,
     "A dispute is won": dispute("won"),
     "A dispute is lost": dispute("lost"),
 }

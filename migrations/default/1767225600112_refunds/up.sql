@@ -1378,7 +1378,8 @@ begin
         v_postings := v_postings || refund_movements(p_refund, 'refund_return', p_occurred_at);
     end if;
     if p_refund.status in ('failed', 'canceled') then
-        v_postings := v_postings || refund_movements(p_refund, 'refund_release', p_occurred_at);
+        v_postings := v_postings || refund_movements(p_refund, 'refund_release', p_occurred_at)
+            || cover_lost_surplus(p_refund, p_occurred_at);
     end if;
     if p_refund.is_late
         or not exists (select from credit_recalls where refund_id = p_refund.id)

@@ -1,5 +1,7 @@
 drop function dispute_end_postings;
 drop function move_dispute;
+drop function cover_lost_surplus;
+drop function surplus_left;
 drop function keep_dispute_facts;
 drop function open_dispute;
 drop function settle_dispute;

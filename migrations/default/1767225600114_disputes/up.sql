@@ -57,7 +57,7 @@ comment on table disputes is
 'A payer''s bank took the money back from the gateway, and the gateway from us, until it is decided.';
 comment on column disputes.covered_amount is
 'The part that is no loss when the dispute is lost: its credits are frozen while it is open, or it '
-'was owed back, or it is the merchant''s.';
+'was owed back, or it is the merchant''s. Of a surplus it grows when a refund beside it comes to nothing.';
 comment on column disputes.fee_amount is 'What the gateway charges for it, won or lost.';
 comment on column disputes.reason is 'The gateway''s word: fraudulent, product_not_received, …';
 comment on column disputes.evidence_due_at is 'Until when the gateway takes evidence.';
@@ -435,6 +435,60 @@ comment on function keep_dispute_facts is
 'What a message adds to what is known: the fee, which the caller books, and until when evidence is '
 'taken.';
 
+create function surplus_left(p_attempt payment_attempts) returns bigint
+language sql stable
+begin atomic
+select greatest(
+    p_attempt.amount_captured - p_attempt.amount_refunded - coalesce(sum(covered_amount), 0), 0
+)::bigint
+from disputes
+where payment_attempt_id = p_attempt.id and status = 'lost';
+end;
+comment on function surplus_left is
+'What is still owed back of a surplus: neither refunded or on its way, nor gone by a lost dispute.';
+
+create function cover_lost_surplus(p_refund refunds, p_occurred_at timestamptz)
+returns ledger_posting[]
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts;
+    v_dispute disputes;
+    v_left bigint;
+    v_more bigint;
+    v_postings ledger_posting[] := '{}';
+begin
+    select * into strict v_attempt from payment_attempts where id = p_refund.payment_attempt_id;
+    v_left := case when v_attempt.is_surplus then surplus_left(v_attempt) else 0 end;
+    for v_dispute in
+        select * from disputes
+        where payment_attempt_id = v_attempt.id and status = 'lost' and covered_amount < amount
+            and v_left > 0
+        order by id
+        for no key update
+    loop
+        v_more := least(v_left, v_dispute.amount - v_dispute.covered_amount);
+        exit when v_more = 0;
+        v_left := v_left - v_more;
+        update disputes set covered_amount = covered_amount + v_more where id = v_dispute.id;
+        v_postings := v_postings || (
+            format(
+                'dispute-covered:%s:refund:%s%s', v_dispute.id, p_refund.id,
+                case when p_refund.is_late then ':late' else '' end
+            ),
+            'dispute_covered', 'dispute', v_dispute.id, p_occurred_at,
+            refund_account(p_refund, source_account(v_attempt), 'liability'),
+            refund_account(p_refund, 'dispute_losses', 'expense'), v_more
+        )::ledger_posting;
+    end loop;
+    return v_postings;
+end;
+$$;
+comment on function cover_lost_surplus is
+'A refund of a surplus came to nothing that a lost dispute had given back too: what was a loss then was '
+'owed after all. Answers what is to be booked with the refund''s end. The attempt is locked.';
+
 create function move_dispute(
     p_dispute disputes, p_attempt payment_attempts, p_status text, p_occurred_at timestamptz
 ) returns disputes
@@ -450,7 +504,7 @@ begin
         closed_at = case when p_status in ('won', 'lost') then p_occurred_at end,
         covered_amount = case
             when p_status = 'lost' and p_attempt.is_surplus
-                then least(amount, p_attempt.amount_captured - p_attempt.amount_refunded)
+                then least(amount, surplus_left(p_attempt))
             else covered_amount
         end
     where id = p_dispute.id
