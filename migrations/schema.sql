@@ -958,7 +958,7 @@ create table disputes (
     constraint ended_dispute_says_when CHECK ((status = ANY (ARRAY['won'::text, 'lost'::text])) = (closed_at IS NOT NULL))
 );
 comment on table disputes is 'A payer''s bank took the money back from the gateway, and the gateway from us, until it is decided.';
-comment on column disputes.covered_amount is 'The part that is no loss when the dispute is lost: its credits are frozen while it is open, or it was owed back, or it is the merchant''s.';
+comment on column disputes.covered_amount is 'The part that is no loss when the dispute is lost: its credits are frozen while it is open, or it was owed back, or it is the merchant''s. Of a surplus it grows when a refund beside it comes to nothing.';
 comment on column disputes.fee_amount is 'What the gateway charges for it, won or lost.';
 comment on column disputes.reason is 'The gateway''s word: fraudulent, product_not_received, …';
 comment on column disputes.evidence_due_at is 'Until when the gateway takes evidence.';
@@ -1395,10 +1395,10 @@ create view invariant_bank_money_moves_by_two_people as
            FROM refunds
              JOIN bank_transfers ON bank_transfers.id =
                 CASE
-                    WHEN starts_with(refunds.idempotency_key, 'return:'::text) THEN split_part(refunds.idempotency_key, ':'::text, 2)::uuid
+                    WHEN refunds.requested_by = 'gateway'::text AND is_by_hand(refunds.gateway) THEN split_part(refunds.idempotency_key, ':'::text, 2)::uuid
                     ELSE NULL::uuid
-                END AND bank_transfers.kind = 'return'::text AND bank_transfers.status = 'approved'::text AND bank_transfers.checked_by <> bank_transfers.made_by
-          WHERE refunds.id = ledger_transactions.reference_id AND refunds.requested_by = 'gateway'::text));
+                END AND (bank_transfers.kind = ANY (ARRAY['return'::text, 'refund'::text])) AND bank_transfers.status = 'approved'::text AND bank_transfers.checked_by <> bank_transfers.made_by
+          WHERE refunds.id = ledger_transactions.reference_id));
 comment on view invariant_bank_money_moves_by_two_people is 'A21: nothing is booked at a bank but what one person entered and another one approved.';
 grant select on invariant_bank_money_moves_by_two_people to munim_hasura;
 
@@ -3204,7 +3204,9 @@ AS $function$
 declare
     v_refund refunds;
 begin
-    v_refund.idempotency_key := 'gateway:' || (p_event.notice ->> 'gateway_refund_id');
+    v_refund.idempotency_key := format(
+        'gateway:%s:%s', p_event.gateway, p_event.notice ->> 'gateway_refund_id'
+    );
     v_refund.requested_by := 'gateway';
     v_refund.reason := 'other';
     v_refund.note := 'made at the gateway';
@@ -3261,6 +3263,15 @@ BEGIN ATOMIC
    WHERE (autopay_charges.autopay_mandate_id = (after_autopay_tries.p_mandate).id);
 END;
 comment on function after_autopay_tries(autopay_mandates) is 'Now, or the last try''s time where that transaction began later and yet came first.';
+
+CREATE OR REPLACE FUNCTION public.amount_captured_by(p_attempt payment_attempts, p_finding jsonb)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT COALESCE(((p_finding ->> 'captured_amount'::text))::bigint, (p_attempt).amount_to_capture, (p_attempt).amount) AS "coalesce";
+END;
+comment on function amount_captured_by(payment_attempts,jsonb) is 'How much of an attempt a gateway took, by a finding that says paid: where it does not tell, what it was told to take.';
 
 CREATE OR REPLACE FUNCTION public.amount_taken(p_notice jsonb)
  RETURNS bigint
@@ -4059,32 +4070,48 @@ BEGIN ATOMIC
 END;
 comment on function bank_ledger_account(bank_transfers,uuid) is 'The money that is at the bank.';
 
+CREATE OR REPLACE FUNCTION public.bank_loss_posting(p_transfer bank_transfers, p_lost bigint)
+ RETURNS ledger_posting
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    if p_lost = 0 then
+        return null;
+    end if;
+    return ledger_movement(
+        bank_money_fact(p_transfer), 'loss',
+        ledger_account(
+            p_transfer.organization_id, p_transfer.livemode, 'bank_losses', 'expense',
+            p_transfer.currency, p_transfer.id
+        ),
+        bank_ledger_account(p_transfer, p_transfer.id), p_lost
+    );
+end;
+$function$;
+comment on function bank_loss_posting(bank_transfers,bigint) is 'What was paid back of money that the bank took back too. Null where that is nothing.';
+
+CREATE OR REPLACE FUNCTION public.bank_money_fact(p_transfer bank_transfers)
+ RETURNS ledger_posting
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT ROW(format('bank-%s:%s'::text, (p_transfer).kind, (p_transfer).id), ('bank_'::text || (p_transfer).kind), 'bank_transfer'::text, (p_transfer).id, moment_of_bank_transfer(p_transfer), NULL::uuid, NULL::uuid, NULL::bigint)::ledger_posting AS "row";
+END;
+comment on function bank_money_fact(bank_transfers) is 'That money left the bank: a fact of which ledger_movement books the parts.';
+
 CREATE OR REPLACE FUNCTION public.bank_return_postings(p_transfer bank_transfers, p_unused bigint, p_lost bigint)
  RETURNS ledger_posting[]
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-declare
-    v_fact constant ledger_posting := (
-        'bank-return:' || p_transfer.id, 'bank_return', 'bank_transfer', p_transfer.id,
-        moment_of_bank_transfer(p_transfer), null, null, null
-    );
-    v_bank constant uuid := bank_ledger_account(p_transfer, p_transfer.id);
 begin
     return array[
         ledger_movement(
-            v_fact, null, held_receipts_account(p_transfer, p_transfer.id), v_bank, p_unused
+            bank_money_fact(p_transfer), null, held_receipts_account(p_transfer, p_transfer.id),
+            bank_ledger_account(p_transfer, p_transfer.id), p_unused
         ),
-        ledger_movement(
-            v_fact, 'loss',
-            case
-                when p_lost > 0 then ledger_account(
-                    p_transfer.organization_id, p_transfer.livemode, 'bank_losses', 'expense',
-                    p_transfer.currency, p_transfer.id
-                )
-            end,
-            v_bank, p_lost
-        )
+        bank_loss_posting(p_transfer, p_lost)
     ];
 end;
 $function$;
@@ -4403,6 +4430,29 @@ begin
 end;
 $function$;
 comment on function begin_publications_again(text,uuid[]) is 'Parked events are due now, as if they were new.';
+
+CREATE OR REPLACE FUNCTION public.book_canceled_refund(p_transfer bank_transfers, p_refund refunds)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+    v_postings ledger_posting[] := '{}';
+    v_back bigint;
+begin
+    select * into strict v_attempt from payment_attempts where id = p_refund.payment_attempt_id;
+    v_back := least(p_refund.amount, refundable_amount(v_attempt));
+    if v_back > 0 then
+        v_postings := refund_past_us(p_transfer, v_attempt, v_back);
+    end if;
+    v_postings := v_postings || bank_loss_posting(p_transfer, p_refund.amount - v_back);
+    perform post_ledger_transactions(
+        p_transfer.organization_id, p_transfer.livemode, array_remove(v_postings, null)
+    );
+end;
+$function$;
+comment on function book_canceled_refund(bank_transfers,refunds) is 'A refund was paid at the bank, and entered only after it had been canceled: what other receipts have left of its payment counts as refunded, and the rest is lost. The attempt is locked.';
 
 CREATE OR REPLACE FUNCTION public.book_payments(p_attempts payment_attempts[])
  RETURNS void
@@ -4740,8 +4790,7 @@ begin
         update payment_attempts
         set
             status = 'captured', captured_at = event.occurred_at,
-            amount_captured
-            = coalesce((event.notice ->> 'captured_amount')::bigint, payment_attempts.amount),
+            amount_captured = amount_captured_by(payment_attempts, event.notice),
             gateway_payment_id = event.notice ->> 'gateway_payment_id',
             next_check_at = page_check_at(payment_attempts),
             receipt_url = event.notice ->> 'receipt_url',
@@ -4908,7 +4957,7 @@ begin
                 using errcode = '22B04';
         end if;
         perform require_same_amount(p_transfer, v_refund.amount, v_refund.currency);
-        perform require_undecided('refund', v_refund.status, 'created');
+        perform require_payable_by_hand(v_refund);
     elsif p_transfer.kind = 'return' then
         select * into v_receipt
         from bank_transfers
@@ -5737,6 +5786,46 @@ begin
 end;
 $function$;
 comment on function count_page_try(payment_pages,text) is 'Counts an attempt that is about to be begun; refuses it where its address has begun too many in an hour, or all addresses together in a minute. What is refused is not counted.';
+
+CREATE OR REPLACE FUNCTION public.cover_lost_surplus(p_refund refunds, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+    v_dispute disputes;
+    v_left bigint;
+    v_more bigint;
+    v_postings ledger_posting[] := '{}';
+begin
+    select * into strict v_attempt from payment_attempts where id = p_refund.payment_attempt_id;
+    v_left := case when v_attempt.is_surplus then surplus_left(v_attempt) else 0 end;
+    for v_dispute in
+        select * from disputes
+        where payment_attempt_id = v_attempt.id and status = 'lost' and covered_amount < amount
+            and v_left > 0
+        order by id
+        for no key update
+    loop
+        v_more := least(v_left, v_dispute.amount - v_dispute.covered_amount);
+        exit when v_more = 0;
+        v_left := v_left - v_more;
+        update disputes set covered_amount = covered_amount + v_more where id = v_dispute.id;
+        v_postings := v_postings || (
+            format(
+                'dispute-covered:%s:refund:%s%s', v_dispute.id, p_refund.id,
+                case when p_refund.is_late then ':late' else '' end
+            ),
+            'dispute_covered', 'dispute', v_dispute.id, p_occurred_at,
+            refund_account(p_refund, source_account(v_attempt), 'liability'),
+            refund_account(p_refund, 'dispute_losses', 'expense'), v_more
+        )::ledger_posting;
+    end loop;
+    return v_postings;
+end;
+$function$;
+comment on function cover_lost_surplus(refunds,timestamp with time zone) is 'A refund of a surplus came to nothing that a lost dispute had given back too: what was a loss then was owed after all. Answers what is to be booked with the refund''s end. The attempt is locked.';
 
 CREATE OR REPLACE FUNCTION public.credit_grant_posting(p_intent payment_intents, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting
@@ -8791,6 +8880,15 @@ BEGIN ATOMIC
                  ELSE (p_attempt).amount
              END) OR (COALESCE((((p_event).notice ->> 'captured_amount'::text))::bigint, (p_attempt).amount) > (p_attempt).amount)))) THEN format('amount-mismatch: the gateway says %s %s, the attempt is %s %s'::text, COALESCE(((p_event).notice ->> 'captured_amount'::text), ((p_event).notice ->> 'amount'::text)), ((p_event).notice ->> 'currency'::text), (p_attempt).amount, (p_attempt).currency)
              WHEN (((p_attempt).status = 'captured'::text) AND (((p_event).notice ->> 'gateway_payment_id'::text) <> (p_attempt).gateway_payment_id)) THEN format('duplicate-payment: paid again as %s'::text, ((p_event).notice ->> 'gateway_payment_id'::text))
+             WHEN ((((p_event).notice ->> 'outcome'::text) = 'paid'::text) AND ((((p_event).notice ->> 'captured_amount'::text))::bigint <>
+             CASE
+                 WHEN ((p_attempt).status = 'captured'::text) THEN (p_attempt).amount_captured
+                 ELSE (p_attempt).amount_to_capture
+             END)) THEN format('amount-mismatch: the gateway took %s %s, and %s %s'::text, ((p_event).notice ->> 'captured_amount'::text), ((p_event).notice ->> 'currency'::text), COALESCE(NULLIF((p_attempt).amount_captured, 0), (p_attempt).amount_to_capture),
+             CASE (p_attempt).status
+                 WHEN 'captured'::text THEN 'are booked'::text
+                 ELSE 'were to be taken'::text
+             END)
              WHEN (((p_attempt).status <> 'captured'::text) AND is_booked_elsewhere(p_event, p_attempt)) THEN 'unmatched-payment: this payment is another attempt''s'::text
              ELSE NULL::text
          END AS "case";
@@ -8836,7 +8934,7 @@ begin
         closed_at = case when p_status in ('won', 'lost') then p_occurred_at end,
         covered_amount = case
             when p_status = 'lost' and p_attempt.is_surplus
-                then least(amount, p_attempt.amount_captured - p_attempt.amount_refunded)
+                then least(amount, surplus_left(p_attempt))
             else covered_amount
         end
     where id = p_dispute.id
@@ -10039,7 +10137,11 @@ begin
     perform from payment_attempts where id = v_refund.payment_attempt_id for no key update;
     select * into strict v_refund
     from refunds where id = p_transfer.refund_id for no key update;
-    perform require_undecided('refund', v_refund.status, 'created');
+    perform require_payable_by_hand(v_refund);
+    if v_refund.status = 'canceled' then
+        perform book_canceled_refund(p_transfer, v_refund);
+        return;
+    end if;
 
     -- It was paid from the account that it was paid from, whichever had received the money.
     update refunds set gateway_account = p_transfer.bank_account_id::text
@@ -10052,7 +10154,7 @@ begin
     );
 end;
 $function$;
-comment on function pay_refund_by_hand(bank_transfers) is 'People have paid a refund: it has succeeded.';
+comment on function pay_refund_by_hand(bank_transfers) is 'People have paid a refund: it has succeeded. One that was canceled when its receipt was taken back stays so, and what left the bank is booked.';
 
 CREATE OR REPLACE FUNCTION public.paying_customer(p_session json, p_external_id text)
  RETURNS customers
@@ -11353,10 +11455,10 @@ CREATE OR REPLACE FUNCTION public.record_exception(p_organization_id uuid, p_liv
  LANGUAGE sql
 BEGIN ATOMIC
  INSERT INTO exceptions (organization_id, livemode, class, object_type, object_id, amount, currency, detail)
-   VALUES (record_exception.p_organization_id, record_exception.p_livemode, record_exception.p_class, record_exception.p_object_type, record_exception.p_object_id, record_exception.p_amount, record_exception.p_currency, record_exception.p_detail) ON CONFLICT ON CONSTRAINT exception_is_listed_once DO UPDATE SET detail = excluded.detail, resolved_at = NULL::timestamp with time zone
-   WHERE (exceptions.resolved_at IS NOT NULL);
+   VALUES (record_exception.p_organization_id, record_exception.p_livemode, record_exception.p_class, record_exception.p_object_type, record_exception.p_object_id, record_exception.p_amount, record_exception.p_currency, record_exception.p_detail) ON CONFLICT ON CONSTRAINT exception_is_listed_once DO UPDATE SET amount = excluded.amount, currency = excluded.currency, detail = excluded.detail, resolved_at = NULL::timestamp with time zone
+   WHERE ((exceptions.resolved_at IS NOT NULL) OR (((exceptions.amount IS DISTINCT FROM excluded.amount) OR (exceptions.currency IS DISTINCT FROM excluded.currency)) OR (exceptions.detail IS DISTINCT FROM excluded.detail)));
 END;
-comment on function record_exception(uuid,boolean,text,text,uuid,bigint,text,text) is 'Lists an object under a class, once however often it is called; what was resolved is open again.';
+comment on function record_exception(uuid,boolean,text,text,uuid,bigint,text,text) is 'Lists an object under a class, once however often it is called, with what was said last of it; what was resolved is open again.';
 
 CREATE OR REPLACE FUNCTION public.record_receipt(hasura_session json, p_payment_attempt_id uuid, p_receipt_url text)
  RETURNS SETOF payment_attempts
@@ -11492,6 +11594,45 @@ end;
 $function$;
 comment on function refund_of_notice(gateway_events) is 'The refund that a message is about, locked, or a null row.';
 
+CREATE OR REPLACE FUNCTION public.refund_past_us(p_transfer bank_transfers, p_attempt payment_attempts, p_amount bigint)
+ RETURNS ledger_posting[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+    v_refund refunds;
+    v_occurred_at timestamptz := moment_of_bank_transfer(p_transfer);
+    v_postings ledger_posting[];
+begin
+    select * into strict v_attempt from payment_attempts where id = p_attempt.id;
+    v_refund.idempotency_key := format('%s:%s:%s', p_transfer.kind, p_transfer.id, p_attempt.id);
+    v_refund.requested_by := 'gateway';
+    v_refund.type := case
+        when p_amount = v_attempt.amount_captured then 'full' else 'partial'
+    end;
+    v_refund.reason := 'other';
+    v_refund.note := case p_transfer.kind
+        when 'return' then 'the bank took the transfer back'
+        else 'paid by hand, and entered when it was canceled'
+    end;
+    v_refund.amount := p_amount;
+    v_refund := write_refund(v_attempt, v_refund, true);
+    update refunds set gateway_account = p_transfer.bank_account_id::text
+    where id = v_refund.id;
+
+    v_refund := move_refund(
+        v_refund, 'succeeded',
+        jsonb_build_object('gateway_refund_id', format('%s:%s', p_transfer.id, p_attempt.id)),
+        v_occurred_at
+    );
+    v_postings := refund_postings('created', v_refund, v_occurred_at);
+    perform report_refund('created', v_refund);
+    return v_postings;
+end;
+$function$;
+comment on function refund_past_us(bank_transfers,payment_attempts,bigint) is 'What a bank took back was refunded, though nobody here had asked for it; so was what somebody paid by hand that nobody wanted any more. Answers what is to be booked.';
+
 CREATE OR REPLACE FUNCTION public.refund_policy(p_organization_id uuid, p_purpose text, p_currency text, p_at timestamp with time zone)
  RETURNS refund_policies
  LANGUAGE plpgsql
@@ -11531,7 +11672,8 @@ begin
         v_postings := v_postings || refund_movements(p_refund, 'refund_return', p_occurred_at);
     end if;
     if p_refund.status in ('failed', 'canceled') then
-        v_postings := v_postings || refund_movements(p_refund, 'refund_release', p_occurred_at);
+        v_postings := v_postings || refund_movements(p_refund, 'refund_release', p_occurred_at)
+            || cover_lost_surplus(p_refund, p_occurred_at);
     end if;
     if p_refund.is_late
         or not exists (select from credit_recalls where refund_id = p_refund.id)
@@ -11550,42 +11692,6 @@ begin
 end;
 $function$;
 comment on function refund_postings(text,refunds,timestamp with time zone) is 'All that is booked when a refund goes from one status to its present one; its credits go with it.';
-
-CREATE OR REPLACE FUNCTION public.refund_returned_receipt(p_transfer bank_transfers, p_attempt payment_attempts, p_amount bigint)
- RETURNS ledger_posting[]
- LANGUAGE plpgsql
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-    v_attempt payment_attempts;
-    v_refund refunds;
-    v_occurred_at timestamptz := moment_of_bank_transfer(p_transfer);
-    v_postings ledger_posting[];
-begin
-    select * into strict v_attempt from payment_attempts where id = p_attempt.id;
-    v_refund.idempotency_key := format('return:%s:%s', p_transfer.id, p_attempt.id);
-    v_refund.requested_by := 'gateway';
-    v_refund.type := case
-        when p_amount = v_attempt.amount_captured then 'full' else 'partial'
-    end;
-    v_refund.reason := 'other';
-    v_refund.note := 'the bank took the transfer back';
-    v_refund.amount := p_amount;
-    v_refund := write_refund(v_attempt, v_refund, true);
-    update refunds set gateway_account = p_transfer.bank_account_id::text
-    where id = v_refund.id;
-
-    v_refund := move_refund(
-        v_refund, 'succeeded',
-        jsonb_build_object('gateway_refund_id', format('%s:%s', p_transfer.id, p_attempt.id)),
-        v_occurred_at
-    );
-    v_postings := refund_postings('created', v_refund, v_occurred_at);
-    perform report_refund('created', v_refund);
-    return v_postings;
-end;
-$function$;
-comment on function refund_returned_receipt(bank_transfers,payment_attempts,bigint) is 'What a bank took back was refunded, though nobody here had asked for it. Answers what is to be booked.';
 
 CREATE OR REPLACE FUNCTION public.refund_status(p_refund refunds, p_outcome text)
  RETURNS text
@@ -12052,6 +12158,31 @@ end;
 $function$;
 comment on function require_named_tenant(json) is 'Money leaves an organisation only at the word of somebody who names it; where there is one only, it is meant.';
 
+CREATE OR REPLACE FUNCTION public.require_no_refund_waits(p_receipt bank_transfers)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_transfer bank_transfers;
+begin
+    select bank_transfers.* into v_transfer
+    from bank_transfer_uses
+    inner join refunds on refunds.payment_attempt_id = bank_transfer_uses.payment_attempt_id
+    inner join bank_transfers on bank_transfers.refund_id = refunds.id
+    where bank_transfer_uses.bank_transfer_id = p_receipt.id
+        and bank_transfers.status = 'entered'
+    limit 1;
+    if v_transfer.id is not null then
+        raise exception 'payment-in-progress: decide first on % %, which refunds it',
+            v_transfer.rail, v_transfer.reference
+            using errcode = '22B10';
+    end if;
+end;
+$function$;
+comment on function require_no_refund_waits(bank_transfers) is 'Refuses to take a receipt back while somebody has entered that a refund of it was paid: once that is decided, it is known what is left to give back, and what is lost. One that is entered at this moment is booked later: see book_canceled_refund.';
+
 CREATE OR REPLACE FUNCTION public.require_open_page(p_page payment_pages)
  RETURNS void
  LANGUAGE plpgsql
@@ -12082,6 +12213,20 @@ begin
 end;
 $function$;
 comment on function require_other_person(text,text) is 'Refuses to let one person do what takes two.';
+
+CREATE OR REPLACE FUNCTION public.require_payable_by_hand(p_refund refunds)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform require_undecided('refund', p_refund.status, 'created')
+    where (p_refund.status, p_refund.failure_code)
+        is distinct from ('canceled', 'transfer-returned');
+end;
+$function$;
+comment on function require_payable_by_hand(refunds) is 'Refuses a refund that has ended. One that was canceled because its receipt was taken back may have been paid at the bank before anybody knew: that money has left all the same.';
 
 CREATE OR REPLACE FUNCTION public.require_read_committed()
  RETURNS void
@@ -12958,7 +13103,7 @@ begin
     if v_status = 'captured' then
         perform capture_payment_attempt(
             p_attempt, p_finding ->> 'gateway_payment_id',
-            coalesce((p_finding ->> 'captured_amount')::bigint, p_attempt.amount), p_occurred_at,
+            amount_captured_by(p_attempt, p_finding), p_occurred_at,
             p_finding ->> 'receipt_url'
         );
     else
@@ -13196,6 +13341,17 @@ BEGIN ATOMIC
 END;
 comment on function stopwatch() is 'Milliseconds, by which to say how long something took; never when it was, as no test can move it.';
 
+CREATE OR REPLACE FUNCTION public.surplus_left(p_attempt payment_attempts)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (GREATEST(((((surplus_left.p_attempt).amount_captured - (surplus_left.p_attempt).amount_refunded))::numeric - COALESCE(sum(disputes.covered_amount), (0)::numeric)), (0)::numeric))::bigint AS "greatest"
+    FROM disputes
+   WHERE ((disputes.payment_attempt_id = (surplus_left.p_attempt).id) AND (disputes.status = 'lost'::text));
+END;
+comment on function surplus_left(payment_attempts) is 'What is still owed back of a surplus: neither refunded or on its way, nor gone by a lost dispute.';
+
 CREATE OR REPLACE FUNCTION public.surplus_refund_postings(p_attempt payment_attempts, p_occurred_at timestamp with time zone)
  RETURNS ledger_posting[]
  LANGUAGE plpgsql
@@ -13290,6 +13446,7 @@ declare
 begin
     select * into strict v_receipt from bank_transfers where id = p_transfer.returned_id;
     perform require_undecided('receipt', v_receipt.status, 'approved');
+    perform require_no_refund_waits(v_receipt);
     update bank_transfers set status = 'returned' where id = v_receipt.id
     returning * into strict v_receipt;
     perform tell_bank_transfer(v_receipt, 'returned');
@@ -13317,7 +13474,7 @@ begin
         v_postings := v_postings || give_up_refunds(v_attempt);
         v_back := least(v_use.amount, refundable_amount(v_attempt));
         if v_back > 0 then
-            v_postings := v_postings || refund_returned_receipt(p_transfer, v_attempt, v_back);
+            v_postings := v_postings || refund_past_us(p_transfer, v_attempt, v_back);
         end if;
         v_lost := v_lost + v_use.amount - v_back;
     end loop;
