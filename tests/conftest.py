@@ -12,6 +12,7 @@ from books import MIGRATIONS, Connection, Money, Tenant, settle
 from hypothesis import HealthCheck, settings
 from journal import Journal
 from psycopg.rows import dict_row
+from sides import Stage
 
 from app import budget
 from sandbox import migrations
@@ -97,6 +98,14 @@ def database(postgres: Postgres, journal: Journal) -> Iterator[str]:
     assert {*lock_order.breaches(calls)} == set()
     with psycopg.connect(postgres.url, autocommit=True) as admin:
         admin.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def stage(database: str) -> Iterator[Stage]:
+    """Several connections to that database, and who of them waits when."""
+    stage = Stage(database)
+    yield stage
+    stage.close()
 
 
 @pytest.fixture

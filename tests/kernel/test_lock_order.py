@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -9,7 +10,7 @@ import lock_order
 import psycopg
 import pytest
 from bank_transfers.test_hammer import opened, said
-from books import settle
+from books import Connection, settle
 from journal import Journal
 from money_back import Desk
 from orders.conftest import Office
@@ -238,3 +239,48 @@ def test_who_probes_gateways_locks_their_circuits_last(
     (call,) = [one for one in journal.read(desk.db.info.dbname) if one.calls]
     assert [lock.table for lock in call.locks].count("gateway_circuits") == probed
     assert list(lock_order.breaches([call])) == []
+
+
+# Keys: whoever changes one keeps all away that only refer to its row, at a moment of their choice
+
+KEYS = """
+select indrelid::regclass::text as named, attname as col
+from pg_index
+inner join pg_attribute on attrelid = indrelid and attnum = any(indkey)
+where indisunique and indpred is null and indexprs is null
+    and indrelid in (select confrelid from pg_constraint where contype = 'f')
+"""
+BODIES_OF_ALL = """
+select proname, pg_get_functiondef(oid) as body from pg_proc
+where pronamespace = 'public'::regnamespace and prokind = 'f'
+"""
+UPDATE = re.compile(
+    r"\bupdate (?:only )?(\w+)(?: (?:as )?(?!set\b)\w+)?\s+set\b(.*?)(?:\bfrom\b|\bwhere\b|;|$)"
+    r"|\binsert into (\w+)(?:(?!;).)*?\bdo update\s+set\b(.*?)(?:\bwhere\b|\breturning\b|;|$)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def changed(body: str) -> Iterator[tuple[str, str]]:
+    for table, one, other, two in UPDATE.findall(body):
+        for column in re.findall(r"(?:\A|,)[\s(]*(\w+) = ", one or two):
+            yield table or other, column
+
+
+def test_a_change_of_a_column_is_seen() -> None:
+    assert [*changed("update a set x = 1, y = f(z) where k = 2; update b as c\nset z = 3")] == [
+        *[("a", "x"), ("a", "y"), ("b", "z")]
+    ]
+    upsert = "insert into a (k) values (1) on conflict (k) do update set k = 2 returning *;"
+    assert [*changed(upsert)] == [("a", "k")]
+
+
+def test_no_function_changes_a_key_that_foreign_keys_refer_to(db: Connection) -> None:
+    keys = {(row["named"], row["col"]) for row in db.execute(KEYS).fetchall()}
+    found = {
+        f"{row['proname']} changes {table}.{column}"
+        for row in db.execute(BODIES_OF_ALL).fetchall()
+        for table, column in changed(row["body"])
+        if (table, column) in keys
+    }
+    assert found == set()

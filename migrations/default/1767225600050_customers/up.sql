@@ -14,7 +14,6 @@ create table customers (
     constraint customer_stays_in_its_organization unique (id, organization_id, livemode),
     constraint customer_has_one_login unique (user_id, organization_id, livemode),
     constraint customer_has_one_external_id unique (external_id, organization_id, livemode),
-    constraint customer_has_one_stripe_id unique (stripe_customer_id),
     constraint customer_email_is_an_address check (
         length(email) <= 254 and email ~ '^[^@[:space:]]+@[^@[:space:]]+$'
     ),
@@ -29,6 +28,8 @@ comment on column customers.external_id is 'The organisation''s own id for this 
 comment on column customers.phone is 'With its country, as E.164 has it: +919812345670.';
 
 create index customers_by_login on customers (user_id);
+create unique index customer_has_one_stripe_id on customers (stripe_customer_id)
+where stripe_customer_id is not null;
 
 create trigger customer_updated_at
 before update on customers

@@ -185,8 +185,6 @@ create table payment_attempts (
     constraint payment_attempt_charges_its_payment_method
     foreign key (payment_method_id, organization_id, livemode)
     references payment_methods (id, organization_id, livemode),
-    constraint gateway_payment_belongs_to_one_attempt
-    unique (gateway_payment_id, gateway, livemode),
     constraint payment_attempt_asks_for_money check (amount > 0),
     constraint payment_attempt_status_is_known check (
         status in (
@@ -254,6 +252,9 @@ comment on column payment_attempts.returned_at is
 comment on column payment_attempts.receipt_asked_at is
 'When the sweep of receipts last asked for one that had not come: whoever waits longest is next.';
 
+create unique index gateway_payment_belongs_to_one_attempt
+on payment_attempts (gateway_payment_id, gateway, livemode)
+where gateway_payment_id is not null;
 create index payment_attempts_by_intent on payment_attempts (payment_intent_id);
 create index payment_attempts_by_method on payment_attempts (payment_method_id)
 where payment_method_id is not null;

@@ -124,7 +124,6 @@ create table credit_purchases (
     constraint credit_purchase_key_is_used_once
     unique (customer_id, idempotency_key, requested_by, organization_id, livemode),
     constraint intent_pays_one_credit_purchase unique (payment_intent_id),
-    constraint grant_belongs_to_one_credit_purchase unique (ledger_transaction_id),
     constraint credit_purchase_key_has_a_length check (length(idempotency_key) between 1 and 255),
     constraint credit_purchase_buys_something check (
         amount > 0 and credits_amount > 0 and credits_amount <= 1000000000000
@@ -142,6 +141,8 @@ comment on column credit_purchases.expire_after_days is
 'How long the credits stay once granted, frozen like the rate; null: for ever.';
 comment on column credit_purchases.granted_at is 'When the credits reached the wallet; null until then.';
 
+create unique index grant_belongs_to_one_credit_purchase
+on credit_purchases (ledger_transaction_id) where ledger_transaction_id is not null;
 create index credit_purchases_by_customer on credit_purchases (customer_id, created_at);
 
 create view credit_checkouts as

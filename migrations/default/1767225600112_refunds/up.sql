@@ -243,8 +243,6 @@ create table refunds (
     references payment_attempts (id, organization_id, livemode),
     constraint refund_key_is_used_once
     unique (idempotency_key, requested_by, organization_id, livemode),
-    constraint gateway_refund_is_one_refund
-    unique (gateway_refund_id, gateway, gateway_account, livemode),
     constraint refund_key_has_a_length check (length(idempotency_key) between 1 and 255),
     constraint refund_note_has_a_length check (length(note) between 1 and 1000),
     constraint refund_type_is_known check (type in ('full', 'partial', 'cancellation')),
@@ -289,6 +287,9 @@ comment on column refunds.next_check_at is
 comment on column refunds.hinted_at is
 'For when a hint last brought the next question forward: five minutes pass before another one does.';
 
+create unique index gateway_refund_is_one_refund
+on refunds (gateway_refund_id, gateway, gateway_account, livemode)
+where gateway_refund_id is not null;
 create index refunds_by_attempt on refunds (payment_attempt_id);
 create index refunds_by_intent on refunds (payment_intent_id);
 create index refunds_by_organization on refunds (organization_id, created_at);

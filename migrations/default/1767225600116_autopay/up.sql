@@ -168,7 +168,6 @@ create table autopay_mandates (
     references payment_methods (id, organization_id, livemode),
     constraint autopay_mandate_key_is_used_once
     unique (customer_id, idempotency_key, requested_by, organization_id, livemode),
-    constraint autopay_setup_page_is_opened_once unique (gateway_session_id, gateway, livemode),
     constraint autopay_mandate_key_has_a_length check (length(idempotency_key) between 1 and 255),
     constraint autopay_mandate_asks_for_money check (amount > 0),
     constraint autopay_day_is_of_a_month check (day_of_month between 1 and 31),
@@ -216,6 +215,9 @@ comment on column autopay_mandates.next_check_at is
 comment on column autopay_mandates.consented_by is 'The login that asked for the mandate.';
 comment on column autopay_mandates.consented_at is 'When the payment method was saved on the gateway''s page.';
 
+create unique index autopay_setup_page_is_opened_once
+on autopay_mandates (gateway_session_id, gateway, livemode)
+where gateway_session_id is not null;
 create unique index customer_has_one_live_autopay_mandate
 on autopay_mandates (customer_id, currency) where status in ('active', 'paused');
 create unique index customer_sets_up_one_autopay_mandate

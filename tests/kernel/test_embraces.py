@@ -1,0 +1,70 @@
+"""Two calls at the moment at which each held what the other one wanted: both go through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from books import settle
+from mandates import Autopay
+from money_back import Desk
+from psycopg.rows import dict_row
+from sides import Stage, at
+
+
+def desk_of(db: psycopg.Connection[Any]) -> Desk:
+    return Desk(db, settle(db).session)
+
+
+def test_a_batch_refers_at_its_commit_to_a_payment_that_is_captured_meanwhile(
+    stage: Stage,
+) -> None:
+    with psycopg.connect(stage.url, row_factory=dict_row) as db:
+        desk = desk_of(db)
+        rows = [desk.open(key=f"key-{n}") for n in range(3)]
+        for n, row in enumerate(rows):
+            desk.record(row["payment_attempt_id"], f"cs_{n}")
+    one, other, third = (row["payment_attempt_id"] for row in rows)
+    batch, alone = stage.side(), stage.side()
+
+    def hear_all(db: psycopg.Connection[Any]) -> list[str]:
+        told = [desk.message(attempt, gateway_session_id=None) for attempt in (one, third)]
+        told.append(desk.message(other, "requires_action", gateway_session_id=None, type="created"))
+        return sorted(row["status"] for row in at(desk, db).receive_together(*told))
+
+    assert batch.do(hear_all) == ["applied", "applied", "ignored"]
+    # The two share an account of the ledger; and what is ignored names the other's payment.
+    heard = alone.begin(lambda db: at(desk, db).receive(other, gateway_session_id=None))
+    stage.waits(alone)
+    batch.commit()
+    assert heard.result()["status"] == "applied"
+
+
+def test_a_mandate_names_its_customer_to_stripe_while_the_calendar_charges_the_one_before(
+    stage: Stage,
+) -> None:
+    with psycopg.connect(stage.url, row_factory=dict_row) as db:
+        tenant = settle(db)
+        desk = Desk(db, tenant.session)
+        autopay = Autopay(db, desk, tenant)
+        old = autopay.set_up()
+        db.execute("update customers set stripe_customer_id = null")
+        new = autopay.record(autopay.open()["id"])["id"]
+        autopay.at(autopay.mandate(old)["next_notice_at"])
+    gate = stage.holds(
+        "with role as materialized (select set_config('session_replication_role', 'replica', true))"
+        " insert into autopay_charges (organization_id, livemode, autopay_mandate_id, customer_id,"
+        " period, due_on, due_at, amount, currency, status, next_try_at)"
+        " select organization_id, livemode, id, customer_id, to_char(next_due_on, 'YYYY-MM'),"
+        " next_due_on, next_notice_at, amount, currency, 'due', next_notice_at"
+        " from autopay_mandates, role where status = 'active'"
+    )
+    calendar, page = stage.side(), stage.side()
+    charged = calendar.begin(lambda db: at(desk, db).call("materialise_autopay_charges", limit=10))
+    stage.waits(calendar)  # has the old mandate, and is about to write its charge
+    heard = page.begin(lambda db: Autopay(db, at(desk, db), tenant).hear(new, card_last4="4242"))
+    stage.waits(page)  # has changed the customer, and wants the old mandate
+    gate.rollback()
+    charged.result()
+    calendar.commit()
+    heard.result()
