@@ -68,3 +68,22 @@ def test_a_mandate_names_its_customer_to_stripe_while_the_calendar_charges_the_o
     charged.result()
     calendar.commit()
     heard.result()
+
+
+def test_a_dispute_is_lost_while_credits_of_its_purchase_are_spent(stage: Stage) -> None:
+    with psycopg.connect(stage.url, row_factory=dict_row) as db:
+        desk = desk_of(db)
+        paid = desk.paid()["payment_attempt_id"]
+        desk.dispute(paid, "opened", amount=1000)
+    lunch = {"amount": 1, "key": "lunch", "description": "Lunch", "reference": None}
+    lunch["customer_id"] = desk.session["x-hasura-customer-id"]
+    gate = stage.holds("select pg_advisory_xact_lock(hashtextextended('ledger_account', 0))")
+    bank, customer = stage.side(), stage.side()
+    lost = bank.begin(lambda db: at(desk, db).dispute(paid, "lost", amount=1000))
+    stage.waits(bank)  # is about to open the accounts of a loss
+    spent = customer.begin(lambda db: at(desk, db).call("spend_credits", **lunch))
+    stage.waits(customer)  # wants the lot, or has it and is about to open an account
+    gate.rollback()
+    assert lost.result()["status"] == "applied"
+    bank.commit()
+    assert len(spent.result()) == 1

@@ -334,6 +334,8 @@ declare
     v_postings ledger_posting[] := '{}';
     v_is_step boolean;
 begin
+    -- The lot before any account: who opens one lets nobody else open any until commit.
+    perform open_credit_recall(p_dispute.id) where p_dispute.id is not null;
     -- Whatever is heard of first, it was opened before: the books go through the same steps.
     if v_dispute.id is null then
         v_dispute := open_dispute(p_event, p_attempt);
