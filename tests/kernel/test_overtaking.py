@@ -3,9 +3,12 @@
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
-from books import Connection, Tenant, broken_invariants
+from books import Connection, Tenant, broken_invariants, settle
 from money_back import Desk, balances, listed
+from psycopg.rows import dict_row
+from sides import Side, Stage, at
 
 
 @pytest.fixture
@@ -53,3 +56,47 @@ def test_what_is_anothers_stays_where_it_is(db, desk, tenant) -> None:
     sweep(desk)
 
     assert listed(db) == {"unmatched-dispute"}
+
+
+def begun(stage: Stage) -> tuple[Desk, UUID]:
+    with psycopg.connect(stage.url, row_factory=dict_row) as db:
+        desk = Desk(db, settle(db).session)
+        return desk, desk.open()["payment_attempt_id"]
+
+
+def swept(stage: Stage, side: Side, desk: Desk, seconds: int) -> tuple[list[Any], list[Any]]:
+    """Let time pass, and tell what became of disputes and what is on the list for people."""
+    stage.rows("update clock set skew_seconds = skew_seconds + %s returning 1", seconds)
+    side.do(lambda db: at(desk, db).call("apply_due_gateway_event"))
+    side.commit()
+    return (
+        stage.rows("select status from disputes"),
+        stage.rows("select class from exceptions where resolved_at is null"),
+    )
+
+
+def test_what_comes_while_its_payment_is_captured_waits_for_it(stage: Stage) -> None:
+    desk, attempt = begun(stage)
+    gateway, bank = stage.side(), stage.side()
+    gateway.do(lambda db: at(desk, db).receive(attempt, gateway_session_id=None))
+    heard = bank.begin(lambda db: at(desk, db).dispute(attempt, "opened"))
+    stage.waits(bank)
+    gateway.commit()
+    assert heard.result()["status"] == "received"
+    bank.commit()
+
+    assert swept(stage, bank, desk, 30) == ([{"status": "opened"}], [])
+
+
+def test_what_is_parked_while_its_payment_is_captured_is_found(stage: Stage) -> None:
+    desk, attempt = begun(stage)
+    gateway, bank = stage.side(), stage.side()
+    told = bank.do(lambda db: at(desk, db).dispute(attempt, "opened"))
+    assert told["status"] == "parked"
+    captured = gateway.begin(lambda db: at(desk, db).receive(attempt, gateway_session_id=None))
+    stage.waits(gateway)
+    bank.commit()
+    assert captured.result()["status"] == "applied"
+    gateway.commit()
+
+    assert swept(stage, bank, desk, 0) == ([{"status": "opened"}], [])

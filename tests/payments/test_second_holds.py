@@ -3,8 +3,11 @@
 from itertools import permutations
 from typing import Any
 
+import psycopg
 import pytest
-from books import Connection, Money, broken_invariants
+from books import Connection, Money, broken_invariants, settle
+from psycopg.rows import dict_row
+from sides import Stage, at
 
 PAID = ("paid", "pi_1")
 HELD, HELD_TOO = ("authorized", "pi_2"), ("authorized", "pi_3")
@@ -69,3 +72,22 @@ def test_what_is_taken_after_all_is_surplus_and_no_hold(db, money: Money, messag
 
     assert duplicates(db) == []
     assert sorted(row["gateway_payment_id"] for row in attempts(db)) == ["pi_1", "pi_2"]
+
+
+def test_a_hold_that_is_told_during_the_capture_of_the_other_one_is_listed(stage: Stage) -> None:
+    with psycopg.connect(stage.url, row_factory=dict_row) as db:
+        money = Money(db, settle(db).session)
+        attempt = money.open()["payment_attempt_id"]
+        money.record(attempt)
+        money.receive(attempt, "authorized", gateway_payment_id="pi_1")
+    capture, hold = stage.side(), stage.side()
+    capture.do(lambda db: at(money, db).receive(attempt, gateway_payment_id="pi_1"))
+    held = hold.begin(
+        lambda db: at(money, db).receive(attempt, "authorized", gateway_payment_id="pi_2")
+    )
+    stage.waits(hold)
+    capture.commit()
+    assert held.result()["status"] == "parked"
+    hold.commit()
+
+    assert stage.rows("select class from exceptions") == [{"class": "duplicate-payment"}]

@@ -7,6 +7,8 @@ drop function is_given_up;
 drop function forget_held_payment;
 drop function requeue_gateway_events;
 drop function park_gateway_event;
+drop function require_nobodys;
+drop function gateway_payment_key;
 drop function note_gateway_event;
 drop function apply_payment_notice;
 drop function mismatch_of_notice;

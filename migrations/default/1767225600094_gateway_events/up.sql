@@ -441,6 +441,11 @@ begin
 
     if is_end_of_other_payment(p_event, p_attempt)
         or is_news_of_decline(p_attempt, p_event.notice, p_event.occurred_at)
+        -- Held beside what may be captured at this moment, by whoever is to list it.
+        or (
+            v_outcome = 'authorized'
+            and p_event.notice ->> 'gateway_payment_id' <> p_attempt.gateway_payment_id
+        )
     then
         return null;
     end if;
@@ -659,6 +664,38 @@ where id = p_id
 end;
 comment on function note_gateway_event is 'Closes an inbox row and says whom it was about.';
 
+create function gateway_payment_key(p_gateway text, p_livemode boolean, p_gateway_payment_id text)
+returns bigint
+language sql immutable
+begin atomic
+select hashtextextended(
+    format('gateway_payment %s %s %s', p_gateway, p_livemode, p_gateway_payment_id), 0
+);
+end;
+comment on function gateway_payment_key is
+'The advisory lock under which a gateway''s payment becomes known, or a message of it is found to be nobody''s.';
+
+create function require_nobodys(p_event gateway_events) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    perform pg_advisory_xact_lock_shared(
+        gateway_payment_key(
+            p_event.gateway, p_event.livemode, p_event.notice ->> 'gateway_payment_id'
+        )
+    )
+    where p_event.notice ->> 'gateway_payment_id' is not null;
+    if (attempt_of_notice(p_event)).id is not null then
+        raise exception 'its payment has become known while it was looked for'
+            using errcode = 'assert_failure';
+    end if;
+end;
+$$;
+comment on function require_nobodys is
+'Waits for whoever captures the payment of a message at this moment, and puts the message off where there is one: '
+'the inbox tries it again. Whoever captures it later finds the message.';
+
 create function park_gateway_event(
     p_event gateway_events, p_attempt payment_attempts, p_class text, p_detail text
 ) returns void
@@ -666,6 +703,8 @@ language plpgsql volatile
 set search_path = public, pg_temp
 as $$
 begin
+    perform require_nobodys(p_event)
+    where p_attempt.id is null and p_event.notice ->> 'subject' is distinct from 'setup';
     perform record_exception(
         p_attempt.organization_id, p_event.livemode, p_class, 'gateway_event', p_event.id,
         (p_event.notice ->> 'amount')::bigint, p_event.notice ->> 'currency', p_detail
@@ -682,7 +721,10 @@ as $$
 declare
     v_id uuid;
 begin
-    -- Whoever works on one of them at this moment waits for our locks, and will find the capture.
+    -- Whoever parks one at this moment has it here in a moment, or waits and finds the capture.
+    perform pg_advisory_xact_lock(
+        gateway_payment_key(p_attempt.gateway, p_attempt.livemode, p_attempt.gateway_payment_id)
+    );
     for v_id in
         select id
         from gateway_events
