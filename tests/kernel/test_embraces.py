@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID, uuid4
 
 import psycopg
 from books import settle
 from mandates import Autopay
 from money_back import Desk
+from pages.conftest import Counter, counter_of
 from psycopg.rows import dict_row
 from sides import Stage, at
 
@@ -87,3 +89,38 @@ def test_a_dispute_is_lost_while_credits_of_its_purchase_are_spent(stage: Stage)
     assert lost.result()["status"] == "applied"
     bank.commit()
     assert len(spent.result()) == 1
+
+
+def two_attempts(counter: Counter) -> tuple[UUID, list[UUID]]:
+    """Return a payment with two open attempts, the first of which has the lower id."""
+    for number in range(40):  # which id comes first is chance
+        page, rows = counter.open_page(reference=f"BK-{number}"), []
+        for method in ("card", "netbanking"):
+            rows.append(counter.choose(page, method, address_hash=uuid4().hex * 2))
+            silent = {"failure_message": "silence", "is_silent": False}
+            attempt_id = rows[-1]["payment_attempt_id"]
+            counter.call("mark_payment_unknown", payment_attempt_id=attempt_id, **silent)
+            counter.later(61)
+        ids = [row["payment_attempt_id"] for row in rows]
+        if ids[0] < ids[1]:
+            break
+    gateway = counter.row("payment_attempts", ids[0])["gateway"]
+    counter.hear(rows[1] | {"payment_attempt_id": ids[0], "gateway": gateway}, "authorized")
+    return page["payment_intent_id"], ids
+
+
+def test_a_payment_is_called_off_while_its_payer_comes_back(stage: Stage) -> None:
+    with psycopg.connect(stage.url, row_factory=dict_row) as db:
+        counter = counter_of(db, settle(db))
+        intent, ids = two_attempts(counter)
+    gate = stage.holds("select from payment_attempts where id = %s for no key update", ids[0])
+    payer, staff = stage.side(), stage.side()
+    asked = {"payment_intent_id": intent}
+    back = payer.begin(lambda db: at(counter, db).call("claim_return_checks", **asked))
+    stage.waits(payer)
+    off = staff.begin(lambda db: at(counter, db).call("cancel_payment", **asked))
+    stage.waits(staff)
+    gate.rollback()
+    assert {row["id"] for row in back.result()} == {*ids}
+    payer.commit()
+    assert [row["status"] for row in off.result()] == ["canceled"]

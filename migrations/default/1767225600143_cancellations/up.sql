@@ -7,6 +7,8 @@ declare
     v_attempt payment_attempts;
 begin
     update payment_intents set status = 'canceled' where id = p_intent.id;
+    perform from payment_attempts
+    where payment_intent_id = p_intent.id order by id for no key update;
 
     for v_attempt in
         select payment_attempts.*
@@ -16,7 +18,6 @@ begin
             and payment_attempts.status in ('created', 'unknown')
             and payment_attempts.gateway_payment_id is null
             and checkout_sessions.url is null
-        for no key update of payment_attempts
     loop
         perform give_up_unseen_attempt(v_attempt);
     end loop;
