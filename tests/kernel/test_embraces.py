@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
+import pytest
 from books import settle
 from mandates import Autopay
 from money_back import Desk
@@ -124,3 +125,31 @@ def test_a_payment_is_called_off_while_its_payer_comes_back(stage: Stage) -> Non
     assert {row["id"] for row in back.result()} == {*ids}
     payer.commit()
     assert [row["status"] for row in off.result()] == ["canceled"]
+
+
+def test_two_owners_suspend_each_other(stage: Stage) -> None:
+    with psycopg.connect(stage.url, row_factory=dict_row) as db:
+        desk = desk_of(db)
+        asked = {"role": "owner", "status": "active"}
+        for user in ("omkar", "olga"):
+            desk.acting(actor_role="operator").call(
+                "set_organization_member", user_id=user, **asked
+            )
+    # As anybody who approves something holds them.
+    gate = stage.holds("select from organization_members for share")
+
+    def suspend(db: psycopg.Connection[Any], by: str, whom: str) -> Any:
+        owner = at(desk, db).acting(user_id=by, actor_role="owner")
+        asked = {"role": "owner", "status": "suspended"}
+        return owner.call("set_organization_member", user_id=whom, **asked)
+
+    one, other = stage.side(), stage.side()
+    first = one.begin(lambda db: suspend(db, "omkar", "olga"))
+    stage.waits(one)
+    second = other.begin(lambda db: suspend(db, "olga", "omkar"))
+    stage.waits(other)
+    gate.rollback()
+    assert [row["status"] for row in first.result()] == ["suspended"]
+    one.commit()
+    with pytest.raises(psycopg.DataError, match="forbidden: only who is owner"):
+        second.result()

@@ -38,6 +38,12 @@ declare
 begin
     perform require_actor_role(hasura_session, array['service', 'operator', 'owner']);
     perform require_read_committed();
+    -- Both in one order: two owners who suspend each other would wait for ever.
+    perform from organization_members
+    where user_id in (p_user_id, hasura_session ->> 'x-hasura-user-id')
+        and organization_id = v_organization_id
+    order by user_id
+    for no key update;
     if hasura_session ->> 'x-hasura-actor-role' = 'owner' then
         perform acting_member(hasura_session, array['owner']);
     end if;
