@@ -153,3 +153,35 @@ def test_two_owners_suspend_each_other(stage: Stage) -> None:
     one.commit()
     with pytest.raises(psycopg.DataError, match="forbidden: only who is owner"):
         second.result()
+
+
+def test_two_payers_of_a_shop_come_while_a_gateway_is_probed(stage: Stage) -> None:
+    with psycopg.connect(stage.url, row_factory=dict_row) as db:
+        counter = counter_of(db, settle(db))
+        db.execute(
+            "insert into customers (organization_id, livemode, external_id, email)"
+            " values (%s, false, 'SHP-2', 'bob@example.com')",
+            [counter.organization_id],
+        )
+        pages = [
+            counter.open_page(reference=f"BK-{n}", customer_external_id=f"SHP-{n}") for n in (1, 2)
+        ]
+        unseen = {"payment_attempt_id": counter.choose(pages[0])["payment_attempt_id"]}
+        counter.call("mark_payment_unknown", **unseen, failure_message="silence")
+        db.execute("delete from gateway_circuits")
+        db.execute(
+            "insert into gateway_circuits (gateway, livemode, operation, failures, opened_at)"
+            " values ('payu', false, 'open', 9, clock_now() - interval '31 seconds')"
+        )
+        db.execute("update gateway_routes set is_enabled = false where gateway = 'razorpay'")
+    gate = stage.holds(
+        "select from payment_attempts where id = %s for no key update",
+        unseen["payment_attempt_id"],
+    )
+    one, other = stage.side(), stage.side()
+    first = one.begin(lambda db: at(counter, db).choose(pages[0]))
+    stage.waits(one)  # at the attempt that nobody saw, and has no circuit yet
+    other.do(lambda db: at(counter, db).choose(pages[1], address_hash="b" * 64))
+    other.commit()
+    gate.rollback()
+    assert first.result()["gateway"] == "razorpay"  # for the other one probes already

@@ -490,6 +490,9 @@ begin
 
     v_unseen := unseen_attempt(v_intent, p_method);
     if v_unseen.id is not null and v_intent.status not in ('paid', 'canceled') then
+        -- A gateway may be probed, and circuits come last.
+        perform from payment_attempts where id = v_unseen.id for no key update;
+        perform count_page_try(v_page, p_address_hash);
         v_gateway := gateway_instead(v_unseen, v_intent, p_method, v_able);
         perform give_up_unseen_attempt(v_unseen) where v_gateway is not null;
     end if;
@@ -497,7 +500,7 @@ begin
         and not goes_on(v_intent, p_method, v_saved.gateway_customer_id)
     then
         perform require_open_page(v_page);
-        perform count_page_try(v_page, p_address_hash);
+        perform count_page_try(v_page, p_address_hash) where v_unseen.id is null;
         perform open_checkout_session(
             v_intent, coalesce(v_gateway, choose_gateway(v_intent, p_method, null, v_able)),
             p_method, v_customer.email, p_back_url, p_back_url, v_saved.gateway_customer_id
@@ -509,7 +512,8 @@ $$;
 comment on function begin_page_attempt is
 'The payer has chosen how to pay: writes the attempt down before a gateway is asked. Chosen again, by a '
 'second click: the same attempt. A page that is over, or was tried often enough, takes no new one. An '
-'attempt whose gateway stayed silent, so that nobody saw its page, makes room for another gateway.';
+'attempt whose gateway stayed silent, so that nobody saw its page, makes room for another gateway; where there '
+'is none, asking the silent one again counts as a try of the page''s address.';
 grant execute on function begin_page_attempt to munim_hasura;
 
 create function require_open_page(p_page payment_pages) returns void
