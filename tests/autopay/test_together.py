@@ -10,6 +10,7 @@ from books import Connection, Money, Tenant, broken_invariants, settle
 from mandates import Autopay, move_clock
 from payers import neighbour
 from psycopg.rows import dict_row
+from sides import Stage, at
 
 DUE = "2027-06-15T09:00Z"
 
@@ -131,6 +132,26 @@ def test_all_accounts_are_opened_before_any_is_locked(database: str) -> None:
         db.execute("select from ledger_accounts for no key update nowait")  # they are not locked
         db.commit()
         assert keeping.result() == 2
+
+
+def test_two_workers_charge_a_customer_no_oftener_a_day_than_one(stage: Stage) -> None:
+    with psycopg.connect(stage.url, row_factory=dict_row) as db:
+        tenant = settle(db)
+        (payer,) = crowd(db, [tenant])
+        payer.settings(daily_tries_max=1)
+        payer.set_up(currency="JPY", amount=2500)
+        claims = claimed([payer])
+        assert len(claims) == 2
+    one, other = stage.side(), stage.side()
+
+    def begin(db: Connection, claim: dict[str, Any]) -> int:
+        return len(Autopay(db, at(payer.money, db), tenant).begin([claim]))
+
+    assert one.do(lambda db: begin(db, claims[0])) == 1
+    second = other.begin(lambda db: begin(db, claims[1]))
+    stage.waits(other)
+    one.commit()
+    assert second.result() == 0
 
 
 def open_accounts(db: Connection, tenant: Tenant) -> None:

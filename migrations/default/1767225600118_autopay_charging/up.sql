@@ -308,12 +308,18 @@ declare
     v_charge autopay_charges;
     v_charges autopay_charges[];
     v_opened uuid[];
+    v_ids constant uuid[] := array(
+        select id from jsonb_to_recordset(p_claims) as claim (id uuid)
+    );
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
-    perform lock_autopay_charges(
-        array(select id from jsonb_to_recordset(p_claims) as claim (id uuid))
-    );
+    -- How often a customer may be charged in a day is counted over all their mandates.
+    perform from customers
+    where id = any(array(select customer_id from autopay_charges where id = any(v_ids)))
+    order by id
+    for no key update;
+    perform lock_autopay_charges(v_ids);
     v_charges := array(
         select autopay_charges
         from jsonb_to_recordset(p_claims) as claim (id uuid, fence bigint)
