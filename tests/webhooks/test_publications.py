@@ -9,6 +9,7 @@ from books import Connection, Money, Tenant, broken_invariants
 from books import settle as settle_tenant
 from money_back import Desk, listed
 from psycopg.rows import dict_row
+from sides import Stage, at
 
 from app.errors import from_database
 
@@ -347,3 +348,32 @@ def test_each_destination_that_takes_nothing_is_listed(
     desk.call("end_invariant_checks")
 
     assert {name for name, _ in waiting(db)} == {before, event}
+
+
+def test_an_event_stays_listed_that_one_destination_parks_while_another_one_takes_it(
+    stage: Stage,
+) -> None:
+    with psycopg.connect(stage.url, row_factory=dict_row) as db:
+        tenant = settle_tenant(db)
+        desk = Desk(db, tenant.session)
+        for destination in ("url", "eventbridge"):
+            publish_to(db, tenant, destination)
+        event = happen(db, tenant)
+        db.execute("update event_publications set attempts = 3")
+        # It was parked before, and a person has it sent again.
+        settle(desk, "refused", event, destination="url")
+        desk.call("publish_events_again", destination="url", event_id=event)
+        db.execute("update event_publications set attempts = 3")
+    url, bus = stage.side(), stage.side()
+    url.do(lambda db: settle(at(desk, db), "refused", event, destination="url"))
+    taken = bus.begin(lambda db: settle(at(desk, db), "published", event))
+    stage.waits(bus)
+    url.commit()
+    taken.result()
+    bus.commit()
+
+    states = stage.rows("select destination, status from event_publications order by 1")
+    assert [(row["destination"], row["status"]) for row in states] == [
+        *[("eventbridge", "published"), ("url", "parked")]
+    ]
+    assert len(stage.rows("select from exceptions where resolved_at is null")) == 1

@@ -4,6 +4,7 @@ drop function settle_event_messages;
 drop function claim_event_messages;
 drop function list_waiting_events;
 drop function list_parked_events;
+drop function lock_parked_events;
 drop function begin_publications_again;
 drop function write_publication_results;
 drop function put_off_publications;

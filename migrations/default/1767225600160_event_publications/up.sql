@@ -234,6 +234,25 @@ alter function write_publication_results owner to munim_outbox;
 alter function begin_publications_again owner to munim_outbox;
 revoke create on schema public from munim_outbox;
 
+create function lock_parked_events(p_destination text, p_event_ids uuid[]) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    perform from events
+    where id = any(array(
+        select event_id
+        from event_publications
+        where destination = p_destination and event_id = any(p_event_ids) and status = 'parked'
+    ))
+    order by id
+    for no key update;
+end;
+$$;
+comment on function lock_parked_events is
+'The list has one line of an event for all destinations: who writes it keeps the others away. Lock order: a '
+'destination''s publications, events, each by id.';
+
 create function list_parked_events(p_destination text, p_event_ids uuid[]) returns void
 language sql volatile
 begin atomic
@@ -307,6 +326,7 @@ begin
         return;
     end if;
     perform put_off_publications(p_destination, v_ids);
+    perform lock_parked_events(p_destination, v_ids);
     perform list_parked_events(p_destination, v_ids);
     return query
     select event_messages.*
@@ -336,6 +356,11 @@ declare
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
+    perform from event_publications
+    where destination = p_destination and event_id = any(v_ids)
+    order by event_id
+    for no key update;
+    perform from events where id = any(v_ids) order by id for no key update;
     perform write_publication_results(p_destination, p_results);
     perform list_parked_events(p_destination, v_ids);
     perform resolve_exception('event-not-published', 'event', event_id)
@@ -372,6 +397,7 @@ begin
             and event_publications.status = 'parked'
             and event_publications.event_id = coalesce(p_event_id, event_publications.event_id)
             and events.livemode::text = hasura_session ->> 'x-hasura-livemode'
+        order by event_publications.event_id
         for no key update of event_publications
     );
     perform begin_publications_again(p_destination, v_ids);
