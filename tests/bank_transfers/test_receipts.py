@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import psycopg
 import pytest
-from books import Connection, Tenant, broken_invariants
+from books import Connection, Tenant, broken_invariants, settle
 from money_back import balances, listed, told
+from psycopg.rows import dict_row
+from sides import Stage, at
 
-from .conftest import Counter
+from .conftest import Counter, staffed
 
 Row = dict[str, Any]
 CHARGED = {"amount": 245000, "currency": "INR"}
@@ -306,3 +309,25 @@ def test_an_order_named_for_a_receipt_that_was_taken_back_is_not_approved(counte
 
     assert counter.refused("approve", receipt) == "transfer-decided"
     assert counter.status(order) != "paid"
+
+
+def test_what_is_decided_while_the_list_is_written_is_not_on_it(stage: Stage) -> None:
+    with psycopg.connect(stage.url, row_factory=dict_row) as db:
+        counter = staffed(db, settle(db))
+        account = counter.account()
+        for number in range(2):
+            counter.enter(account, reference=f"UTR{number:06}", key=f"key-{number}")
+        db.execute("update clock set skew_seconds = skew_seconds + 3 * 86400")
+        first, second = db.execute("select * from bank_transfers order by created_at").fetchall()
+    person, cron = stage.side(), stage.side()
+    person.do(lambda db: at(counter, db).reject(first))
+    listed = cron.do(lambda db: at(counter.cron(), db).call("list_waiting_bank_transfers"))
+    assert [row["id"] for row in listed] == [second["id"]]
+    late = person.begin(lambda db: db.commit() or at(counter, db).reject(second))
+    stage.waits(person)
+    cron.commit()
+    late.result()
+    person.commit()
+
+    (row,) = stage.rows("select resolved_at from exceptions where class = 'bank-transfer-waiting'")
+    assert row["resolved_at"]

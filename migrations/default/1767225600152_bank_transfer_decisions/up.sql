@@ -210,6 +210,7 @@ declare
     v_transfer bank_transfers;
 begin
     perform require_service(hasura_session);
+    perform require_read_committed();
     for v_transfer in
         select * from bank_transfers
         where (
@@ -226,6 +227,7 @@ begin
         )
         order by created_at
         limit 200
+        for no key update skip locked
     loop
         perform record_exception(
             v_transfer.organization_id, v_transfer.livemode, 'bank-transfer-waiting',
