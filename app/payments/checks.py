@@ -120,7 +120,12 @@ def check_page(ctx: Context, attempt: dict[str, Any]) -> int:
     for one in told:
         inbox.keep(ctx, name, one, "look-up", account=attempt["gateway_account"])
     is_undecided = any(one.outcome not in DECIDED for one in others)
-    ctx.hasura.run("EndPageCheck", attemptId=attempt["id"], isUndecided=is_undecided)
+    ctx.hasura.run(
+        "EndPageCheck",
+        attemptId=attempt["id"],
+        nextCheckAt=attempt["next_check_at"],
+        isUndecided=is_undecided,
+    )
     return len(told)
 
 

@@ -1,6 +1,6 @@
 """A message that proves nothing has its gateway asked, and nothing else is booked of it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -30,6 +30,12 @@ def claim(desk: Desk, attempt: object) -> list[Any]:
 
 def due(desk: Desk) -> list[Any]:
     return [row["id"] for row in desk.call("claim_payment_checks", limit=10)]
+
+
+def next_check_at(desk: Desk, attempt: object) -> datetime | None:
+    """Return when it is asked about next, as who claimed it just now was told."""
+    moment: datetime | None = desk.row("payment_attempts", attempt)["next_check_at"]
+    return moment
 
 
 def test_a_hint_books_nothing_and_has_the_gateway_asked_now(db, desk) -> None:
@@ -91,9 +97,26 @@ def test_of_what_is_captured_nobody_is_asked_before_its_page_has_closed(
     advance(db, 2 * DAY)
     ends = {"payment_attempt_id": attempt, "is_undecided": False}
     assert bool(due(desk)) is takes_several
-    desk.call("end_page_check", **ends)
+    desk.call("end_page_check", **ends, next_check_at=next_check_at(desk, attempt))
     hint(desk, attempt)
     assert bool(claim(desk, attempt)) is takes_several
+
+
+def test_a_hint_while_a_closed_page_is_asked_about_has_it_asked_about_again(db, desk) -> None:
+    attempt = desk.open()["payment_attempt_id"]
+    desk.record(attempt, takes_several=True)
+    desk.receive(attempt)
+    advance(db, 2 * DAY)
+    assert due(desk) == [attempt]
+    before = next_check_at(desk, attempt)
+    event = hint(desk, attempt)
+    ends = {"payment_attempt_id": attempt, "is_undecided": False}
+
+    assert event["reason"] == "a hint that is followed"
+    assert desk.call("end_page_check", **ends, next_check_at=before) == []
+    assert claim(desk, attempt) == [attempt]
+    assert desk.call("end_page_check", **ends, next_check_at=next_check_at(desk, attempt))
+    assert next_check_at(desk, attempt) is None
 
 
 def test_a_hint_at_nobodys_payment_is_listed_and_holds_no_money(db, desk, tenant) -> None:

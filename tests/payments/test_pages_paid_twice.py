@@ -40,8 +40,10 @@ def claim(money: Money) -> list[dict[str, Any]]:
 
 
 def end(money: Money, attempt: object, *, is_undecided: bool = False) -> bool:
+    row = money.db.execute("select * from payment_attempts where id = %s", [attempt]).fetchone()
+    assert row
     asked = {"payment_attempt_id": attempt, "is_undecided": is_undecided}
-    return bool(money.call("end_page_check", **asked))
+    return bool(money.call("end_page_check", **asked, next_check_at=row["next_check_at"]))
 
 
 def asked_at(db: Connection, money: Money, days: int, answer: Any) -> list[int]:

@@ -644,7 +644,10 @@ comment on function ask_payments_again is
 grant execute on function ask_payments_again to munim_hasura;
 
 create function end_page_check(
-    hasura_session json, p_payment_attempt_id uuid, p_is_undecided boolean
+    hasura_session json,
+    p_payment_attempt_id uuid,
+    p_next_check_at timestamptz,
+    p_is_undecided boolean
 ) returns setof payment_attempts
 language plpgsql volatile security definer
 set search_path = public, pg_temp
@@ -657,6 +660,7 @@ begin
     update payment_attempts
     set next_check_at = null
     where id = p_payment_attempt_id and status = 'captured'
+        and next_check_at is not distinct from p_next_check_at
         and (
             not p_is_undecided
             -- Razorpay asks banks for three days what became of a payment; nobody asks for longer.
@@ -671,7 +675,8 @@ end;
 $$;
 comment on function end_page_check is
 'All payments of a captured attempt''s page have been looked at, and brought through the door. While one of '
-'them may still take money it is asked about again each day, until three days after the page has closed.';
+'them may still take money it is asked about again each day, until three days after the page has closed. So it is '
+'where p_next_check_at is not its time any more: since that was claimed, a hint has told of something new.';
 grant execute on function end_page_check to munim_hasura;
 
 create function open_payment_attempts(hasura_session json, p_payment_intent_id uuid)
@@ -743,13 +748,21 @@ set search_path = public, pg_temp
 as $$
 begin
     -- Of one that is captured there is the rest of its page to ask about, and its time comes by
-    -- itself when the page closes: who asked before would believe that nothing follows.
+    -- itself when the page closes: who asked before would believe that nothing follows. Whoever
+    -- asks at this moment may have missed what the hint is about.
     update payment_attempts
     set next_check_at = least(next_check_at, clock_now())
     where id = p_attempt.id
         and (
             status <> 'captured'
-            or (next_check_at is null and page_check_at(payment_attempts) is not null)
+            or (
+                page_check_at(payment_attempts) is not null
+                and (next_check_at is null or exists (
+                    select from checkout_sessions
+                    where payment_attempt_id = payment_attempts.id
+                        and page_is_left_at(expires_at) <= clock_now()
+                ))
+            )
         );
     return found;
 end;
