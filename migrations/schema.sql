@@ -175,7 +175,6 @@ create table autopay_mandates (
     constraint autopay_mandates_pkey PRIMARY KEY (id),
     constraint autopay_mandate_key_is_used_once UNIQUE (customer_id, idempotency_key, requested_by, organization_id, livemode),
     constraint autopay_mandate_stays_in_its_organization UNIQUE (id, organization_id, livemode),
-    constraint autopay_setup_page_is_opened_once UNIQUE (gateway_session_id, gateway, livemode),
     constraint autopay_mandate_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
     constraint autopay_mandate_charges_a_payment_method FOREIGN KEY (payment_method_id, organization_id, livemode) REFERENCES payment_methods(id, organization_id, livemode),
     constraint autopay_mandates_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
@@ -207,6 +206,7 @@ comment on column autopay_mandates.consented_at is 'When the payment method was 
 CREATE INDEX autopay_mandates_by_method ON public.autopay_mandates USING btree (payment_method_id) WHERE (payment_method_id IS NOT NULL);
 CREATE INDEX autopay_mandates_to_announce ON public.autopay_mandates USING btree (next_notice_at) WHERE (next_notice_at IS NOT NULL);
 CREATE INDEX autopay_setups_to_check ON public.autopay_mandates USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
+CREATE UNIQUE INDEX autopay_setup_page_is_opened_once ON public.autopay_mandates USING btree (gateway_session_id, gateway, livemode) WHERE (gateway_session_id IS NOT NULL);
 CREATE UNIQUE INDEX customer_has_one_live_autopay_mandate ON public.autopay_mandates USING btree (customer_id, currency) WHERE (status = ANY (ARRAY['active'::text, 'paused'::text]));
 CREATE UNIQUE INDEX customer_sets_up_one_autopay_mandate ON public.autopay_mandates USING btree (customer_id, currency) WHERE (status = 'pending_setup'::text);
 comment on index autopay_mandates_to_announce is 'Queue of materialise_autopay.';
@@ -692,7 +692,6 @@ create table credit_purchases (
     constraint credit_purchases_pkey PRIMARY KEY (id),
     constraint credit_purchase_key_is_used_once UNIQUE (customer_id, idempotency_key, requested_by, organization_id, livemode),
     constraint credit_purchase_stays_in_its_organization UNIQUE (id, organization_id, livemode),
-    constraint grant_belongs_to_one_credit_purchase UNIQUE (ledger_transaction_id),
     constraint intent_pays_one_credit_purchase UNIQUE (payment_intent_id),
     constraint credit_purchase_belongs_to_a_customer FOREIGN KEY (customer_id, organization_id, livemode) REFERENCES customers(id, organization_id, livemode),
     constraint credit_purchase_belongs_to_an_intent FOREIGN KEY (payment_intent_id, organization_id, livemode) REFERENCES payment_intents(id, organization_id, livemode),
@@ -708,6 +707,7 @@ comment on column credit_purchases.credit_rate is 'Credits for one major unit of
 comment on column credit_purchases.expire_after_days is 'How long the credits stay once granted, frozen like the rate; null: for ever.';
 comment on column credit_purchases.granted_at is 'When the credits reached the wallet; null until then.';
 CREATE INDEX credit_purchases_by_customer ON public.credit_purchases USING btree (customer_id, created_at);
+CREATE UNIQUE INDEX grant_belongs_to_one_credit_purchase ON public.credit_purchases USING btree (ledger_transaction_id) WHERE (ledger_transaction_id IS NOT NULL);
 grant select on credit_purchases to munim_hasura;
 
 create table credit_rates (
@@ -879,7 +879,6 @@ create table customers (
     constraint customers_pkey PRIMARY KEY (id),
     constraint customer_has_one_external_id UNIQUE (external_id, organization_id, livemode),
     constraint customer_has_one_login UNIQUE (user_id, organization_id, livemode),
-    constraint customer_has_one_stripe_id UNIQUE (stripe_customer_id),
     constraint customer_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint customers_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
     constraint customer_email_is_an_address CHECK (length(email) <= 254 AND email ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text),
@@ -891,6 +890,7 @@ comment on column customers.user_id is 'The login''s x-hasura-user-id. One login
 comment on column customers.external_id is 'The organisation''s own id for this customer.';
 comment on column customers.phone is 'With its country, as E.164 has it: +919812345670.';
 CREATE INDEX customers_by_login ON public.customers USING btree (user_id);
+CREATE UNIQUE INDEX customer_has_one_stripe_id ON public.customers USING btree (stripe_customer_id) WHERE (stripe_customer_id IS NOT NULL);
 CREATE TRIGGER customer_has_a_wallet AFTER INSERT ON customers FOR EACH ROW EXECUTE FUNCTION open_wallet_of_customer();
 CREATE TRIGGER customer_updated_at BEFORE UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on customers to munim_hasura;
@@ -2509,7 +2509,6 @@ create table payment_attempts (
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
     constraint payment_attempts_pkey PRIMARY KEY (id),
-    constraint gateway_payment_belongs_to_one_attempt UNIQUE (gateway_payment_id, gateway, livemode),
     constraint payment_attempt_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint payment_attempt_belongs_to_its_intent FOREIGN KEY (payment_intent_id, organization_id, livemode) REFERENCES payment_intents(id, organization_id, livemode),
     constraint payment_attempt_charges_its_payment_method FOREIGN KEY (payment_method_id, organization_id, livemode) REFERENCES payment_methods(id, organization_id, livemode),
@@ -2550,6 +2549,7 @@ CREATE INDEX payment_attempts_by_method ON public.payment_attempts USING btree (
 CREATE INDEX payment_attempts_to_check ON public.payment_attempts USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
 CREATE INDEX payment_attempts_unsent ON public.payment_attempts USING btree (updated_at) WHERE ((status = ANY (ARRAY['created'::text, 'unknown'::text])) AND (payment_method_id IS NOT NULL));
 CREATE INDEX payment_attempts_without_receipt ON public.payment_attempts USING btree (gateway, COALESCE(receipt_asked_at, captured_at)) WHERE ((status = 'captured'::text) AND (receipt_url IS NULL));
+CREATE UNIQUE INDEX gateway_payment_belongs_to_one_attempt ON public.payment_attempts USING btree (gateway_payment_id, gateway, livemode) WHERE (gateway_payment_id IS NOT NULL);
 comment on index payment_attempts_to_check is 'Queue of check_payments.';
 comment on index payment_attempts_unsent is 'Pile of charge_orders.';
 comment on index payment_attempts_without_receipt is 'Pile of store_missing_receipts.';
@@ -2886,7 +2886,6 @@ create table refunds (
     created_at timestamp with time zone not null default clock_now(),
     updated_at timestamp with time zone not null default clock_now(),
     constraint refunds_pkey PRIMARY KEY (id),
-    constraint gateway_refund_is_one_refund UNIQUE (gateway_refund_id, gateway, gateway_account, livemode),
     constraint refund_key_is_used_once UNIQUE (idempotency_key, requested_by, organization_id, livemode),
     constraint refund_stays_in_its_organization UNIQUE (id, organization_id, livemode),
     constraint refund_belongs_to_its_attempt FOREIGN KEY (payment_attempt_id, organization_id, livemode) REFERENCES payment_attempts(id, organization_id, livemode),
@@ -2920,6 +2919,7 @@ CREATE INDEX refunds_by_attempt ON public.refunds USING btree (payment_attempt_i
 CREATE INDEX refunds_by_intent ON public.refunds USING btree (payment_intent_id);
 CREATE INDEX refunds_by_organization ON public.refunds USING btree (organization_id, created_at);
 CREATE INDEX refunds_to_check ON public.refunds USING btree (next_check_at) WHERE (next_check_at IS NOT NULL);
+CREATE UNIQUE INDEX gateway_refund_is_one_refund ON public.refunds USING btree (gateway_refund_id, gateway, gateway_account, livemode) WHERE (gateway_refund_id IS NOT NULL);
 comment on index refunds_to_check is 'Queue of check_refunds.';
 CREATE TRIGGER refund_takes_legal_steps BEFORE UPDATE OF status ON refunds FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION check_step('refund_steps');
 CREATE TRIGGER refund_updated_at BEFORE UPDATE ON refunds FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
@@ -3766,13 +3766,21 @@ CREATE OR REPLACE FUNCTION public.ask_payment_now(p_attempt payment_attempts)
 AS $function$
 begin
     -- Of one that is captured there is the rest of its page to ask about, and its time comes by
-    -- itself when the page closes: who asked before would believe that nothing follows.
+    -- itself when the page closes: who asked before would believe that nothing follows. Whoever
+    -- asks at this moment may have missed what the hint is about.
     update payment_attempts
     set next_check_at = least(next_check_at, clock_now())
     where id = p_attempt.id
         and (
             status <> 'captured'
-            or (next_check_at is null and page_check_at(payment_attempts) is not null)
+            or (
+                page_check_at(payment_attempts) is not null
+                and (next_check_at is null or exists (
+                    select from checkout_sessions
+                    where payment_attempt_id = payment_attempts.id
+                        and page_is_left_at(expires_at) <= clock_now()
+                ))
+            )
         );
     return found;
 end;
@@ -4168,12 +4176,18 @@ declare
     v_charge autopay_charges;
     v_charges autopay_charges[];
     v_opened uuid[];
+    v_ids constant uuid[] := array(
+        select id from jsonb_to_recordset(p_claims) as claim (id uuid)
+    );
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
-    perform lock_autopay_charges(
-        array(select id from jsonb_to_recordset(p_claims) as claim (id uuid))
-    );
+    -- How often a customer may be charged in a day is counted over all their mandates.
+    perform from customers
+    where id = any(array(select customer_id from autopay_charges where id = any(v_ids)))
+    order by id
+    for no key update;
+    perform lock_autopay_charges(v_ids);
     v_charges := array(
         select autopay_charges
         from jsonb_to_recordset(p_claims) as claim (id uuid, fence bigint)
@@ -4398,6 +4412,9 @@ begin
 
     v_unseen := unseen_attempt(v_intent, p_method);
     if v_unseen.id is not null and v_intent.status not in ('paid', 'canceled') then
+        -- A gateway may be probed, and circuits come last.
+        perform from payment_attempts where id = v_unseen.id for no key update;
+        perform count_page_try(v_page, p_address_hash);
         v_gateway := gateway_instead(v_unseen, v_intent, p_method, v_able);
         perform give_up_unseen_attempt(v_unseen) where v_gateway is not null;
     end if;
@@ -4405,7 +4422,7 @@ begin
         and not goes_on(v_intent, p_method, v_saved.gateway_customer_id)
     then
         perform require_open_page(v_page);
-        perform count_page_try(v_page, p_address_hash);
+        perform count_page_try(v_page, p_address_hash) where v_unseen.id is null;
         perform open_checkout_session(
             v_intent, coalesce(v_gateway, choose_gateway(v_intent, p_method, null, v_able)),
             p_method, v_customer.email, p_back_url, p_back_url, v_saved.gateway_customer_id
@@ -4414,7 +4431,7 @@ begin
     return query select * from order_checkouts where payment_intent_id = v_intent.id;
 end;
 $function$;
-comment on function begin_page_attempt(json,text,text,jsonb,text,text,uuid) is 'The payer has chosen how to pay: writes the attempt down before a gateway is asked. Chosen again, by a second click: the same attempt. A page that is over, or was tried often enough, takes no new one. An attempt whose gateway stayed silent, so that nobody saw its page, makes room for another gateway.';
+comment on function begin_page_attempt(json,text,text,jsonb,text,text,uuid) is 'The payer has chosen how to pay: writes the attempt down before a gateway is asked. Chosen again, by a second click: the same attempt. A page that is over, or was tried often enough, takes no new one. An attempt whose gateway stayed silent, so that nobody saw its page, makes room for another gateway; where there is none, asking the silent one again counts as a try of the page''s address.';
 grant execute on function begin_page_attempt(json,text,text,jsonb,text,text,uuid) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.begin_publications_again(p_destination text, p_event_ids uuid[])
@@ -4596,6 +4613,8 @@ declare
     v_attempt payment_attempts;
 begin
     update payment_intents set status = 'canceled' where id = p_intent.id;
+    perform from payment_attempts
+    where payment_intent_id = p_intent.id order by id for no key update;
 
     for v_attempt in
         select payment_attempts.*
@@ -4605,7 +4624,6 @@ begin
             and payment_attempts.status in ('created', 'unknown')
             and payment_attempts.gateway_payment_id is null
             and checkout_sessions.url is null
-        for no key update of payment_attempts
     loop
         perform give_up_unseen_attempt(v_attempt);
     end loop;
@@ -5364,6 +5382,7 @@ begin
         return;
     end if;
     perform put_off_publications(p_destination, v_ids);
+    perform lock_parked_events(p_destination, v_ids);
     perform list_parked_events(p_destination, v_ids);
     return query
     select event_messages.*
@@ -6396,7 +6415,7 @@ $function$;
 comment on function end_invariant_checks(json) is 'Answers what is broken and what is not known, among it what nobody has read for six hours; and how the database itself is not as it must be. Lists events that wait for a day after their turn.';
 grant execute on function end_invariant_checks(json) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.end_page_check(hasura_session json, p_payment_attempt_id uuid, p_is_undecided boolean)
+CREATE OR REPLACE FUNCTION public.end_page_check(hasura_session json, p_payment_attempt_id uuid, p_next_check_at timestamp with time zone, p_is_undecided boolean)
  RETURNS SETOF payment_attempts
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -6410,6 +6429,7 @@ begin
     update payment_attempts
     set next_check_at = null
     where id = p_payment_attempt_id and status = 'captured'
+        and next_check_at is not distinct from p_next_check_at
         and (
             not p_is_undecided
             -- Razorpay asks banks for three days what became of a payment; nobody asks for longer.
@@ -6422,8 +6442,8 @@ begin
     returning *;
 end;
 $function$;
-comment on function end_page_check(json,uuid,boolean) is 'All payments of a captured attempt''s page have been looked at, and brought through the door. While one of them may still take money it is asked about again each day, until three days after the page has closed.';
-grant execute on function end_page_check(json,uuid,boolean) to munim_hasura;
+comment on function end_page_check(json,uuid,timestamp with time zone,boolean) is 'All payments of a captured attempt''s page have been looked at, and brought through the door. While one of them may still take money it is asked about again each day, until three days after the page has closed. So it is where p_next_check_at is not its time any more: since that was claimed, a hint has told of something new.';
+grant execute on function end_page_check(json,uuid,timestamp with time zone,boolean) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.end_refund_look(hasura_session json, p_refund_id uuid, p_looks integer)
  RETURNS SETOF refunds
@@ -6887,6 +6907,15 @@ exception
 end;
 $function$;
 comment on function gateway_instead(payment_attempts,payment_intents,text,text[]) is 'The gateway that takes the place of a silent one: another, or for another method the same. Null where there is none: then the silent one is asked again.';
+
+CREATE OR REPLACE FUNCTION public.gateway_payment_key(p_gateway text, p_livemode boolean, p_gateway_payment_id text)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT hashtextextended(format('gateway_payment %s %s %s'::text, p_gateway, p_livemode, p_gateway_payment_id), (0)::bigint) AS hashtextextended;
+END;
+comment on function gateway_payment_key(text,boolean,text) is 'The advisory lock under which a gateway''s payment becomes known, or a message of it is found to be nobody''s.';
 
 CREATE OR REPLACE FUNCTION public.gateways_of_payments(p_livemode boolean)
  RETURNS SETOF text
@@ -8222,6 +8251,7 @@ declare
     v_transfer bank_transfers;
 begin
     perform require_service(hasura_session);
+    perform require_read_committed();
     for v_transfer in
         select * from bank_transfers
         where (
@@ -8238,6 +8268,7 @@ begin
         )
         order by created_at
         limit 200
+        for no key update skip locked
     loop
         perform record_exception(
             v_transfer.organization_id, v_transfer.livemode, 'bank-transfer-waiting',
@@ -8551,6 +8582,24 @@ BEGIN ATOMIC
  SELECT pg_advisory_xact_lock(hashtextextended(((('order:'::text || p_organization_id) || ':'::text) || p_reference), (0)::bigint)) AS pg_advisory_xact_lock;
 END;
 comment on function lock_order(uuid,text) is 'All that is asked and said of one order is worked on one after the other, known here or not. It is the first of all locks.';
+
+CREATE OR REPLACE FUNCTION public.lock_parked_events(p_destination text, p_event_ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform from events
+    where id = any(array(
+        select event_id
+        from event_publications
+        where destination = p_destination and event_id = any(p_event_ids) and status = 'parked'
+    ))
+    order by id
+    for no key update;
+end;
+$function$;
+comment on function lock_parked_events(text,uuid[]) is 'The list has one line of an event for all destinations: who writes it keeps the others away. Lock order: a destination''s publications, events, each by id.';
 
 CREATE OR REPLACE FUNCTION public.lock_payments(p_attempt_ids uuid[])
  RETURNS void
@@ -9958,6 +10007,8 @@ CREATE OR REPLACE FUNCTION public.park_gateway_event(p_event gateway_events, p_a
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 begin
+    perform require_nobodys(p_event)
+    where p_attempt.id is null and p_event.notice ->> 'subject' is distinct from 'setup';
     perform record_exception(
         p_attempt.organization_id, p_event.livemode, p_class, 'gateway_event', p_event.id,
         (p_event.notice ->> 'amount')::bigint, p_event.notice ->> 'currency', p_detail
@@ -10850,6 +10901,7 @@ begin
             and event_publications.status = 'parked'
             and event_publications.event_id = coalesce(p_event_id, event_publications.event_id)
             and events.livemode::text = hasura_session ->> 'x-hasura-livemode'
+        order by event_publications.event_id
         for no key update of event_publications
     );
     perform begin_publications_again(p_destination, v_ids);
@@ -11038,6 +11090,11 @@ begin
 
     if is_end_of_other_payment(p_event, p_attempt)
         or is_news_of_decline(p_attempt, p_event.notice, p_event.occurred_at)
+        -- Held beside what may be captured at this moment, by whoever is to list it.
+        or (
+            v_outcome = 'authorized'
+            and p_event.notice ->> 'gateway_payment_id' <> p_attempt.gateway_payment_id
+        )
     then
         return null;
     end if;
@@ -12030,7 +12087,10 @@ AS $function$
 declare
     v_id uuid;
 begin
-    -- Whoever works on one of them at this moment waits for our locks, and will find the capture.
+    -- Whoever parks one at this moment has it here in a moment, or waits and finds the capture.
+    perform pg_advisory_xact_lock(
+        gateway_payment_key(p_attempt.gateway, p_attempt.livemode, p_attempt.gateway_payment_id)
+    );
     for v_id in
         select id
         from gateway_events
@@ -12182,6 +12242,26 @@ begin
 end;
 $function$;
 comment on function require_no_refund_waits(bank_transfers) is 'Refuses to take a receipt back while somebody has entered that a refund of it was paid: once that is decided, it is known what is left to give back, and what is lost. One that is entered at this moment is booked later: see book_canceled_refund.';
+
+CREATE OR REPLACE FUNCTION public.require_nobodys(p_event gateway_events)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+    perform pg_advisory_xact_lock_shared(
+        gateway_payment_key(
+            p_event.gateway, p_event.livemode, p_event.notice ->> 'gateway_payment_id'
+        )
+    )
+    where p_event.notice ->> 'gateway_payment_id' is not null;
+    if (attempt_of_notice(p_event)).id is not null then
+        raise exception 'its payment has become known while it was looked for'
+            using errcode = 'assert_failure';
+    end if;
+end;
+$function$;
+comment on function require_nobodys(gateway_events) is 'Waits for whoever captures the payment of a message at this moment, and puts the message off where there is one: the inbox tries it again. Whoever captures it later finds the message.';
 
 CREATE OR REPLACE FUNCTION public.require_open_page(p_page payment_pages)
  RETURNS void
@@ -12846,6 +12926,12 @@ declare
 begin
     perform require_actor_role(hasura_session, array['service', 'operator', 'owner']);
     perform require_read_committed();
+    -- Both in one order: two owners who suspend each other would wait for ever.
+    perform from organization_members
+    where user_id in (p_user_id, hasura_session ->> 'x-hasura-user-id')
+        and organization_id = v_organization_id
+    order by user_id
+    for no key update;
     if hasura_session ->> 'x-hasura-actor-role' = 'owner' then
         perform acting_member(hasura_session, array['owner']);
     end if;
@@ -12976,6 +13062,8 @@ declare
     v_postings ledger_posting[] := '{}';
     v_is_step boolean;
 begin
+    -- The lot before any account: who opens one lets nobody else open any until commit.
+    perform open_credit_recall(p_dispute.id) where p_dispute.id is not null;
     -- Whatever is heard of first, it was opened before: the books go through the same steps.
     if v_dispute.id is null then
         v_dispute := open_dispute(p_event, p_attempt);
@@ -13061,6 +13149,11 @@ declare
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
+    perform from event_publications
+    where destination = p_destination and event_id = any(v_ids)
+    order by event_id
+    for no key update;
+    perform from events where id = any(v_ids) order by id for no key update;
     perform write_publication_results(p_destination, p_results);
     perform list_parked_events(p_destination, v_ids);
     perform resolve_exception('event-not-published', 'event', event_id)
