@@ -4176,12 +4176,11 @@ declare
     v_charge autopay_charges;
     v_charges autopay_charges[];
     v_opened uuid[];
-    v_ids constant uuid[] := array(
-        select id from jsonb_to_recordset(p_claims) as claim (id uuid)
-    );
+    v_ids uuid[];
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
+    v_ids := array(select id from jsonb_to_recordset(p_claims) as claim (id uuid));
     -- How often a customer may be charged in a day is counted over all their mandates.
     perform from customers
     where id = any(array(select customer_id from autopay_charges where id = any(v_ids)))

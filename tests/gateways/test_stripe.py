@@ -353,6 +353,7 @@ def test_events_of_another_version_than_the_sdks_are_read_and_warned_of_once(
     adapter: Adapter, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("app"), "propagate", True)
+    caplog.set_level(logging.WARNING, "app")
     for version in (stripe.api_version, None, "2019-02-19", "2019-02-19"):
         event = json.loads(session_event()) | {"api_version": version}
         assert adapter.read(signed(json.dumps(event)), NOW).outcome is Outcome.PAID
