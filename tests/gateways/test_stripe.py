@@ -358,6 +358,6 @@ def test_events_of_another_version_than_the_sdks_are_read_and_warned_of_once(
         event = json.loads(session_event()) | {"api_version": version}
         assert adapter.read(signed(json.dumps(event)), NOW).outcome is Outcome.PAID
 
-    (line,) = caplog.records
+    (line,) = {*caplog.records}  # two handlers may have heard it
     assert (line.levelname, line.__dict__["api_version"]) == ("WARNING", "2019-02-19")
     assert line.__dict__["sdk_version"] == stripe.api_version
