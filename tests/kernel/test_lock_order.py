@@ -163,7 +163,9 @@ from unnest(array['stripe', 'razorpay', 'payu']) as gateway,
 order by gateway desc, operation desc
 """
 SPREAD = """
-with numbered as (select id, row_number() over (order by id)::integer as number from {table})
+with numbered as (
+    select id, row_number() over (order by id)::integer as number from {table} where {of}
+)
 update {table}
 set gateway = (array['stripe', 'razorpay', 'payu', 'cashfree'])[1 + number % 4], {changes}
 from numbered where numbered.id = {table}.id
@@ -173,7 +175,7 @@ from numbered where numbered.id = {table}.id
 def due_attempts(desk: Desk) -> dict[str, object]:
     held = "status = 'authorized', gateway_payment_id = number, amount_to_capture = amount"
     due = f"{held}, next_check_at = clock_now()"
-    desk.db.execute(SPREAD.format(table="payment_attempts", changes=due))
+    desk.db.execute(SPREAD.format(table="payment_attempts", of="true", changes=due))
     return {"limit": 20}
 
 
@@ -182,12 +184,15 @@ def due_refunds(desk: Desk) -> dict[str, object]:
         paid = do(desk, "open", key=f"paid-{number}")
         do(desk, "receive", attempt_id=paid["payment_attempt_id"], gateway_session_id=None)
         do(desk, "refund", intent_id=paid["payment_intent_id"], amount=100, key=f"re-{number}")
-    desk.db.execute(SPREAD.format(table="refunds", changes="next_check_at = clock_now()"))
+    desk.db.execute(
+        SPREAD.format(table="refunds", of="true", changes="next_check_at = clock_now()")
+    )
     return {"limit": 20}
 
 
 def due_searches(desk: Desk) -> dict[str, object]:
-    desk.db.execute(SPREAD.format(table="payment_attempts", changes="status = 'pending'"))
+    pending = "status = 'pending'"
+    desk.db.execute(SPREAD.format(table="payment_attempts", of="true", changes=pending))
     desk.db.execute(
         "insert into refund_searches"
         " (payment_attempt_id, organization_id, gateway, livemode, began_at, due_at)"
@@ -206,7 +211,8 @@ def due_charges(desk: Desk) -> dict[str, object]:
         with desk.db.transaction():
             hear(office, PLACED, reference=f"ord-{number}", **TERMS | {"currency": "USD"})
             hear(office, READY, reference=f"ord-{number}")
-    desk.db.execute(SPREAD.format(table="payment_attempts", changes="checks = 0"))
+    charges = "payment_method_id is not null"
+    desk.db.execute(SPREAD.format(table="payment_attempts", of=charges, changes="checks = 0"))
     desk.db.execute("update clock set skew_seconds = skew_seconds + 120")
     return {"limit": 20}
 
