@@ -34,7 +34,7 @@ from proof.deeds import (
     tick,
     verify,
     wait,
-    wait_for_noon,
+    wait_for_quiet_noon,
 )
 from proof.outcomes import (
     all_is_back,
@@ -329,7 +329,7 @@ def told_by_settlement(
     return Flow(
         f"{what} of which the settlement of {at.gateway} alone tells",
         (
-            Step("noon", wait_for_noon, by="payer"),
+            Step("a quiet noon", partial(wait_for_quiet_noon, at), by="payer"),
             Step("a list read before", partial(read_the_list, at), by="payer"),
             # Days later the page is over: nobody asks for it again.
             *(replace(step, repeats=False) for step in paid(at)),

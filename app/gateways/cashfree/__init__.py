@@ -218,7 +218,7 @@ class Adapter:
         )
 
     def settlements(self, day: date) -> Iterator[SettlementLine]:
-        return settlements.read(
+        yield from settlements.read(
             lambda wanted: answer(partial(self.http.send, "/settlement/recon", wanted)), day
         )
 

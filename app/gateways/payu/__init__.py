@@ -229,7 +229,7 @@ class Adapter:
         raise SignatureInvalidError("this return was altered, or is another payment's")
 
     def settlements(self, day: date) -> Iterator[SettlementLine]:
-        return settlements.lines(lambda query: self.reports.get(REPORT, query).body, day)
+        yield from settlements.lines(lambda query: self.reports.get(REPORT, query).body, day)
 
     def _transaction(self, txnid: str) -> Mapping[str, Any] | None:
         """Look a transaction up; None when PayU says that there is none."""

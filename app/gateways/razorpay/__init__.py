@@ -230,7 +230,7 @@ class Adapter:
     def settlements(self, day: date) -> Iterator[SettlementLine]:
         path = "/settlements/recon/combined"
         when = {"year": day.year, "month": day.month, "day": day.day, "count": settlements.PAGE}
-        return settlements.lines(
+        yield from settlements.lines(
             lambda skip: answer(
                 lambda: self.http.get(path, {**when, "skip": skip}), settlements.of_page
             )

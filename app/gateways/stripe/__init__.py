@@ -226,7 +226,7 @@ class Adapter:
         )
 
     def settlements(self, day: date) -> Iterator[SettlementLine]:
-        return reports.settlements(self.client, day)
+        yield from reports.settlements(self.client, day)
 
     def receipt_url(self, gateway_payment_id: str) -> str | None:
         intents, expanded = self.client.v1.payment_intents, {"expand": ["latest_charge"]}
