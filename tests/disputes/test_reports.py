@@ -51,6 +51,12 @@ class Payer:
             raise self.failure
         yield from self.lines.get(day, [])
 
+    def find_disputes(self, _: datetime) -> Iterator[Finding]:
+        yield from ()
+
+    def find_new_refunds(self, _: datetime) -> Iterator[Finding]:
+        yield from ()
+
     def find_payment_disputes(self, gateway_payment_id: str) -> list[Finding]:
         self.asked.append(gateway_payment_id)
         return [one for one in self.disputes if one.gateway_payment_id == gateway_payment_id]
@@ -184,7 +190,6 @@ def test_a_dispute_that_only_the_settlement_tells_of_is_booked(office: Office) -
 def test_a_dispute_that_is_told_by_no_list_of_its_payment_is_a_persons(office: Office) -> None:
     """As at PayU without its chargeback key."""
     office.peer_.capabilities = frozenset({Capability.DISPUTES, Capability.REFUNDS})
-    office.peer_.find_disputes = lambda _: iter(())  # type: ignore[attr-defined]
     office.settles(office.dispute_line())
     office.wait(DAY + HOUR)
     office.tick()
@@ -379,8 +384,6 @@ def test_a_gateway_that_tells_all_of_it_otherwise_is_asked_for_no_report(
 ) -> None:
     others = frozenset() if pays_late else frozenset({Capability.PAYMENTS})
     office.peer_.capabilities = frozenset(Capability) - others
-    office.peer_.find_disputes = lambda _: iter(())  # type: ignore[attr-defined]
-    office.peer_.find_new_refunds = lambda _: iter(())  # type: ignore[attr-defined]
     office.settles(office.refund_line())
     office.peer_.read.clear()
     office.wait(DAY + HOUR)

@@ -43,7 +43,8 @@ class Street:
 
     def now(self) -> datetime:
         (row,) = self.stage.sql("select clock_now() as now")
-        return row["now"].astimezone(UTC)  # type: ignore[no-any-return]  # a time, as psycopg reads it
+        now: datetime = row["now"]
+        return now.astimezone(UTC)
 
     def advance(self, seconds: int) -> None:
         self.stage.advance(seconds)
