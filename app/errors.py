@@ -189,6 +189,18 @@ class TransferKnownError(AppError):
     code, status = "transfer-known", 409
 
 
+class ExceptionResolvedError(AppError):
+    """Somebody else took the exception off the list, or it settled itself."""
+
+    code, status = "exception-resolved", 409
+
+
+class ExceptionStandsError(AppError):
+    """What the exception stands for is still so; it leaves the list by itself when it is not."""
+
+    code, status = "exception-stands", 409
+
+
 class AutopayEndedError(AppError):
     """The mandate, or the charge, is over and cannot be changed any more."""
 

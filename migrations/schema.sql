@@ -1120,6 +1120,26 @@ CREATE TRIGGER events_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON eve
 grant select, trigger on events to munim_hasura;
 grant insert on events to munim_outbox;
 
+create table exception_decisions (
+    id uuid not null default gen_random_uuid(),
+    exception_id uuid not null,
+    decision text not null,
+    assigned_to text,
+    reason text,
+    decided_by text not null,
+    decided_at timestamp with time zone not null default clock_now(),
+    constraint exception_decisions_pkey PRIMARY KEY (id),
+    constraint exception_decisions_exception_id_fkey FOREIGN KEY (exception_id) REFERENCES exceptions(id),
+    constraint exception_decision_has_a_reason CHECK ((decision = 'assigned'::text) = (reason IS NULL) AND (assigned_to IS NULL OR reason IS NULL)),
+    constraint exception_decision_is_known CHECK (decision = ANY (ARRAY['assigned'::text, 'resolved'::text, 'reopened'::text]))
+);
+comment on table exception_decisions is 'Every word of a person about an exception, for ever: the exception itself shows the last one.';
+comment on column exception_decisions.assigned_to is 'Who looks into it from then on; null where it was given back.';
+comment on column exception_decisions.decided_by is 'A user id.';
+CREATE INDEX exception_decisions_by_exception ON public.exception_decisions USING btree (exception_id, decided_at);
+CREATE TRIGGER exception_decisions_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON exception_decisions FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history();
+grant select on exception_decisions to munim_hasura;
+
 create table exceptions (
     id uuid not null default gen_random_uuid(),
     organization_id uuid,
@@ -1132,13 +1152,19 @@ create table exceptions (
     detail text not null,
     created_at timestamp with time zone not null default clock_now(),
     resolved_at timestamp with time zone,
+    assigned_to text,
+    resolved_by text,
+    resolution text,
     constraint exceptions_pkey PRIMARY KEY (id),
     constraint exception_is_listed_once UNIQUE (class, object_type, object_id),
     constraint exceptions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(id),
-    constraint exception_class_is_a_word CHECK (class ~ '^[a-z]+(-[a-z]+)*$'::text)
+    constraint exception_class_is_a_word CHECK (class ~ '^[a-z]+(-[a-z]+)*$'::text),
+    constraint exception_is_resolved_by_hand_with_a_reason CHECK ((resolved_by IS NULL) = (resolution IS NULL) AND (resolved_by IS NULL OR resolved_at IS NOT NULL))
 );
 comment on table exceptions is 'What the system will not decide by itself: money or messages that need a person.';
 comment on column exceptions.organization_id is 'Null where a message could not be matched to anyone.';
+comment on column exceptions.assigned_to is 'The user id of who looks into it, if somebody does.';
+comment on column exceptions.resolved_by is 'The user id of the person who took it off the list, and resolution is why; null where it settled itself.';
 CREATE INDEX exceptions_open ON public.exceptions USING btree (created_at) WHERE (resolved_at IS NULL);
 grant select on exceptions to munim_hasura;
 
@@ -1822,6 +1848,17 @@ create view invariant_pending_refunds_are_owed as
 comment on view invariant_pending_refunds_are_owed is 'What is booked as on its way back are the refunds that have not ended.';
 grant select on invariant_pending_refunds_are_owed to munim_hasura;
 
+create view invariant_people_answer_for_what_they_resolved as
+ SELECT id AS exception_id,
+    class,
+    resolved_by
+   FROM exceptions
+  WHERE resolved_by IS NOT NULL AND (settles_itself(*) OR NOT (EXISTS ( SELECT
+           FROM exception_decisions
+          WHERE exception_decisions.exception_id = id AND exception_decisions.decision = 'resolved'::text AND exception_decisions.decided_by = resolved_by AND exception_decisions.reason = resolution)));
+comment on view invariant_people_answer_for_what_they_resolved is 'What a person took off the list is told in exception_decisions, and was a person''s to take off.';
+grant select on invariant_people_answer_for_what_they_resolved to munim_hasura;
+
 create view invariant_purchases_keep_their_rate as
  SELECT credit_purchases.id AS credit_purchase_id,
     credit_purchases.credits_amount
@@ -1962,7 +1999,7 @@ create view invariant_refunds_fit_their_payment as
     sum(gone.amount) AS gone
    FROM payment_attempts
      JOIN gone ON gone.payment_attempt_id = payment_attempts.id
-     LEFT JOIN exceptions ON exceptions.object_id = payment_attempts.id AND exceptions.class = 'refunded-and-disputed'::text AND exceptions.resolved_at IS NULL
+     LEFT JOIN exceptions ON exceptions.object_id = payment_attempts.id AND exceptions.class = 'refunded-and-disputed'::text AND (exceptions.resolved_at IS NULL OR exceptions.resolved_by IS NOT NULL)
   WHERE exceptions.id IS NULL
   GROUP BY payment_attempts.id
  HAVING sum(gone.amount) > payment_attempts.amount_captured::numeric;
@@ -3872,6 +3909,40 @@ begin
 end;
 $function$;
 comment on function ask_refund_now(gateway_events) is 'Brings the next question about a refund forward to now, or to five minutes after a hint last did so; false where it has ended, or is none of ours.';
+
+CREATE OR REPLACE FUNCTION public.assign_exception(hasura_session json, p_exception_id uuid, p_user_id text)
+ RETURNS SETOF exceptions
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_exception exceptions := lock_exception(hasura_session, p_exception_id);
+begin
+    perform require_read_committed();
+    if v_exception.assigned_to is not distinct from p_user_id then
+        return next v_exception;
+        return;
+    end if;
+    if not (
+        p_user_id is null
+        or is_member(v_exception.organization_id, p_user_id, array['finance', 'owner'])
+        or (
+            hasura_session ->> 'x-hasura-actor-role' = 'operator'
+            and hasura_session ->> 'x-hasura-user-id' = p_user_id
+        )
+    ) then
+        raise exception 'not-found: % is no finance and no owner of this organisation', p_user_id
+            using errcode = '22B04';
+    end if;
+    update exceptions set assigned_to = p_user_id where id = p_exception_id
+    returning * into strict v_exception;
+    perform note_exception_decision(hasura_session, v_exception, 'assigned');
+    return next v_exception;
+end;
+$function$;
+comment on function assign_exception(json,uuid,text) is 'Says who looks into an exception, or with null that nobody does; an operator takes it themselves. The same again: nothing more.';
+grant execute on function assign_exception(json,uuid,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.attempt_named_in(p_notice jsonb)
  RETURNS uuid
@@ -7647,10 +7718,10 @@ CREATE OR REPLACE FUNCTION public.is_listed_already(p_event gateway_events, p_at
 BEGIN ATOMIC
  SELECT (EXISTS ( SELECT
             FROM (gateway_events
-              JOIN exceptions ON (((exceptions.object_id = gateway_events.id) AND (exceptions.object_type = 'gateway_event'::text) AND (exceptions.class = is_listed_already.p_class) AND (exceptions.resolved_at IS NULL))))
+              JOIN exceptions ON (((exceptions.object_id = gateway_events.id) AND (exceptions.object_type = 'gateway_event'::text) AND (exceptions.class = is_listed_already.p_class) AND ((exceptions.resolved_at IS NULL) OR (exceptions.resolved_by IS NOT NULL)))))
            WHERE ((gateway_events.payment_attempt_id = (is_listed_already.p_attempt).id) AND (gateway_events.status = 'parked'::text) AND (gateway_events.id <> (is_listed_already.p_event).id) AND ((gateway_events.notice ->> 'gateway_payment_id'::text) = ((is_listed_already.p_event).notice ->> 'gateway_payment_id'::text))))) AS "exists";
 END;
-comment on function is_listed_already(gateway_events,payment_attempts,text) is 'Whether another message about the same payment is listed under this class: it is one thing to look at.';
+comment on function is_listed_already(gateway_events,payment_attempts,text) is 'Whether another message about the same payment is listed under this class, or a person has looked at it: it is one thing to look at.';
 
 CREATE OR REPLACE FUNCTION public.is_made_at_gateway(p_event gateway_events, p_attempt payment_attempts)
  RETURNS boolean
@@ -8563,6 +8634,38 @@ end;
 $function$;
 comment on function lock_due_refunds(boolean,integer,text[]) is 'The refunds that are due to be asked about and nobody has locked, the longest due first. Of those that wait for a gateway that is left alone there is one, which finds out whether it answers; of p_paused none.';
 
+CREATE OR REPLACE FUNCTION public.lock_exception(p_session json, p_id uuid)
+ RETURNS exceptions
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_is_operator constant boolean := p_session ->> 'x-hasura-actor-role' = 'operator';
+    v_exception exceptions;
+begin
+    perform require_actor_role(p_session, array['finance', 'owner', 'operator']);
+    if not v_is_operator then
+        perform acting_member(p_session, array['finance', 'owner']);
+    elsif p_session ->> 'x-hasura-user-id' is null then
+        raise exception 'forbidden: the session names no person' using errcode = '22B03';
+    end if;
+
+    select * into v_exception from exceptions where id = p_id for no key update;
+    -- What is nobody's is the platform's.
+    if (
+        v_is_operator and v_exception.organization_id is null
+        and p_session ->> 'x-hasura-organization-id' is null
+        and v_exception.livemode::text = p_session ->> 'x-hasura-livemode'
+    ) is not true then
+        perform require_access(
+            p_session, v_exception.organization_id, v_exception.livemode, null
+        );
+    end if;
+    return v_exception;
+end;
+$function$;
+comment on function lock_exception(json,uuid) is 'An exception that this person may decide about, locked, or a refusal: of finance, of the owners, or of the platform''s operator.';
+
 CREATE OR REPLACE FUNCTION public.lock_ledger_accounts(p_ids uuid[])
  RETURNS void
  LANGUAGE plpgsql
@@ -9179,6 +9282,19 @@ BEGIN ATOMIC
 END;
 comment on function not_found_is_believed_at(payment_attempts) is 'From when on a gateway that knows nothing of an attempt is right: its look-up may lag, and a lost request may still arrive, but not after a day.';
 grant execute on function not_found_is_believed_at(payment_attempts) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.note_exception_decision(p_session json, p_exception exceptions, p_decision text, p_reason text DEFAULT NULL::text)
+ RETURNS void
+ LANGUAGE sql
+BEGIN ATOMIC
+ INSERT INTO exception_decisions (exception_id, decision, assigned_to, reason, decided_by)
+   VALUES ((note_exception_decision.p_exception).id, note_exception_decision.p_decision,
+         CASE
+             WHEN (note_exception_decision.p_decision = 'assigned'::text) THEN (note_exception_decision.p_exception).assigned_to
+             ELSE NULL::text
+         END, note_exception_decision.p_reason, (note_exception_decision.p_session ->> 'x-hasura-user-id'::text));
+END;
+comment on function note_exception_decision(json,exceptions,text,text) is 'Keeps what a person said of an exception.';
 
 CREATE OR REPLACE FUNCTION public.note_gateway_answer(hasura_session json, p_gateway text, p_operations jsonb)
  RETURNS SETOF gateway_circuits
@@ -11511,10 +11627,10 @@ CREATE OR REPLACE FUNCTION public.record_exception(p_organization_id uuid, p_liv
  LANGUAGE sql
 BEGIN ATOMIC
  INSERT INTO exceptions (organization_id, livemode, class, object_type, object_id, amount, currency, detail)
-   VALUES (record_exception.p_organization_id, record_exception.p_livemode, record_exception.p_class, record_exception.p_object_type, record_exception.p_object_id, record_exception.p_amount, record_exception.p_currency, record_exception.p_detail) ON CONFLICT ON CONSTRAINT exception_is_listed_once DO UPDATE SET amount = excluded.amount, currency = excluded.currency, detail = excluded.detail, resolved_at = NULL::timestamp with time zone
-   WHERE ((exceptions.resolved_at IS NOT NULL) OR (((exceptions.amount IS DISTINCT FROM excluded.amount) OR (exceptions.currency IS DISTINCT FROM excluded.currency)) OR (exceptions.detail IS DISTINCT FROM excluded.detail)));
+   VALUES (record_exception.p_organization_id, record_exception.p_livemode, record_exception.p_class, record_exception.p_object_type, record_exception.p_object_id, record_exception.p_amount, record_exception.p_currency, record_exception.p_detail) ON CONFLICT ON CONSTRAINT exception_is_listed_once DO UPDATE SET amount = excluded.amount, currency = excluded.currency, detail = excluded.detail, resolved_at = NULL::timestamp with time zone, resolved_by = NULL::text, resolution = NULL::text
+   WHERE (((exceptions.resolved_at IS NOT NULL) AND (exceptions.resolved_by IS NULL)) OR (((exceptions.amount IS DISTINCT FROM excluded.amount) OR (exceptions.currency IS DISTINCT FROM excluded.currency)) OR (exceptions.detail IS DISTINCT FROM excluded.detail)));
 END;
-comment on function record_exception(uuid,boolean,text,text,uuid,bigint,text,text) is 'Lists an object under a class, once however often it is called, with what was said last of it; what was resolved is open again.';
+comment on function record_exception(uuid,boolean,text,text,uuid,bigint,text,text) is 'Lists an object under a class, once however often it is called, with what was said last of it; what was resolved is open again. What a person resolved is so only when something else is said: they had read this.';
 
 CREATE OR REPLACE FUNCTION public.record_receipt(hasura_session json, p_payment_attempt_id uuid, p_receipt_url text)
  RETURNS SETOF payment_attempts
@@ -11950,6 +12066,34 @@ begin
 end;
 $function$;
 comment on function release_purchase_credits(uuid) is 'The refund failed: its credits are free again. Again, or where none are held: nothing happens.';
+
+CREATE OR REPLACE FUNCTION public.reopen_exception(hasura_session json, p_exception_id uuid, p_reason text)
+ RETURNS SETOF exceptions
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_exception exceptions := lock_exception(hasura_session, p_exception_id);
+begin
+    perform require_read_committed();
+    if v_exception.resolved_at is null then
+        return next v_exception;
+        return;
+    end if;
+    if v_exception.resolved_by is null then
+        raise exception 'exception-resolved: settled by itself at %', v_exception.resolved_at
+            using errcode = '22B30';
+    end if;
+    update exceptions set resolved_at = null, resolved_by = null, resolution = null
+    where id = p_exception_id
+    returning * into strict v_exception;
+    perform note_exception_decision(hasura_session, v_exception, 'reopened', p_reason);
+    return next v_exception;
+end;
+$function$;
+comment on function reopen_exception(json,uuid,text) is 'Puts back on the list what a person took off. What is there already stays as it is.';
+grant execute on function reopen_exception(json,uuid,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.repeated_autopay_mandate(p_customer customers, p_key text, p_requested_by text, p_amount bigint, p_currency text, p_day_of_month integer)
  RETURNS uuid
@@ -12423,6 +12567,47 @@ BEGIN ATOMIC
    WHERE ((exceptions.class = resolve_exception.p_class) AND (exceptions.object_type = resolve_exception.p_object_type) AND (exceptions.object_id = resolve_exception.p_object_id) AND (exceptions.resolved_at IS NULL));
 END;
 comment on function resolve_exception(text,text,uuid) is 'Takes an object off the list: it was settled after all.';
+
+CREATE OR REPLACE FUNCTION public.resolve_exception_by_hand(hasura_session json, p_exception_id uuid, p_reason text)
+ RETURNS SETOF exceptions
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_exception exceptions := lock_exception(hasura_session, p_exception_id);
+begin
+    perform require_read_committed();
+    if (v_exception.resolved_by, v_exception.resolution)
+        = (hasura_session ->> 'x-hasura-user-id', p_reason)
+    then
+        return next v_exception;
+        return;
+    end if;
+    if v_exception.resolved_at is not null then
+        raise exception 'exception-resolved: % at %', coalesce(
+            'resolved by ' || v_exception.resolved_by, 'settled by itself'
+        ), v_exception.resolved_at
+            using errcode = '22B30';
+    end if;
+    if settles_itself(v_exception) then
+        raise exception 'exception-stands: % is off the list as soon as it is not so any more',
+            v_exception.class
+            using errcode = '22B31';
+    end if;
+    update exceptions
+    set
+        resolved_at = clock_now(),
+        resolved_by = hasura_session ->> 'x-hasura-user-id',
+        resolution = p_reason
+    where id = p_exception_id
+    returning * into strict v_exception;
+    perform note_exception_decision(hasura_session, v_exception, 'resolved', p_reason);
+    return next v_exception;
+end;
+$function$;
+comment on function resolve_exception_by_hand(json,uuid,text) is 'Takes an exception off the list by a person''s word. It moves no money and changes no other row. The same person with the same reason again: nothing more.';
+grant execute on function resolve_exception_by_hand(json,uuid,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.rest_of_order_postings(p_payment_attempt_id uuid)
  RETURNS ledger_posting[]
@@ -13247,6 +13432,15 @@ begin
 end;
 $function$;
 comment on function settle_refund(refunds,jsonb,timestamp with time zone) is 'The one way from what a gateway says of a refund to what we book. Answers why nothing was to be done, or null. The intent, the attempt and the refund are locked.';
+
+CREATE OR REPLACE FUNCTION public.settles_itself(p_exception exceptions)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT (((p_exception).class = ANY (ARRAY['bank-transfer-short'::text, 'bank-transfer-unmatched'::text, 'bank-transfer-waiting'::text, 'event-not-published'::text, 'hold-not-released'::text, 'installation-unsafe'::text, 'invariant-broken'::text, 'invariant-not-read'::text, 'payment-unresolved'::text, 'refund-unresolved'::text, 'surplus-payment'::text])) OR (((p_exception).class = 'amount-mismatch'::text) AND ((p_exception).object_type = 'payment_attempt'::text)));
+END;
+comment on function settles_itself(exceptions) is 'Whether an exception stands for what is still so in the books or the database, and is off the list when it is not: no person''s word would change that. docs/exceptions.md says what would.';
 
 CREATE OR REPLACE FUNCTION public.silent_gateways(p_livemode boolean, p_operation text)
  RETURNS text[]

@@ -43,6 +43,7 @@ from app.payments.schemas import (
     InitiatePaymentSchema,
     PaymentSchema,
 )
+from app.reconciliation.schemas import AssignmentSchema, DecisionSchema
 from app.refunds.schemas import RefundPaymentSchema, RefundPolicySchema
 
 METADATA = ROOT / "hasura" / "metadata"
@@ -75,6 +76,9 @@ SCHEMAS: dict[str, type[Schema]] = {
     "record_bank_transfer": RecordTransferSchema,
     "reject_bank_transfer": RejectTransferSchema,
     "set_organization_member": OrganizationMemberSchema,
+    "assign_exception": AssignmentSchema,
+    "reopen_exception": DecisionSchema,
+    "resolve_exception": DecisionSchema,
 }
 
 
@@ -301,10 +305,10 @@ FAULTS = {
         where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace
         and c.relname not in
         ('autopay_rules', 'clock', 'currencies', 'dispute_polls', 'event_profiles',
-        'event_words', 'gateway_circuits', 'gateway_fees', 'installation_parts',
-        'invariant_checks', 'ledger_blocks', 'ledger_seals', 'order_event_types',
-        'organizations', 'payment_status_words', 'refund_reasons', 'refund_status_words',
-        'refused_messages')
+        'event_words', 'exception_decisions', 'gateway_circuits', 'gateway_fees',
+        'installation_parts', 'invariant_checks', 'ledger_blocks', 'ledger_seals',
+        'order_event_types', 'organizations', 'payment_status_words', 'refund_reasons',
+        'refund_status_words', 'refused_messages')
         and c.relname !~ '_steps$'
         and not exists (
             select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organization_id'

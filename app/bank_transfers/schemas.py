@@ -8,6 +8,7 @@ from uuid import UUID
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from app.money import MinorUnits
+from app.texts import plain_text
 
 KINDS = ("receipt", "refund", "return")
 RAILS = ("neft", "rtgs", "imps", "upi", "cheque", "cash")
@@ -16,15 +17,8 @@ AMOUNT_MAX = 10**15
 DISPLAY_ID = validate.Regexp(r"^[\x20-\x7e]{1,40}\Z", error="Not what an order is called.")
 
 
-def _text(length_max: int) -> Any:
-    return validate.And(
-        validate.Length(1, length_max),
-        validate.ContainsNoneOf("\0", error="Not a text of a database."),
-    )
-
-
 def _optional(length_max: int) -> Any:
-    return fields.String(load_default=None, allow_none=True, validate=_text(length_max))
+    return fields.String(load_default=None, allow_none=True, validate=plain_text(length_max))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +34,8 @@ class BankAccount:
 class BankAccountSchema(Schema):
     """The input of addBankAccount."""
 
-    holder_name = fields.String(required=True, validate=_text(140))
-    bank_name = fields.String(required=True, validate=_text(140))
+    holder_name = fields.String(required=True, validate=plain_text(140))
+    bank_name = fields.String(required=True, validate=plain_text(140))
     account_number = fields.String(
         required=True, validate=validate.Regexp(r"^[0-9]{6,20}\Z", error="Not 6 to 20 digits.")
     )
@@ -157,4 +151,4 @@ class MatchTransferSchema(TransferSchema):
 class RejectTransferSchema(TransferSchema):
     """The input of rejectBankTransfer."""
 
-    reason = fields.String(required=True, validate=_text(1000))
+    reason = fields.String(required=True, validate=plain_text(1000))

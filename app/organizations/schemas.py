@@ -5,6 +5,8 @@ from typing import Any
 
 from marshmallow import Schema, fields, post_load, validate
 
+from app.texts import USER_ID
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -18,10 +20,7 @@ class Member:
 class OrganizationMemberSchema(Schema):
     """The input of setOrganizationMember."""
 
-    user_id = fields.String(
-        required=True,
-        validate=validate.Regexp(r"^[\x21-\x7e]{1,255}\Z", error="Not 1 to 255 ASCII characters."),
-    )
+    user_id = fields.String(required=True, validate=USER_ID)
     role = fields.String(
         required=True,
         validate=validate.OneOf(["owner", "finance", "dispatcher", "developer", "viewer"]),

@@ -8,6 +8,7 @@ from uuid import UUID
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from app.money import MinorUnits
+from app.texts import plain_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,7 @@ class RefundSchema(Schema):
         validate=validate.OneOf(["full", "partial", "cancellation"]),
     )
     reason = fields.String(required=True, validate=validate.Regexp(r"^[a-z]+(_[a-z]+)*\Z"))
-    note = fields.String(
-        load_default=None,
-        allow_none=True,
-        validate=validate.And(
-            validate.Length(1, 1000),
-            validate.ContainsNoneOf("\0", error="Not a text of a database."),
-        ),
-    )
+    note = fields.String(load_default=None, allow_none=True, validate=plain_text(1000))
     idempotency_key = fields.String(
         required=True,
         validate=validate.Regexp(r"^[\x20-\x7e]{1,255}\Z", error="Not 1 to 255 ASCII characters."),

@@ -6,7 +6,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from books import broken_invariants
-from money_back import balances, listed, told
+from money_back import balances, listed, resolve_by_hand, told
 
 BEFORE = {
     "gateway USD": 2500,
@@ -217,6 +217,18 @@ def test_i5_what_went_back_twice_is_listed_for_a_person(
 
     desk.say(refund, "failed")
     assert "refunded-and-disputed" not in listed(db)
+    assert broken_invariants(db) == {}
+
+
+def test_a_loss_that_a_person_has_seen_is_listed_again_when_it_grows(db, desk, paid) -> None:
+    desk.say(desk.refund(paid["payment_intent_id"]), "succeeded")
+    desk.dispute(paid["payment_attempt_id"], "lost", amount=1000)
+    resolve_by_hand(desk, "refunded-and-disputed")
+    assert listed(db) == set()
+    assert broken_invariants(db) == {}
+
+    desk.dispute(paid["payment_attempt_id"], "lost", gateway_dispute_id="dp_2", amount=1500)
+    assert listed(db) == {"refunded-and-disputed"}
     assert broken_invariants(db) == {}
 
 

@@ -678,6 +678,11 @@ BREACHES = {
     ),
     **{name: mandates.A_PAID_MONTH + breach for name, breach in mandates.BREACHES.items()},
     **bank_statement.BREACHES,
+    "invariant_people_answer_for_what_they_resolved": (
+        "insert into exceptions (livemode, class, object_type, object_id, detail, resolved_at,"
+        " resolved_by, resolution) values (false, 'order-mismatch', 'order_event',"
+        " gen_random_uuid(), 'said', clock_now(), 'nobody', 'none')"
+    ),
     "invariant_parked_events_are_listed": (
         "insert into event_publications (event_id, destination, organization_id, livemode, status,"
         " due_at) select id, 'url', organization_id, livemode, 'parked', null from events"

@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 from books import Connection, Money, broken_invariants, settle
+from money_back import resolve_by_hand
 from psycopg.rows import dict_row
 from sides import Stage, at
 
@@ -64,6 +65,15 @@ def test_the_same_hold_told_twice_is_one_thing_to_look_at(db, money: Money) -> N
         " order by status desc"
     ).fetchall()
     assert (first["status"], second["status"]) == ("parked", "ignored")
+
+
+def test_a_hold_that_a_person_has_seen_is_not_listed_again(db, money: Money) -> None:
+    attempt = money.open()["payment_attempt_id"]
+    tell(money, attempt, PAID, HELD)
+    resolve_by_hand(money, "duplicate-payment")
+    tell(money, attempt, HELD)
+
+    assert duplicates(db) == []
 
 
 @pytest.mark.parametrize("messages", list(permutations([PAID, HELD, ("paid", "pi_2")])))

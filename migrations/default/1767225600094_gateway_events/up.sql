@@ -792,7 +792,7 @@ select exists(
         on exceptions.object_id = gateway_events.id
         and exceptions.object_type = 'gateway_event'
         and exceptions.class = is_listed_already.p_class
-        and exceptions.resolved_at is null
+        and (exceptions.resolved_at is null or exceptions.resolved_by is not null)
     where gateway_events.payment_attempt_id = p_attempt.id and gateway_events.status = 'parked'
         and gateway_events.id <> p_event.id
         and gateway_events.notice ->> 'gateway_payment_id'
@@ -800,7 +800,8 @@ select exists(
 );
 end;
 comment on function is_listed_already is
-'Whether another message about the same payment is listed under this class: it is one thing to look at.';
+'Whether another message about the same payment is listed under this class, or a person has looked at it: it is '
+'one thing to look at.';
 
 create function is_new_money(p_event gateway_events, p_attempt payment_attempts) returns boolean
 language sql stable

@@ -371,7 +371,8 @@ from payment_attempts
 inner join gone on gone.payment_attempt_id = payment_attempts.id
 left join exceptions
     on exceptions.object_id = payment_attempts.id
-    and exceptions.class = 'refunded-and-disputed' and exceptions.resolved_at is null
+    and exceptions.class = 'refunded-and-disputed'
+    and (exceptions.resolved_at is null or exceptions.resolved_by is not null)
 where exceptions.id is null
 group by payment_attempts.id
 having sum(gone.amount) > payment_attempts.amount_captured;
