@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 ENVIRONMENTS = ("sandbox", "test", "live")
 SECRET_LENGTH_MIN = 32
 ASKERS_MAX = 32  # as many as the service has threads for people: enough for any gateway's limits
+MESSAGE_DAYS_MIN = 30  # the longest that anything here is tried again, and a person looks at it
 # The sandbox writes its name into every secret it ships; gateways write _test_ into theirs.
 TOY_MARKS = ("sandbox", "_test_")
 LIVE_MARK = "_live_"
@@ -39,6 +40,7 @@ class Settings:
     service_url: str
     log_level: str = "info"
     gateway_askers: int = 8  # of each cron that asks gateways; 1 asks in the request's own thread
+    message_days: int = 180  # how long gateways' messages are kept as they came; 0: for ever
     events_organization_id: str = ""  # whose orders the event bus speaks of
     # Where events go; which organisations' is said in the database (docs/events.md).
     event_bus_name: str = ""
@@ -134,6 +136,8 @@ def _faults(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     faults += _event_faults(settings)
     if not 1 <= settings.gateway_askers <= ASKERS_MAX:
         faults.append(f"GATEWAY_ASKERS must be from 1 to {ASKERS_MAX}")
+    if settings.message_days and settings.message_days < MESSAGE_DAYS_MIN:
+        faults.append(f"MESSAGE_DAYS must be 0 or at least {MESSAGE_DAYS_MIN}")
     if settings.munim_env not in ENVIRONMENTS:
         faults.append(f"MUNIM_ENV must be one of {', '.join(ENVIRONMENTS)}")
     if not settings.livemode:

@@ -1214,9 +1214,11 @@ comment on table gateway_events is 'The inbox: every genuine message of a gatewa
 comment on column gateway_events.payload is 'The message as it came.';
 comment on column gateway_events.notice is 'The same in our words, by the adapter.';
 comment on column gateway_events.status is 'received: to be applied; applied: it changed something; ignored: it changes nothing, and reason says why; parked: a person must look, see exceptions, or it is of a payment that is not in our books.';
+CREATE INDEX gateway_events_by_age ON public.gateway_events USING brin (created_at);
 CREATE INDEX gateway_events_by_attempt ON public.gateway_events USING btree (payment_attempt_id);
 CREATE INDEX gateway_events_of_nobody ON public.gateway_events USING btree (((notice ->> 'gateway_payment_id'::text))) WHERE ((status = 'parked'::text) AND (payment_attempt_id IS NULL));
 CREATE INDEX gateway_events_to_apply ON public.gateway_events USING btree (next_try_at) WHERE (status = 'received'::text);
+comment on index gateway_events_by_age is 'Finds what is old in a table that is written in order of time, and costs its writers nearly nothing.';
 comment on index gateway_events_to_apply is 'Queue of apply_gateway_events.';
 CREATE TRIGGER gateway_event_updated_at BEFORE UPDATE ON gateway_events FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 grant select on gateway_events to munim_hasura;
@@ -2982,6 +2984,15 @@ comment on column refused_messages.day is 'When it was written down, in UTC.';
 comment on column refused_messages.reason is 'A code of docs/errors.md; stale is a signature-invalid of which the signature is right and the time wrong, unsigned a hint that its gateway does not sign: see hear_hint.';
 comment on column refused_messages.last_body_hash is 'SHA-256 of the newest body, in hexadecimal: the same one again is somebody who repeats. Null where it was too long to be read.';
 grant select on refused_messages to munim_hasura;
+
+create table retention_marks (
+    kind text not null,
+    livemode boolean not null,
+    forgotten_until timestamp with time zone not null,
+    constraint retention_marks_pkey PRIMARY KEY (kind, livemode)
+);
+comment on table retention_marks is 'Up to when messages of a kind have been forgotten.';
+grant select on retention_marks to munim_hasura;
 
 create table system_settings (
     organization_id uuid not null,
@@ -6902,6 +6913,95 @@ begin
 end;
 $function$;
 comment on function follow_order(orders,payment_intents,json) is 'What follows from all that was said of an order. Called off is called off, whatever came when.';
+
+CREATE OR REPLACE FUNCTION public.forget_deliveries(hasura_session json, p_days integer)
+ RETURNS SETOF retention_marks
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_end constant timestamptz := clock_now() - make_interval(days => p_days);
+    v_deleted bigint;
+begin
+    if hasura_session ->> 'x-hasura-role' is distinct from 'service'
+        or to_regclass('hdb_catalog.event_log') is null
+    then
+        return;
+    end if;
+    execute '
+        with old as (
+            delete from hdb_catalog.event_log
+            where id = any(array(
+                select id
+                from hdb_catalog.event_log
+                where (delivered or error or archived) and created_at < $1
+                limit 2000
+                for update skip locked
+            ))
+            returning id
+        ), calls as (
+            delete from hdb_catalog.event_invocation_logs using old
+            where event_invocation_logs.event_id = old.id
+        )
+        select count(*) from old
+    ' into v_deleted using v_end at time zone 'UTC';
+    return query
+    select 'deliveries', (hasura_session ->> 'x-hasura-livemode')::boolean, v_end
+    where v_deleted > 0;
+end;
+$function$;
+comment on function forget_deliveries(json,integer) is 'Takes up to 2,000 events that Hasura is done with, and is for so many days, out of its log, with the calls it made; answers nothing where there are none. What it is still to deliver stays. The outbox keeps the facts.';
+grant execute on function forget_deliveries(json,integer) to munim_hasura;
+
+CREATE OR REPLACE FUNCTION public.forget_gateway_messages(hasura_session json, p_days integer)
+ RETURNS SETOF retention_marks
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_kind constant text := 'gateway_messages';
+    v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
+    v_end constant timestamptz := clock_now() - make_interval(days => p_days);
+    v_mark retention_marks;
+    v_from timestamptz;
+    v_until timestamptz;
+begin
+    perform require_service(hasura_session);
+    perform require_read_committed();
+    insert into retention_marks (kind, livemode, forgotten_until)
+    values (v_kind, v_livemode, '-infinity')
+    on conflict (kind, livemode) do nothing;
+    select * into strict v_mark
+    from retention_marks
+    where kind = v_kind and livemode = v_livemode
+    for no key update;
+    select min(created_at) into v_from
+    from gateway_events
+    where created_at >= v_mark.forgotten_until and created_at < v_end and livemode = v_livemode;
+    if v_from is null then
+        return;
+    end if;
+
+    v_until := least(v_from + interval '1 hour', v_end);
+    -- What a person is still to look at stays whole; so does what is not applied yet.
+    update gateway_events set payload = '{}'
+    where id = any(array(
+        select id
+        from gateway_events
+        where created_at >= v_from and created_at < v_until
+            and livemode = v_livemode and status in ('applied', 'ignored') and payload <> '{}'
+        order by id
+        for no key update
+    ));
+    return query
+    update retention_marks set forgotten_until = v_until
+    where kind = v_kind and livemode = v_livemode
+    returning *;
+end;
+$function$;
+comment on function forget_gateway_messages(json,integer) is 'Forgets the wording of an hour''s messages that are older than so many days, and answers how far it has come; nothing where all of them are forgotten. Called at any time, twice or late, it goes on where it was.';
+grant execute on function forget_gateway_messages(json,integer) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.forget_held_payment(p_event gateway_events, p_attempt payment_attempts)
  RETURNS void

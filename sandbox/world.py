@@ -150,6 +150,7 @@ def app_environment(ports: Ports) -> dict[str, str]:
         "MUNIM_ENV": "sandbox",
         "LOG_LEVEL": "info",
         "GATEWAY_ASKERS": "8",
+        "MESSAGE_DAYS": "0",  # its clock jumps by years, and people look at what was said
         "HASURA_ENDPOINT": f"http://{HOST}:{ports.hasura}/v1/graphql",
         "HASURA_ADMIN_SECRET": HASURA_ADMIN_SECRET,
         "ACTION_SECRET": ACTION_SECRET,

@@ -104,6 +104,17 @@ def test_secrets_do_not_show_in_a_settings_text() -> None:
     assert "whsec_1" not in repr(settings)
 
 
+@pytest.mark.parametrize(("days", "kept"), [("", 180), ("0", 0), ("30", 30), ("4000", 4000)])
+def test_messages_are_kept_for_so_many_days(days: str, kept: int) -> None:
+    assert config.load(GOOD | {"MESSAGE_DAYS": days}).message_days == kept
+
+
+@pytest.mark.parametrize("days", ["1", "29", "-1", "half a year"])
+def test_messages_are_not_forgotten_while_somebody_may_need_them(days: str) -> None:
+    with pytest.raises(ConfigError, match="MESSAGE_DAYS must be"):
+        config.load(GOOD | {"MESSAGE_DAYS": days})
+
+
 BUS = {"EVENT_BUS_NAME": "orders"}
 ROLE = {"AWS_REGION": "us-east-2", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
 OWN = {

@@ -308,7 +308,7 @@ FAULTS = {
         'event_words', 'exception_decisions', 'gateway_circuits', 'gateway_fees',
         'installation_parts', 'invariant_checks', 'ledger_blocks', 'ledger_seals',
         'order_event_types', 'organizations', 'payment_status_words', 'refund_reasons',
-        'refund_status_words', 'refused_messages')
+        'refund_status_words', 'refused_messages', 'retention_marks')
         and c.relname !~ '_steps$'
         and not exists (
             select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organization_id'

@@ -79,19 +79,20 @@ def is_caught(bug: Bug) -> bool:
         return bool(failures(copy, bug.tests))
 
 
-def failures(place: Path, tests: Iterable[str], seconds_max: int = SECONDS_MAX) -> list[str]:
-    """Run tests in a copy until one fails, and name it.
+def failures(place: Path, tests: Iterable[str], jobs: int = 0) -> list[str]:
+    """Run tests in a copy until one fails, and name it; all bugs' tests in so many processes.
 
     Raises RuntimeError when they could not be run at all.
     """
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header"]
+    options += ["-n", str(jobs), "--dist", "loadscope"] if jobs else []
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *tests],
         cwd=place,
         capture_output=True,
         text=True,
         check=False,
-        timeout=seconds_max,
+        timeout=4 * SECONDS_MAX if jobs else SECONDS_MAX,
     )
     # A bug that keeps the tests from running at all is not caught by them.
     failed = FAILED.findall(done.stdout)
@@ -108,7 +109,8 @@ def survivors(chosen: Iterable[Bug], jobs: int) -> list[str]:
     with ThreadPoolExecutor(jobs) as pool:
         tried = zip(chosen, pool.map(is_caught, chosen), strict=True)
         for number, (bug, caught) in enumerate(tried, 1):
-            print(f"{number:>3}/{len(chosen)}  {'caught' if caught else 'SURVIVED':<9} {bug.name}")
+            word = "caught" if caught else "SURVIVED"
+            print(f"{number:>3}/{len(chosen)}  {word:<9} {bug.name}", flush=True)
             if not caught:
                 survived.append(bug.name)
     return survived
@@ -123,7 +125,8 @@ def main() -> int:
     try:
         with copied() as copy:
             tests = sorted({test for bug in chosen for test in bug.tests})
-            if failed := failures(copy, tests, 4 * SECONDS_MAX):
+            print(f"without any bug: the tests of {len(tests)} files and folders", flush=True)
+            if failed := failures(copy, tests, given.jobs):
                 print(f"sabotage: without any bug this fails: {failed[0]}", file=sys.stderr)
                 return 2
         survived = survivors(chosen, given.jobs)

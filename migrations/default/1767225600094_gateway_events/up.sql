@@ -46,6 +46,10 @@ create index gateway_events_by_attempt on gateway_events (payment_attempt_id);
 create index gateway_events_of_nobody on gateway_events ((notice ->> 'gateway_payment_id'))
 where status = 'parked' and payment_attempt_id is null;
 
+create index gateway_events_by_age on gateway_events using brin (created_at);
+comment on index gateway_events_by_age is
+'Finds what is old in a table that is written in order of time, and costs its writers nearly nothing.';
+
 create trigger gateway_event_updated_at
 before update on gateway_events
 for each row execute function touch_updated_at();
