@@ -18,9 +18,10 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class SentBack:
-    """A refund that a gateway keeps, under our id of it where it has one."""
+    """A refund that a gateway keeps, under our id of it where it has one, and its own name."""
 
     refund_id: str | None
+    name: str
     amount: int
     is_done: bool
     is_undone: bool  # failed, so that another may take its place
@@ -66,6 +67,7 @@ LEDGERS: Mapping[str, Ledger] = {
         _of_stripe,
         lambda one: SentBack(
             one["metadata"].get("refund_id"),
+            one["id"],
             one["amount"],
             one["status"] == "succeeded",
             one["status"] in {"failed", "canceled"},
@@ -75,7 +77,11 @@ LEDGERS: Mapping[str, Ledger] = {
         "payment",
         _of_razorpay,
         lambda one: SentBack(
-            one["receipt"], one["amount"], one["status"] == "processed", one["status"] == "failed"
+            one["receipt"],
+            one["id"],
+            one["amount"],
+            one["status"] == "processed",
+            one["status"] == "failed",
         ),
     ),
     "payu": Ledger(
@@ -83,6 +89,7 @@ LEDGERS: Mapping[str, Ledger] = {
         _of_payu,
         lambda one: SentBack(
             references.refund_id(one["id"]),
+            one["request_id"],
             one["amount"],
             one["status"] == "success",
             one["status"] == "failure",
@@ -93,6 +100,7 @@ LEDGERS: Mapping[str, Ledger] = {
         _of_cashfree,
         lambda one: SentBack(
             ours(one["refund_id"]),
+            one["cf_refund_id"],
             one["amount"],
             one["status"] == "SUCCESS",
             one["status"] in {"FAILED", "CANCELLED"},

@@ -97,7 +97,7 @@ def test_a_charge_in_no_book_is_found() -> None:
 
 
 def sent_back(refund_id: str | None, *, is_undone: bool = False) -> SentBack:
-    return SentBack(refund_id, 1_000, is_done=not is_undone, is_undone=is_undone)
+    return SentBack(refund_id, "re_1", 1_000, is_done=not is_undone, is_undone=is_undone)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,9 @@ ASKED_BACK: Mapping[tuple[int, ...], int] = {
     (50, 30, 20): 2,
 }
 DISPUTED = 1  # of 100 orders
+# Of 100 orders, a part of so many is sent back at the gateway, past us; and which hundredths of it.
+SENT_BACK_THERE = 3
+PARTS_THERE = (20, 60, 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Plan:
     asks_back_after: int
     asks_twice: bool  # the same refund under the same key once more
     disputes: str | None  # how the bank decides
+    sends_back_there: int | None  # hundredths of the payment, in the gateway's dashboard
 
 
 def plan(seed: int, number: int) -> Plan:
@@ -102,6 +106,9 @@ def plan(seed: int, number: int) -> Plan:
         asks_back_after=dice.randrange(10 * MINUTE, 6 * HOUR),
         asks_twice=dice.random() < 0.3,
         disputes=dice.choice(("won", "lost")) if dice.random() * 100 < DISPUTED else None,
+        sends_back_there=(
+            dice.choice(PARTS_THERE) if dice.random() * 100 < SENT_BACK_THERE else None
+        ),
     )
 
 

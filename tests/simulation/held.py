@@ -44,7 +44,7 @@ class Held:
 
     charges: Mapping[str, int]  # payments that took money, by our name of them
     since: Mapping[str, int]  # when the payer began each, in Unix seconds
-    refunds: Mapping[str, list[SentBack]]  # by our id of them
+    refunds: Mapping[str, list[SentBack]]  # by our id, or the gateway's where it was made there
     disputes: Sequence[Dispute]
 
 
@@ -61,7 +61,7 @@ def read(houses: Houses, gateway: str) -> Held:
     refunds: dict[str, list[SentBack]] = defaultdict(list)
     found = (one for one in houses.objects(gateway, "refund") if not _is_void(one, houses))
     for one in map(ledger.sent_back, found):
-        refunds[str(one.refund_id)].append(one)
+        refunds[one.refund_id or one.name].append(one)
     disputes = [_dispute(houses, gateway, one) for one in houses.objects(gateway, "dispute")]
     return Held(charges, began, refunds, disputes)
 

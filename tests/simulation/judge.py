@@ -102,6 +102,7 @@ class Judge:
     surplus: int = 0
     sent_back: int = 0
     untold: int = 0  # disputes of which no webhook told
+    adopted: int = 0  # refunds that shops made at their gateway
 
     def after_wave(self, since: str) -> list[str]:
         """Name everything that is wrong with the orders since then."""
@@ -196,10 +197,16 @@ class Judge:
     def _refunds(self, held: Mapping[str, Held], since: str) -> Iterator[str]:
         """A refund is there once, for its amount, and has come through in both books or neither."""
         ours = self.town.sql(
-            "select id::text, gateway, amount, status from refunds where created_at >= %s", since
+            "select id::text, gateway, gateway_refund_id, amount, status, requested_by"
+            " from refunds where created_at >= %s",
+            since,
         )
+        known = set()
         for one in ours:
-            there = held[one["gateway"]].refunds.get(one["id"], [])
+            made_there = one["requested_by"] == "gateway"
+            name = one["gateway_refund_id"] if made_there else one["id"]
+            known.add(name)
+            there = held[one["gateway"]].refunds.get(name, [])
             alive = [each for each in there if not each.is_undone]
             done = [each.amount for each in alive if each.is_done]
             if len(alive) > 1:
@@ -208,10 +215,11 @@ class Judge:
                 yield f"refund {one['id']} of {one['amount']} succeeded; {one['gateway']}: {done}"
             if one["status"] in {"failed", "canceled"} and done:
                 yield f"refund {one['id']} is {one['status']}, and {one['gateway']} sent {done}"
-        known = {one["id"] for one in ours}
         for gateway, books in held.items():
-            for name in set(books.refunds) - known:
-                yield f"{gateway} sent back {books.refunds[name]}, which we did not ask for"
+            for name, there in books.refunds.items():
+                self.adopted += name in known and there[0].refund_id is None
+                if name not in known and not all(each.is_undone for each in there):
+                    yield f"{gateway} sent back {there}, which is in no book"
 
     def _open(self, since: str) -> Iterator[str]:
         """Everything has ended, or a person's list has it."""

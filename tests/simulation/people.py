@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,7 +18,9 @@ from gateways.world import Payer, Refunds, World
 from simulation.dice import GATEWAYS, HOUR, MINUTE, Plan
 from simulation.houses import Browser, Server, Street, turned_away
 from simulation.town import CURRENCIES, PAYERS, Town, said
+from stripe import StripeError
 
+from app.errors import AppError
 from app.gateways import Checkout, Finding, Outcome, Subject
 from app.pages import charge
 from sandbox import tokens
@@ -127,6 +130,8 @@ class People:
         if plan.disputes and how is Payer.PAYS:
             self.after(3 * HOUR, partial(self._dispute, plan, gateway))
         self._plan_refunds(plan, page)
+        if plan.sends_back_there:
+            self.after(2 * plan.asks_back_after, partial(self._send_back_there, plan, gateway))
 
     def _attempt(self, plan: Plan) -> dict[str, Any] | None:
         """Look up where the payer is: the newest attempt at their order."""
@@ -180,21 +185,31 @@ class People:
         elif reply.is_yes and plan.asks_twice and not tries:
             self.after(MINUTE, again)
 
-    def _dispute(self, plan: Plan, gateway: str) -> None:
+    def _captured(self, plan: Plan, gateway: str) -> Finding | None:
+        """Look up what an order's payer paid at a gateway, if our books know of it."""
         rows = self.town.sql(
-            "select gateway_payment_id, payment_attempts.id::text from payment_attempts"
-            " join orders using (payment_intent_id)"
+            "select gateway_payment_id from payment_attempts join orders using (payment_intent_id)"
             " where reference = %s and gateway = %s and payment_attempts.status = 'captured'",
             plan.reference,
             gateway,
         )
         if not rows:
+            return None
+        name = rows[0]["gateway_payment_id"]
+        return Finding(subject=Subject.PAYMENT, outcome=Outcome.PAID, gateway_payment_id=name)
+
+    def _send_back_there(self, plan: Plan, gateway: str) -> None:
+        """Send money back in the gateway's dashboard; what is not there it refuses."""
+        if paid := self._captured(plan, gateway):
+            amount = plan.amount * (plan.sends_back_there or 0) // 100
+            with turned_away(), suppress(AppError, StripeError):
+                self.worlds[gateway].refund_there(paid, amount)
+                self.counts["refunds in a dashboard"] += 1
+
+    def _dispute(self, plan: Plan, gateway: str) -> None:
+        paid = self._captured(plan, gateway)
+        if paid is None:
             return
-        paid = Finding(
-            subject=Subject.PAYMENT,
-            outcome=Outcome.PAID,
-            gateway_payment_id=rows[0]["gateway_payment_id"],
-        )
         before = {one["id"] for one in self.town.houses.objects(gateway, "dispute")}
         with turned_away():
             self.worlds[gateway].dispute(paid)

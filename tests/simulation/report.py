@@ -14,6 +14,7 @@ ROWS = (
     *("late effects", "webhooks", "webhooks never sent", "webhooks sent twice"),
     *("webhooks answered unheard", "webhooks delayed", "payments taken"),
     *("of them surplus", "refunds sent", "disputes"),
+    "refunds made at gateways",
     "disputes no webhook told of",
 )
 
