@@ -14,9 +14,18 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import LiteralString
 
 from inbound import books, checkout, report, services
-from inbound.report import DJSTRIPE, HANDMADE, OURS, WITH_RECEIPTS, WITHOUT_FETCH, Found
+from inbound.report import (
+    CREDITS,
+    DJSTRIPE,
+    HANDMADE,
+    OURS,
+    WITH_RECEIPTS,
+    WITHOUT_FETCH,
+    Found,
+)
 from inbound.rounds import Plan, Rounds
 from inbound.services import INTENT_PAID, PAGE_PAID, WITH_EFFECT, Service
 from race.report import machine
@@ -25,13 +34,14 @@ from race.servers import ROOT, Load, RaceError, Server
 from sandbox.postgres import Postgres, PostgresError
 
 RESULT = ROOT / ".sandbox" / "bench" / "webhooks.json"
+PAID = "select count(*) from payment_intents where status = 'paid' and purpose = 'order'"
 GRANTED = "select count(*) from credit_purchases where granted_at is not null"
 ANOTHER_FIRST = 10_000_000  # two services over one database are sent different webhooks
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured. `prepared`: purchases that wait for their webhook, for each of ours."""
+    """How much is measured. `prepared`: payments that wait for their webhook, for each of ours."""
 
     rounds: int
     lap_s: float
@@ -72,7 +82,7 @@ def race(size: Size, *, peer: bool, receipts: bool) -> Found:
         stack.callback(postgres.destroy)
         api = stack.enter_context(services.stripe_api())
         ours, product = _munim(stack, postgres.url, api, size.prepared)
-        racing = [*(ours if receipts else ours[:1]), _by_hand(stack, postgres.url)]
+        racing = [*(ours if receipts else ours[:2]), _by_hand(stack, postgres.url)]
         if peer:
             try:
                 racing += _djstripe(stack, postgres.url, api)
@@ -98,27 +108,39 @@ def _munim(
 ) -> tuple[list[Service], services.Product]:
     """Start ours twice: the engine's own calls go elsewhere, or all come to the one app.
 
-    Returns both, and the second one's product.
+    Returns the services (the first product is sent two kinds of payments), and the second product.
     """
-    found, products = [], []
-    for name, apart in ((OURS, True), (WITH_RECEIPTS, False)):
-        own = books.database(url, "apart" if apart else "together")
-        books.write_merchant(own)
-        books.write_purchases(own, 0, prepared)
-        product = stack.enter_context(services.product(own, api.port, apart=apart))
-        products.append(product)
-        found.append(
-            Service(
-                name,
-                (product.app, product.engine),
-                PAGE_PAID,
-                WITH_EFFECT,
-                own,
-                GRANTED,
-                queue=books.UNDELIVERED,
-            )
-        )
-    return found, products[-1]
+    apart = _product(stack, url, api, "apart")
+    books.write_owed(apart.url, "order", 0, prepared)
+    books.write_owed(apart.url, "credit_purchase", ANOTHER_FIRST, prepared)
+    together = _product(stack, url, api, "together")
+    books.write_owed(together.url, "order", 0, prepared)
+    found = [
+        apart.service(OURS, PAID),
+        apart.service(CREDITS, GRANTED, ANOTHER_FIRST),
+        together.service(WITH_RECEIPTS, PAID),
+    ]
+    return found, together.product
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """The product over a database of its own."""
+
+    product: services.Product
+    url: str
+
+    def service(self, name: str, effects: LiteralString, first: int = 0) -> Service:
+        running = (self.product.app, self.product.engine)
+        told = (PAGE_PAID, WITH_EFFECT, self.url, effects, first)
+        return Service(name, running, *told, queue=books.UNDELIVERED)
+
+
+def _product(stack: ExitStack, url: str, api: Server, name: str) -> Ours:
+    own = books.database(url, name)
+    books.write_merchant(own)
+    started = stack.enter_context(services.product(own, api.port, apart=name == "apart"))
+    return Ours(started, own)
 
 
 def _by_hand(stack: ExitStack, url: str) -> Service:

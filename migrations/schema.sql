@@ -3607,6 +3607,7 @@ begin
         perform require_capture(v_attempt);
     end if;
     if v_refund.id is null and is_made_at_gateway(p_event, v_attempt) then
+        v_attempt := payer_of_refund(p_event, v_attempt);
         v_refund := adopt_refund(p_event, v_attempt);
     end if;
     if v_refund.id is null then
@@ -9171,6 +9172,17 @@ BEGIN ATOMIC
 END;
 comment on function moment_of_bank_transfer(bank_transfers) is 'When the day began on which the bank moved the money.';
 
+CREATE OR REPLACE FUNCTION public.money_left_there(p_attempt payment_attempts)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (((money_left_there.p_attempt).amount_captured)::numeric - COALESCE(sum(refunds.amount), (0)::numeric))
+    FROM refunds
+   WHERE ((refunds.payment_attempt_id = (money_left_there.p_attempt).id) AND (refunds.status = 'succeeded'::text));
+END;
+comment on function money_left_there(payment_attempts) is 'What of a capture no refund is known to have taken.';
+
 CREATE OR REPLACE FUNCTION public.move_dispute(p_dispute disputes, p_attempt payment_attempts, p_status text, p_occurred_at timestamp with time zone)
  RETURNS disputes
  LANGUAGE plpgsql
@@ -10421,6 +10433,31 @@ begin
 end;
 $function$;
 comment on function pay_refund_by_hand(bank_transfers) is 'People have paid a refund: it has succeeded. One that was canceled when its receipt was taken back stays so, and what left the bank is booked.';
+
+CREATE OR REPLACE FUNCTION public.payer_of_refund(p_event gateway_events, p_attempt payment_attempts)
+ RETURNS payment_attempts
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+begin
+    if (p_event.notice ->> 'amount')::numeric <= money_left_there(p_attempt) then
+        return p_attempt;
+    end if;
+    select * into v_attempt
+    from payment_attempts
+    where payment_intent_id = p_attempt.payment_intent_id and gateway = p_attempt.gateway
+        and gateway_account = p_attempt.gateway_account and status = 'captured'
+        and currency = p_attempt.currency
+        and (p_event.notice ->> 'amount')::numeric <= money_left_there(payment_attempts)
+    order by is_surplus, id
+    limit 1
+    for no key update;
+    return case when v_attempt.id is null then p_attempt else v_attempt end;
+end;
+$function$;
+comment on function payer_of_refund(gateway_events,payment_attempts) is 'Whose money a refund that was made at the gateway took. A refund at Cashfree names an order, and of two payments of it Cashfree takes either: so all of the one it names may be gone by our books, and the other''s is not. The intent is locked, and the attempt.';
 
 CREATE OR REPLACE FUNCTION public.paying_customer(p_session json, p_external_id text)
  RETURNS customers
@@ -12290,7 +12327,11 @@ begin
         'refund', p_refund.id, refund_facts(p_refund)
     );
     if p_refund.status = 'succeeded' then
-        perform resolve_exception('refund-failed', 'payment_attempt', p_refund.payment_attempt_id);
+        -- Instead of the one that failed; of a smaller one nobody knows. See watch_money_back, too.
+        perform resolve_exception(class, object_type, object_id)
+        from exceptions
+        where class = 'refund-failed' and object_type = 'payment_attempt'
+            and object_id = p_refund.payment_attempt_id and amount <= p_refund.amount;
     elsif p_before = 'succeeded' or p_refund.requested_by = 'system' then
         perform record_exception(
             p_refund.organization_id, p_refund.livemode, 'refund-failed', 'payment_attempt',
@@ -12327,6 +12368,22 @@ CREATE OR REPLACE FUNCTION public.requeue_gateway_events(p_attempt payment_attem
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+begin
+    perform requeue_parked_events(p_attempt);
+    update gateway_events
+    set status = 'received', reason = null, tries = 0, next_try_at = clock_now()
+    where payment_attempt_id = p_attempt.id and status in ('applied', 'ignored')
+        and notice ->> 'outcome' = 'authorized'
+        and notice ->> 'gateway_payment_id' <> p_attempt.gateway_payment_id;
+end;
+$function$;
+comment on function requeue_gateway_events(payment_attempts) is 'Messages that overtook the one about their payment were nobody''s until now: they are tried again. So are those that another payment is held on the same page, which might have been the one that is captured.';
+
+CREATE OR REPLACE FUNCTION public.requeue_parked_events(p_attempt payment_attempts)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
 declare
     v_id uuid;
 begin
@@ -12349,14 +12406,9 @@ begin
         update exceptions set resolved_at = clock_now()
         where object_type = 'gateway_event' and object_id = v_id and resolved_at is null;
     end loop;
-    update gateway_events
-    set status = 'received', reason = null, tries = 0, next_try_at = clock_now()
-    where payment_attempt_id = p_attempt.id and status in ('applied', 'ignored')
-        and notice ->> 'outcome' = 'authorized'
-        and notice ->> 'gateway_payment_id' <> p_attempt.gateway_payment_id;
 end;
 $function$;
-comment on function requeue_gateway_events(payment_attempts) is 'Messages that overtook the one about their payment were nobody''s until now: they are tried again. So are those that another payment is held on the same page, which might have been the one that is captured.';
+comment on function requeue_parked_events(payment_attempts) is 'Messages about a payment that could not be applied to anything are tried again: they had overtaken the one about their payment, or spoke of money that was spoken for.';
 
 CREATE OR REPLACE FUNCTION public.require_access(p_session json, p_organization_id uuid, p_livemode boolean, p_customer_id uuid)
  RETURNS void
@@ -12727,6 +12779,30 @@ begin
 end;
 $function$;
 comment on function rest_of_order_postings(uuid) is 'Money that had left when its order was called off has come back, by a refund that failed or a dispute that was won: it goes back to the payer after all. The intent and the attempt are locked.';
+
+CREATE OR REPLACE FUNCTION public.rest_postings(p_payment_attempt_id uuid, p_occurred_at timestamp with time zone)
+ RETURNS ledger_posting[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_attempt payment_attempts;
+begin
+    select * into strict v_attempt from payment_attempts where id = p_payment_attempt_id;
+    if not exists (
+        select from refunds
+        where payment_attempt_id = v_attempt.id and requested_by = 'system' and status = 'failed'
+    ) then
+        return '{}';
+    end if;
+    return case
+        when not v_attempt.is_surplus then rest_of_order_postings(v_attempt.id)
+        when v_attempt.is_in_suspense then '{}'
+        else surplus_refund_postings(v_attempt, p_occurred_at)
+    end;
+end;
+$function$;
+comment on function rest_postings(uuid,timestamp with time zone) is 'The gateway had refused what the system sent back, and now it shows why: somebody had sent a part back there. The rest goes back after all. The intent and the attempt are locked.';
 
 CREATE OR REPLACE FUNCTION public.resume_autopay(hasura_session json, p_autopay_mandate_id uuid)
  RETURNS SETOF autopay_mandates
@@ -13526,8 +13602,14 @@ begin
     -- Not again after the system's own, which is listed: a gateway that says no would be asked for ever.
     if v_status in ('failed', 'canceled') and v_refund.requested_by <> 'system' then
         v_postings := v_postings || rest_of_order_postings(v_refund.payment_attempt_id);
+    elsif p_refund.status = 'created' and v_refund.requested_by = 'gateway' then
+        v_postings := v_postings || rest_postings(v_refund.payment_attempt_id, p_occurred_at);
     end if;
     perform post_ledger_transactions(v_refund.organization_id, v_refund.livemode, v_postings);
+    -- What somebody had sent back there may have found no money that was free.
+    perform requeue_parked_events(payment_attempts)
+    from payment_attempts
+    where id = v_refund.payment_attempt_id and v_status in ('failed', 'canceled');
     return null;
 end;
 $function$;
@@ -13746,17 +13828,23 @@ AS $function$
 declare
     v_refund refunds;
 begin
-    v_refund.idempotency_key := 'surplus:' || p_attempt.id;
+    v_refund.amount := refundable_amount(p_attempt);
+    if v_refund.amount = 0 then
+        return '{}';
+    end if;
+    select concat_ws(':', 'surplus', p_attempt.id, nullif(count(*), 0)) into v_refund.idempotency_key
+    from refunds where payment_attempt_id = p_attempt.id and requested_by = 'system';
     v_refund.requested_by := 'system';
-    v_refund.type := 'full';
+    v_refund.type := case
+        when v_refund.amount = p_attempt.amount_captured then 'full' else 'partial'
+    end;
     v_refund.reason := 'surplus';
-    v_refund.amount := p_attempt.amount_captured;
     v_refund.fee_amount := 0;
     v_refund := write_refund(p_attempt, v_refund, true);
     return refund_movements(v_refund, 'refund_reserve', p_occurred_at);
 end;
 $function$;
-comment on function surplus_refund_postings(payment_attempts,timestamp with time zone) is 'Money that came though nothing was owed goes back by itself: its refund, to be booked with the capture.';
+comment on function surplus_refund_postings(payment_attempts,timestamp with time zone) is 'Money that came though nothing was owed goes back by itself, or what is left of it: its refund, to be booked with the capture, or with what showed that not all had gone.';
 
 CREATE OR REPLACE FUNCTION public.take_credits(p_lot credit_lots, p_credits numeric, p_is_expiry boolean)
  RETURNS credit_part
@@ -14123,6 +14211,8 @@ begin
     select coalesce(sum(amount), 0) into v_lost
     from disputes where payment_attempt_id = p_attempt.id and status = 'lost';
 
+    perform resolve_exception('refund-failed', 'payment_attempt', p_attempt.id)
+    where v_refunded + v_lost >= p_attempt.amount_captured;
     if v_refunded + v_lost > p_attempt.amount_captured then
         perform record_exception(
             p_attempt.organization_id, p_attempt.livemode, 'refunded-and-disputed',

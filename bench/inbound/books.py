@@ -16,7 +16,6 @@ CUSTOMERS = 1000
 MIGRATIONS = Path(__file__).parents[2] / "migrations" / "default"
 ORGANIZATION = "10000000-0000-4000-8000-000000000001"
 
-# Open purchases of credits, their pages open: as createPayment leaves them, written at once.
 MERCHANT = f"""
 insert into organizations (id, name, default_currency) values ('{ORGANIZATION}', 'Bench', 'USD');
 insert into payment_settings values ('{ORGANIZATION}', '{CURRENCY}', 100, 100000);
@@ -27,20 +26,21 @@ select md5('customer ' || n)::uuid, '{ORGANIZATION}', false, 'user-' || n,
 from generate_series(0, {CUSTOMERS - 1}) as n;
 analyze customers;
 """
-PURCHASES = f"""
+# What is owed, a page of each open: as initiatePayment and createPayment leave it, at once.
+OWED = f"""
 insert into payment_intents (
     id, organization_id, livemode, customer_id, purpose, amount, currency
 )
 select md5('intent ' || n)::uuid, '{ORGANIZATION}', false,
-    md5('customer ' || n * 7919 %% {CUSTOMERS})::uuid, 'credit_purchase', {AMOUNT}, '{CURRENCY}'
-from generate_series(%(first)s::int, %(last)s) as n;
+    md5('customer ' || n * 7919 %% {CUSTOMERS})::uuid, %(purpose)s, {AMOUNT}, '{CURRENCY}'
+from generate_series(%(first)s::bigint, %(last)s) as n;
 insert into payment_attempts (
     id, organization_id, livemode, payment_intent_id, gateway, amount, currency, status,
     next_check_at
 )
 select md5('attempt ' || n)::uuid, '{ORGANIZATION}', false, md5('intent ' || n)::uuid, 'stripe',
     {AMOUNT}, '{CURRENCY}', 'pending', clock_now() + interval '1 day'
-from generate_series(%(first)s::int, %(last)s) as n;
+from generate_series(%(first)s::bigint, %(last)s) as n;
 insert into checkout_sessions (
     organization_id, livemode, payment_attempt_id, gateway, gateway_session_id, url,
     customer_email, success_url, cancel_url, expires_at
@@ -48,7 +48,17 @@ insert into checkout_sessions (
 select '{ORGANIZATION}', false, md5('attempt ' || n)::uuid, 'stripe',
     'cs_test_' || md5('attempt ' || n), 'https://pay.example/' || n, 'payer@example.com',
     'https://shop.example/', 'https://shop.example/', clock_now() + interval '23 hours'
-from generate_series(%(first)s::int, %(last)s) as n;
+from generate_series(%(first)s::bigint, %(last)s) as n;
+"""
+ORDERS = f"""
+insert into orders (
+    organization_id, livemode, customer_id, payment_intent_id, reference, display_id, title
+)
+select '{ORGANIZATION}', false, md5('customer ' || n * 7919 %% {CUSTOMERS})::uuid,
+    md5('intent ' || n)::uuid, 'bench ' || n, 'TXN-' || n, 'Booking ' || n
+from generate_series(%(first)s::bigint, %(last)s) as n;
+"""
+PURCHASES = f"""
 insert into credit_purchases (
     organization_id, livemode, customer_id, payment_intent_id, idempotency_key, requested_by,
     amount, currency, credit_rate, credits_amount
@@ -56,10 +66,11 @@ insert into credit_purchases (
 select '{ORGANIZATION}', false, md5('customer ' || n * 7919 %% {CUSTOMERS})::uuid,
     md5('intent ' || n)::uuid, 'bench ' || n, 'bench', {AMOUNT}, '{CURRENCY}', 10,
     250
-from generate_series(%(first)s::int, %(last)s) as n;
+from generate_series(%(first)s::bigint, %(last)s) as n;
 """
+SOLD = {"order": ORDERS, "credit_purchase": PURCHASES}
 # Statistics of tables that stay empty would mislead; these have rows now.
-PURCHASES_ANALYZE = "analyze payment_intents, payment_attempts, checkout_sessions, credit_purchases"
+ANALYZE = "analyze payment_intents, payment_attempts, checkout_sessions, orders, credit_purchases"
 
 # The service by hand: as little as keeps an event once, books it, and tells others of it.
 HANDMADE = """
@@ -123,12 +134,13 @@ def write_merchant(url: str) -> None:
         db.execute(MERCHANT)
 
 
-def write_purchases(url: str, first: int, count: int) -> None:
-    """Open so many purchases, whose attempts have the ids of inbound.messages.attempt_id."""
-    values = {"first": first, "last": first + count - 1}
+def write_owed(url: str, purpose: str, first: int, count: int) -> None:
+    """Have so many payments wait, whose attempts have the ids of inbound.messages.attempt_id."""
+    values = {"purpose": purpose, "first": first, "last": first + count - 1}
     with psycopg.ClientCursor(psycopg.connect(url, autocommit=True)) as cursor:
-        cursor.execute(PURCHASES, values)
-        cursor.execute(PURCHASES_ANALYZE)
+        cursor.execute(OWED, values)
+        cursor.execute(SOLD[purpose], values)
+        cursor.execute(ANALYZE)
         cursor.connection.close()
 
 

@@ -108,6 +108,15 @@ def test_a_silent_gateway_is_asked_again_under_the_same_keys(town: Town, silence
     town.check()
 
 
+def test_one_charge_that_waits_alone_is_locked_in_order(database: str) -> None:
+    """Nothing runs beside it, so that its locks are read from the journal: see conftest."""
+    town = Town(database, payers=1)
+    town.at(DUE)
+    town.bank.silence = "before"
+
+    assert town.tick() == {"claimed": 1, "silent": 1}
+
+
 def test_a_gateway_that_answers_again_is_asked_for_all_that_waited(town: Town) -> None:
     town.at(DUE)
     with town.connect() as db:

@@ -31,7 +31,8 @@ PARTS = (
 # Bytecode halves a start; what another process is just writing of it is gone a moment later.
 HALF_WRITTEN = shutil.ignore_patterns("*.pyc.*")
 OF_TESTS = shutil.ignore_patterns("__pycache__", "node_modules", "engine")
-FAILED = re.compile(r"^FAILED (.*)", re.MULTILINE)
+# What is looked at after a test, such as the order of its locks, is an error of its teardown.
+FAILED = re.compile(r"^(?:FAILED (.*)|_+ ERROR at teardown of (.*?) _+$)", re.MULTILINE)
 SECONDS_MAX = 900
 
 
@@ -95,7 +96,7 @@ def failures(place: Path, tests: Iterable[str], jobs: int = 0) -> list[str]:
         timeout=4 * SECONDS_MAX if jobs else SECONDS_MAX,
     )
     # A bug that keeps the tests from running at all is not caught by them.
-    failed = FAILED.findall(done.stdout)
+    failed = [test or after for test, after in FAILED.findall(done.stdout)]
     if done.returncode not in (0, 1) or bool(done.returncode) != bool(failed):
         message = f"the tests did not run: {done.stdout[-600:]}{done.stderr[-300:]}"
         raise RuntimeError(message)

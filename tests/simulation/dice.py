@@ -56,6 +56,7 @@ ASKED_BACK: Mapping[tuple[int, ...], int] = {
     (50, 30, 20): 2,
 }
 DISPUTED = 1  # of 100 orders
+CALLED_OFF = 3  # of 100 orders, by their shop: before anybody pays, meanwhile, or hours later
 # Of 100 orders, a part of so many is sent back at the gateway, past us; and which hundredths of it.
 SENT_BACK_THERE = 3
 PARTS_THERE = (20, 60, 100)
@@ -80,6 +81,7 @@ class Plan:
     asks_back_after: int
     asks_twice: bool  # the same refund under the same key once more
     disputes: str | None  # how the bank decides
+    called_off_after: int | None  # seconds after it began
     sends_back_there: int | None  # hundredths of the payment, in the gateway's dashboard
 
 
@@ -106,6 +108,11 @@ def plan(seed: int, number: int) -> Plan:
         asks_back_after=dice.randrange(10 * MINUTE, 6 * HOUR),
         asks_twice=dice.random() < 0.3,
         disputes=dice.choice(("won", "lost")) if dice.random() * 100 < DISPUTED else None,
+        called_off_after=(
+            dice.randrange(8 * HOUR) // dice.choice((1, 20))
+            if dice.random() * 100 < CALLED_OFF
+            else None
+        ),
         sends_back_there=(
             dice.choice(PARTS_THERE) if dice.random() * 100 < SENT_BACK_THERE else None
         ),

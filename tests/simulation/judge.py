@@ -90,6 +90,37 @@ left join ledger_transactions
 where disputes.created_at >= %s
 """
 
+# What is left of the money of orders that are off, where nobody is told to look at it.
+KEPT = """
+select orders.reference, attempts.gateway, attempts.gateway_payment_id as name,
+    attempts.amount_captured - coalesce(refunded.amount, 0) - coalesce(lost.amount, 0) as kept
+from orders
+inner join payment_attempts as attempts using (payment_intent_id)
+inner join order_events
+    on order_events.reference = orders.reference
+    and order_events.organization_id = orders.organization_id
+    and order_events.livemode = orders.livemode
+    and order_events.type = 'order.cancelled'
+left join lateral (
+    select sum(amount) as amount from refunds
+    where refunds.payment_attempt_id = attempts.id and refunds.status = 'succeeded'
+) as refunded on true
+left join lateral (
+    select sum(amount) as amount from disputes
+    where disputes.payment_attempt_id = attempts.id and disputes.status = 'lost'
+) as lost on true
+where attempts.status = 'captured' and attempts.created_at >= %s
+    and not exists (
+        select from exceptions
+        where object_id in (attempts.id, orders.id) and resolved_at is null
+    )
+    and not exists (
+        select from refunds
+        inner join exceptions on exceptions.object_id = refunds.id
+        where refunds.payment_attempt_id = attempts.id and exceptions.resolved_at is null
+    )
+"""
+
 
 @dataclass
 class Judge:
@@ -102,6 +133,7 @@ class Judge:
     surplus: int = 0
     sent_back: int = 0
     untold: int = 0  # disputes of which no webhook told
+    called_off: int = 0  # payments of orders that are off, all of which went back
     adopted: int = 0  # refunds that shops made at their gateway
 
     def after_wave(self, since: str) -> list[str]:
@@ -122,6 +154,7 @@ class Judge:
             *_paid_twice(attempts),
             *self._refunds(held, since),
             *self._disputes(held, since),
+            *self._kept(since),
             *self._open(since),
             *self._slow(held, since),
         ]
@@ -220,6 +253,14 @@ class Judge:
                 self.adopted += name in known and there[0].refund_id is None
                 if name not in known and not all(each.is_undone for each in there):
                     yield f"{gateway} sent back {there}, which is in no book"
+
+    def _kept(self, since: str) -> Iterator[str]:
+        """Of an order that is off all money goes back, or a person's list has it."""
+        for one in self.town.sql(KEPT, since):
+            self.called_off += 1
+            if one["kept"]:
+                order = one["reference"]
+                yield f"{one['gateway']}: {order} is off, and {one['kept']} of {one['name']} stay"
 
     def _open(self, since: str) -> Iterator[str]:
         """Everything has ended, or a person's list has it."""

@@ -60,6 +60,8 @@ class People:
 
     def begin(self, plan: Plan) -> None:
         """Have an order's payer begin."""
+        if plan.called_off_after is not None:
+            self.after(plan.called_off_after, partial(self._call_off, plan))
         self._initiate(plan, plan.gateway)
 
     # What payers do.
@@ -184,6 +186,19 @@ class People:
             self.after(HOUR, again)
         elif reply.is_yes and plan.asks_twice and not tries:
             self.after(MINUTE, again)
+
+    def _call_off(self, plan: Plan) -> None:
+        """Have the shop's order system say that the order is off; its bus says everything twice."""
+        shop = str(PAYERS[CURRENCIES[plan.gateway]].organization_id)
+        event = {
+            "id": f"off-{plan.reference}",
+            "type": "order.cancelled",
+            "time": "2026-11-21T10:00:00Z",
+            "data": {"orderId": plan.reference},
+        }
+        for _ in range(2):
+            reply = self.town.service.hear(shop, event)
+            self.counts[f"called off {reply.status}"] += 1
 
     def _captured(self, plan: Plan, gateway: str) -> Finding | None:
         """Look up what an order's payer paid at a gateway, if our books know of it."""

@@ -15,6 +15,7 @@ ROWS = (
     *("webhooks answered unheard", "webhooks delayed", "payments taken"),
     *("of them surplus", "refunds sent", "disputes"),
     "refunds made at gateways",
+    "payments of orders called off",
     "disputes no webhook told of",
 )
 

@@ -117,6 +117,7 @@ class Run:
         said.counts["of them surplus"] = judge.surplus
         said.counts["refunds sent"] = judge.sent_back
         said.counts["disputes no webhook told of"] = judge.untold
+        said.counts["payments of orders called off"] = judge.called_off
         said.counts["refunds made at gateways"] = judge.adopted
 
     def _moment(self, town: Town, fates: Fates, seconds: int) -> None:

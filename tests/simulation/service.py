@@ -78,6 +78,11 @@ class Service:
         body = json.dumps({"input": asked, "session_variables": said}).encode()
         return self.call("POST", f"/{name.replace('_', '-')}", body, {**JSON, **SECRET})
 
+    def hear(self, organization_id: str, event: Mapping[str, object]) -> Reply:
+        """Bring an event of an organisation's order system."""
+        headers = {**JSON, **SECRET, "x-hasura-organization-id": organization_id}
+        return self.call("POST", "/events", json.dumps(event).encode(), headers)
+
     def tick(self, cron: str) -> Mapping[str, Any]:
         """Call a cron's door. Answers what it says it did."""
         reply = self.call("POST", f"/crons/{cron}", b"{}", {**JSON, **SECRET})

@@ -6,6 +6,7 @@ drop function is_listed_already;
 drop function is_given_up;
 drop function forget_held_payment;
 drop function requeue_gateway_events;
+drop function requeue_parked_events;
 drop function park_gateway_event;
 drop function require_nobodys;
 drop function gateway_payment_key;

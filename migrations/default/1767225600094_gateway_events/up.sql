@@ -718,7 +718,7 @@ end;
 $$;
 comment on function park_gateway_event is 'Keeps a message that must not be acted on, and lists it.';
 
-create function requeue_gateway_events(p_attempt payment_attempts) returns void
+create function requeue_parked_events(p_attempt payment_attempts) returns void
 language plpgsql volatile
 set search_path = public, pg_temp
 as $$
@@ -744,6 +744,18 @@ begin
         update exceptions set resolved_at = clock_now()
         where object_type = 'gateway_event' and object_id = v_id and resolved_at is null;
     end loop;
+end;
+$$;
+comment on function requeue_parked_events is
+'Messages about a payment that could not be applied to anything are tried again: they had overtaken the one about '
+'their payment, or spoke of money that was spoken for.';
+
+create function requeue_gateway_events(p_attempt payment_attempts) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+begin
+    perform requeue_parked_events(p_attempt);
     update gateway_events
     set status = 'received', reason = null, tries = 0, next_try_at = clock_now()
     where payment_attempt_id = p_attempt.id and status in ('applied', 'ignored')

@@ -793,19 +793,51 @@ as $$
 declare
     v_refund refunds;
 begin
-    v_refund.idempotency_key := 'surplus:' || p_attempt.id;
+    v_refund.amount := refundable_amount(p_attempt);
+    if v_refund.amount = 0 then
+        return '{}';
+    end if;
+    select concat_ws(':', 'surplus', p_attempt.id, nullif(count(*), 0)) into v_refund.idempotency_key
+    from refunds where payment_attempt_id = p_attempt.id and requested_by = 'system';
     v_refund.requested_by := 'system';
-    v_refund.type := 'full';
+    v_refund.type := case
+        when v_refund.amount = p_attempt.amount_captured then 'full' else 'partial'
+    end;
     v_refund.reason := 'surplus';
-    v_refund.amount := p_attempt.amount_captured;
     v_refund.fee_amount := 0;
     v_refund := write_refund(p_attempt, v_refund, true);
     return refund_movements(v_refund, 'refund_reserve', p_occurred_at);
 end;
 $$;
 comment on function surplus_refund_postings is
-'Money that came though nothing was owed goes back by itself: its refund, to be booked with the '
-'capture.';
+'Money that came though nothing was owed goes back by itself, or what is left of it: its refund, to be booked '
+'with the capture, or with what showed that not all had gone.';
+
+create function rest_postings(p_payment_attempt_id uuid, p_occurred_at timestamptz)
+returns ledger_posting[]
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts;
+begin
+    select * into strict v_attempt from payment_attempts where id = p_payment_attempt_id;
+    if not exists (
+        select from refunds
+        where payment_attempt_id = v_attempt.id and requested_by = 'system' and status = 'failed'
+    ) then
+        return '{}';
+    end if;
+    return case
+        when not v_attempt.is_surplus then rest_of_order_postings(v_attempt.id)
+        when v_attempt.is_in_suspense then '{}'
+        else surplus_refund_postings(v_attempt, p_occurred_at)
+    end;
+end;
+$$;
+comment on function rest_postings is
+'The gateway had refused what the system sent back, and now it shows why: somebody had sent a part back there. '
+'The rest goes back after all. The intent and the attempt are locked.';
 
 create function may_ask_about_refund(p_refund refunds) returns boolean
 language plpgsql volatile
@@ -1103,6 +1135,15 @@ $$;
 comment on function require_capture is
 'Puts a message off that overtook the one about its payment: the inbox tries it again.';
 
+create function money_left_there(p_attempt payment_attempts) returns bigint
+language sql stable
+begin atomic
+select (p_attempt).amount_captured - coalesce(sum(amount), 0)
+from refunds
+where payment_attempt_id = (p_attempt).id and status = 'succeeded';
+end;
+comment on function money_left_there is 'What of a capture no refund is known to have taken.';
+
 create function is_made_at_gateway(
     p_event gateway_events, p_attempt payment_attempts
 ) returns boolean
@@ -1117,6 +1158,34 @@ select p_event.notice ->> 'refund_id' is null
 end;
 comment on function is_made_at_gateway is
 'Whether a message tells of a refund that somebody made at the gateway, past us.';
+
+create function payer_of_refund(p_event gateway_events, p_attempt payment_attempts)
+returns payment_attempts
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_attempt payment_attempts;
+begin
+    if (p_event.notice ->> 'amount')::numeric <= money_left_there(p_attempt) then
+        return p_attempt;
+    end if;
+    select * into v_attempt
+    from payment_attempts
+    where payment_intent_id = p_attempt.payment_intent_id and gateway = p_attempt.gateway
+        and gateway_account = p_attempt.gateway_account and status = 'captured'
+        and currency = p_attempt.currency
+        and (p_event.notice ->> 'amount')::numeric <= money_left_there(payment_attempts)
+    order by is_surplus, id
+    limit 1
+    for no key update;
+    return case when v_attempt.id is null then p_attempt else v_attempt end;
+end;
+$$;
+comment on function payer_of_refund is
+'Whose money a refund that was made at the gateway took. A refund at Cashfree names an order, and of two payments of '
+'it Cashfree takes either: so all of the one it names may be gone by our books, and the other''s is not. The intent '
+'is locked, and the attempt.';
 
 create function adopt_refund(p_event gateway_events, p_attempt payment_attempts) returns refunds
 language plpgsql volatile
@@ -1234,6 +1303,7 @@ begin
         perform require_capture(v_attempt);
     end if;
     if v_refund.id is null and is_made_at_gateway(p_event, v_attempt) then
+        v_attempt := payer_of_refund(p_event, v_attempt);
         v_refund := adopt_refund(p_event, v_attempt);
     end if;
     if v_refund.id is null then
@@ -1298,8 +1368,14 @@ begin
     -- Not again after the system's own, which is listed: a gateway that says no would be asked for ever.
     if v_status in ('failed', 'canceled') and v_refund.requested_by <> 'system' then
         v_postings := v_postings || rest_of_order_postings(v_refund.payment_attempt_id);
+    elsif p_refund.status = 'created' and v_refund.requested_by = 'gateway' then
+        v_postings := v_postings || rest_postings(v_refund.payment_attempt_id, p_occurred_at);
     end if;
     perform post_ledger_transactions(v_refund.organization_id, v_refund.livemode, v_postings);
+    -- What somebody had sent back there may have found no money that was free.
+    perform requeue_parked_events(payment_attempts)
+    from payment_attempts
+    where id = v_refund.payment_attempt_id and v_status in ('failed', 'canceled');
     return null;
 end;
 $$;
@@ -1416,7 +1492,11 @@ begin
         'refund', p_refund.id, refund_facts(p_refund)
     );
     if p_refund.status = 'succeeded' then
-        perform resolve_exception('refund-failed', 'payment_attempt', p_refund.payment_attempt_id);
+        -- Instead of the one that failed; of a smaller one nobody knows. See watch_money_back, too.
+        perform resolve_exception(class, object_type, object_id)
+        from exceptions
+        where class = 'refund-failed' and object_type = 'payment_attempt'
+            and object_id = p_refund.payment_attempt_id and amount <= p_refund.amount;
     elsif p_before = 'succeeded' or p_refund.requested_by = 'system' then
         perform record_exception(
             p_refund.organization_id, p_refund.livemode, 'refund-failed', 'payment_attempt',
@@ -1446,6 +1526,8 @@ begin
     select coalesce(sum(amount), 0) into v_lost
     from disputes where payment_attempt_id = p_attempt.id and status = 'lost';
 
+    perform resolve_exception('refund-failed', 'payment_attempt', p_attempt.id)
+    where v_refunded + v_lost >= p_attempt.amount_captured;
     if v_refunded + v_lost > p_attempt.amount_captured then
         perform record_exception(
             p_attempt.organization_id, p_attempt.livemode, 'refunded-and-disputed',
