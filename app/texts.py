@@ -2,6 +2,7 @@
 
 from marshmallow import validate
 
+KEY = validate.Regexp(r"^[\x20-\x7e]{1,255}\Z", error="Not 1 to 255 ASCII characters.")
 USER_ID = validate.Regexp(r"^[\x21-\x7e]{1,255}\Z", error="Not 1 to 255 ASCII characters.")
 
 

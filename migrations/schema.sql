@@ -1127,8 +1127,10 @@ create table exception_decisions (
     assigned_to text,
     reason text,
     decided_by text not null,
+    idempotency_key text not null,
     decided_at timestamp with time zone not null default clock_now(),
     constraint exception_decisions_pkey PRIMARY KEY (id),
+    constraint exception_decision_key_is_used_once UNIQUE (exception_id, decided_by, idempotency_key),
     constraint exception_decisions_exception_id_fkey FOREIGN KEY (exception_id) REFERENCES exceptions(id),
     constraint exception_decision_has_a_reason CHECK ((decision = 'assigned'::text) = (reason IS NULL) AND (assigned_to IS NULL OR reason IS NULL)),
     constraint exception_decision_is_known CHECK (decision = ANY (ARRAY['assigned'::text, 'resolved'::text, 'reopened'::text]))
@@ -3922,7 +3924,7 @@ end;
 $function$;
 comment on function ask_refund_now(gateway_events) is 'Brings the next question about a refund forward to now, or to five minutes after a hint last did so; false where it has ended, or is none of ours.';
 
-CREATE OR REPLACE FUNCTION public.assign_exception(hasura_session json, p_exception_id uuid, p_user_id text)
+CREATE OR REPLACE FUNCTION public.assign_exception(hasura_session json, p_exception_id uuid, p_user_id text, p_key text)
  RETURNS SETOF exceptions
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3932,10 +3934,6 @@ declare
     v_exception exceptions := lock_exception(hasura_session, p_exception_id);
 begin
     perform require_read_committed();
-    if v_exception.assigned_to is not distinct from p_user_id then
-        return next v_exception;
-        return;
-    end if;
     if not (
         p_user_id is null
         or is_member(v_exception.organization_id, p_user_id, array['finance', 'owner'])
@@ -3947,14 +3945,15 @@ begin
         raise exception 'not-found: % is no finance and no owner of this organisation', p_user_id
             using errcode = '22B04';
     end if;
-    update exceptions set assigned_to = p_user_id where id = p_exception_id
-    returning * into strict v_exception;
-    perform note_exception_decision(hasura_session, v_exception, 'assigned');
+    if note_exception_decision(hasura_session, v_exception, 'assigned', p_user_id, p_key) then
+        update exceptions set assigned_to = p_user_id where id = p_exception_id
+        returning * into strict v_exception;
+    end if;
     return next v_exception;
 end;
 $function$;
-comment on function assign_exception(json,uuid,text) is 'Says who looks into an exception, or with null that nobody does; an operator takes it themselves. The same again: nothing more.';
-grant execute on function assign_exception(json,uuid,text) to munim_hasura;
+comment on function assign_exception(json,uuid,text,text) is 'Says who looks into an exception, or with null that nobody does; an operator takes it themselves. The same key again: nothing more.';
+grant execute on function assign_exception(json,uuid,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.attempt_named_in(p_notice jsonb)
  RETURNS uuid
@@ -9395,18 +9394,36 @@ END;
 comment on function not_found_is_believed_at(payment_attempts) is 'From when on a gateway that knows nothing of an attempt is right: its look-up may lag, and a lost request may still arrive, but not after a day.';
 grant execute on function not_found_is_believed_at(payment_attempts) to munim_hasura;
 
-CREATE OR REPLACE FUNCTION public.note_exception_decision(p_session json, p_exception exceptions, p_decision text, p_reason text DEFAULT NULL::text)
- RETURNS void
- LANGUAGE sql
-BEGIN ATOMIC
- INSERT INTO exception_decisions (exception_id, decision, assigned_to, reason, decided_by)
-   VALUES ((note_exception_decision.p_exception).id, note_exception_decision.p_decision,
-         CASE
-             WHEN (note_exception_decision.p_decision = 'assigned'::text) THEN (note_exception_decision.p_exception).assigned_to
-             ELSE NULL::text
-         END, note_exception_decision.p_reason, (note_exception_decision.p_session ->> 'x-hasura-user-id'::text));
-END;
-comment on function note_exception_decision(json,exceptions,text,text) is 'Keeps what a person said of an exception.';
+CREATE OR REPLACE FUNCTION public.note_exception_decision(p_session json, p_exception exceptions, p_decision text, p_word text, p_key text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_user_id constant text := p_session ->> 'x-hasura-user-id';
+    v_known exception_decisions;
+begin
+    select * into v_known
+    from exception_decisions
+    where exception_id = p_exception.id and decided_by = v_user_id and idempotency_key = p_key;
+    if v_known.id is null then
+        insert into exception_decisions (
+            exception_id, decision, assigned_to, reason, decided_by, idempotency_key
+        )
+        values (
+            p_exception.id, p_decision, case when p_decision = 'assigned' then p_word end,
+            case when p_decision <> 'assigned' then p_word end, v_user_id, p_key
+        );
+    elsif (v_known.decision, coalesce(v_known.assigned_to, v_known.reason))
+        is distinct from (p_decision, p_word)
+    then
+        raise exception 'idempotency-key-reused: the key belongs to another decision'
+            using errcode = '22B08';
+    end if;
+    return v_known.id is null;
+end;
+$function$;
+comment on function note_exception_decision(json,exceptions,text,text,text) is 'Keeps what a person said of an exception, once for each key of theirs; false where it is kept already, and what others have said since then counts. The exception is locked.';
 
 CREATE OR REPLACE FUNCTION public.note_gateway_answer(hasura_session json, p_gateway text, p_operations jsonb)
  RETURNS SETOF gateway_circuits
@@ -12204,7 +12221,7 @@ end;
 $function$;
 comment on function release_purchase_credits(uuid) is 'The refund failed: its credits are free again. Again, or where none are held: nothing happens.';
 
-CREATE OR REPLACE FUNCTION public.reopen_exception(hasura_session json, p_exception_id uuid, p_reason text)
+CREATE OR REPLACE FUNCTION public.reopen_exception(hasura_session json, p_exception_id uuid, p_reason text, p_key text)
  RETURNS SETOF exceptions
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -12214,23 +12231,22 @@ declare
     v_exception exceptions := lock_exception(hasura_session, p_exception_id);
 begin
     perform require_read_committed();
-    if v_exception.resolved_at is null then
+    if not note_exception_decision(hasura_session, v_exception, 'reopened', p_reason, p_key) then
         return next v_exception;
         return;
     end if;
-    if v_exception.resolved_by is null then
+    if v_exception.resolved_at is not null and v_exception.resolved_by is null then
         raise exception 'exception-resolved: settled by itself at %', v_exception.resolved_at
             using errcode = '22B30';
     end if;
+    return query
     update exceptions set resolved_at = null, resolved_by = null, resolution = null
     where id = p_exception_id
-    returning * into strict v_exception;
-    perform note_exception_decision(hasura_session, v_exception, 'reopened', p_reason);
-    return next v_exception;
+    returning *;
 end;
 $function$;
-comment on function reopen_exception(json,uuid,text) is 'Puts back on the list what a person took off. What is there already stays as it is.';
-grant execute on function reopen_exception(json,uuid,text) to munim_hasura;
+comment on function reopen_exception(json,uuid,text,text) is 'Puts back on the list what a person took off. What is there already stays as it is. The same key again: nothing more.';
+grant execute on function reopen_exception(json,uuid,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.repeated_autopay_mandate(p_customer customers, p_key text, p_requested_by text, p_amount bigint, p_currency text, p_day_of_month integer)
  RETURNS uuid
@@ -12720,7 +12736,7 @@ BEGIN ATOMIC
 END;
 comment on function resolve_exception(text,text,uuid) is 'Takes an object off the list: it was settled after all.';
 
-CREATE OR REPLACE FUNCTION public.resolve_exception_by_hand(hasura_session json, p_exception_id uuid, p_reason text)
+CREATE OR REPLACE FUNCTION public.resolve_exception_by_hand(hasura_session json, p_exception_id uuid, p_reason text, p_key text)
  RETURNS SETOF exceptions
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -12730,9 +12746,7 @@ declare
     v_exception exceptions := lock_exception(hasura_session, p_exception_id);
 begin
     perform require_read_committed();
-    if (v_exception.resolved_by, v_exception.resolution)
-        = (hasura_session ->> 'x-hasura-user-id', p_reason)
-    then
+    if not note_exception_decision(hasura_session, v_exception, 'resolved', p_reason, p_key) then
         return next v_exception;
         return;
     end if;
@@ -12747,19 +12761,18 @@ begin
             v_exception.class
             using errcode = '22B31';
     end if;
+    return query
     update exceptions
     set
         resolved_at = clock_now(),
         resolved_by = hasura_session ->> 'x-hasura-user-id',
         resolution = p_reason
     where id = p_exception_id
-    returning * into strict v_exception;
-    perform note_exception_decision(hasura_session, v_exception, 'resolved', p_reason);
-    return next v_exception;
+    returning *;
 end;
 $function$;
-comment on function resolve_exception_by_hand(json,uuid,text) is 'Takes an exception off the list by a person''s word. It moves no money and changes no other row. The same person with the same reason again: nothing more.';
-grant execute on function resolve_exception_by_hand(json,uuid,text) to munim_hasura;
+comment on function resolve_exception_by_hand(json,uuid,text,text) is 'Takes an exception off the list by a person''s word. It moves no money and changes no other row. The same key again: nothing more, whatever was said since then.';
+grant execute on function resolve_exception_by_hand(json,uuid,text,text) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.rest_of_order_postings(p_payment_attempt_id uuid)
  RETURNS ledger_posting[]

@@ -121,5 +121,5 @@ def resolve_by_hand(money: Money, class_: str) -> None:
     ).fetchall()
     words = {"x-hasura-user-id": "meera", "x-hasura-actor-role": "finance"}
     replace(money, session=money.session | words).call(
-        "resolve_exception_by_hand", exception_id=line["id"], reason="seen"
+        "resolve_exception_by_hand", exception_id=line["id"], reason="seen", key="seen"
     )

@@ -8,7 +8,7 @@ from uuid import UUID
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from app.money import MinorUnits
-from app.texts import plain_text
+from app.texts import KEY, plain_text
 
 KINDS = ("receipt", "refund", "return")
 RAILS = ("neft", "rtgs", "imps", "upi", "cheque", "cash")
@@ -103,10 +103,7 @@ class RecordTransferSchema(Schema):
     order_display_id = fields.String(load_default=None, allow_none=True, validate=DISPLAY_ID)
     refund_id = fields.UUID(load_default=None, allow_none=True)
     returned_id = fields.UUID(load_default=None, allow_none=True)
-    idempotency_key = fields.String(
-        required=True,
-        validate=validate.Regexp(r"^[\x20-\x7e]{1,255}\Z", error="Not 1 to 255 ASCII characters."),
-    )
+    idempotency_key = fields.String(required=True, validate=KEY)
 
     @validates_schema(skip_on_field_errors=True)
     def check_kind(self, data: dict[str, Any], **_: Any) -> None:

@@ -9,12 +9,11 @@ from uuid import UUID
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
-from app.texts import plain_text
+from app.texts import KEY, plain_text
 
 CREDITS = r"[0-9]{1,12}(\.[0-9]{1,4})?"
 RATE = r"[0-9]{1,12}(\.[0-9]{1,6})?"
 
-KEY = validate.Regexp(r"^[\x20-\x7e]{1,255}\Z", error="Not 1 to 255 ASCII characters.")
 TEXT = plain_text(500)
 
 

@@ -18,7 +18,10 @@ PEOPLE = frozenset({"finance", "owner", "operator"})
 def assign_exception(ctx: Context, assignment: Assignment) -> dict[str, Any]:
     """Say who looks into an exception, or that nobody does."""
     row: dict[str, Any] = ctx.hasura.one(
-        "AssignException", exceptionId=str(assignment.exception_id), userId=assignment.user_id
+        "AssignException",
+        exceptionId=str(assignment.exception_id),
+        userId=assignment.user_id,
+        key=assignment.idempotency_key,
     )
     return row
 
@@ -27,7 +30,10 @@ def assign_exception(ctx: Context, assignment: Assignment) -> dict[str, Any]:
 def resolve_exception(ctx: Context, decision: Decision) -> dict[str, Any]:
     """Take an exception off the list. Moves no money; what is still so is refused."""
     row: dict[str, Any] = ctx.hasura.one(
-        "ResolveException", exceptionId=str(decision.exception_id), reason=decision.reason
+        "ResolveException",
+        exceptionId=str(decision.exception_id),
+        reason=decision.reason,
+        key=decision.idempotency_key,
     )
     return row
 
@@ -36,6 +42,9 @@ def resolve_exception(ctx: Context, decision: Decision) -> dict[str, Any]:
 def reopen_exception(ctx: Context, decision: Decision) -> dict[str, Any]:
     """Put back on the list what a person took off."""
     row: dict[str, Any] = ctx.hasura.one(
-        "ReopenException", exceptionId=str(decision.exception_id), reason=decision.reason
+        "ReopenException",
+        exceptionId=str(decision.exception_id),
+        reason=decision.reason,
+        key=decision.idempotency_key,
     )
     return row

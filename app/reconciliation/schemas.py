@@ -6,7 +6,7 @@ from uuid import UUID
 
 from marshmallow import Schema, fields, post_load, validate
 
-from app.texts import USER_ID, plain_text
+from app.texts import KEY, USER_ID, plain_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,7 @@ class Assignment:
 
     exception_id: UUID
     user_id: str | None
+    idempotency_key: str
 
 
 class AssignmentSchema(Schema):
@@ -22,6 +23,7 @@ class AssignmentSchema(Schema):
 
     exception_id = fields.UUID(required=True)
     user_id = fields.String(load_default=None, allow_none=True, validate=USER_ID)
+    idempotency_key = fields.String(required=True, validate=KEY)
 
     @post_load
     def build(self, data: dict[str, Any], **_: Any) -> Assignment:
@@ -34,6 +36,7 @@ class Decision:
 
     exception_id: UUID
     reason: str
+    idempotency_key: str
 
 
 class DecisionSchema(Schema):
@@ -43,6 +46,7 @@ class DecisionSchema(Schema):
     reason = fields.String(
         required=True, validate=[plain_text(1000), validate.Regexp(r"\s*\S", error="Empty.")]
     )
+    idempotency_key = fields.String(required=True, validate=KEY)
 
     @post_load
     def build(self, data: dict[str, Any], **_: Any) -> Decision:

@@ -8,7 +8,7 @@ from uuid import UUID
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from app.money import MinorUnits
-from app.texts import plain_text
+from app.texts import KEY, plain_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,7 @@ class RefundSchema(Schema):
     )
     reason = fields.String(required=True, validate=validate.Regexp(r"^[a-z]+(_[a-z]+)*\Z"))
     note = fields.String(load_default=None, allow_none=True, validate=plain_text(1000))
-    idempotency_key = fields.String(
-        required=True,
-        validate=validate.Regexp(r"^[\x20-\x7e]{1,255}\Z", error="Not 1 to 255 ASCII characters."),
-    )
+    idempotency_key = fields.String(required=True, validate=KEY)
 
     @validates_schema(skip_on_field_errors=True)
     def check_type(self, data: dict[str, Any], **_: Any) -> None:

@@ -4,8 +4,6 @@ from app.context import Context
 from app.endpoints import cron
 from app.graphql import has_time
 
-STEPS = ("ForgetGatewayMessages", "ForgetDeliveries")
-
 
 @cron
 def forget_messages(ctx: Context) -> dict[str, int]:
@@ -13,10 +11,9 @@ def forget_messages(ctx: Context) -> dict[str, int]:
 
     Answers the steps that were made; the next tick goes on. 0 days: nothing is forgotten.
     """
-    steps = 0
-    if not ctx.settings.message_days:
-        return {"steps": steps}
-    for step in STEPS:
-        while has_time() and ctx.hasura.run(step, days=ctx.settings.message_days):
-            steps += 1
+    steps, days = 0, ctx.settings.message_days
+    while days and has_time() and ctx.hasura.run("ForgetGatewayMessages", days=days):
+        steps += 1
+    while days and has_time() and ctx.hasura.run("ForgetDeliveries", days=days):
+        steps += 1
     return {"steps": steps}

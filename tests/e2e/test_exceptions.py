@@ -16,21 +16,21 @@ where user_id = %s limit 1
 returning id::text
 """
 ASSIGN = """
-mutation ($id: uuid!, $to: String) {
-  assignException(exception_id: $id, user_id: $to) { assigned_to }
+mutation ($id: uuid!, $to: String, $key: String!) {
+  assignException(exception_id: $id, user_id: $to, idempotency_key: $key) { assigned_to }
 }
 """
 RESOLVE = """
-mutation ($id: uuid!, $reason: String!) {
-  resolveException(exception_id: $id, reason: $reason) {
+mutation ($id: uuid!, $reason: String!, $key: String!) {
+  resolveException(exception_id: $id, reason: $reason, idempotency_key: $key) {
     class resolved_by resolution
     exception { decisions(order_by: { decided_at: asc }) { decision assigned_to decided_by } }
   }
 }
 """
 REOPEN = """
-mutation ($id: uuid!, $reason: String!) {
-  reopenException(exception_id: $id, reason: $reason) { resolved_at }
+mutation ($id: uuid!, $reason: String!, $key: String!) {
+  reopenException(exception_id: $id, reason: $reason, idempotency_key: $key) { resolved_at }
 }
 """
 
@@ -47,10 +47,10 @@ def code(answer: dict[str, Any]) -> str:
 
 def test_finance_takes_a_line_off_and_an_owner_puts_it_back(product: World) -> None:
     line = listed(product, "order-mismatch", "order_event")
-    assigned = product.graphql(ASSIGN, UMESH, id=line, to=TARUN.id)
+    assigned = product.graphql(ASSIGN, UMESH, key=str(uuid4()), id=line, to=TARUN.id)
     assert assigned["data"]["assignException"] == {"assigned_to": TARUN.id}
 
-    answer = product.graphql(RESOLVE, TARUN, id=line, reason="split in two")
+    answer = product.graphql(RESOLVE, TARUN, key=str(uuid4()), id=line, reason="split in two")
     assert answer["data"]["resolveException"] == {
         "class": "order-mismatch",
         "resolved_by": TARUN.id,
@@ -66,16 +66,19 @@ def test_finance_takes_a_line_off_and_an_owner_puts_it_back(product: World) -> N
             ]
         },
     }
-    assert code(product.graphql(RESOLVE, UMESH, id=line, reason="mine")) == "exception-resolved"
-    reopened = product.graphql(REOPEN, UMESH, id=line, reason="it was not")
+    assert (
+        code(product.graphql(RESOLVE, UMESH, key=str(uuid4()), id=line, reason="mine"))
+        == "exception-resolved"
+    )
+    reopened = product.graphql(REOPEN, UMESH, key=str(uuid4()), id=line, reason="it was not")
     assert reopened["data"]["reopenException"] == {"resolved_at": None}
-    product.graphql(RESOLVE, TARUN, id=line, reason="it was")
+    product.graphql(RESOLVE, TARUN, key=str(uuid4()), id=line, reason="it was")
 
 
 def test_what_is_still_so_is_refused(product: World) -> None:
     line = listed(product, "refund-unresolved", "refund")
     try:
-        refused = product.graphql(RESOLVE, TARUN, id=line, reason="gone")
+        refused = product.graphql(RESOLVE, TARUN, key=str(uuid4()), id=line, reason="gone")
         assert code(refused) == "exception-stands"
     finally:
         product.sql("delete from exceptions where id = %s returning id", line)
@@ -85,10 +88,13 @@ def test_what_is_still_so_is_refused(product: World) -> None:
 def test_a_reason_is_a_text(product: World, reason: str) -> None:
     some_id = str(uuid4())
 
-    assert code(product.graphql(RESOLVE, TARUN, id=some_id, reason=reason)) == "invalid-input"
+    assert (
+        code(product.graphql(RESOLVE, TARUN, key=str(uuid4()), id=some_id, reason=reason))
+        == "invalid-input"
+    )
 
 
 def test_a_customer_has_no_list(product: World) -> None:
-    answer = product.graphql(RESOLVE, ASHA, id=str(uuid4()), reason="mine")
+    answer = product.graphql(RESOLVE, ASHA, key=str(uuid4()), id=str(uuid4()), reason="mine")
 
     assert "resolveException" in answer["errors"][0]["message"]

@@ -22,6 +22,7 @@ from psycopg.rows import dict_row
 
 Asked = dict[str, Any]
 THREADS = 16
+ANOTHER = "6f1e9a3e-5a55-4a5a-9a55-000000000007"
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,44 @@ def _transfer(desk: Desk, tenant: Tenant) -> Asked:
     }
 
 
+def _listed(desk: Desk, tenant: Tenant) -> str:
+    """List something; and another thing for whoever else comes, as a line has one end."""
+    staffed(desk.db, tenant).member(desk.session["x-hasura-user-id"], "finance")
+    mine, theirs = (_line(desk, tenant) for _ in range(2))
+    desk.db.execute(
+        "update exceptions set id = %(id)s where id = %(theirs)s"
+        " and not exists (select from exceptions where id = %(id)s)",
+        {"id": ANOTHER, "theirs": theirs},
+    )
+    return mine
+
+
+def _line(desk: Desk, tenant: Tenant) -> str:
+    about = str(uuid4())
+    desk.db.execute(
+        "select record_exception(%s, false, 'order-mismatch', 'order_event', %s, 1, 'USD', 'said')",
+        [tenant.organization_id, about],
+    )
+    row = desk.db.execute("select id from exceptions where object_id = %s", [about]).fetchone()
+    assert row is not None
+    return str(row["id"])
+
+
+def _resolve(desk: Desk, tenant: Tenant) -> Asked:
+    return {"exception_id": _listed(desk, tenant), "reason": "seen"}
+
+
+def _reopen(desk: Desk, tenant: Tenant) -> Asked:
+    asked = _resolve(desk, tenant)
+    finance = desk.acting(actor_role="finance")
+    finance.call("resolve_exception_by_hand", **asked, key="resolved")
+    return asked | {"reason": "not so"}
+
+
+def _assign(desk: Desk, tenant: Tenant) -> Asked:
+    return {"exception_id": _listed(desk, tenant), "user_id": "meera"}
+
+
 def _colleague(desk: Desk, _: Tenant) -> Desk:
     return desk.acting(user_id=str(uuid4()))
 
@@ -148,6 +187,21 @@ DOORS = {
         *("bank_transfers", _transfer, {"amount": 245001}, "finance"),
         others=(_member,),
         theirs={"reference": "AXISCN1153863728"},
+    ),
+    "resolve_exception_by_hand": Door(
+        *("exception_decisions", _resolve, {"reason": "not seen"}, "finance"),
+        others=(_member,),
+        theirs={"exception_id": ANOTHER},
+    ),
+    "reopen_exception": Door(
+        *("exception_decisions", _reopen, {"reason": "just so"}, "finance"),
+        others=(_member,),
+        theirs={"exception_id": ANOTHER},
+    ),
+    "assign_exception": Door(
+        *("exception_decisions", _assign, {"user_id": "omkar"}, "finance"),
+        others=(_member,),
+        theirs={"exception_id": ANOTHER},
     ),
     "open_autopay_setup": Door(
         "autopay_mandates", _setup, {"day_of_month": 30}, others=(_new_login,)

@@ -24,6 +24,7 @@ LATER = "only a day after a refund has succeeded: tests/refunds/test_sending"
 FOLLOWED = "only for a refund made at the gateway, later: tests/refunds/test_searches"
 AT_THE_DOOR = "counts what is refused, once a minute: tests/payments/test_refused_messages"
 WATCHER = "reads a view a call, and moves no money: tests/reconciliation/test_invariants"
+FORGETS = "forgets what nobody needs, and moves no money: tests/retention"
 WATCHES = (
     ("check_invariants", "BeginInvariantChecks"),
     ("_read", "ReadInvariant"),
@@ -32,6 +33,8 @@ WATCHES = (
 )
 ELSEWHERE = {
     **{sites.Site("reconciliation/crons.py", *watch): WATCHER for watch in WATCHES},
+    sites.Site("retention/crons.py", "forget_messages", "ForgetGatewayMessages"): FORGETS,
+    sites.Site("retention/crons.py", "forget_messages", "ForgetDeliveries"): FORGETS,
     sites.Site("autopay/charging.py", "give_back", "ReleaseAutopayCharges"): OUT_OF_TIME,
     sites.Site("inbox.py", "receive_together", "ReceiveGatewayEvents"): SEVERAL,
     sites.Site("endpoints.py", "_write_refusals", "NoteRefusedMessages"): AT_THE_DOOR,

@@ -45,18 +45,22 @@ class Listed(Counter):
         assert row is not None
         return row
 
-    def resolve(self, line: dict[str, Any], user: str = "meera", reason: str = REASON) -> Any:
+    def resolve(
+        self, line: dict[str, Any], user: str = "meera", reason: str = REASON, key: str = "off"
+    ) -> Any:
         (row,) = self.by(user).call(
-            "resolve_exception_by_hand", exception_id=line["id"], reason=reason
+            "resolve_exception_by_hand", exception_id=line["id"], reason=reason, key=key
         )
         return row
 
     def reopen(self, line: dict[str, Any], user: str = "chandan", reason: str = "no") -> Any:
-        (row,) = self.by(user).call("reopen_exception", exception_id=line["id"], reason=reason)
+        asked = {"exception_id": line["id"], "reason": reason, "key": "on"}
+        (row,) = self.by(user).call("reopen_exception", **asked)
         return row
 
     def assign(self, line: dict[str, Any], to: str | None, user: str = "omkar") -> Any:
-        (row,) = self.by(user).call("assign_exception", exception_id=line["id"], user_id=to)
+        asked = {"exception_id": line["id"], "user_id": to, "key": f"to {to}"}
+        (row,) = self.by(user).call("assign_exception", **asked)
         return row
 
     def decisions(self) -> list[tuple[Any, ...]]:
@@ -94,7 +98,7 @@ def test_another_persons_word_comes_too_late(office: Listed) -> None:
     office.resolve(line)
 
     assert office.refused("resolve", line, "chandan") == "exception-resolved"
-    assert office.refused("resolve", line, "meera", "for another reason") == "exception-resolved"
+    assert office.refused("resolve", line, "meera", key="again") == "exception-resolved"
     assert len(office.decisions()) == 1
 
 
@@ -106,7 +110,8 @@ def test_what_was_resolved_is_put_back_and_resolved_again(db: Connection, office
     assert office.reopen(line) == row
     assert office.decisions()[0] == ("reopened", None, "no", "chandan")
 
-    office.resolve(line, "omkar")
+    assert office.resolve(line)["resolved_at"] is None  # said before it was put back
+    assert office.resolve(line, key="after all")["resolved_by"] == "meera"
     assert len(office.decisions()) == 3
     assert broken_invariants(db) == {}
 
@@ -168,7 +173,7 @@ def test_another_role_of_the_session_decides_nothing(office: Listed, role: str |
 
     with pytest.raises(psycopg.Error, match="forbidden: "):
         office.by("meera", actor_role=role).call(
-            "resolve_exception_by_hand", exception_id=line["id"], reason=REASON
+            "resolve_exception_by_hand", exception_id=line["id"], reason=REASON, key="off"
         )
 
 
@@ -178,13 +183,13 @@ def test_another_organisation_and_another_mode_see_no_line(db: Connection, offic
     assert office_of(db, settle(db)).refused("resolve", line) == "not-found"
     with pytest.raises(psycopg.Error, match="not-found: "):
         office.by("meera", livemode="true").call(
-            "resolve_exception_by_hand", exception_id=line["id"], reason=REASON
+            "resolve_exception_by_hand", exception_id=line["id"], reason=REASON, key="off"
         )
 
 
 def test_what_is_nobodys_is_the_operators(db: Connection, office: Listed) -> None:
     line = office.say("unmatched-payment", of=None, object_type="gateway_event")
-    asked = {"exception_id": line["id"], "reason": REASON}
+    asked = {"exception_id": line["id"], "reason": REASON, "key": "off"}
     operator = {"actor_role": "operator", "user_id": "olga"}
 
     assert office.refused("resolve", line) == "not-found"
@@ -192,7 +197,9 @@ def test_what_is_nobodys_is_the_operators(db: Connection, office: Listed) -> Non
         with pytest.raises(psycopg.Error, match="not-found: "), db.transaction():
             office.acting(**session).call("resolve_exception_by_hand", **asked)
     platform = office.acting(**operator, organization_id=None)
-    (taken,) = platform.call("assign_exception", exception_id=line["id"], user_id="olga")
+    (taken,) = platform.call(
+        "assign_exception", exception_id=line["id"], user_id="olga", key="mine"
+    )
     assert taken["assigned_to"] == "olga"
     (row,) = platform.call("resolve_exception_by_hand", **asked)
     assert row["resolved_by"] == "olga"
@@ -204,8 +211,12 @@ def test_an_operator_gives_a_line_to_nobody_else_but_its_organisation(office: Li
     platform = office.acting(actor_role="operator", user_id="olga", organization_id=None)
 
     with pytest.raises(psycopg.Error, match="not-found: "), office.db.transaction():
-        platform.call("assign_exception", exception_id=line["id"], user_id="another operator")
-    (row,) = platform.call("assign_exception", exception_id=line["id"], user_id="meera")
+        platform.call(
+            "assign_exception", exception_id=line["id"], user_id="another operator", key="theirs"
+        )
+    (row,) = platform.call(
+        "assign_exception", exception_id=line["id"], user_id="meera", key="theirs"
+    )
     assert row["assigned_to"] == "meera"
 
 
@@ -214,7 +225,7 @@ def test_an_operator_has_a_name(office: Listed) -> None:
 
     with pytest.raises(psycopg.Error, match="forbidden: "):
         office.acting(actor_role="operator").call(
-            "resolve_exception_by_hand", exception_id=line["id"], reason=REASON
+            "resolve_exception_by_hand", exception_id=line["id"], reason=REASON, key="off"
         )
 
 

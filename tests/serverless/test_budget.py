@@ -293,7 +293,7 @@ CRONS = sorted(each.name for each in discover(app) if each.door == "cron")
 
 @pytest.fixture(scope="module")
 def service() -> FlaskClient:
-    return create_app(ENVIRON).test_client()
+    return create_app(ENVIRON | {"MESSAGE_DAYS": "180"}).test_client()
 
 
 @pytest.mark.thorough

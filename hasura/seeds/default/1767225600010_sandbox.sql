@@ -78,9 +78,15 @@ values
 ('00000000-0000-4000-8000-000000000003', false, 'payu', 'INR', 3)
 on conflict do nothing;
 
--- Two people of UberTruck's, for what takes two.
+-- Who decides about exceptions; of UberTruck's two people, for what takes two.
 insert into organization_members (user_id, organization_id, role, set_by)
 values
+(
+    '00000000-0000-4000-8000-000000000104',
+    '00000000-0000-4000-8000-000000000001',
+    'finance',
+    'service'
+),
 (
     '00000000-0000-4000-8000-000000000108',
     '00000000-0000-4000-8000-000000000003',

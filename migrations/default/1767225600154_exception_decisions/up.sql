@@ -6,7 +6,10 @@ create table exception_decisions (
     assigned_to text,
     reason text,
     decided_by text not null,
+    idempotency_key text not null,
     decided_at timestamptz not null default clock_now(),
+    constraint exception_decision_key_is_used_once
+    unique (exception_id, decided_by, idempotency_key),
     constraint exception_decision_is_known check (decision in ('assigned', 'resolved', 'reopened')),
     constraint exception_decision_has_a_reason check (
         (decision = 'assigned') = (reason is null) and (assigned_to is null or reason is null)
@@ -73,21 +76,42 @@ comment on function lock_exception is
 'platform''s operator.';
 
 create function note_exception_decision(
-    p_session json, p_exception exceptions, p_decision text, p_reason text default null
-) returns void
-language sql volatile
-begin atomic
-insert into exception_decisions (exception_id, decision, assigned_to, reason, decided_by)
-values (
-    (p_exception).id, p_decision,
-    case when p_decision = 'assigned' then (p_exception).assigned_to end, p_reason,
-    p_session ->> 'x-hasura-user-id'
-);
+    p_session json, p_exception exceptions, p_decision text, p_word text, p_key text
+) returns boolean
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_user_id constant text := p_session ->> 'x-hasura-user-id';
+    v_known exception_decisions;
+begin
+    select * into v_known
+    from exception_decisions
+    where exception_id = p_exception.id and decided_by = v_user_id and idempotency_key = p_key;
+    if v_known.id is null then
+        insert into exception_decisions (
+            exception_id, decision, assigned_to, reason, decided_by, idempotency_key
+        )
+        values (
+            p_exception.id, p_decision, case when p_decision = 'assigned' then p_word end,
+            case when p_decision <> 'assigned' then p_word end, v_user_id, p_key
+        );
+    elsif (v_known.decision, coalesce(v_known.assigned_to, v_known.reason))
+        is distinct from (p_decision, p_word)
+    then
+        raise exception 'idempotency-key-reused: the key belongs to another decision'
+            using errcode = '22B08';
+    end if;
+    return v_known.id is null;
 end;
-comment on function note_exception_decision is 'Keeps what a person said of an exception.';
+$$;
+comment on function note_exception_decision is
+'Keeps what a person said of an exception, once for each key of theirs; false where it is kept already, and what '
+'others have said since then counts. The exception is locked.';
 
-create function assign_exception(hasura_session json, p_exception_id uuid, p_user_id text)
-returns setof exceptions
+create function assign_exception(
+    hasura_session json, p_exception_id uuid, p_user_id text, p_key text
+) returns setof exceptions
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
@@ -95,10 +119,6 @@ declare
     v_exception exceptions := lock_exception(hasura_session, p_exception_id);
 begin
     perform require_read_committed();
-    if v_exception.assigned_to is not distinct from p_user_id then
-        return next v_exception;
-        return;
-    end if;
     if not (
         p_user_id is null
         or is_member(v_exception.organization_id, p_user_id, array['finance', 'owner'])
@@ -110,19 +130,20 @@ begin
         raise exception 'not-found: % is no finance and no owner of this organisation', p_user_id
             using errcode = '22B04';
     end if;
-    update exceptions set assigned_to = p_user_id where id = p_exception_id
-    returning * into strict v_exception;
-    perform note_exception_decision(hasura_session, v_exception, 'assigned');
+    if note_exception_decision(hasura_session, v_exception, 'assigned', p_user_id, p_key) then
+        update exceptions set assigned_to = p_user_id where id = p_exception_id
+        returning * into strict v_exception;
+    end if;
     return next v_exception;
 end;
 $$;
 comment on function assign_exception is
-'Says who looks into an exception, or with null that nobody does; an operator takes it themselves. The same '
+'Says who looks into an exception, or with null that nobody does; an operator takes it themselves. The same key '
 'again: nothing more.';
 grant execute on function assign_exception to munim_hasura;
 
 create function resolve_exception_by_hand(
-    hasura_session json, p_exception_id uuid, p_reason text
+    hasura_session json, p_exception_id uuid, p_reason text, p_key text
 ) returns setof exceptions
 language plpgsql volatile security definer
 set search_path = public, pg_temp
@@ -131,9 +152,7 @@ declare
     v_exception exceptions := lock_exception(hasura_session, p_exception_id);
 begin
     perform require_read_committed();
-    if (v_exception.resolved_by, v_exception.resolution)
-        = (hasura_session ->> 'x-hasura-user-id', p_reason)
-    then
+    if not note_exception_decision(hasura_session, v_exception, 'resolved', p_reason, p_key) then
         return next v_exception;
         return;
     end if;
@@ -148,24 +167,24 @@ begin
             v_exception.class
             using errcode = '22B31';
     end if;
+    return query
     update exceptions
     set
         resolved_at = clock_now(),
         resolved_by = hasura_session ->> 'x-hasura-user-id',
         resolution = p_reason
     where id = p_exception_id
-    returning * into strict v_exception;
-    perform note_exception_decision(hasura_session, v_exception, 'resolved', p_reason);
-    return next v_exception;
+    returning *;
 end;
 $$;
 comment on function resolve_exception_by_hand is
-'Takes an exception off the list by a person''s word. It moves no money and changes no other row. The same person '
-'with the same reason again: nothing more.';
+'Takes an exception off the list by a person''s word. It moves no money and changes no other row. The same key '
+'again: nothing more, whatever was said since then.';
 grant execute on function resolve_exception_by_hand to munim_hasura;
 
-create function reopen_exception(hasura_session json, p_exception_id uuid, p_reason text)
-returns setof exceptions
+create function reopen_exception(
+    hasura_session json, p_exception_id uuid, p_reason text, p_key text
+) returns setof exceptions
 language plpgsql volatile security definer
 set search_path = public, pg_temp
 as $$
@@ -173,23 +192,23 @@ declare
     v_exception exceptions := lock_exception(hasura_session, p_exception_id);
 begin
     perform require_read_committed();
-    if v_exception.resolved_at is null then
+    if not note_exception_decision(hasura_session, v_exception, 'reopened', p_reason, p_key) then
         return next v_exception;
         return;
     end if;
-    if v_exception.resolved_by is null then
+    if v_exception.resolved_at is not null and v_exception.resolved_by is null then
         raise exception 'exception-resolved: settled by itself at %', v_exception.resolved_at
             using errcode = '22B30';
     end if;
+    return query
     update exceptions set resolved_at = null, resolved_by = null, resolution = null
     where id = p_exception_id
-    returning * into strict v_exception;
-    perform note_exception_decision(hasura_session, v_exception, 'reopened', p_reason);
-    return next v_exception;
+    returning *;
 end;
 $$;
 comment on function reopen_exception is
-'Puts back on the list what a person took off. What is there already stays as it is.';
+'Puts back on the list what a person took off. What is there already stays as it is. The same key again: nothing '
+'more.';
 grant execute on function reopen_exception to munim_hasura;
 
 -- What must hold ----------------------------------------------------------------------------------
