@@ -73,13 +73,22 @@ def test_the_other_mode_is_not_ours(db: Connection, money: Money) -> None:
 def test_it_goes_on_where_it_was(db: Connection, money: Money) -> None:
     first = [said(db, days_ago=200 - hour / 24) for hour in range(3)]
     assert forget(money) == 3
-    later = said(db, days_ago=181)
+    later = said(db)
+    db.execute("update clock set skew_seconds = skew_seconds + 181 * 86400")
     assert forget(money) == 1
     assert forget(money) == 0
 
     assert [words_of(db, each) for each in (*first, later)] == [{}] * 4
     mark = db.execute("select forgotten_until < clock_now() as past from retention_marks")
     assert mark.fetchall() == [{"past": True}]
+
+
+def test_years_of_silence_are_one_step(db: Connection, money: Money) -> None:
+    said(db, days_ago=2000)
+    last = said(db, days_ago=181)
+
+    assert forget(money) == 2
+    assert words_of(db, last) == {}
 
 
 def test_a_message_that_is_forgotten_is_still_known(

@@ -18,40 +18,45 @@ declare
     v_livemode constant boolean := (hasura_session ->> 'x-hasura-livemode')::boolean;
     v_end constant timestamptz := clock_now() - make_interval(days => p_days);
     v_mark retention_marks;
-    v_from timestamptz;
     v_until timestamptz;
+    v_ids uuid[] := '{}';
 begin
     perform require_service(hasura_session);
     perform require_read_committed();
-    insert into retention_marks (kind, livemode, forgotten_until)
-    values (v_kind, v_livemode, '-infinity')
-    on conflict (kind, livemode) do nothing;
+    if not exists (select from retention_marks where kind = v_kind and livemode = v_livemode) then
+        insert into retention_marks (kind, livemode, forgotten_until)
+        select v_kind, v_livemode, coalesce(min(created_at), v_end)
+        from gateway_events
+        where livemode = v_livemode
+        on conflict (kind, livemode) do nothing;
+    end if;
     select * into strict v_mark
     from retention_marks
     where kind = v_kind and livemode = v_livemode
     for no key update;
-    select min(created_at) into v_from
-    from gateway_events
-    where created_at >= v_mark.forgotten_until and created_at < v_end and livemode = v_livemode;
-    if v_from is null then
-        return;
-    end if;
 
-    v_until := least(v_from + interval '1 hour', v_end);
-    -- What a person is still to look at stays whole; so does what is not applied yet.
-    update gateway_events set payload = '{}'
-    where id = any(array(
-        select id
-        from gateway_events
-        where created_at >= v_from and created_at < v_until
-            and livemode = v_livemode and status in ('applied', 'ignored') and payload <> '{}'
-        order by id
-        for no key update
-    ));
-    return query
+    -- Hour by hour, past those in which there is nothing: whoever looks at all of them reads all.
+    v_until := v_mark.forgotten_until;
+    while v_until < v_end and cardinality(v_ids) = 0 loop
+        v_mark.forgotten_until := v_until;
+        v_until := least(v_until + interval '1 hour', v_end);
+        -- What a person is still to look at stays whole; so does what is not applied yet.
+        v_ids := array(
+            select id
+            from gateway_events
+            where created_at >= v_mark.forgotten_until and created_at < v_until
+                and livemode = v_livemode and status in ('applied', 'ignored') and payload <> '{}'
+            order by id
+            for no key update
+        );
+    end loop;
+    update gateway_events set payload = '{}' where id = any(v_ids);
     update retention_marks set forgotten_until = v_until
-    where kind = v_kind and livemode = v_livemode
-    returning *;
+    where kind = v_kind and livemode = v_livemode and forgotten_until < v_until
+    returning * into v_mark;
+    if cardinality(v_ids) > 0 then
+        return next v_mark;
+    end if;
 end;
 $$;
 comment on function forget_gateway_messages is
