@@ -235,7 +235,7 @@ def test_a_question_about_a_payment_that_is_lost_takes_its_money(world: Cashfree
     order, _, payment = paid(world)
     made = world.stage.control(f"/orders/{order.id}/dispute", {"type": "RETRIEVAL"})
     world.stage.control(f"/disputes/{made['dispute_id']}/decide", {"outcome": "accepted"})
-    world.stage.control("/settle")
+    world.settle()
 
     told = [one for one in notices(world) if one.subject is Subject.DISPUTE]  # in any order
     assert sorted(one.outcome for one in told) == [Outcome.LOST, Outcome.UNKNOWN]
