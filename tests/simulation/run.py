@@ -7,7 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from simulation.wave import LENGTH, Wave
 from sandbox.signals import STOPPING
 
 TOLD_EVERY_SECONDS = 2.0
+LOOKS_UP_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +150,14 @@ def work(task: Task, queue: Any) -> None:
     """Play a task in a process of its own, which hears what stops the command as well.
 
     It is played beside the thread that hears: there uvloop makes room for signals at every call.
+    That thread looks up by itself. Of two signals at once, as a Ctrl-C and the command's own, the
+    other thread may take both, and only this one acts on them: it would sleep on.
     """
     run = Run(task, queue.put)
     for number in STOPPING:
         signal.signal(number, run.stop)
     with ThreadPoolExecutor(1) as beside:
-        beside.submit(run.play).result()
+        played = beside.submit(run.play)
+        while not wait([played], LOOKS_UP_SECONDS).done:
+            continue
+        played.result()
