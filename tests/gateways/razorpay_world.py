@@ -112,8 +112,8 @@ class World:
         self.stage.control(path, {"outcome": str(outcome)})
 
     def refund_there(self, payment: Finding, amount: int) -> None:
-        """Ask for it as Razorpay's dashboard does, which writes no note of ours."""
-        self.adapter.http.send(f"/payments/{payment.gateway_payment_id}/refund", {"amount": amount})
+        path = f"/payments/{payment.gateway_payment_id}/refund"
+        assert "id" in self.stage.control(path, {"amount": amount})
 
     def settle(self) -> None:
         """Settle at noon of India's, for a day there is not always the same as in UTC."""

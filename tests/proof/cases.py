@@ -322,4 +322,8 @@ class Case:
             " and id not in (select object_id from exceptions)",
             self.started,
         )
-        return left + [f"refund {row['id']} is {row['status']} for ever" for row in rows]
+        left += [f"refund {row['id']} is {row['status']} for ever" for row in rows]
+        if not self.flow.refunded_there:
+            return left
+        query = "select payment_attempt_id as id from refund_searches where due_at is not null"
+        return left + [f"refunds of {row['id']} are still searched for" for row in self.sql(query)]

@@ -88,6 +88,18 @@ def all_is_back(at: At, case: Case) -> list[str]:
     return complaints
 
 
+def all_is_back_by_two_ways(case: Case) -> list[str]:
+    """What the shop sent back by itself and what the system sends come to all, and no more."""
+    rows, taken = refunds_of(case), sum(one["amount"] for one in case.charges())
+    back = sum(one.amount for one in case.sent_back() if one.is_done)
+    going = sum(row["amount"] for row in rows if row["status"] not in ("failed", "canceled"))
+    booked = sum(row["amount"] for row in rows if row["status"] == "succeeded")
+    fine = max(back, going) <= taken
+    if JANITOR in case.powers:
+        fine = fine and (back, booked) == (taken, taken)
+    return [] if fine else [f"of {taken} the gateway sent back {back}, the books say {rows}"]
+
+
 def refunds_of(case: Case) -> list[dict[str, Any]]:
     return case.sql(
         "select id::text, status, amount::int from refunds where payment_intent_id = %s",

@@ -38,6 +38,7 @@ from proof.deeds import (
 )
 from proof.outcomes import (
     all_is_back,
+    all_is_back_by_two_ways,
     is_back_there,
     is_disputed,
     is_lost,
@@ -283,6 +284,28 @@ def refunded(at: At) -> Flow:
     )
 
 
+def refunded_here_and_there(at: At) -> Flow:
+    """An order is off, and before all of it goes back its shop sends a part back by itself.
+
+    So the gateway refuses all, as it has not so much left, and the rest is to go back.
+    """
+    return Flow(
+        f"an order called off of which {at.gateway} sends a part back past us",
+        (
+            *paid(at),
+            Step("order.cancelled", partial(call_off, at.shop), ready=is_paid),
+            Step("a refund there", partial(refund_there, at), by="payer", ready=is_taken),
+            Step("check_refunds", partial(tick, "check_refunds"), by="cron"),
+        ),
+        all_is_back_by_two_ways,
+        crons=REFUND_CRONS,
+        alone=True,
+        gateways=(at.gateway,),
+        told_only=not at.lists_refunds,
+        refunded_there=True,
+    )
+
+
 def refund_failed(at: At) -> Flow:
     return Flow(
         f"a refund that comes to nothing at {at.gateway}",
@@ -368,6 +391,7 @@ FAMILIES: tuple[tuple[Callable[[At], Flow], Callable[[At], object]], ...] = (
     (declined_first, lambda _: True),
     (left_alone, lambda _: True),
     (refunded, lambda _: True),
+    (refunded_here_and_there, lambda _: True),
     (refund_failed, lambda _: True),
     (disputed, lambda _: True),
     (refunded_there, lambda at: not at.lists_refunds),

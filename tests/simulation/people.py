@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,9 +17,7 @@ from gateways.world import Payer, Refunds, World
 from simulation.dice import GATEWAYS, HOUR, MINUTE, Plan
 from simulation.houses import Browser, Server, Street, turned_away
 from simulation.town import CURRENCIES, PAYERS, Town, said
-from stripe import StripeError
 
-from app.errors import AppError
 from app.gateways import Checkout, Finding, Outcome, Subject
 from app.pages import charge
 from sandbox import tokens
@@ -217,7 +214,7 @@ class People:
         """Send money back in the gateway's dashboard; what is not there it refuses."""
         if paid := self._captured(plan, gateway):
             amount = plan.amount * (plan.sends_back_there or 0) // 100
-            with turned_away(), suppress(AppError, StripeError):
+            with turned_away():
                 self.worlds[gateway].refund_there(paid, amount)
                 self.counts["refunds in a dashboard"] += 1
 

@@ -44,6 +44,7 @@ class Control:
             "/orders/{id}/pay": self.pay,
             "/orders/{id}/return": self.come_back,
             "/payments/{id}/authorize": self.authorize,
+            "/payments/{id}/refund": self.refund,
             "/payments/{id}/refunds": self.plan_refunds,
             "/payments/{id}/dispute": self.dispute,
             "/refunds/{id}/decide": self.decide_refund,
@@ -107,6 +108,12 @@ class Control:
             raise WrongError(f"this payment is {payment['status']}", 409)
         self.razorpay.payments.authorize(payment, again=order.get("again") is True)
         return shown(payment)
+
+    def refund(self, identifier: str, order: Order) -> Document:
+        """Refund in Razorpay's dashboard, past the merchant's service: an `amount`, or all."""
+        payment = self._get("payment", identifier)
+        given = {"amount": order["amount"]} if order.get("amount") else {}
+        return shown(self.razorpay.refunds.make(payment, given))
 
     def plan_refunds(self, identifier: str, order: Order) -> Document:
         """Say how refunds of a payment go from now on."""

@@ -58,13 +58,16 @@ class Refunds:
         receipt = read_receipt(params)
         if receipt and every(self.books, KIND, receipt=receipt):
             raise receipt_in_use()
+        if params.get("speed", "normal") not in {"normal", "optimum"}:
+            raise RefusalError("The speed format is invalid.", field="speed")
+        return shown(self.make(payment, params))
+
+    def make(self, payment: Document, params: dict[str, Any]) -> Document:
+        """Send so much of a payment back, or all of it. Raises RefusalError."""
         left = payment["amount"] - payment["amount_refunded"]
         amount = _checked(payment, read_amount(params, left), left)
-        speed = params.get("speed", "normal")
-        if speed not in {"normal", "optimum"}:
-            raise RefusalError("The speed format is invalid.", field="speed")
         refund = self._make(payment, amount, params)
-        refund |= {"speed_requested": speed, "speed_processed": "normal"}
+        refund |= {"speed_requested": params.get("speed", "normal"), "speed_processed": "normal"}
         status, then = PLANS[payment["_refunds"]]
         refund |= {"status": status, "_then": then}
         self.books.insert(KIND, refund)
@@ -74,7 +77,7 @@ class Refunds:
         if status == "processed":
             self._tell("refund.processed", refund)
         self._wait(refund, DECIDED_AFTER if then else ARN_AFTER)
-        return shown(refund)
+        return refund
 
     def _make(self, payment: Document, amount: int, params: dict[str, Any]) -> Document:
         now = self.books.store.now()
