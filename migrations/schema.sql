@@ -1863,6 +1863,17 @@ create view invariant_people_answer_for_what_they_resolved as
 comment on view invariant_people_answer_for_what_they_resolved is 'What a person took off the list is told in exception_decisions, and was a person''s to take off.';
 grant select on invariant_people_answer_for_what_they_resolved to munim_hasura;
 
+create view invariant_people_are_assigned_by_people as
+ SELECT id AS exception_id,
+    class,
+    assigned_to
+   FROM exceptions
+  WHERE assigned_to IS NOT NULL AND NOT (EXISTS ( SELECT
+           FROM exception_decisions
+          WHERE exception_decisions.exception_id = id AND exception_decisions.assigned_to = assigned_to));
+comment on view invariant_people_are_assigned_by_people is 'Who looks into an exception was told to, or took it, in exception_decisions.';
+grant select on invariant_people_are_assigned_by_people to munim_hasura;
+
 create view invariant_purchases_keep_their_rate as
  SELECT credit_purchases.id AS credit_purchase_id,
     credit_purchases.credits_amount

@@ -85,7 +85,8 @@ class Mover:
         story = await Journey(self.database, self.web, self.ports).go(target, self._progress)
         self.screen.say(
             f"it is {text_of(await self.database.fetchval('select clock_now()'))}: {story.stops}"
-            f" stops, {story.calls} calls of crons, {time.monotonic() - started:.1f} s"
+            f" stop{'s' if story.stops > 1 else ''}, {story.calls} calls of crons,"
+            f" {time.monotonic() - started:.1f} s"
         )
         for cron, failure in story.failures.items():
             self.screen.say(f"  {cron} failed at last: {failure}")

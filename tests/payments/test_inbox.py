@@ -683,6 +683,10 @@ BREACHES = {
         " resolved_by, resolution) values (false, 'order-mismatch', 'order_event',"
         " gen_random_uuid(), 'said', clock_now(), 'nobody', 'none')"
     ),
+    "invariant_people_are_assigned_by_people": (
+        "insert into exceptions (livemode, class, object_type, object_id, detail, assigned_to)"
+        " values (false, 'order-mismatch', 'order_event', gen_random_uuid(), 'said', 'nobody')"
+    ),
     "invariant_parked_events_are_listed": (
         "insert into event_publications (event_id, destination, organization_id, livemode, status,"
         " due_at) select id, 'url', organization_id, livemode, 'parked', null from events"

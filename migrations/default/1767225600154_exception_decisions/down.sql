@@ -1,3 +1,4 @@
+drop view invariant_people_are_assigned_by_people;
 drop view invariant_people_answer_for_what_they_resolved;
 drop function reopen_exception;
 drop function resolve_exception_by_hand;

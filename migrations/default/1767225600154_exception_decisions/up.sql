@@ -229,4 +229,16 @@ where exceptions.resolved_by is not null
 comment on view invariant_people_answer_for_what_they_resolved is
 'What a person took off the list is told in exception_decisions, and was a person''s to take off.';
 
+create view invariant_people_are_assigned_by_people as
+select exceptions.id as exception_id, exceptions.class, exceptions.assigned_to
+from exceptions
+where exceptions.assigned_to is not null
+    and not exists (
+        select from exception_decisions
+        where exception_decisions.exception_id = exceptions.id
+            and exception_decisions.assigned_to = exceptions.assigned_to
+    );
+comment on view invariant_people_are_assigned_by_people is
+'Who looks into an exception was told to, or took it, in exception_decisions.';
+
 revoke insert, update, delete, truncate on exception_decisions from public, munim_hasura;
