@@ -8470,29 +8470,43 @@ grant execute on function list_waiting_bank_transfers(json) to munim_hasura;
 
 CREATE OR REPLACE FUNCTION public.list_waiting_events(p_livemode boolean)
  RETURNS void
- LANGUAGE sql
-BEGIN ATOMIC
- SELECT record_exception(events.organization_id, events.livemode, 'event-not-published'::text, 'event'::text, events.id, NULL::bigint, NULL::text, format('%s to %s waits since %s, and others behind it'::text, events.type, waiting.destination, waiting.due_at)) AS record_exception
-    FROM (( SELECT DISTINCT ON (oldest.organization_id, oldest.destination) oldest.event_id,
-             oldest.destination,
-             oldest.due_at
-            FROM ( SELECT event_publications.event_id,
-                     event_publications.destination,
-                     event_publications.organization_id,
-                     event_publications.livemode,
-                     event_publications.status,
-                     event_publications.attempts,
-                     event_publications.due_at,
-                     event_publications.published_at,
-                     event_publications.last_error,
-                     event_publications.created_at
-                    FROM event_publications
-                   WHERE ((event_publications.due_at < (clock_now() - '1 day'::interval)) AND (event_publications.livemode = list_waiting_events.p_livemode))
-                   ORDER BY event_publications.due_at
-                  LIMIT 1000) oldest
-           ORDER BY oldest.organization_id, oldest.destination, oldest.due_at) waiting
-      JOIN events ON ((events.id = waiting.event_id)));
-END;
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_waiting event_publications;
+begin
+    for v_waiting in
+        select longest.*
+        from (
+            select distinct on (oldest.organization_id, oldest.destination) oldest.*
+            from (
+                select *
+                from event_publications
+                where due_at < clock_now() - interval '1 day' and livemode = p_livemode
+                order by due_at
+                limit 1000
+            ) as oldest
+            order by oldest.organization_id, oldest.destination, oldest.due_at
+        ) as longest
+        order by longest.event_id
+    loop
+        -- Whoever sends it at this moment takes it off the list first, and then we find it sent.
+        perform from events where id = v_waiting.event_id for no key update;
+        perform record_exception(
+            events.organization_id, events.livemode, 'event-not-published', 'event', events.id,
+            null, null, format(
+                '%s to %s waits since %s, and others behind it', events.type, waiting.destination,
+                waiting.due_at
+            )
+        )
+        from event_publications as waiting
+        inner join events on events.id = waiting.event_id
+        where waiting.event_id = v_waiting.event_id
+            and waiting.destination = v_waiting.destination and waiting.due_at = v_waiting.due_at;
+    end loop;
+end;
+$function$;
 comment on function list_waiting_events(boolean) is 'Lists the event that has waited longest for each organisation''s destination, if that is a day after its turn: nobody sends there. One that is sent and not taken is due again within the hour, and parked after three days. It is off the list when somebody has tried to send it.';
 
 CREATE OR REPLACE FUNCTION public.local_moment(p_date date, p_time time without time zone, p_timezone text)

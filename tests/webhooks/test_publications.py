@@ -377,3 +377,22 @@ def test_an_event_stays_listed_that_one_destination_parks_while_another_one_take
         *[("eventbridge", "published"), ("url", "parked")]
     ]
     assert len(stage.rows("select from exceptions where resolved_at is null")) == 1
+
+
+def test_an_event_that_is_sent_while_the_list_is_made_is_not_on_it(stage: Stage) -> None:
+    with psycopg.connect(stage.url, row_factory=dict_row) as db:
+        tenant = settle_tenant(db)
+        desk = Desk(db, tenant.session)
+        publish_to(db, tenant)
+        event = happen(db, tenant)
+        pass_time(db, 90_000)
+    sender, watcher = stage.side(), stage.side()
+    sender.do(lambda db: claim(at(desk, db)))
+    sender.do(lambda db: settle(at(desk, db), "published", event))
+    listing = watcher.begin(lambda db: at(desk, db).call("end_invariant_checks"))
+    stage.waits(watcher)
+    sender.commit()
+    listing.result()
+    watcher.commit()
+
+    assert stage.rows("select from exceptions where resolved_at is null") == []

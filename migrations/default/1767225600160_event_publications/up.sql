@@ -272,32 +272,43 @@ end;
 comment on function list_parked_events is 'An event that a destination did not take is for a person.';
 
 create function list_waiting_events(p_livemode boolean) returns void
-language sql volatile
-begin atomic
-select record_exception(
-    events.organization_id, events.livemode, 'event-not-published', 'event', events.id, null, null,
-    format(
-        '%s to %s waits since %s, and others behind it', events.type, waiting.destination,
-        waiting.due_at
-    )
-)
-from (
-    select distinct on (oldest.organization_id, oldest.destination)
-        oldest.event_id,
-        oldest.destination,
-        oldest.due_at
-    from (
-        select *
-        from event_publications
-        where event_publications.due_at < clock_now() - interval '1 day'
-            and event_publications.livemode = list_waiting_events.p_livemode
-        order by event_publications.due_at
-        limit 1000
-    ) as oldest
-    order by oldest.organization_id, oldest.destination, oldest.due_at
-) as waiting
-inner join events on events.id = waiting.event_id;
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_waiting event_publications;
+begin
+    for v_waiting in
+        select longest.*
+        from (
+            select distinct on (oldest.organization_id, oldest.destination) oldest.*
+            from (
+                select *
+                from event_publications
+                where due_at < clock_now() - interval '1 day' and livemode = p_livemode
+                order by due_at
+                limit 1000
+            ) as oldest
+            order by oldest.organization_id, oldest.destination, oldest.due_at
+        ) as longest
+        order by longest.event_id
+    loop
+        -- Whoever sends it at this moment takes it off the list first, and then we find it sent.
+        perform from events where id = v_waiting.event_id for no key update;
+        perform record_exception(
+            events.organization_id, events.livemode, 'event-not-published', 'event', events.id,
+            null, null, format(
+                '%s to %s waits since %s, and others behind it', events.type, waiting.destination,
+                waiting.due_at
+            )
+        )
+        from event_publications as waiting
+        inner join events on events.id = waiting.event_id
+        where waiting.event_id = v_waiting.event_id
+            and waiting.destination = v_waiting.destination and waiting.due_at = v_waiting.due_at;
+    end loop;
 end;
+$$;
 comment on function list_waiting_events is
 'Lists the event that has waited longest for each organisation''s destination, if that is a day after its '
 'turn: nobody sends there. One that is sent and not taken is due again within the hour, and parked after '
