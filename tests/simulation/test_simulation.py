@@ -8,16 +8,20 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from queue import SimpleQueue
 
 import psycopg
 import pytest
 from gateways.world import Payer
 from simulation import dice
-from simulation.run import Run, Task, Told
+from simulation.run import Run, Task, Told, work
 from simulation.wires import at_once
 
 from sandbox import seeds, world
+from sandbox.signals import STOPPING
 
 ROOT = Path(__file__).parents[2]
 PATHS = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "sandbox" / "gateways")))
@@ -148,6 +152,28 @@ def test_what_waits_is_not_run_without_an_event_loop() -> None:
 
     with pytest.raises(RuntimeError, match="waits"):
         at_once(waits())
+
+
+def test_a_worker_hears_a_signal_that_its_other_thread_took(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    heard, stopped = threading.Event(), []
+
+    def play(_: Run) -> None:
+        time.sleep(0.3)  # until the first thread waits
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        stopped.append(heard.wait(10))
+
+    monkeypatch.setattr(Run, "play", play)
+    monkeypatch.setattr(Run, "stop", lambda *_: heard.set())
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    try:
+        work(Task(1, 0, 1, 1, "", tmp_path), SimpleQueue())
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    assert stopped == [True]
 
 
 @pytest.mark.timeout(300)

@@ -112,7 +112,7 @@ class Control:
     def refund(self, identifier: str, order: Order) -> Document:
         """Refund in Razorpay's dashboard, past the merchant's service: an `amount`, or all."""
         payment = self._get("payment", identifier)
-        given = {"amount": order["amount"]} if order.get("amount") else {}
+        given = {"amount": order["amount"]} if "amount" in order else {}
         return shown(self.razorpay.refunds.make(payment, given))
 
     def plan_refunds(self, identifier: str, order: Order) -> Document:
