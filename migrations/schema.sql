@@ -3334,6 +3334,17 @@ BEGIN ATOMIC
 END;
 comment on function amount_captured_by(payment_attempts,jsonb) is 'How much of an attempt a gateway took, by a finding that says paid: where it does not tell, what it was told to take.';
 
+CREATE OR REPLACE FUNCTION public.amount_held_by_receipts(p_payment_intent_id uuid)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (COALESCE(sum((bank_transfers.amount - bank_transfers.amount_used)), (0)::numeric))::bigint AS "coalesce"
+    FROM bank_transfers
+   WHERE ((bank_transfers.payment_intent_id = amount_held_by_receipts.p_payment_intent_id) AND (bank_transfers.status = 'approved'::text) AND (bank_transfers.match_checked_by IS NOT NULL) AND (bank_transfers.amount_used < bank_transfers.amount));
+END;
+comment on function amount_held_by_receipts(uuid) is 'What has come for a payment by bank transfer and is not used yet, in minor units.';
+
 CREATE OR REPLACE FUNCTION public.amount_taken(p_notice jsonb)
  RETURNS bigint
  LANGUAGE sql
@@ -8427,6 +8438,29 @@ BEGIN ATOMIC
 END;
 comment on function list_parked_events(text,uuid[]) is 'An event that a destination did not take is for a person.';
 
+CREATE OR REPLACE FUNCTION public.list_shortage(p_payment_intent_id uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+    v_intent payment_intents;
+    v_held constant bigint := amount_held_by_receipts(p_payment_intent_id);
+begin
+    select * into v_intent from payment_intents where id = p_payment_intent_id;
+    if v_held > 0 and v_intent.status not in ('paid', 'canceled') then
+        perform record_exception(
+            v_intent.organization_id, v_intent.livemode, 'bank-transfer-short', 'payment_intent',
+            v_intent.id, v_intent.amount - v_held, v_intent.currency,
+            format('%s of %s came by bank transfer', v_held, v_intent.amount)
+        );
+    else
+        perform resolve_exception('bank-transfer-short', 'payment_intent', p_payment_intent_id);
+    end if;
+end;
+$function$;
+comment on function list_shortage(uuid) is 'Lists what is missing of a payment for which something has come, but not all; or takes it off the list. Of a transfer that belongs to no payment (null) it does nothing. The intent is locked.';
+
 CREATE OR REPLACE FUNCTION public.list_waiting_bank_transfers(hasura_session json)
  RETURNS SETOF bank_transfers
  LANGUAGE plpgsql
@@ -9119,17 +9153,6 @@ BEGIN ATOMIC
  SELECT ((length(p_origin) <= 261) AND (p_origin !~ ':(80|443)$'::text) AND ((p_origin ~ '^https://([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?[.])+[a-z]([a-z0-9-]{0,61}[a-z0-9])?(:[1-9][0-9]{0,4})?$'::text) OR ((NOT p_livemode) AND (p_origin ~ '^http://(localhost|127[.]0[.]0[.]1)(:[1-9][0-9]{0,4})?$'::text))));
 END;
 comment on function may_embed(text,boolean) is 'Whether a text is an origin as browsers write it: https and a name, with a port where it is not the usual one; no path, no wildcard, no bare number. In test mode the developer''s own machine, too.';
-
-CREATE OR REPLACE FUNCTION public.mend_short_list(p_payment_intent_id uuid)
- RETURNS void
- LANGUAGE sql
-BEGIN ATOMIC
- SELECT resolve_exception('bank-transfer-short'::text, 'payment_intent'::text, p_payment_intent_id) AS resolve_exception
-   WHERE (NOT (EXISTS ( SELECT
-            FROM bank_transfers
-           WHERE ((bank_transfers.payment_intent_id = mend_short_list.p_payment_intent_id) AND (bank_transfers.status = 'approved'::text) AND (bank_transfers.match_checked_by IS NOT NULL) AND (bank_transfers.amount_used < bank_transfers.amount)))));
-END;
-comment on function mend_short_list(uuid) is 'Nothing has come for a payment any more, so nothing is missing.';
 
 CREATE OR REPLACE FUNCTION public.mismatch_of_dispute(p_event gateway_events, p_attempt payment_attempts, p_dispute disputes)
  RETURNS text
@@ -13977,7 +14000,7 @@ begin
         where key = 'bank-transfer:' || v_receipt.id
             and organization_id = v_receipt.organization_id
             and livemode = v_receipt.livemode;
-        perform mend_short_list(v_receipt.payment_intent_id);
+        perform list_shortage(v_receipt.payment_intent_id);
         return;
     end if;
 
@@ -14002,7 +14025,7 @@ begin
     perform post_ledger_transactions(
         p_transfer.organization_id, p_transfer.livemode, array_remove(v_postings, null)
     );
-    perform mend_short_list(v_receipt.payment_intent_id);
+    perform list_shortage(v_receipt.payment_intent_id);
 end;
 $function$;
 comment on function take_receipt_back(bank_transfers) is 'The bank took a receipt back. What it had paid counts as refunded, as a refund that somebody made at a gateway does; what was refunded before is lost. All of it is booked in one call.';
@@ -14208,31 +14231,17 @@ CREATE OR REPLACE FUNCTION public.use_receipts(p_payment_intent_id uuid)
 AS $function$
 declare
     v_intent payment_intents;
-    v_held bigint;
+    v_held constant bigint := amount_held_by_receipts(p_payment_intent_id);
 begin
     select * into strict v_intent from payment_intents where id = p_payment_intent_id;
-    select coalesce(sum(amount - amount_used), 0) into v_held
-    from bank_transfers
-    where payment_intent_id = v_intent.id and status = 'approved'
-        and match_checked_by is not null and amount_used < amount;
-
-    if v_intent.status not in ('paid', 'canceled') and v_held < v_intent.amount then
-        perform record_exception(
-            v_intent.organization_id, v_intent.livemode, 'bank-transfer-short', 'payment_intent',
-            v_intent.id, v_intent.amount - v_held, v_intent.currency,
-            format('%s of %s came by bank transfer', v_held, v_intent.amount)
-        )
-        where v_held > 0;
-        return;
-    end if;
-    if v_intent.status not in ('paid', 'canceled') then
+    if v_intent.status in ('paid', 'canceled') then  -- nothing is owed any more: it goes back
+        perform pay_by_receipts(v_intent, v_held) where v_held > 0;
+    elsif v_held >= v_intent.amount then
         perform pay_by_receipts(v_intent, v_intent.amount);
-        v_held := v_held - v_intent.amount;
+        perform pay_by_receipts(v_intent, v_held - v_intent.amount)
+        where v_held > v_intent.amount;
     end if;
-    if v_held > 0 then  -- too much, or nothing was owed any more: it goes back
-        perform pay_by_receipts(v_intent, v_held);
-    end if;
-    perform resolve_exception('bank-transfer-short', 'payment_intent', v_intent.id);
+    perform list_shortage(p_payment_intent_id);
 end;
 $function$;
 comment on function use_receipts(uuid) is 'Pays a payment with what has come for it, once that is enough; whatever is more is surplus, as a second payment by card would be. Too little is held and listed. The intent is locked.';

@@ -139,6 +139,29 @@ def test_a_cheque_that_bounced_before_it_paid_anything_is_reversed(
     assert broken_invariants(db) == {}
 
 
+def test_of_two_that_were_too_little_one_bounces_and_more_is_missing(
+    db: Connection, tenant: Tenant, counter: Counter, account: Row, order: Row
+) -> None:
+    first = counter.arrive(account, order, amount=100000, reference="FIRST1")
+    second = counter.arrive(account, order, amount=50000, reference="SECOND2")
+    asked = {"kind": "return", "rail": "cheque"}
+    short = "select amount, detail from exceptions where resolved_at is null"
+
+    counter.approve(
+        counter.enter(account, **asked, returned_id=first["id"], reference="B1", amount=100000)
+    )
+    assert db.execute(short).fetchall() == [
+        {"amount": 195000, "detail": "50000 of 245000 came by bank transfer"}
+    ]
+    assert balances(db, tenant) == {"bank INR": 50000, "bank_transfers INR": -50000}
+
+    counter.approve(
+        counter.enter(account, **asked, returned_id=second["id"], reference="B2", amount=50000)
+    )
+    assert (listed(db), balances(db, tenant)) == (set(), {})
+    assert broken_invariants(db) == {}
+
+
 def test_a_cheque_that_bounced_takes_back_what_it_paid(
     db: Connection, tenant: Tenant, counter: Counter, account: Row, order: Row, receipt: Row
 ) -> None:

@@ -4,6 +4,8 @@ drop view invariant_held_bank_transfers_are_owed;
 drop view invariant_bank_transfers_are_booked_once;
 drop function settle_due_bank_transfer;
 drop function pay_by_receipts;
+drop function list_shortage;
+drop function amount_held_by_receipts;
 drop function use_receipts;
 drop function book_receipt;
 drop function ready_ledger_accounts;

@@ -108,36 +108,57 @@ set search_path = public, pg_temp
 as $$
 declare
     v_intent payment_intents;
-    v_held bigint;
+    v_held constant bigint := amount_held_by_receipts(p_payment_intent_id);
 begin
     select * into strict v_intent from payment_intents where id = p_payment_intent_id;
-    select coalesce(sum(amount - amount_used), 0) into v_held
-    from bank_transfers
-    where payment_intent_id = v_intent.id and status = 'approved'
-        and match_checked_by is not null and amount_used < amount;
-
-    if v_intent.status not in ('paid', 'canceled') and v_held < v_intent.amount then
-        perform record_exception(
-            v_intent.organization_id, v_intent.livemode, 'bank-transfer-short', 'payment_intent',
-            v_intent.id, v_intent.amount - v_held, v_intent.currency,
-            format('%s of %s came by bank transfer', v_held, v_intent.amount)
-        )
-        where v_held > 0;
-        return;
-    end if;
-    if v_intent.status not in ('paid', 'canceled') then
+    if v_intent.status in ('paid', 'canceled') then  -- nothing is owed any more: it goes back
+        perform pay_by_receipts(v_intent, v_held) where v_held > 0;
+    elsif v_held >= v_intent.amount then
         perform pay_by_receipts(v_intent, v_intent.amount);
-        v_held := v_held - v_intent.amount;
+        perform pay_by_receipts(v_intent, v_held - v_intent.amount)
+        where v_held > v_intent.amount;
     end if;
-    if v_held > 0 then  -- too much, or nothing was owed any more: it goes back
-        perform pay_by_receipts(v_intent, v_held);
-    end if;
-    perform resolve_exception('bank-transfer-short', 'payment_intent', v_intent.id);
+    perform list_shortage(p_payment_intent_id);
 end;
 $$;
 comment on function use_receipts is
 'Pays a payment with what has come for it, once that is enough; whatever is more is surplus, as a second '
 'payment by card would be. Too little is held and listed. The intent is locked.';
+
+create function amount_held_by_receipts(p_payment_intent_id uuid) returns bigint
+language sql stable
+begin atomic
+select coalesce(sum(amount - amount_used), 0)::bigint
+from bank_transfers
+where payment_intent_id = p_payment_intent_id and status = 'approved'
+    and match_checked_by is not null and amount_used < amount;
+end;
+comment on function amount_held_by_receipts is
+'What has come for a payment by bank transfer and is not used yet, in minor units.';
+
+create function list_shortage(p_payment_intent_id uuid) returns void
+language plpgsql volatile
+set search_path = public, pg_temp
+as $$
+declare
+    v_intent payment_intents;
+    v_held constant bigint := amount_held_by_receipts(p_payment_intent_id);
+begin
+    select * into v_intent from payment_intents where id = p_payment_intent_id;
+    if v_held > 0 and v_intent.status not in ('paid', 'canceled') then
+        perform record_exception(
+            v_intent.organization_id, v_intent.livemode, 'bank-transfer-short', 'payment_intent',
+            v_intent.id, v_intent.amount - v_held, v_intent.currency,
+            format('%s of %s came by bank transfer', v_held, v_intent.amount)
+        );
+    else
+        perform resolve_exception('bank-transfer-short', 'payment_intent', p_payment_intent_id);
+    end if;
+end;
+$$;
+comment on function list_shortage is
+'Lists what is missing of a payment for which something has come, but not all; or takes it off the list. '
+'Of a transfer that belongs to no payment (null) it does nothing. The intent is locked.';
 
 create function pay_by_receipts(p_intent payment_intents, p_amount bigint) returns void
 language plpgsql volatile

@@ -3,7 +3,6 @@ drop function bank_loss_posting;
 drop function bank_money_fact;
 drop function refund_past_us;
 drop function give_up_refunds;
-drop function mend_short_list;
 drop function require_no_refund_waits;
 drop function take_receipt_back;
 drop function book_canceled_refund;

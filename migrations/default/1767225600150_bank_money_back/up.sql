@@ -84,7 +84,7 @@ begin
         where key = 'bank-transfer:' || v_receipt.id
             and organization_id = v_receipt.organization_id
             and livemode = v_receipt.livemode;
-        perform mend_short_list(v_receipt.payment_intent_id);
+        perform list_shortage(v_receipt.payment_intent_id);
         return;
     end if;
 
@@ -109,7 +109,7 @@ begin
     perform post_ledger_transactions(
         p_transfer.organization_id, p_transfer.livemode, array_remove(v_postings, null)
     );
-    perform mend_short_list(v_receipt.payment_intent_id);
+    perform list_shortage(v_receipt.payment_intent_id);
 end;
 $$;
 comment on function take_receipt_back is
@@ -141,18 +141,6 @@ comment on function require_no_refund_waits is
 'Refuses to take a receipt back while somebody has entered that a refund of it was paid: once that is '
 'decided, it is known what is left to give back, and what is lost. One that is entered at this moment '
 'is booked later: see book_canceled_refund.';
-
-create function mend_short_list(p_payment_intent_id uuid) returns void
-language sql volatile
-begin atomic
-select resolve_exception('bank-transfer-short', 'payment_intent', p_payment_intent_id)
-where not exists (
-    select from bank_transfers
-    where payment_intent_id = p_payment_intent_id and status = 'approved'
-        and match_checked_by is not null and amount_used < amount
-);
-end;
-comment on function mend_short_list is 'Nothing has come for a payment any more, so nothing is missing.';
 
 create function give_up_refunds(p_attempt payment_attempts) returns ledger_posting[]
 language plpgsql volatile
