@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -143,10 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("reset", help="delete all data").set_defaults(command=reset)
     shown = commands.add_parser("schema", help="print the schema that the migrations make")
     shown.set_defaults(command=print_schema)
-    made = commands.add_parser("token", help="print a token of a seeded user")
-    made.add_argument("--user", choices=[user.name for user in tokens.USERS])
-    made.add_argument("--role", choices=sorted({role for u in tokens.USERS for role in u.roles}))
-    made.set_defaults(command=token)
+    _add_token(commands)
     clock.add_commands(commands)
     fault_commands.add_commands(commands)
     checked = commands.add_parser("verify-ledger", help="prove the ledger's hash chain")
@@ -159,6 +157,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     checked.set_defaults(command=verify_ledger)
     return parser
+
+
+def _add_token(commands: Any) -> None:
+    people = "\n".join(f"  {user.name:8}{user.about}" for user in tokens.USERS)
+    made = commands.add_parser(
+        "token",
+        help="print a token of a seeded user",
+        epilog=f"users:\n{people}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--user", choices=[user.name for user in tokens.USERS])
+    made.add_argument("--role", choices=sorted({role for u in tokens.USERS for role in u.roles}))
+    made.set_defaults(command=token)
 
 
 def _hash(text: str) -> bytes:

@@ -100,8 +100,8 @@ class Control:
         if transaction is None:
             return _refuse("no such transaction", 404)
         with self.books.store.transaction():
-            amount = int(order.get("amount") or transaction["amount"])
-            refund = self.payu.refunds.make(transaction, amount)
+            amount = order["amount"] if "amount" in order else transaction["amount"]
+            refund = self.payu.refunds.make(transaction, int(amount))
         return JSONResponse(public(refund), 201) if refund else _refuse("it cannot go back", 409)
 
     async def decide_refund(self, request: Request) -> Response:

@@ -470,6 +470,7 @@ def test_the_dashboard_refunds_under_a_token_of_its_own(payu: Payu) -> None:
     for amount in (10**9, -1):
         refused = payu.control(f"/transactions/{transaction['id']}/refund", {"amount": amount})
         assert "error" in refused
+    assert "error" in payu.control(f"/transactions/{payu.paid()['id']}/refund", {"amount": 0})
     assert "error" in payu.control("/transactions/nobodys/refund")
 
 
