@@ -216,7 +216,7 @@ class People:
             amount = plan.amount * (plan.sends_back_there or 0) // 100
             with turned_away():
                 self.worlds[gateway].refund_there(paid, amount)
-                self.counts["refunds in a dashboard"] += 1
+                self.counts[f"refunds in the dashboard of {gateway}"] += 1
 
     def _dispute(self, plan: Plan, gateway: str) -> None:
         paid = self._captured(plan, gateway)

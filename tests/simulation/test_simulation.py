@@ -15,7 +15,7 @@ from queue import SimpleQueue
 
 import psycopg
 import pytest
-from gateways.world import Payer
+from gateways.world import Payer, Refunds
 from simulation import dice
 from simulation.run import Run, Task, Told, work
 from simulation.wires import at_once
@@ -75,7 +75,8 @@ def test_four_hundred_payments_end_the_same_in_both_books_within_a_day(city, tmp
     seen = (
         *("answers lost before the effect", "answers lost after the effect", "late effects"),
         *("webhooks never sent", "webhooks sent twice", "webhooks delayed"),
-        *("of them surplus", "refunds sent"),
+        *("of them surplus", "refunds sent", "refunds made at gateways", "disputes"),
+        "payments of orders called off",
     )
     assert {name: told.counts[name] for name in seen if not told.counts[name]} == {}
 
@@ -135,6 +136,22 @@ def test_the_judge_sees_that_nobody_asks_about_open_disputes(city, tmp_path, mon
 
     told = play(city, tmp_path, payments=80, waves=1)
     assert [fault for fault in told.faults if "; here opened" in fault]
+
+
+@pytest.mark.timeout(600)
+def test_parts_sent_back_in_the_dashboard_of_any_gateway_are_found_within_a_day(
+    city, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(dice, "SENT_BACK_THERE", 100)
+    monkeypatch.setattr(dice, "PAYERS", {Payer.PAYS: 1})
+    monkeypatch.setattr(dice, "REFUNDS", {Refunds.SUCCEED: 1})
+
+    told = play(city, tmp_path, payments=80, waves=1)
+
+    made = {one: told.counts[f"refunds in the dashboard of {one}"] for one in dice.GATEWAYS}
+    assert told.faults == []
+    assert min(made.values()) > 3, made
+    assert told.counts["refunds made at gateways"] == sum(made.values())
 
 
 def test_a_seed_repeats_its_payers() -> None:
