@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 from app import inbox
 from app.context import Context
@@ -26,11 +27,22 @@ def bring(ctx: Context, gateway: str, listed: Iterable[Finding], *, account: str
     names = [one.gateway_refund_id for one in found]
     ids = [one.refund_id for one in found if one.refund_id]
     rows = ctx.hasura.run("KnownRefunds", gateway=gateway, names=names, ids=ids)
-    known = {row["gateway_refund_id"] for row in rows} | {row["id"] for row in rows}
-    unknown = [one for one in found if not known & {one.gateway_refund_id, one.refund_id}]
+    unknown = [one for one in found if not is_among(rows, one.gateway_refund_id, one.refund_id)]
     for one in unknown:
         inbox.keep(ctx, gateway, replace(one, refund_id=None), "look-up", account=account)
     return len(unknown)
+
+
+def is_among(rows: Iterable[dict[str, Any]], name: str | None, refund_id: str | None) -> bool:
+    """Tell whether one of the rows of refunds has that name at the gateway, or that id of ours.
+
+    Of what both leave open nothing follows: a refund of ours whose answer was lost has no name yet,
+    and one that was made at the gateway no id of ours.
+    """
+    return any(
+        (name is not None and row["gateway_refund_id"] == name) or row["id"] == refund_id
+        for row in rows
+    )
 
 
 def bring_new(ctx: Context, gateway: str, listed: Iterator[Finding]) -> Iterator[int]:

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from itertools import islice
 from typing import Any
 
-from app import inbox
+from app import inbox, outside_refunds
 from app.context import Context
 from app.gateways import Capability, Finding, Gateway, Outcome, Settled, SettlementLine, Subject
 
@@ -81,9 +81,9 @@ def _unknown(line: SettlementLine, attempt: Attempt) -> Subject | None:
         booked = attempt["gateway_payment_id"] if attempt["status"] == "captured" else None
         return Subject.PAYMENT if booked != line.gateway_payment_id else None
     if line.kind is Settled.REFUND:
-        refunds = attempt["refunds"]
-        names = {one["gateway_refund_id"] for one in refunds} | {one["id"] for one in refunds}
-        return None if names & {line.gateway_refund_id, line.refund_id} else Subject.REFUND
+        named = (line.gateway_refund_id, line.refund_id)
+        is_known = outside_refunds.is_among(attempt["refunds"], *named)
+        return None if is_known else Subject.REFUND
     if line.kind is Settled.DISPUTE:
         names = {one["gateway_dispute_id"] for one in attempt["disputes"]}
         return Subject.DISPUTE if line.gateway_dispute_id not in names else None

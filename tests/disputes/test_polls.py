@@ -452,16 +452,33 @@ def test_a_refund_that_came_to_nothing_or_cannot_be_read_keeps_no_other_waiting(
     assert office.poll()["complete_until"] is not None
 
 
-def test_a_refund_of_ours_in_the_list_is_not_booked_as_somebody_elses(office: Office) -> None:
+@pytest.fixture
+def ours(office: Office) -> str:
+    """The id of a refund that we asked for; no answer has told its name at the gateway."""
     with psycopg.connect(office.url, row_factory=dict_row) as db:
         tenant = db.execute("select * from payment_intents").fetchone()
         session = office.session | {
             "x-hasura-organization-id": str(tenant["organization_id"]),
             "x-hasura-actor-role": "finance",
         }
-        ours = Desk(db, session).refund(tenant["id"], amount=1000)
+        return str(Desk(db, session).refund(tenant["id"], amount=1000)["id"])
+
+
+def test_a_refund_of_ours_in_the_list_is_not_booked_as_somebody_elses(
+    office: Office, ours: str
+) -> None:
     attempt = office.paid["payment_attempt_id"]
-    office.lister.refunds = [refunded(attempt, refund_id=str(ours["id"]))]
+    office.lister.refunds = [refunded(attempt, refund_id=ours)]
 
     assert office.tick() == 0
     assert [status for _, status in refunds(office)] == ["created"]
+
+
+def test_a_refund_made_there_is_booked_beside_one_of_ours_whose_name_there_is_not_known(
+    office: Office, ours: str
+) -> None:
+    attempt = office.paid["payment_attempt_id"]
+    office.lister.refunds = [refunded(attempt, refund_id=ours), refunded(attempt, "re_2")]
+
+    assert office.tick() == 1
+    assert sorted(status for _, status in refunds(office)) == ["created", "succeeded"]

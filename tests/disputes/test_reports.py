@@ -176,6 +176,22 @@ def test_a_refund_that_only_the_settlement_tells_of_is_booked(office: Office) ->
     office.is_right()
 
 
+def test_a_refund_in_the_settlement_is_booked_beside_one_whose_name_there_is_not_known(
+    office: Office,
+) -> None:
+    with psycopg.connect(office.url, row_factory=dict_row) as db:
+        finance = office.buyer | {"x-hasura-actor-role": "finance"}
+        Desk(db, finance).refund(office.paid["payment_intent_id"], amount=500)
+    office.settles(office.refund_line())
+    office.peer_.refunds = [refund_there(office)]
+    office.wait(DAY + HOUR)
+
+    assert office.tick() == 1
+    check_refunds(office.ctx)
+    rows = office.rows("select requested_by, status from refunds where amount = 1000")
+    assert rows == [{"requested_by": "gateway", "status": "succeeded"}]
+
+
 def test_a_dispute_that_only_the_settlement_tells_of_is_booked(office: Office) -> None:
     office.settles(office.dispute_line())
     office.peer_.disputes = [dispute_there(office)]
