@@ -12396,11 +12396,18 @@ begin
         'refund', p_refund.id, refund_facts(p_refund)
     );
     if p_refund.status = 'succeeded' then
-        -- Instead of the one that failed; of a smaller one nobody knows. See watch_money_back, too.
+        -- Instead of the one that failed, unless it was on its way then; of a smaller one nobody knows. See
+        -- watch_money_back, too.
         perform resolve_exception(class, object_type, object_id)
         from exceptions
         where class = 'refund-failed' and object_type = 'payment_attempt'
-            and object_id = p_refund.payment_attempt_id and amount <= p_refund.amount;
+            and object_id = p_refund.payment_attempt_id and amount <= p_refund.amount
+            and not exists (
+                select from refunds
+                where payment_attempt_id = p_refund.payment_attempt_id and id <> p_refund.id
+                    and status in ('failed', 'canceled') and updated_at > p_refund.created_at
+                    and (requested_by = 'system' or succeeded_at is not null)
+            );
     elsif p_before = 'succeeded' or p_refund.requested_by = 'system' then
         perform record_exception(
             p_refund.organization_id, p_refund.livemode, 'refund-failed', 'payment_attempt',

@@ -14,6 +14,7 @@ from typing import Any
 
 from app import inbox, outside_refunds
 from app.context import Context
+from app.failures import kept_apart
 from app.gateways import Capability, Finding, Gateway, Outcome, Settled, SettlementLine, Subject
 
 log = logging.getLogger(__name__)
@@ -40,8 +41,13 @@ def read(ctx: Context, gateway: Gateway, poll: dict[str, Any]) -> Iterator[int]:
         return
     for day in _due(ctx, date.fromisoformat(poll["reports_until"])):
         lines = gateway.settlements(day)
+        failed: Exception | None = None
         while part := list(islice(lines, LINES)):
-            yield _compare(ctx, gateway, part)
+            followed, failure = _compare(ctx, gateway, part)
+            failed = failure or failed
+            yield followed
+        if failed:
+            raise failed
         ctx.hasura.run("EndReport", gateway=gateway.name, day=day.isoformat())
 
 
@@ -54,8 +60,14 @@ def _due(ctx: Context, until: date) -> Iterator[date]:
         yield day
 
 
-def _compare(ctx: Context, gateway: Gateway, lines: list[SettlementLine]) -> int:
-    """Follow what is of a payment of ours and not in our books. Answers how many lines were."""
+def _compare(
+    ctx: Context, gateway: Gateway, lines: list[SettlementLine]
+) -> tuple[int, Exception | None]:
+    """Follow what is of a payment of ours and not in our books.
+
+    Answers how many lines were, and the last failure: one that is not answered keeps no other
+    waiting.
+    """
     rows = ctx.hasura.run(
         "ReportedPayments",
         gateway=gateway.name,
@@ -64,14 +76,16 @@ def _compare(ctx: Context, gateway: Gateway, lines: list[SettlementLine]) -> int
     )
     by_id = {row["id"]: row for row in rows}
     by_name = {row["gateway_payment_id"]: row for row in rows if row["gateway_payment_id"]}
-    followed = 0
+    followed, failed = 0, None
     for line in lines:
         attempt = by_name.get(line.gateway_payment_id) or by_id.get(line.payment_attempt_id)
         if attempt and (subject := _unknown(line, attempt)):
             log.warning("a settlement has what our books have not: %s", line.line_id)
-            _follow(ctx, gateway, line, subject)
-            followed += 1
-    return followed
+            with kept_apart(log, "not followed", line_id=line.line_id) as outcome:
+                _follow(ctx, gateway, line, subject)
+                followed += 1
+            failed = outcome.failure or failed
+    return followed, failed
 
 
 def _unknown(line: SettlementLine, attempt: Attempt) -> Subject | None:

@@ -43,6 +43,7 @@ class Payer:
     refunds: list[Finding] = field(default_factory=list)
     read: list[date] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    silent_about: set[str] = field(default_factory=set)
     failure: Exception | None = None
 
     def settlements(self, day: date) -> Iterator[SettlementLine]:
@@ -59,6 +60,8 @@ class Payer:
 
     def find_payment_disputes(self, gateway_payment_id: str) -> list[Finding]:
         self.asked.append(gateway_payment_id)
+        if gateway_payment_id in self.silent_about:
+            raise GatewaySilentError("no answer")
         return [one for one in self.disputes if one.gateway_payment_id == gateway_payment_id]
 
     def find_refunds(self, gateway_payment_id: str) -> list[Finding]:
@@ -201,6 +204,28 @@ def test_a_dispute_that_only_the_settlement_tells_of_is_booked(office: Office) -
     (dispute,) = office.rows("select gateway_dispute_id, status from disputes")
     assert dispute == {"gateway_dispute_id": "dp_1", "status": "opened"}
     office.is_right()
+
+
+def test_a_dispute_that_is_not_answered_keeps_no_other_waiting(office: Office) -> None:
+    with psycopg.connect(office.url, row_factory=dict_row) as db:
+        other = f"pi_{Desk(db, office.buyer).paid(key='buy-2')['payment_attempt_id']}"
+    office.settles(
+        office.line(
+            Settled.DISPUTE, "dp_2", -2500, gateway_dispute_id="dp_2", gateway_payment_id=other
+        ),
+        office.dispute_line(),
+    )
+    office.peer_.disputes = [dispute_there(office)]
+    office.peer_.silent_about = {other}
+    office.wait(DAY + HOUR)
+    office.tick()
+
+    (dispute,) = office.rows("select gateway_dispute_id from disputes")
+    assert dispute == {"gateway_dispute_id": "dp_1"}
+    office.peer_.silent_about = set()
+    office.wait(HOUR + 60)
+    office.tick()  # the day is read again
+    assert office.peer_.asked.count(other) == 2
 
 
 def test_a_dispute_that_is_told_by_no_list_of_its_payment_is_a_persons(office: Office) -> None:

@@ -67,6 +67,22 @@ def test_a_later_refund_that_succeeds_mends_the_list(db, desk, paid) -> None:
     assert listed(db) == set()
 
 
+def test_a_refund_that_was_on_its_way_before_is_none_instead_of_the_one_that_failed(
+    db, desk, paid
+) -> None:
+    intent = paid["payment_intent_id"]
+    failing = desk.refund(intent, amount=500)
+    desk.say(failing, "succeeded")
+    other = desk.refund(intent, amount=1000, key="refund-2")
+    db.execute("update clock set skew_seconds = skew_seconds + 60")
+    desk.say(failing, "failed")
+    desk.say(other, "succeeded")
+    assert listed(db) == {"refund-failed"}
+
+    desk.say(desk.refund(intent, amount=500, key="refund-3"), "succeeded")
+    assert listed(db) == set()
+
+
 # Messages by their event ids: the last one is delivered twice.
 SUCCESS = [
     ("created", "pending"),
