@@ -2880,7 +2880,7 @@ create table refund_searches (
     constraint refund_search_is_of_an_attempt FOREIGN KEY (payment_attempt_id, organization_id, livemode) REFERENCES payment_attempts(id, organization_id, livemode),
     constraint refund_search_ends_after_two_looks CHECK (looks >= 0 AND looks <= 2)
 );
-comment on table refund_searches is 'Captured payments of which something said that more was given back than our books say: their gateways are asked for all refunds of them. A payment of which nothing speaks has no row, and is not asked about.';
+comment on table refund_searches is 'Captured payments of which something said that more was given back than our books say: their gateways are asked for all refunds of them. A payment of which nothing speaks, and that no list may have named too early, has no row.';
 comment on column refund_searches.looks is 'How many answers have come since something last spoke of it.';
 comment on column refund_searches.began_at is 'Since when it waits for an answer.';
 comment on column refund_searches.told_at is 'When something last spoke of it.';
@@ -4894,6 +4894,7 @@ begin
     else
         perform pay_payment_intent(v_intent, v_attempt);
     end if;
+    perform search_refunds(v_attempt) where may_be_refunded_unheard(v_attempt);
     perform requeue_gateway_events(v_attempt);
 end;
 $function$;
@@ -9133,6 +9134,17 @@ begin
 end;
 $function$;
 comment on function may_ask_gateway(text,boolean,text) is 'Whether a gateway is to be asked. Of a silent one, one caller in half a minute is told yes. Who asks for several locks their circuits in the order of their keys, after all rows that it may have to wait for.';
+
+CREATE OR REPLACE FUNCTION public.may_be_refunded_unheard(p_attempt payment_attempts)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT (count(*) > 0)
+    FROM dispute_polls
+   WHERE ((dispute_polls.gateway = (may_be_refunded_unheard.p_attempt).gateway) AND (dispute_polls.livemode = (may_be_refunded_unheard.p_attempt).livemode) AND (dispute_polls.complete_until > (may_be_refunded_unheard.p_attempt).created_at));
+END;
+comment on function may_be_refunded_unheard(payment_attempts) is 'Whether its gateway''s list of new refunds was read since the attempt was opened: what that had of a payment which our books did not know yet was passed over, as somebody else''s.';
 
 CREATE OR REPLACE FUNCTION public.may_capture_less(p_attempt payment_attempts)
  RETURNS boolean

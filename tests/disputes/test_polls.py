@@ -20,6 +20,7 @@ from app.errors import GatewaySilentError, GatewayUnavailableError
 from app.gateways import Capability, Finding, Money, Outcome, Subject
 from app.payments import disputes as disputes_of
 from app.payments.crons import check_disputes
+from app.refunds.crons import check_refunds
 
 OPENED_AT = datetime(2026, 11, 1, 8, 30, tzinfo=UTC)
 POLL = "select ask_since, complete_until, clock_now() as now from dispute_polls"
@@ -53,6 +54,9 @@ class Lister:
         self.asked_for_refunds.append(since)
         yield from self.refunds
 
+    def find_refunds(self, gateway_payment_id: str) -> list[Finding]:
+        return [one for one in self.refunds if one.gateway_payment_id == gateway_payment_id]
+
     def find_disputes(self, since: datetime) -> Iterator[Finding]:
         self.asked.append(since)
         if self.failure:
@@ -69,6 +73,7 @@ class Office(House):
 
     lister: Lister = field(default_factory=Lister)
     paid: dict[str, Any] = field(default_factory=dict)
+    buyer: dict[str, str] = field(default_factory=dict)  # their session
 
     def peer(self) -> Lister:
         return self.lister
@@ -91,7 +96,7 @@ def office(database: str) -> Office:
         tenant = settle(db)
         paid = Desk(db, tenant.session).paid()
     session = {"x-hasura-role": "service", "x-hasura-livemode": "false"}
-    return Office(database, session, paid=paid)
+    return Office(database, session, paid=paid, buyer=tenant.session)
 
 
 def disputes(office: Office) -> list[tuple[str, str]]:
@@ -418,6 +423,22 @@ def test_a_refund_made_there_that_no_webhook_told_of_is_booked_once(office: Offi
     assert refunds(office) == [("gateway", "succeeded")]
     with psycopg.connect(office.url, row_factory=dict_row) as db:
         assert (broken_invariants(db), listed(db)) == ({}, set())
+
+
+def test_a_refund_that_was_listed_before_its_payment_was_known_is_found(office: Office) -> None:
+    """The shop saw in the dashboard what no message had told us, and sent it back there."""
+    with psycopg.connect(office.url, row_factory=dict_row) as db:
+        desk = Desk(db, office.buyer)
+        late = desk.open(key="late")["payment_attempt_id"]
+    office.lister.refunds = [refunded(late)]
+    assert office.tick() == 0
+    with psycopg.connect(office.url, row_factory=dict_row) as db:
+        desk = Desk(db, office.buyer)
+        desk.receive(late, amount=2500, gateway_session_id=None)
+        desk.paid(key="since")
+
+    assert check_refunds(office.ctx) == {"asked": 1, "answered": 1}
+    assert refunds(office) == [("gateway", "succeeded")]
 
 
 def test_new_refunds_are_asked_for_since_the_list_was_last_read_however_old_a_dispute_is(

@@ -1146,6 +1146,7 @@ begin
     else
         perform pay_payment_intent(v_intent, v_attempt);
     end if;
+    perform search_refunds(v_attempt) where may_be_refunded_unheard(v_attempt);
     perform requeue_gateway_events(v_attempt);
 end;
 $$;

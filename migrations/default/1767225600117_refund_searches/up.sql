@@ -18,7 +18,7 @@ create table refund_searches (
 );
 comment on table refund_searches is
 'Captured payments of which something said that more was given back than our books say: their gateways are '
-'asked for all refunds of them. A payment of which nothing speaks has no row, and is not asked about.';
+'asked for all refunds of them. A payment of which nothing speaks, and that no list may have named too early, has no row.';
 comment on column refund_searches.looks is
 'How many answers have come since something last spoke of it.';
 comment on column refund_searches.began_at is 'Since when it waits for an answer.';
@@ -58,6 +58,18 @@ $$;
 comment on function search_refunds is
 'Has check_refunds ask for all refunds of a captured payment, at its next tick or five minutes after it last '
 'did; false where there is nobody to ask.';
+
+create function may_be_refunded_unheard(p_attempt payment_attempts) returns boolean
+language sql stable
+begin atomic
+select count(*) > 0
+from dispute_polls
+where dispute_polls.gateway = p_attempt.gateway and dispute_polls.livemode = p_attempt.livemode
+    and dispute_polls.complete_until > p_attempt.created_at;
+end;
+comment on function may_be_refunded_unheard is
+'Whether its gateway''s list of new refunds was read since the attempt was opened: what that had of a payment which '
+'our books did not know yet was passed over, as somebody else''s.';
 
 create function search_hinted_refund(p_event gateway_events, p_attempt payment_attempts)
 returns boolean
